@@ -1,0 +1,3 @@
+//! `aglet-train`: the training companion.
+
+fn main() {}

@@ -1,0 +1,220 @@
+//! Products and their attributes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The shop's own identifier: 1 to 128 characters, no control characters, no surrounding white space.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProductId(String);
+
+/// The catalogue's own number of a product: the key in the vector index and the bitmaps. Never shown to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProductKey(pub u32);
+
+/// What an attribute is called: a lower-case letter, then lower-case letters, digits or `_`; 64 at most.
+/// `q`, `limit` and `offset` are taken by the search API.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AttributeName(String);
+
+/// One value of an attribute as the shop writes it: 1 to 256 characters, trimmed. Compared by [`AttributeValue::folded`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AttributeValue(String);
+
+/// A product's attributes; each has one or more values (a shirt comes in several sizes).
+pub type Attributes = BTreeMap<AttributeName, Vec<AttributeValue>>;
+
+/// What the shop tells about a product. The picture is the catalogue's business.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Product {
+    pub id: ProductId,
+    /// 1 to 1,000 characters.
+    pub title: String,
+    pub description: Option<String>,
+    pub attributes: Attributes,
+    /// In the shop's own currency; finite, not negative.
+    pub price: Option<f64>,
+    pub url: Option<String>,
+}
+
+/// Why a value is none of a product's.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ProductError {
+    #[error("{what} is empty")]
+    Empty { what: &'static str },
+    #[error("{what} has {got} characters, at most {max} are allowed")]
+    TooLong { what: &'static str, got: usize, max: usize },
+    #[error("{what} has a control character")]
+    ControlCharacter { what: &'static str },
+    #[error("{name:?} is no attribute name: a lower-case letter, then lower-case letters, digits or '_', at most 64")]
+    AttributeName { name: String },
+    #[error("{name:?} is a parameter of the search itself and cannot name an attribute")]
+    ReservedName { name: String },
+    #[error("the price {price} is negative or not finite")]
+    Price { price: f64 },
+}
+
+/// Trimmed, not empty, at most `max` characters, without control characters.
+fn line(what: &'static str, text: &str, max: usize) -> Result<String, ProductError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(ProductError::Empty { what });
+    }
+    let got = text.chars().count();
+    if got > max {
+        return Err(ProductError::TooLong { what, got, max });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(ProductError::ControlCharacter { what });
+    }
+    Ok(text.to_owned())
+}
+
+impl ProductId {
+    /// # Errors
+    /// When `id` is empty, longer than 128 characters or holds a control character.
+    pub fn new(id: &str) -> Result<Self, ProductError> {
+        line("the product id", id, 128).map(Self)
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AttributeName {
+    /// # Errors
+    /// When `name` is not of the form given at [`AttributeName`].
+    pub fn new(name: &str) -> Result<Self, ProductError> {
+        if matches!(name, "q" | "limit" | "offset") {
+            return Err(ProductError::ReservedName { name: name.to_owned() });
+        }
+        let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if name.len() > 64 || !letters || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+            return Err(ProductError::AttributeName { name: name.chars().take(80).collect() });
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AttributeValue {
+    /// # Errors
+    /// When `value` is empty, longer than 256 characters or holds a control character.
+    pub fn new(value: &str) -> Result<Self, ProductError> {
+        line("the attribute's value", value, 256).map(Self)
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What values are compared by: a filter `black` finds `Black`.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl Product {
+    /// A product with a title alone; the other fields are set afterwards and checked by [`Product::check`].
+    ///
+    /// # Errors
+    /// When the title is empty, longer than 1,000 characters or holds a control character.
+    pub fn new(id: ProductId, title: &str) -> Result<Self, ProductError> {
+        let title = line("the title", title, 1_000)?;
+        Ok(Self { id, title, description: None, attributes: Attributes::new(), price: None, url: None })
+    }
+
+    /// # Errors
+    /// When the price is negative or not finite, or the URL or the description is too long.
+    pub fn check(self) -> Result<Self, ProductError> {
+        if let Some(price) = self.price.filter(|p| !p.is_finite() || *p < 0.0) {
+            return Err(ProductError::Price { price });
+        }
+        if let Some(url) = &self.url {
+            line("the url", url, 2_048)?;
+        }
+        let got = self.description.as_ref().map_or(0, |d| d.chars().count());
+        if got > 20_000 {
+            return Err(ProductError::TooLong { what: "the description", got, max: 20_000 });
+        }
+        Ok(self)
+    }
+
+    /// The first value of an attribute, as responses show it.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes
+            .iter()
+            .find(|(n, _)| n.as_str() == name)
+            .and_then(|(_, v)| v.first())
+            .map(AttributeValue::as_str)
+    }
+}
+
+macro_rules! string_value {
+    ($($type:ty),*) => {$(
+        impl TryFrom<String> for $type {
+            type Error = ProductError;
+            fn try_from(text: String) -> Result<Self, ProductError> {
+                Self::new(&text)
+            }
+        }
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.0
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+string_value!(ProductId, AttributeName, AttributeValue);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attribute_names() {
+        for good in ["color", "shoelace_color", "heel2"] {
+            assert!(AttributeName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Color", "2heel", "heel-height", "_x", "q", "limit", "offset", &"x".repeat(65)] {
+            assert!(AttributeName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lines_are_trimmed_and_bounded() {
+        assert_eq!(ProductId::new(" 1163 ").expect("valid").as_str(), "1163");
+        assert_eq!(ProductId::new("  "), Err(ProductError::Empty { what: "the product id" }));
+        assert!(matches!(ProductId::new(&"9".repeat(129)), Err(ProductError::TooLong { got: 129, max: 128, .. })));
+        assert!(matches!(AttributeValue::new("a\u{0}b"), Err(ProductError::ControlCharacter { .. })));
+        assert_eq!(AttributeValue::new("Off White").expect("valid").folded(), "off white");
+    }
+
+    #[test]
+    fn a_price_is_finite_and_not_negative() {
+        let product = Product::new(ProductId::new("1").expect("id"), "Shoe").expect("title");
+        for price in [-1.0, f64::NAN, f64::INFINITY] {
+            let wrong = Product { price: Some(price), ..product.clone() };
+            assert!(matches!(wrong.check(), Err(ProductError::Price { .. })));
+        }
+        assert!(Product { price: Some(0.0), ..product }.check().is_ok());
+    }
+}
