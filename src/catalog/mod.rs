@@ -4,7 +4,7 @@ pub mod ingest;
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::{ModelId, Product, ProductId, ProductKey};
+use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
 
 /// A cheap, clonable handle on the database.
 #[derive(Clone)]
