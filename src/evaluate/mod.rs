@@ -1,3 +1,10 @@
-//! Metrics and the retrieval suite: figures that decide which model ships.
+//! Figures that decide which model ships.
+//!
+//! The pure part: [`metrics`] (ranking), [`classification`] (scikit-learn's report), [`scoring`] (the four scorings of
+//! the retrieval suite), [`bootstrap`] (intervals, paired test), [`split`] (what is held out).
 
+pub mod bootstrap;
+pub mod classification;
+pub mod metrics;
+pub mod scoring;
 pub mod split;
