@@ -8,3 +8,5 @@ pub mod classification;
 pub mod metrics;
 pub mod scoring;
 pub mod split;
+pub mod suite;
+pub mod suite_build;

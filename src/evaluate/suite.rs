@@ -1,0 +1,304 @@
+//! The suite file: retrieval cases with what they expect, as a person can read and check them.
+//!
+//! JSON, `"format": 1`. Beside it lies the folder with the photos that the image cases upload, so that a suite can be
+//! handed to someone who has nothing but the address of a service. Generic over attributes: a main one (`category`)
+//! and a detail (`shoelace_color`, as easily `collar` or `sole`).
+//!
+//! Refused when read: another format, case names that repeat, a case that does not say what it expects of both
+//! attributes, points that do not follow from the supply, a photo outside the suite's folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::scoring::{Level, Points, Supply, attainable, nominal};
+use crate::domain::{AttributeName, AttributeValue, Attributes, Product, ProductId};
+
+/// Version of the file's format.
+pub const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suite {
+    pub format: u32,
+    pub name: String,
+    /// The main attribute.
+    pub main: AttributeName,
+    /// The detail.
+    pub detail: AttributeName,
+    /// What the text cases were written with.
+    pub prompt: String,
+    /// How many results of a case are scored.
+    pub results: usize,
+    pub pool: Pool,
+    /// Sums over all cases.
+    pub maxima: Maxima,
+    pub cases: Vec<Case>,
+}
+
+/// The catalogue that the levels were counted in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    pub products: usize,
+    /// sha256 over the products' ids and their values of the two attributes.
+    pub sha256: String,
+    /// Every search of the suite is restricted to these values; empty: the whole catalogue.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub filters: BTreeMap<AttributeName, Vec<AttributeValue>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maxima {
+    pub nominal: Points,
+    pub attainable: Points,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    /// Unique in the suite.
+    pub name: String,
+    pub level: Level,
+    pub query: Query,
+    /// The value of the main attribute and of the detail.
+    pub expect: BTreeMap<AttributeName, AttributeValue>,
+    /// The products that fit, the query's own left out.
+    pub supply: Supply,
+    #[serde(flatten)]
+    pub maxima: Maxima,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Query {
+    Text {
+        text: String,
+    },
+    /// A photo beside the suite file, and the product that it shows: never among the results that are scored.
+    Image {
+        image: PathBuf,
+        product: ProductId,
+    },
+}
+
+/// How a case asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Text,
+    Image,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{path} is no suite: {source}")]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("the suite is of format {got}, this program reads {FORMAT}")]
+    Format { got: u32 },
+    #[error("the suite has no cases")]
+    NoCases,
+    #[error("{results} results a case cannot be asked for: 1 to 100")]
+    Results { results: usize },
+    #[error("two cases are called {name:?}")]
+    Repeated { name: String },
+    #[error("case {name:?} does not say which {attribute} it expects")]
+    Expectation { name: String, attribute: AttributeName },
+    #[error("case {name:?}: its {what} does not follow from its supply")]
+    Inconsistent { name: String, what: &'static str },
+    #[error("case {name:?}: the photo {image:?} is not a path below the suite's folder")]
+    Outside { name: String, image: PathBuf },
+}
+
+impl Suite {
+    /// Reads and checks a suite file. The photos are opened when they are used.
+    ///
+    /// # Errors
+    /// See the module: an unreadable file, and everything that [`Suite::check`] finds.
+    pub fn load(path: &Path) -> Result<Self, SuiteError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SuiteError::Io { path: path.to_owned(), source })?;
+        let suite: Self =
+            serde_json::from_str(&text).map_err(|source| SuiteError::Json { path: path.to_owned(), source })?;
+        suite.check()?;
+        Ok(suite)
+    }
+
+    /// The file's text: indented, one key a line, ends with a line feed.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// # Errors
+    /// When the suite contradicts itself; see the module.
+    pub fn check(&self) -> Result<(), SuiteError> {
+        if self.format != FORMAT {
+            return Err(SuiteError::Format { got: self.format });
+        }
+        if !(1..=100).contains(&self.results) {
+            return Err(SuiteError::Results { results: self.results });
+        }
+        if self.cases.is_empty() {
+            return Err(SuiteError::NoCases);
+        }
+        let mut names = BTreeSet::new();
+        for case in &self.cases {
+            if !names.insert(&case.name) {
+                return Err(SuiteError::Repeated { name: case.name.clone() });
+            }
+            self.check_case(case)?;
+        }
+        Ok(())
+    }
+
+    fn check_case(&self, case: &Case) -> Result<(), SuiteError> {
+        let name = || case.name.clone();
+        for attribute in [&self.main, &self.detail] {
+            if !case.expect.contains_key(attribute) {
+                return Err(SuiteError::Expectation { name: name(), attribute: attribute.clone() });
+            }
+        }
+        let wrong = [
+            ("level", case.level != Level::of(case.supply.both, self.results)),
+            ("nominal maximum", case.maxima.nominal != nominal(self.results)),
+            ("attainable maximum", case.maxima.attainable != attainable(case.supply, self.results)),
+        ];
+        if let Some((what, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
+            return Err(SuiteError::Inconsistent { name: name(), what });
+        }
+        if let Query::Image { image, .. } = &case.query {
+            let below = image.components().all(|c| matches!(c, Component::Normal(_)));
+            if !below || image.as_os_str().is_empty() {
+                return Err(SuiteError::Outside { name: name(), image: image.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the suite's content: results of two different suites are never compared.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        hex(&Sha256::digest(self.to_json()))
+    }
+
+    /// What is right about a product with these attributes. A product with several values fits by any of them;
+    /// upper and lower case do not matter.
+    #[must_use]
+    pub fn fit(&self, case: &Case, attributes: &Attributes) -> super::scoring::Fit {
+        let has = |name: &AttributeName| case.expect.get(name).is_some_and(|wanted| carries(attributes, name, wanted));
+        super::scoring::Fit { main: has(&self.main), detail: has(&self.detail) }
+    }
+}
+
+impl Case {
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.query {
+            Query::Text { .. } => Kind::Text,
+            Query::Image { .. } => Kind::Image,
+        }
+    }
+}
+
+impl Kind {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Image => "image",
+        }
+    }
+}
+
+/// Whether one of the product's values of an attribute is `wanted`.
+#[must_use]
+pub fn carries(attributes: &Attributes, name: &AttributeName, wanted: &AttributeValue) -> bool {
+    let wanted = wanted.folded();
+    attributes.get(name).is_some_and(|values| values.iter().any(|v| v.folded() == wanted))
+}
+
+/// Names the products and what the suite's attributes say of them, in any order.
+#[must_use]
+pub fn pool_sha256<'a>(
+    products: impl Iterator<Item = &'a Product>,
+    main: &AttributeName,
+    detail: &AttributeName,
+) -> String {
+    let mut lines: Vec<String> = products
+        .map(|p| {
+            let values = |name: &AttributeName| p.attributes.get(name).map(Vec::as_slice).unwrap_or_default();
+            format!("{:?} {:?} {:?}\n", p.id.as_str(), values(main), values(detail))
+        })
+        .collect();
+    lines.sort_unstable();
+    hex(&Sha256::digest(lines.concat()))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suite() -> Suite {
+        let text = include_str!("../../tests/reference/small_suite.json");
+        serde_json::from_str(text).expect("a suite")
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let suite = suite();
+        suite.check().expect("consistent");
+        assert_eq!(serde_json::from_str::<Suite>(&suite.to_json()).expect("JSON"), suite);
+        assert_eq!(suite.cases.iter().map(Case::kind).collect::<Vec<_>>(), [Kind::Text, Kind::Image]);
+    }
+
+    #[test]
+    fn refuses_what_contradicts_itself() {
+        let broken = |change: fn(&mut Suite)| {
+            let mut suite = suite();
+            change(&mut suite);
+            suite.check().expect_err("contradiction").to_string()
+        };
+        assert!(broken(|s| s.format = 2).contains("format 2"));
+        assert!(broken(|s| s.results = 0).contains("0 results"));
+        assert!(broken(|s| s.cases.clear()).contains("no cases"));
+        assert!(broken(|s| s.cases[1].name = s.cases[0].name.clone()).contains("two cases"));
+        assert!(broken(|s| s.cases[0].level = Level::One).contains("level"));
+        assert!(broken(|s| s.cases[0].maxima.attainable.c += 1).contains("attainable"));
+        assert!(broken(|s| s.cases[0].maxima.nominal.c += 1).contains("nominal"));
+        assert!(broken(|s| s.cases[0].expect.clear()).contains("does not say which"));
+        let photo = |image: &str| Query::Image { image: image.into(), product: ProductId::new("1").expect("id") };
+        let mut suite = suite();
+        for outside in ["../secret.jpg", "/etc/passwd", "images/../../x.jpg", ""] {
+            suite.cases[1].query = photo(outside);
+            assert!(matches!(suite.check(), Err(SuiteError::Outside { .. })), "{outside}");
+        }
+    }
+
+    #[test]
+    fn any_of_several_values_fits_in_any_case() {
+        let suite = suite();
+        let value = |v: &str| AttributeValue::new(v).expect("value");
+        let product = |category: &str, laces: &[&str]| {
+            let laces = laces.iter().map(|v| value(v)).collect();
+            Attributes::from([(suite.main.clone(), vec![value(category)]), (suite.detail.clone(), laces)])
+        };
+        let fit = |attributes| suite.fit(&suite.cases[0], &attributes);
+        let (main, detail) = (|f: super::super::scoring::Fit| f.main, |f: super::super::scoring::Fit| f.detail);
+        let both = fit(product("CASUAL shoes", &["white", "Beige"]));
+        assert!(main(both) && detail(both));
+        let neither = fit(product("Casual", &[]));
+        assert!(!main(neither) && !detail(neither));
+    }
+}

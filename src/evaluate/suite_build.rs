@@ -1,0 +1,350 @@
+//! Makes a suite out of a labeled catalogue: every combination of a main attribute's and a detail's values, asked in
+//! words and by photo, its level found by counting.
+//!
+//! **Text cases**: every main value that has the detail at all, times every value of the detail; a combination that no
+//! product has is a case of level 3. **Image cases**: for every combination that occurs, one photo drawn by the seed;
+//! the product it shows is left out of the count as it will be left out of the results, so a combination with a single
+//! product is a case of level 3. Values that mean "has none" (`none`) make no cases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::bootstrap::Draw;
+use super::scoring::{Level, Supply, attainable, nominal};
+use super::suite::{Case, FORMAT, Kind, Maxima, Pool, Query, Suite, carries, pool_sha256};
+use crate::domain::{AttributeName, AttributeValue, Product};
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub name: String,
+    pub main: AttributeName,
+    pub detail: AttributeName,
+    /// With `{main}` and `{detail}`, or the attributes' own names in braces.
+    pub prompt: String,
+    /// Values of the detail that mean that there is none.
+    pub without: Vec<AttributeValue>,
+    pub results: usize,
+    /// At most so many cases of each level and kind, drawn by the seed; `None`: all.
+    pub per_level: Option<usize>,
+    pub seed: u64,
+    /// Written into the suite; the products given must already be those that match.
+    pub filters: BTreeMap<AttributeName, Vec<AttributeValue>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    #[error("no product has both a {main} and a {detail} other than none: there is nothing to ask for")]
+    NothingToAsk { main: AttributeName, detail: AttributeName },
+    #[error("the prompt {prompt:?} names neither the {main} nor the {detail}")]
+    Prompt { prompt: String, main: AttributeName, detail: AttributeName },
+}
+
+/// The prompt where none is given: "{main} with {detail} shoelace." for `shoelace_color`, "... collar." for `collar`.
+#[must_use]
+pub fn default_prompt(detail: &AttributeName) -> String {
+    let noun = detail.as_str().trim_end_matches("_color").replace('_', " ");
+    format!("{{main}} with {{detail}} {noun}.")
+}
+
+/// Builds the suite. `products`: the whole pool, each with whether its photo can be uploaded. The photo of product ID
+/// is expected at `images/ID.jpg` beside the suite file ([`photo_path`]).
+///
+/// # Errors
+/// When nothing in the catalogue can be asked for, or the prompt would ask for nothing.
+pub fn build(plan: &Plan, products: &[(&Product, bool)]) -> Result<Suite, BuildError> {
+    let (main, detail) = (plan.main.clone(), plan.detail.clone());
+    let places = |text: &str| {
+        text.contains("{main}")
+            || text.contains("{detail}")
+            || text.contains(&format!("{{{main}}}"))
+            || text.contains(&format!("{{{detail}}}"))
+    };
+    if !places(&plan.prompt) {
+        return Err(BuildError::Prompt { prompt: plan.prompt.clone(), main, detail });
+    }
+    let combinations = Combinations::of(plan, products);
+    if combinations.details.is_empty() {
+        return Err(BuildError::NothingToAsk { main, detail });
+    }
+    let mut cases = limited(plan, &combinations.text_cases(plan, products), 1);
+    cases.extend(limited(plan, &combinations.image_cases(plan, products), 2));
+    let maxima = cases.iter().fold(Maxima::default(), |sum, case| Maxima {
+        nominal: sum.nominal + case.maxima.nominal,
+        attainable: sum.attainable + case.maxima.attainable,
+    });
+    let sha256 = pool_sha256(products.iter().map(|(p, _)| *p), &main, &detail);
+    let pool = Pool { products: products.len(), sha256, filters: plan.filters.clone() };
+    let prompt = plan.prompt.clone();
+    Ok(Suite {
+        format: FORMAT,
+        name: plan.name.clone(),
+        main,
+        detail,
+        prompt,
+        results: plan.results,
+        pool,
+        maxima,
+        cases,
+    })
+}
+
+/// Where the photo of a query lies beside the suite file. Ids hold what file names must not, so that they are numbered
+/// by their hash when they are anything but letters, digits, `-` and `_`.
+#[must_use]
+pub fn photo_path(product: &Product) -> PathBuf {
+    let id = product.id.as_str();
+    let plain = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let stem = if plain {
+        id.to_owned()
+    } else {
+        use sha2::Digest as _;
+        super::suite::hex(&sha2::Sha256::digest(id))
+    };
+    PathBuf::from("images").join(format!("{stem}.jpg"))
+}
+
+/// The values that occur, as the catalogue writes them first (`Black` and `black` are one).
+struct Combinations {
+    mains: BTreeMap<String, AttributeValue>,
+    details: BTreeMap<String, AttributeValue>,
+}
+
+impl Combinations {
+    fn of(plan: &Plan, products: &[(&Product, bool)]) -> Self {
+        let without: BTreeSet<String> = plan.without.iter().map(AttributeValue::folded).collect();
+        let mut found = Self { mains: BTreeMap::new(), details: BTreeMap::new() };
+        for (product, _) in products {
+            let values = |name| product.attributes.get(name).map(Vec::as_slice).unwrap_or_default();
+            let details: Vec<_> = values(&plan.detail).iter().filter(|v| !without.contains(&v.folded())).collect();
+            if details.is_empty() || values(&plan.main).is_empty() {
+                continue;
+            }
+            for value in details {
+                found.details.entry(value.folded()).or_insert_with(|| value.clone());
+            }
+            for value in values(&plan.main) {
+                found.mains.entry(value.folded()).or_insert_with(|| value.clone());
+            }
+        }
+        found
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&AttributeValue, &AttributeValue)> {
+        self.mains.values().flat_map(|m| self.details.values().map(move |d| (m, d)))
+    }
+
+    fn text_cases(&self, plan: &Plan, products: &[(&Product, bool)]) -> Vec<Case> {
+        let case = |(main, detail)| {
+            let text = render(plan, main, detail);
+            make(plan, Kind::Text, main, detail, Query::Text { text }, supply(plan, products, main, detail))
+        };
+        self.pairs().map(case).collect()
+    }
+
+    fn image_cases(&self, plan: &Plan, products: &[(&Product, bool)]) -> Vec<Case> {
+        let mut draw = Draw::new(plan.seed);
+        let mut cases = Vec::new();
+        for (main, detail) in self.pairs() {
+            let fits =
+                |p: &Product| carries(&p.attributes, &plan.main, main) && carries(&p.attributes, &plan.detail, detail);
+            let candidates: Vec<&Product> =
+                products.iter().filter(|(p, photo)| *photo && fits(p)).map(|(p, _)| *p).collect();
+            for product in draw.sample(&candidates, 1) {
+                let mut supply = supply(plan, products, main, detail);
+                supply.both -= 1;
+                let query = Query::Image { image: photo_path(product), product: product.id.clone() };
+                cases.push(make(plan, Kind::Image, main, detail, query, supply));
+            }
+        }
+        cases
+    }
+}
+
+fn supply(plan: &Plan, products: &[(&Product, bool)], main: &AttributeValue, detail: &AttributeValue) -> Supply {
+    products.iter().fold(Supply::default(), |mut supply, (p, _)| {
+        match (carries(&p.attributes, &plan.main, main), carries(&p.attributes, &plan.detail, detail)) {
+            (true, true) => supply.both += 1,
+            (true, false) => supply.main_only += 1,
+            (false, true) => supply.detail_only += 1,
+            (false, false) => {}
+        }
+        supply
+    })
+}
+
+fn make(plan: &Plan, kind: Kind, main: &AttributeValue, detail: &AttributeValue, query: Query, supply: Supply) -> Case {
+    let level = Level::of(supply.both, plan.results);
+    let maxima = Maxima { nominal: nominal(plan.results), attainable: attainable(supply, plan.results) };
+    let name = format!("{}: {main}, {detail}", kind.name());
+    let expect = BTreeMap::from([(plan.main.clone(), main.clone()), (plan.detail.clone(), detail.clone())]);
+    Case { name, level, query, expect, supply, maxima }
+}
+
+/// At most `per_level` cases of each level, in level order; within a level in the order they came.
+fn limited(plan: &Plan, cases: &[Case], salt: u64) -> Vec<Case> {
+    let mut draw = Draw::new(plan.seed ^ salt);
+    let mut kept = Vec::new();
+    for level in Level::ALL {
+        let of_level: Vec<usize> = (0..cases.len()).filter(|i| cases[*i].level == level).collect();
+        let mut chosen = draw.sample(&of_level, plan.per_level.unwrap_or(usize::MAX));
+        chosen.sort_unstable();
+        kept.extend(chosen);
+    }
+    kept.into_iter().map(|i| cases[i].clone()).collect()
+}
+
+fn render(plan: &Plan, main: &AttributeValue, detail: &AttributeValue) -> String {
+    let (main, detail) = (sentence(main.as_str()), sentence(detail.as_str()));
+    let own = |name: &AttributeName| format!("{{{name}}}");
+    let text = plan.prompt.replace("{main}", &main).replace("{detail}", &detail);
+    text.replace(&own(&plan.main), &main).replace(&own(&plan.detail), &detail)
+}
+
+/// `Casual Shoes` -> `Casual shoes`.
+fn sentence(value: &str) -> String {
+    let mut letters = value.chars();
+    letters
+        .next()
+        .map_or(String::new(), |first| first.to_uppercase().chain(letters.flat_map(char::to_lowercase)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::scoring::RESULTS;
+    use super::*;
+    use crate::domain::ProductId;
+
+    fn name(n: &str) -> AttributeName {
+        AttributeName::new(n).expect("name")
+    }
+
+    fn value(v: &str) -> AttributeValue {
+        AttributeValue::new(v).expect("value")
+    }
+
+    fn plan(detail: &str) -> Plan {
+        Plan {
+            name: "test".to_owned(),
+            main: name("category"),
+            detail: name(detail),
+            prompt: default_prompt(&name(detail)),
+            without: vec![value("none")],
+            results: RESULTS,
+            per_level: None,
+            seed: 1,
+            filters: BTreeMap::new(),
+        }
+    }
+
+    fn shop(detail: &str, kinds: &[(&str, Option<&str>, usize)]) -> Vec<Product> {
+        let mut products = Vec::new();
+        for (category, laces, n) in kinds {
+            for _ in 0..*n {
+                let id = ProductId::new(&format!("{}", products.len())).expect("id");
+                let mut product = Product::new(id, "a shoe").expect("title");
+                product.attributes.insert(name("category"), vec![value(category)]);
+                if let Some(laces) = laces {
+                    product.attributes.insert(name(detail), vec![value(laces)]);
+                }
+                products.push(product);
+            }
+        }
+        products
+    }
+
+    fn built(plan: &Plan, products: &[Product]) -> Suite {
+        let all: Vec<(&Product, bool)> = products.iter().map(|p| (p, true)).collect();
+        let suite = build(plan, &all).expect("something to ask");
+        suite.check().expect("consistent");
+        suite
+    }
+
+    fn case<'a>(suite: &'a Suite, name: &str) -> &'a Case {
+        suite.cases.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no case {name}"))
+    }
+
+    #[test]
+    fn levels_prompts_and_maxima_by_counting() {
+        let products = shop(
+            "shoelace_color",
+            &[
+                ("Casual Shoes", Some("white"), 6),
+                ("Casual Shoes", Some("Beige"), 2),
+                ("Formal Shoes", Some("black"), 1),
+                ("Formal Shoes", Some("none"), 3),
+                ("Sandals", None, 4),
+            ],
+        );
+        let suite = built(&plan("shoelace_color"), &products);
+        // 2 categories with laces x 3 colors in words, 3 combinations that occur as photos; sandals have no laces.
+        assert_eq!(suite.cases.iter().filter(|c| c.kind() == Kind::Text).count(), 6);
+        assert_eq!(suite.cases.len(), 9);
+        let beige = case(&suite, "text: Casual Shoes, Beige");
+        assert_eq!(beige.query, Query::Text { text: "Casual shoes with Beige shoelace.".to_owned() });
+        assert_eq!(beige.supply, Supply { both: 2, main_only: 6, detail_only: 0 });
+        assert_eq!((beige.level, beige.maxima.attainable.c, beige.maxima.attainable.a), (Level::Two, 9, 12));
+        assert_eq!(case(&suite, "text: Casual Shoes, white").level, Level::One);
+        assert_eq!(case(&suite, "text: Formal Shoes, white").level, Level::Three);
+        // The photo's own product is never among the results.
+        assert_eq!(case(&suite, "image: Casual Shoes, white").supply.both, 5);
+        assert_eq!(case(&suite, "image: Formal Shoes, black").level, Level::Three);
+        assert_eq!(suite.maxima.nominal.a, 9 * 15);
+    }
+
+    #[test]
+    fn any_other_detail_does_as_well() {
+        let products = shop("collar", &[("Shirts", Some("mandarin"), 2), ("Tshirts", Some("polo"), 1)]);
+        let suite = built(&plan("collar"), &products);
+        let Query::Text { text } = &case(&suite, "text: Shirts, mandarin").query else { panic!("a text case") };
+        assert_eq!(text, "Shirts with Mandarin collar.");
+    }
+
+    #[test]
+    fn caps_and_seeds() {
+        let products = shop("collar", &[("Shirts", Some("a"), 3), ("Shirts", Some("b"), 3), ("Shirts", Some("c"), 3)]);
+        let capped = Plan { per_level: Some(2), ..plan("collar") };
+        assert_eq!(built(&capped, &products).cases.len(), 4);
+        assert_eq!(built(&capped, &products), built(&capped, &products));
+        let other = Plan { seed: 2, ..plan("collar") };
+        assert_ne!(built(&other, &products), built(&plan("collar"), &products), "another seed draws other photos");
+    }
+
+    #[test]
+    fn refuses_to_ask_for_nothing() {
+        let products = shop("collar", &[("Shirts", Some("none"), 3)]);
+        let all: Vec<(&Product, bool)> = products.iter().map(|p| (p, true)).collect();
+        assert!(matches!(build(&plan("collar"), &all), Err(BuildError::NothingToAsk { .. })));
+        let mute = Plan { prompt: "shoes".to_owned(), ..plan("collar") };
+        assert!(matches!(build(&mute, &all), Err(BuildError::Prompt { .. })));
+    }
+
+    #[test]
+    fn photos_have_harmless_names() {
+        let path = |id: &str| photo_path(&Product::new(ProductId::new(id).expect("id"), "x").expect("title"));
+        assert_eq!(path("1163"), PathBuf::from("images/1163.jpg"));
+        assert!(!path("../../etc").to_string_lossy().contains(".."));
+    }
+
+    proptest! {
+        #[test]
+        fn every_suite_is_consistent(kinds in proptest::collection::vec((0_usize..3, 0_usize..5, 1_usize..8), 1..12), seed in any::<u64>()) {
+            let mains = ["Casual Shoes", "Formal Shoes", "Sandals"];
+            let details = [Some("white"), Some("black"), Some("none"), None, Some("red")];
+            let kinds: Vec<_> = kinds.into_iter().map(|(m, d, n)| (mains[m], details[d], n)).collect();
+            let products = shop("shoelace_color", &kinds);
+            let all: Vec<(&Product, bool)> = products.iter().map(|p| (p, true)).collect();
+            if let Ok(suite) = build(&Plan { seed, ..plan("shoelace_color") }, &all) {
+                prop_assert!(suite.check().is_ok());
+                for case in &suite.cases {
+                    // Counting again, product by product, with the definition that results are scored by.
+                    let own = match &case.query { Query::Image { product, .. } => Some(product), Query::Text { .. } => None };
+                    let fits: Vec<_> = products.iter().filter(|p| Some(&p.id) != own).map(|p| suite.fit(case, &p.attributes)).collect();
+                    prop_assert_eq!(fits.iter().filter(|f| f.main && f.detail).count(), case.supply.both);
+                    prop_assert_eq!(fits.iter().filter(|f| !f.main && f.detail).count(), case.supply.detail_only);
+                }
+            }
+        }
+    }
+}
