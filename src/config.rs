@@ -1,1 +1,304 @@
-//! config
+//! Settings: from flags, `AGLET_*` variables and one optional TOML file to a checked [`Config`].
+//!
+//! [`Settings`] is what was written, every field optional; [`Config`] is what it means. A flag goes before its
+//! variable, the variable before the file, the file before the default. [`Config::check`] reports all problems
+//! together, each with the name of the setting, so that one start tells everything that is wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::encode::{Device, EncoderOptions, ImageLimits};
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $env:literal;)*) => {
+        /// The settings as they were written. Every one is a flag, a variable and a key of the TOML file.
+        #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Settings {
+            $($(#[doc = $doc])+ #[arg(long, env = $env)] pub $name: Option<$type>,)*
+            /// Web origins that may call from a browser, comma separated; none by default.
+            #[arg(long, env = "AGLET_CORS_ORIGINS", value_delimiter = ',')]
+            pub cors_origins: Option<Vec<String>>,
+        }
+
+        /// Every setting's value, the defaults filled in.
+        #[derive(Clone, Debug, Serialize)]
+        struct Values {
+            $($name: $type,)*
+            cors_origins: Vec<String>,
+        }
+
+        impl Settings {
+            /// These, and where one is missing, `below`'s.
+            #[must_use]
+            pub fn or(self, below: Self) -> Self {
+                Self {
+                    $($name: self.$name.or(below.$name),)*
+                    cors_origins: self.cors_origins.or(below.cors_origins),
+                }
+            }
+
+            fn fill(self) -> Values {
+                Values {
+                    $($name: self.$name.unwrap_or_else(|| $default),)*
+                    cors_origins: self.cors_origins.unwrap_or_default(),
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Address to listen on.
+    listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)), "AGLET_LISTEN";
+    /// Model folder.
+    model: PathBuf = PathBuf::from("models/aglet-small"), "AGLET_MODEL";
+    /// Folder of the catalog's database and the saved index.
+    data: PathBuf = PathBuf::from("data"), "AGLET_DATA";
+    /// ONNX Runtime's library, or the folder that holds it (`make runtime` puts it there).
+    runtime: PathBuf = PathBuf::from(".runtime"), "AGLET_RUNTIME";
+    /// auto: CUDA where it works, else the CPU. cuda: CUDA or no start.
+    device: Device = Device::Auto, "AGLET_DEVICE";
+    /// Threads that own a session of the text tower.
+    text_sessions: usize = 1, "AGLET_TEXT_SESSIONS";
+    /// Threads that own a session of the image tower.
+    image_sessions: usize = 1, "AGLET_IMAGE_SESSIONS";
+    /// Threads that one session computes with.
+    session_threads: usize = cores(), "AGLET_SESSION_THREADS";
+    /// Requests that may wait for a tower; one more is answered 503.
+    queue: usize = 512, "AGLET_QUEUE";
+    /// Most requests computed together.
+    max_batch: usize = 32, "AGLET_MAX_BATCH";
+    /// Microseconds that a request waits for company; 0: none, what is waiting goes together.
+    max_wait_us: u64 = 0, "AGLET_MAX_WAIT_US";
+    /// Query embeddings kept; 0: none.
+    cache: u64 = 10_000, "AGLET_CACHE";
+    /// Share of a product's words (title and attributes) in its vector, in percent; the photo has the rest.
+    words_percent: u8 = crate::search::rank::DEFAULT_WORDS_PERCENT, "AGLET_WORDS_PERCENT";
+    /// Largest request body in bytes.
+    max_body_bytes: usize = 10 << 20, "AGLET_MAX_BODY_BYTES";
+    /// Largest photo that is decoded, in pixels.
+    max_pixels: u64 = 50_000_000, "AGLET_MAX_PIXELS";
+    /// Longest edge of a photo that is decoded, in pixels.
+    max_edge: u32 = 20_000, "AGLET_MAX_EDGE";
+    /// Milliseconds after which a request is given up.
+    request_timeout_ms: u64 = 10_000, "AGLET_REQUEST_TIMEOUT_MS";
+    /// Requests in flight; one more is answered 503.
+    max_concurrency: usize = 1_024, "AGLET_MAX_CONCURRENCY";
+    /// Seconds that requests in flight get to finish at shutdown.
+    drain_seconds: u64 = 20, "AGLET_DRAIN_SECONDS";
+    /// Seconds between two looks for changes that an import made; 0: never.
+    refresh_seconds: u64 = 5, "AGLET_REFRESH_SECONDS";
+    /// How log lines are written.
+    log_format: LogFormat = LogFormat::Text, "AGLET_LOG_FORMAT";
+    /// Which log lines are written, as `RUST_LOG` has it.
+    log_filter: String = "info,ort=warn,sqlx=warn".to_owned(), "AGLET_LOG";
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The settings checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub model: PathBuf,
+    pub data: PathBuf,
+    pub encoder: EncoderOptions,
+    /// See [`crate::search::rank::fuse`].
+    pub words_percent: u8,
+    pub max_body_bytes: usize,
+    pub request_timeout: Duration,
+    pub max_concurrency: usize,
+    pub cors_origins: Vec<String>,
+    pub drain: Duration,
+    /// `None`: an import of another process is not looked for.
+    pub refresh: Option<Duration>,
+    pub log_format: LogFormat,
+    pub log_filter: String,
+    /// Every setting with its value, for `--check-config`.
+    shown: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the configuration file {path} cannot be read: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file {path} is wrong: {source}")]
+    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("the configuration is wrong:{}", .0.iter().fold(String::new(), |all, p| format!("{all}\n  - {p}")))]
+    Problems(Vec<Problem>),
+}
+
+/// One setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub setting: &'static str,
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.reason)
+    }
+}
+
+/// Reads a TOML file of settings.
+///
+/// # Errors
+/// When the file cannot be read, is no TOML, or has a key that is no setting.
+pub fn read_file(path: &Path) -> Result<Settings, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+}
+
+impl Config {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// With all problems at once.
+    pub fn check(settings: Settings) -> Result<Self, ConfigError> {
+        let values = settings.fill();
+        let problems = problems(&values);
+        if !problems.is_empty() {
+            return Err(ConfigError::Problems(problems));
+        }
+        let shown = match serde_json::to_value(&values) {
+            Ok(serde_json::Value::Object(map)) => map.into_iter().collect(),
+            _ => BTreeMap::new(),
+        };
+        Ok(Self {
+            listen: values.listen,
+            model: values.model,
+            data: values.data,
+            encoder: EncoderOptions {
+                runtime: values.runtime,
+                device: values.device,
+                text_sessions: values.text_sessions,
+                image_sessions: values.image_sessions,
+                intra_threads: values.session_threads,
+                queue: values.queue,
+                max_batch: values.max_batch,
+                max_wait: Duration::from_micros(values.max_wait_us),
+                cache: values.cache,
+                image_limits: ImageLimits { max_pixels: values.max_pixels, max_edge: values.max_edge },
+            },
+            words_percent: values.words_percent,
+            max_body_bytes: values.max_body_bytes,
+            request_timeout: Duration::from_millis(values.request_timeout_ms),
+            max_concurrency: values.max_concurrency,
+            cors_origins: values.cors_origins,
+            drain: Duration::from_secs(values.drain_seconds),
+            refresh: Some(values.refresh_seconds).filter(|s| *s > 0).map(Duration::from_secs),
+            log_format: values.log_format,
+            log_filter: values.log_filter,
+            shown,
+        })
+    }
+
+    /// Every setting with the value in force, as the TOML file would have it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.shown).unwrap_or_default()
+    }
+}
+
+fn problems(values: &Values) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut range = |setting, value: u64, low: u64, high: u64| {
+        if value < low || value > high {
+            found.push(Problem { setting, reason: format!("{value} is not from {low} to {high}") });
+        }
+    };
+    range("text_sessions", values.text_sessions as u64, 1, 64);
+    range("image_sessions", values.image_sessions as u64, 1, 64);
+    range("session_threads", values.session_threads as u64, 1, 256);
+    range("queue", values.queue as u64, 1, 1 << 20);
+    range("max_batch", values.max_batch as u64, 1, 1_024);
+    range("max_wait_us", values.max_wait_us, 0, 1_000_000);
+    range("words_percent", u64::from(values.words_percent), 0, 100);
+    range("max_body_bytes", values.max_body_bytes as u64, 1_024, 1 << 30);
+    range("max_pixels", values.max_pixels, 1_024, 1 << 30);
+    range("max_edge", u64::from(values.max_edge), 32, 65_535);
+    range("request_timeout_ms", values.request_timeout_ms, 10, 600_000);
+    range("max_concurrency", values.max_concurrency as u64, 1, 1 << 20);
+    range("drain_seconds", values.drain_seconds, 0, 3_600);
+    for origin in &values.cors_origins {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        if host.is_none_or(|h| h.is_empty() || h.contains(['/', '*', ' '])) {
+            let reason = format!("{origin:?} is no origin such as https://shop.example");
+            found.push(Problem { setting: "cors_origins", reason });
+        }
+    }
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&values.log_filter) {
+        found.push(Problem { setting: "log_filter", reason: format!("{:?}: {error}", values.log_filter) });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        let config = Config::check(Settings::default()).expect("defaults");
+        assert_eq!(config.listen.port(), 8080);
+        assert!(config.listen.ip().is_loopback(), "nothing is open to the network unless asked for");
+        assert!(config.cors_origins.is_empty());
+    }
+
+    #[test]
+    fn all_problems_are_reported_together() {
+        let settings = Settings {
+            words_percent: Some(101),
+            queue: Some(0),
+            cors_origins: Some(vec!["*".to_owned()]),
+            log_filter: Some("a=b=c".to_owned()),
+            ..Settings::default()
+        };
+        let Err(ConfigError::Problems(problems)) = Config::check(settings) else { panic!("must be refused") };
+        let names: Vec<_> = problems.iter().map(|p| p.setting).collect();
+        assert_eq!(names, ["queue", "words_percent", "cors_origins", "log_filter"]);
+    }
+
+    #[test]
+    fn flags_go_before_the_file() {
+        let file: Settings = toml::from_str("queue = 7\nmax_batch = 3\n").expect("toml");
+        let flags = Settings { queue: Some(9), ..Settings::default() };
+        let config = Config::check(flags.or(file)).expect("valid");
+        assert_eq!((config.encoder.queue, config.encoder.max_batch), (9, 3));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("aglet.toml");
+        std::fs::write(&path, "quue = 7\n").expect("write");
+        let error = read_file(&path).expect_err("must be refused").to_string();
+        assert!(error.contains("quue"), "{error}");
+    }
+
+    #[test]
+    fn what_is_shown_reads_back() {
+        let shown = Config::check(Settings::default()).expect("defaults").to_toml();
+        let again: Settings = toml::from_str(&shown).expect("toml");
+        assert_eq!(Config::check(again).expect("valid").to_toml(), shown);
+    }
+}

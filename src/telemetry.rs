@@ -1,1 +1,75 @@
-//! telemetry
+//! What operations see: log lines and metrics; and the one helper that moves CPU work off the async threads.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::TryInitError;
+
+use crate::config::LogFormat;
+
+/// Upper bounds of the latency histograms' buckets in seconds: from half a millisecond (a cached query) to the
+/// default request time-out.
+const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("the metrics recorder cannot be installed: {0}")]
+    Metrics(#[from] BuildError),
+    #[error("the log filter is wrong: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    #[error("a log subscriber is installed already: {0}")]
+    Log(#[from] TryInitError),
+}
+
+/// Starts logging to standard error. Once per process.
+///
+/// # Errors
+/// When the filter is wrong or a subscriber is installed already.
+pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    use tracing_subscriber::fmt::format::FmtSpan;
+    use tracing_subscriber::util::SubscriberInitExt;
+
+    let filter = EnvFilter::try_new(filter)?;
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    match format {
+        LogFormat::Text => builder.with_target(false).finish().try_init()?,
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
+    }
+    Ok(())
+}
+
+/// Installs the process's metrics recorder and returns the handle that renders `/metrics`. Once per process.
+///
+/// # Errors
+/// When a recorder is installed already.
+pub fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?;
+    Ok(builder.install_recorder()?)
+}
+
+/// The work panicked, or the runtime is shutting down.
+#[derive(Debug, thiserror::Error)]
+#[error("background work ended without a result: {0}")]
+pub struct BlockingError(#[from] tokio::task::JoinError);
+
+/// Runs CPU or file work on the blocking threads, within the caller's log span. A panic in `work` is the caller's
+/// error and nobody else's.
+///
+/// # Errors
+/// When `work` panicked or the runtime is shutting down.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BlockingError> {
+    let span = tracing::Span::current();
+    Ok(tokio::task::spawn_blocking(move || span.in_scope(work)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_the_callers_error() {
+        let error = blocking(|| -> u32 { panic!("broken") }).await.expect_err("must fail");
+        assert!(error.0.is_panic());
+        assert_eq!(blocking(|| 7).await.expect("works"), 7);
+    }
+}

@@ -9,3 +9,6 @@ use crate::domain::Embedding;
 pub fn fuse(photo: Option<&Embedding>, words: Option<&Embedding>, words_percent: u8) -> Option<Embedding> {
     todo!("{photo:?} {words:?} {words_percent}")
 }
+
+/// Share of the words in a product's vector unless the configuration says otherwise.
+pub const DEFAULT_WORDS_PERCENT: u8 = 30;

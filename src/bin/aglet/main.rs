@@ -1,6 +1,8 @@
 //! `aglet`: serve | import | model | demo | evaluate | suite | openapi. Each subcommand turns arguments into one
 //! library call and lives in a file of its own beside this one.
 
+mod health;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -11,8 +13,13 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Ask a running service whether it is ready; exit code 0 when it is.
+    Health(health::HealthArgs),
+}
 
 fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {}
+    match Cli::parse().command {
+        Command::Health(args) => health::run(&args),
+    }
 }

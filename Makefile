@@ -1,0 +1,96 @@
+# Aglet's commands. `make run` and `make test` do all their own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PORT ?= 8080
+DEMO_PRODUCTS ?= 600
+DEMO ?= data/demo
+MODEL ?= models/aglet-small
+API ?= http://localhost:$(PORT)
+AGLET := target/release/aglet
+
+# ONNX Runtime comes from the wheel on PyPI, pinned by version and sha256; any Python can unpack it.
+ORT_VERSION := 1.32.0
+ORT_SHA256_x86_64 := 5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d
+ORT_SHA256_aarch64 := 2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c
+ORT_GPU_VERSION := 1.31.1
+ORT_GPU_SHA256_x86_64 := e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
+MACHINE := $(shell uname -m)
+
+.PHONY: help run test lint openapi bench runtime runtime-gpu demo docker fashionclip qa tools build data
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: build runtime data ## build, draw the demonstration catalog, embed it, serve it
+	@printf '\nAglet: http://localhost:%s   (Ctrl-C stops it)\n' '$(PORT)'
+	@printf "  curl 'http://localhost:%s/search?q=black+formal+shoes'\n" '$(PORT)'
+	@printf "  curl -F image=@%s/images/1.jpg http://localhost:%s/search/image\n\n" '$(DEMO)' '$(PORT)'
+	@exec $(AGLET) serve --listen 127.0.0.1:$(PORT) --model $(MODEL) --data data
+
+build: tools ## the server, optimized
+	cargo build --release --locked
+
+data: build runtime demo
+	@# Exit code 2: imported, some rows rejected.
+	$(AGLET) import --model $(MODEL) --data data --styles $(DEMO)/styles.csv --images $(DEMO)/images --shoelaces $(DEMO)/shoelaces.csv
+
+demo: build ## draw the demonstration catalog
+	@[ -f $(DEMO)/shoelaces.csv ] || $(AGLET) demo --out $(DEMO) --products $(DEMO_PRODUCTS) --seed 1
+
+test: tools runtime ## every test, the training companion's included
+	@mkdir -p target
+	@cargo test --locked --features train --no-fail-fast 2>&1 | tee target/test.log; code=$${PIPESTATUS[0]}; \
+	awk '/^test result:/ { p += $$4; f += $$6; i += $$8 } END { printf "\n%d passed, %d failed, %d skipped\n", p, f, i; exit p == 0 }' target/test.log || code=1; \
+	exit $$code
+
+lint: tools ## format, clippy, the house rules, dependencies
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features train -- -D warnings
+	.ci/house-rules
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo 'cargo-deny is not installed: licences not checked'; fi
+
+openapi: tools ## write openapi/openapi.json anew
+	cargo run --locked --quiet --bin aglet -- openapi > target/openapi.json
+	mv target/openapi.json openapi/openapi.json
+
+bench: tools runtime ## the benchmarks of docs/benchmarks.md
+	cargo bench --locked
+
+qa: ## the retrieval suite against a live service: make qa API=http://localhost:8080
+	$(AGLET) evaluate retrieval --suite tests/retrieval/suite.json --api $(API)
+
+fashionclip: build runtime ## FashionCLIP itself as models/fashion-clip (downloads 600 MB)
+	$(AGLET) model pull patrickjohncyh/fashion-clip --to data/hub/fashion-clip
+	$(AGLET) model export --from data/hub/fashion-clip --to models/fashion-clip
+
+docker: ## the container images (needs a Docker engine)
+	docker build -f docker/Dockerfile -t aglet:cpu .
+	docker build -f docker/Dockerfile.cuda -t aglet:cuda .
+
+# --- set-up -------------------------------------------------------------------------------------------------------
+
+tools:
+	@missing=""; \
+	for pair in cc:build-essential c++:build-essential cmake:cmake nasm:nasm make:make python3:python3; do \
+	  command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	  else echo "missing system packages, install them first: apt-get install$$missing" >&2; exit 1; fi; \
+	fi
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust (rustup)' >&2; exit 1; }
+
+runtime: .runtime/$(ORT_VERSION).cpu ## ONNX Runtime for the CPU, into .runtime/
+runtime-gpu: .runtime/$(ORT_GPU_VERSION).gpu ## ONNX Runtime for CUDA 13, into .runtime/
+
+.runtime/$(ORT_VERSION).cpu: | tools
+	@.ci/fetch-runtime onnxruntime $(ORT_VERSION) '$(ORT_SHA256_$(MACHINE))' .runtime
+	@rm -f .runtime/*.gpu; touch $@
+
+.runtime/$(ORT_GPU_VERSION).gpu: | tools
+	@.ci/fetch-runtime onnxruntime-gpu $(ORT_GPU_VERSION) '$(ORT_GPU_SHA256_$(MACHINE))' .runtime
+	@rm -f .runtime/*.cpu; touch $@
