@@ -1,1 +1,113 @@
-//! http
+//! The API, its errors, its OpenAPI document and the search page: the only room that knows HTTP.
+//!
+//! A request passes, from outside: `gzip` -> `edge` (request id, trace, metrics, access log, problem documents) -> CORS
+//! (closed unless origins are named) -> panics caught -> for the routes that do work, `limits` (how many at once, how
+//! long) -> the handler, whose extractors read no more of the body than allowed.
+//!
+//! Refuses what it cannot read (4xx) and more than it can take on (503), always with a problem document (see
+//! [`ErrorCode`]). Fails with 500 only by a fault of ours, and then tells the client nothing but the request id.
+
+mod attributes;
+mod body;
+mod edge;
+mod error;
+mod health;
+mod limits;
+mod openapi;
+mod page;
+mod params;
+mod products;
+mod search;
+mod serve;
+mod state;
+mod view;
+
+use std::any::Any;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery};
+use axum::middleware::{from_fn, from_fn_with_state, map_request};
+use axum::response::{IntoResponse, Response};
+use tower::util::option_layer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::CorsLayer;
+
+pub use edge::{DURATION_METRIC, LATENCY_BUCKETS, describe_metrics};
+pub use error::{ApiError, ErrorCode};
+pub use openapi::{document, document_text};
+pub use serve::serve;
+pub use state::{AppState, EmbeddingProgress, HttpOptions, Progress};
+
+/// The whole service.
+pub fn router(state: AppState) -> Router {
+    let (work, _) = openapi::work().split_for_parts();
+    let (watch, _) = openapi::watch().split_for_parts();
+    let routes = work
+        .route_layer(from_fn_with_state(state.clone(), limits::shed))
+        .merge(watch)
+        .merge(openapi::docs())
+        .merge(page::routes());
+    let origins = state.options.allowed_origins.clone();
+    layered(routes.with_state(state), &origins)
+}
+
+/// What every route passes through. Apart from [`router`] so that tests can put slow and failing handlers behind it.
+fn layered(routes: Router, origins: &[String]) -> Router {
+    let layers = routes
+        .fallback(async || ApiError::NoRoute)
+        // The extractors have their own limits, which also tell what they are.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(option_layer(cors(origins)))
+        .layer(from_fn(edge::edge))
+        .layer(CompressionLayer::new());
+    // Around the routes, since a path must be rewritten before they are matched.
+    Router::new().fallback_service(layers).layer(map_request(without_trailing_slash))
+}
+
+/// With no origin allowed there is no layer, and browsers keep other origins' pages out.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    if origins.is_empty() {
+        return None;
+    }
+    let request_id = HeaderName::from_static("x-request-id");
+    let traceparent = HeaderName::from_static("traceparent");
+    let layer = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, request_id.clone(), traceparent])
+        .expose_headers([request_id, header::RETRY_AFTER])
+        .max_age(std::time::Duration::from_secs(3600));
+    Some(layer)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    ApiError::internal("a handler panicked", std::io::Error::other(text.to_owned())).into_response()
+}
+
+/// `/search/` is `/search`. Swagger UI lives under `/docs/` and needs its slash.
+async fn without_trailing_slash(mut request: Request) -> Request {
+    let path = request.uri().path();
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.len() == path.len() || trimmed.is_empty() || trimmed == "/docs" {
+        return request;
+    }
+    let rewritten = match request.uri().query() {
+        Some(query) => format!("{trimmed}?{query}"),
+        None => trimmed.to_owned(),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(path_and_query) = PathAndQuery::try_from(rewritten) {
+        parts.path_and_query = Some(path_and_query);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}

@@ -2,6 +2,7 @@
 //! library call and lives in a file of its own beside this one.
 
 mod health;
+mod openapi;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +17,13 @@ struct Cli {
 enum Command {
     /// Ask a running service whether it is ready; exit code 0 when it is.
     Health(health::HealthArgs),
+    /// Print the API's OpenAPI document.
+    Openapi,
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Health(args) => health::run(&args),
+        Command::Openapi => openapi::run(),
     }
 }

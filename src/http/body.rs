@@ -1,0 +1,184 @@
+//! Request bodies, read up to a cap and within a time: JSON and the upload form.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+use super::params::RawQuery;
+use super::state::AppState;
+
+/// JSON bodies hold words and filters: 256 values of 256 characters fit well.
+const MAX_JSON: usize = 1024 * 1024;
+/// A text field of the upload form.
+const MAX_FIELD: usize = 4 * 1024;
+/// Beyond the picture, the form may hold this much in fields, headers and boundaries.
+const FORM_OVERHEAD: usize = 256 * 1024;
+
+/// A JSON body of type `T`.
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType { expected: "application/json" });
+        }
+        let limit = MAX_JSON.min(state.options.max_body);
+        announced(request.headers(), "the body", limit)?;
+        let bytes = within(state.options.body_timeout, whole(request.into_body(), limit)).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => ApiError::InvalidBody { reason: error.to_string() },
+        _ => ApiError::MalformedJson { reason: error.to_string() },
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = essence(headers);
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// The media type without parameters, in lower case.
+fn essence(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// Refuses a body that says itself that it is too large, before a byte of it is read.
+fn announced(headers: &HeaderMap, what: &'static str, limit: usize) -> Result<(), ApiError> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    match length {
+        Some(length) if length > limit as u64 => Err(ApiError::BodyTooLarge { what, limit }),
+        _ => Ok(()),
+    }
+}
+
+async fn within<T>(time: Duration, read: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    tokio::time::timeout(time, read).await.unwrap_or(Err(ApiError::BodyTimeout { within: time }))
+}
+
+async fn whole(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let too_large = std::error::Error::source(&error).is_some_and(|e| e.is::<http_body_util::LengthLimitError>());
+        if too_large { ApiError::BodyTooLarge { what: "the body", limit } } else { ApiError::IncompleteBody }
+    })
+}
+
+/// The form of `POST /search/image`: the photo's bytes and the fields beside it.
+pub struct Upload {
+    pub image: Bytes,
+    pub fields: RawQuery,
+}
+
+impl FromRequest<AppState> for Upload {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        if essence(request.headers()) != "multipart/form-data" {
+            return Err(ApiError::UnsupportedMediaType { expected: "multipart/form-data" });
+        }
+        let limit = state.options.max_body;
+        announced(request.headers(), "the form", limit + FORM_OVERHEAD)?;
+        let (parts, body) = request.into_parts();
+        let body = Body::new(http_body_util::Limited::new(body, limit + FORM_OVERHEAD));
+        let form = Multipart::from_request(Request::from_parts(parts, body), &()).await.map_err(|rejection| {
+            let reason = match rejection {
+                MultipartRejection::InvalidBoundary(_) => "its Content-Type has no boundary".to_owned(),
+                other => other.body_text(),
+            };
+            ApiError::MalformedMultipart { reason }
+        })?;
+        within(state.options.body_timeout, read_form(form, limit)).await
+    }
+}
+
+async fn read_form(mut form: Multipart, limit: usize) -> Result<Upload, ApiError> {
+    let mut image = None;
+    let mut fields = RawQuery::new(false);
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
+        let name = field.name().unwrap_or("").to_owned();
+        if name == "image" {
+            if image.is_some() {
+                return Err(ApiError::RepeatedParameter { name });
+            }
+            image = Some(read_field(field, "the picture", limit).await?);
+        } else {
+            let value = read_field(field, "a form field", MAX_FIELD).await?;
+            let value = std::str::from_utf8(&value).map_err(|_| ApiError::NotUtf8)?.to_owned();
+            fields.add(name, value)?;
+        }
+    }
+    let image = image.ok_or(ApiError::MissingParameter { name: "image" })?;
+    Ok(Upload { image, fields })
+}
+
+/// Stops at the cap instead of reading on to find out how much more there is.
+async fn read_field(mut field: Field<'_>, what: &'static str, limit: usize) -> Result<Bytes, ApiError> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
+        if bytes.len() + chunk.len() > limit {
+            return Err(ApiError::BodyTooLarge { what, limit });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn broken(error: &MultipartError, limit: usize) -> ApiError {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::BodyTooLarge { what: "the form", limit: limit + FORM_OVERHEAD };
+    }
+    // A transport error below multer is a server error to axum; here it is the client's connection that broke.
+    if error.status().is_server_error() {
+        return ApiError::IncompleteBody;
+    }
+    ApiError::MalformedMultipart { reason: error.body_text() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(content_type: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type))])
+    }
+
+    #[test]
+    fn media_types() {
+        for good in ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"] {
+            assert!(is_json(&headers(good)), "{good}");
+        }
+        for bad in ["text/json", "application/jsonp", "", "multipart/form-data"] {
+            assert!(!is_json(&headers(bad)), "{bad}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn json_of_a_wrong_shape_is_not_broken_json() {
+        let code = |text: &str| parse::<Vec<u8>>(text.as_bytes()).expect_err("refused").code().as_str();
+        assert_eq!(code("[1,"), "malformed_json");
+        assert_eq!(code(""), "malformed_json");
+        assert_eq!(code("[1] 2"), "malformed_json");
+        assert_eq!(code("{\"a\":1}"), "invalid_body");
+        assert_eq!(code("[300]"), "invalid_body");
+    }
+
+    #[tokio::test]
+    async fn reading_stops_at_the_cap() {
+        let body = || Body::from(vec![0u8; 10]);
+        assert_eq!(whole(body(), 10).await.expect("fits").len(), 10);
+        assert!(matches!(whole(body(), 9).await, Err(ApiError::BodyTooLarge { limit: 9, .. })));
+    }
+}

@@ -1,0 +1,111 @@
+//! The table of error codes: part of the API, so a code's text and status never change once released.
+
+use axum::http::StatusCode;
+
+macro_rules! codes {
+    ($($variant:ident, $text:literal, $status:ident, $title:literal, $meaning:literal;)*) => {
+        /// What went wrong, in a word that clients may rely on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+        pub enum ErrorCode {
+            $(#[doc = $meaning] #[serde(rename = $text)] $variant,)*
+        }
+
+        impl ErrorCode {
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            /// The same for every problem of this code.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// What a client should know about it.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    MissingParameter, "missing_parameter", BAD_REQUEST, "A parameter is missing",
+        "A parameter or form field that this request cannot do without is not there; `parameter` names it.";
+    InvalidParameter, "invalid_parameter", BAD_REQUEST, "A parameter has a wrong value",
+        "A value cannot be read, is empty, too long or out of range; `parameter` names it.";
+    RepeatedParameter, "repeated_parameter", BAD_REQUEST, "A parameter is given twice",
+        "Only attributes may be given more than once; `parameter` names the one that was.";
+    UnknownAttribute, "unknown_attribute", BAD_REQUEST, "No such attribute",
+        "`parameter` is neither a parameter of this request nor an attribute of any product; `known` lists those.";
+    MalformedJson, "malformed_json", BAD_REQUEST, "The body is no JSON",
+        "The body cannot be parsed as JSON; `detail` tells line and column.";
+    MalformedMultipart, "malformed_multipart", BAD_REQUEST, "The form cannot be read",
+        "The multipart body has no boundary, a broken one, broken headers or no end.";
+    IncompleteBody, "incomplete_body", BAD_REQUEST, "The body is not whole",
+        "The connection ended, or the transfer broke, before the whole body had arrived.";
+    BadRequest, "bad_request", BAD_REQUEST, "The request cannot be understood",
+        "The request is refused before it reaches a handler, for example over a broken header; the status may be any 4xx.";
+    NotFound, "not_found", NOT_FOUND, "Nothing at this path",
+        "There is no such path; /openapi.json lists those there are.";
+    ProductNotFound, "product_not_found", NOT_FOUND, "No such product",
+        "The catalog has no product of this id.";
+    ImageNotFound, "image_not_found", NOT_FOUND, "The product has no picture",
+        "The product exists, but no picture of it.";
+    CodeNotFound, "code_not_found", NOT_FOUND, "No such error code",
+        "The path names an error code that does not exist.";
+    MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed",
+        "The path exists, but not for this method; the Allow header lists the methods.";
+    RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The body took too long",
+        "The body did not arrive in time; send it again over a better connection, or a smaller picture.";
+    ProductNotEmbedded, "product_not_embedded", CONFLICT, "The product is not embedded yet",
+        "The product has no embedding: its turn is still to come, or its picture cannot be read.";
+    BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
+        "More bytes than allowed; `limit_bytes` tells how many are.";
+    ImageTooLarge, "image_too_large", PAYLOAD_TOO_LARGE, "The picture has too many pixels",
+        "The picture is not decoded; `max_pixels` and `max_edge` tell what would be.";
+    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Wrong Content-Type",
+        "The Content-Type is not the one that this path reads; `detail` names it.";
+    UnsupportedImageFormat, "unsupported_image_format", UNSUPPORTED_MEDIA_TYPE, "No picture that can be read",
+        "The file is no JPEG, PNG, WebP, GIF or BMP, judged by its first bytes.";
+    EmptyImage, "empty_image", UNPROCESSABLE_ENTITY, "The picture is empty",
+        "The form's `image` field holds no byte.";
+    BrokenImage, "broken_image", UNPROCESSABLE_ENTITY, "The picture is broken",
+        "The file starts like a picture but cannot be decoded.";
+    InvalidBody, "invalid_body", UNPROCESSABLE_ENTITY, "The JSON has a wrong shape",
+        "The body is JSON, but a field is unknown, missing or of a wrong type; `detail` tells which.";
+    Internal, "internal", INTERNAL_SERVER_ERROR, "Internal error",
+        "Our fault; the request id finds the cause in the service's log.";
+    Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too many requests at once",
+        "The service sheds load; try again after the seconds in Retry-After.";
+    NotReady, "not_ready", SERVICE_UNAVAILABLE, "Not ready",
+        "The service is starting, stopping, or its model does not answer; `readiness` holds the report of /readyz.";
+    DeadlineExceeded, "deadline_exceeded", GATEWAY_TIMEOUT, "No answer in time",
+        "The service could not answer within its request time-out.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::ErrorCode;
+
+    #[test]
+    fn codes_are_distinct_and_serialize_as_written() {
+        let texts: HashSet<_> = ErrorCode::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(texts.len(), ErrorCode::ALL.len());
+        for code in ErrorCode::ALL {
+            assert_eq!(serde_json::to_value(code).expect("plain"), serde_json::json!(code.as_str()));
+            assert!(code.status().is_client_error() || code.status().is_server_error());
+        }
+    }
+}

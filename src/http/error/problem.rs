@@ -1,0 +1,114 @@
+//! The problem document (RFC 9457) and what OpenAPI says about it.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header, response::Parts};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+
+use super::{ApiError, ErrorCode};
+
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Every answer with a status of 400 or above.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "/problems/invalid_parameter", "title": "A parameter has a wrong value", "status": 400,
+    "detail": "the parameter limit: limit is 900, it must be from 1 to 250", "code": "invalid_parameter",
+    "request_id": "0193a5c2-7f00-7cc0-8d8e-0f3f6f2f0a11", "parameter": "limit"
+}))]
+pub struct Problem {
+    /// Where the code is explained: `/problems/{code}`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same for every problem of this code.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this very request, for people.
+    pub detail: String,
+    /// What to program against.
+    pub code: ErrorCode,
+    /// The same as in the `x-request-id` header.
+    pub request_id: String,
+    /// More, depending on the code: `parameter`, `known`, `limit_bytes`, `max_pixels`, `max_edge`, `retry_after_s`,
+    /// `readiness`.
+    #[serde(flatten)]
+    #[schema(value_type = std::collections::HashMap<String, Object>)]
+    pub specifics: Map<String, Value>,
+}
+
+impl Problem {
+    pub(crate) fn new(error: &ApiError, request_id: &str) -> Self {
+        let code = error.code();
+        Self {
+            kind: format!("/problems/{}", code.as_str()),
+            title: code.title().to_owned(),
+            status: error.status().as_u16(),
+            detail: error.detail(),
+            code,
+            request_id: request_id.to_owned(),
+            specifics: error.specifics().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        }
+    }
+
+    /// Puts the document into a response whose status and headers (`Allow`, `Retry-After`) are already right.
+    pub(crate) fn into_response(self, mut parts: Parts) -> Response {
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        Response::from_parts(parts, Body::from(body))
+    }
+}
+
+/// For `responses(Problems)` of every route: any 4xx or 5xx is a problem document.
+pub struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let response = |description: &str| {
+            let schema = Ref::from_schema_name("Problem");
+            RefOr::T(
+                ResponseBuilder::new().description(description).content(MEDIA_TYPE, Content::new(Some(schema))).build(),
+            )
+        };
+        BTreeMap::from([
+            ("4XX".to_owned(), response("The request cannot be answered as it is; `code` tells why")),
+            ("5XX".to_owned(), response("The service cannot answer now; `code` tells why")),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn specifics_stand_beside_the_members_that_every_problem_has() {
+        let error = ApiError::UnknownAttribute { name: "colour".into(), known: vec!["color".into()] };
+        let document = serde_json::to_value(Problem::new(&error, "r-1")).expect("serializes");
+        assert_eq!(
+            document,
+            json!({
+                "type": "/problems/unknown_attribute", "title": "No such attribute", "status": 400,
+                "detail": "\"colour\" is neither a parameter nor an attribute of the products; attributes are: color",
+                "code": "unknown_attribute", "request_id": "r-1", "parameter": "colour", "known": ["color"]
+            })
+        );
+    }
+
+    #[test]
+    fn the_cause_of_an_internal_error_is_for_the_log_alone() {
+        let error = ApiError::internal("the catalog could not be read", std::io::Error::other("/secret/path is gone"));
+        let text = serde_json::to_string(&Problem::new(&error, "r-1")).expect("serializes");
+        assert!(!text.contains("secret") && !text.contains("catalog"), "{text}");
+        assert_eq!(error.causes(), "/secret/path is gone");
+    }
+}

@@ -1,0 +1,131 @@
+//! `/livez`, `/readyz`, `/metrics`: for orchestrators and monitoring; never shed, never filtered.
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use tokio::sync::Mutex;
+use utoipa::ToSchema;
+
+use super::error::{ApiError, Problems};
+use super::state::{AppState, EmbeddingProgress};
+use super::view::{ModelInfo, index_version};
+
+/// How long the result of a probe is believed: a storm of probes costs one embedding in this time.
+const BELIEVED: Duration = Duration::from_secs(2);
+/// A model that takes longer does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The last real embedding that readiness ran.
+#[derive(Default)]
+pub struct Probe {
+    last: Mutex<Option<(Instant, Result<f64, String>)>>,
+}
+
+impl Probe {
+    /// Milliseconds that an embedding took, or why there is none. Callers at the same time share one run.
+    async fn run(&self, state: &AppState) -> Result<f64, String> {
+        let mut last = self.last.lock().await;
+        if let Some((at, result)) = last.as_ref()
+            && at.elapsed() < BELIEVED
+        {
+            return result.clone();
+        }
+        let started = Instant::now();
+        let result = match tokio::time::timeout(PATIENCE, state.encoder.probe()).await {
+            Ok(Ok(())) => Ok((started.elapsed().as_secs_f64() * 1e6).round() / 1e3),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the readiness probe's embedding failed");
+                Err("the model cannot embed".to_owned())
+            }
+            Err(_) => Err(format!("the model did not embed within {} s", PATIENCE.as_secs())),
+        };
+        *last = Some((Instant::now(), result.clone()));
+        result
+    }
+}
+
+/// Whether searches are answered, and with what.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    pub ready: bool,
+    /// Why not, when it is not.
+    pub reasons: Vec<String>,
+    pub model: ModelInfo,
+    /// The execution provider in use: `cpu` or `cuda`.
+    #[schema(value_type = String)]
+    pub provider: crate::encode::Provider,
+    /// Why the provider is not the one that was asked for, when it is not.
+    pub provider_fallback: Option<String>,
+    /// What the last real embedding took; at most 2 seconds old.
+    pub embedding_ms: Option<f64>,
+    pub index_version: String,
+    /// Products in the index.
+    pub products: usize,
+    /// The embedding of the catalog, while it goes on.
+    pub embedding: EmbeddingProgress,
+}
+
+/// Alive
+///
+/// The process answers. Says nothing about the model: that is `/readyz`.
+#[utoipa::path(
+    get, path = "/livez", operation_id = "livez", tag = "operations",
+    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain"), Problems)
+)]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Ready
+///
+/// Runs a real embedding (shared by all probes of 2 seconds). 503 with the same report under `readiness` when searches
+/// would not be answered.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "operations",
+    responses((status = 200, description = "Searches are answered", body = Readiness), Problems)
+)]
+pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, ApiError> {
+    let probed = state.probe.run(&state).await;
+    let mut reasons = Vec::new();
+    if state.progress.draining() {
+        reasons.push("the service is stopping".to_owned());
+    }
+    if !state.progress.ready() {
+        reasons.push("no index is in use yet".to_owned());
+    }
+    if let Err(reason) = &probed {
+        reasons.push(reason.clone());
+    }
+    let report = Readiness {
+        ready: reasons.is_empty(),
+        model: ModelInfo::of(&state),
+        provider: state.encoder.provider(),
+        provider_fallback: None,
+        embedding_ms: probed.ok(),
+        index_version: index_version(&state.searcher.version()),
+        products: state.searcher.len(),
+        embedding: state.progress.embedding(),
+        reasons,
+    };
+    if report.ready {
+        return Ok(Json(report));
+    }
+    let reason = report.reasons.join("; ");
+    let report = serde_json::to_value(&report).map_err(|e| ApiError::internal("a report that cannot be written", e))?;
+    Err(ApiError::NotReady { reason, report })
+}
+
+/// Metrics
+///
+/// In Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "operations",
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"), Problems)
+)]
+pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+}

@@ -1,0 +1,277 @@
+//! What a client asks for, from a query string, a form or JSON, into domain values; a bad value is answered here.
+
+use std::collections::BTreeMap;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::Deserialize;
+
+use super::error::ApiError;
+use crate::domain::{AttributeName, AttributeValue, Filters, ProductId, QueryText, Window};
+use crate::search::Searcher;
+
+/// Products in an answer when `limit` is not given.
+pub const DEFAULT_LIMIT: usize = 20;
+
+/// Filters and window of a request, checked; the words stand beside them where there are any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    pub filters: Filters,
+    pub window: Window,
+}
+
+/// The parameters of a request as they come in, before anything is known about attributes.
+#[derive(Debug, Default)]
+pub struct RawQuery {
+    q: Option<String>,
+    limit: Option<usize>,
+    offset: Option<usize>,
+    attributes: Vec<(String, String)>,
+    takes_words: bool,
+}
+
+impl RawQuery {
+    /// `takes_words`: whether `q` is a parameter of the request.
+    pub fn new(takes_words: bool) -> Self {
+        Self { takes_words, ..Self::default() }
+    }
+
+    pub fn of_pairs(pairs: Vec<(String, String)>, takes_words: bool) -> Result<Self, ApiError> {
+        let mut raw = Self::new(takes_words);
+        for (name, value) in pairs {
+            raw.add(name, value)?;
+        }
+        Ok(raw)
+    }
+
+    pub fn add(&mut self, name: String, value: String) -> Result<(), ApiError> {
+        fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), ApiError> {
+            match slot.replace(value) {
+                None => Ok(()),
+                Some(_) => Err(ApiError::RepeatedParameter { name: name.to_owned() }),
+            }
+        }
+        match name.as_str() {
+            "q" if self.takes_words => once(&mut self.q, "q", value),
+            "limit" => once(&mut self.limit, "limit", number("limit", &value)?),
+            "offset" => once(&mut self.offset, "offset", number("offset", &value)?),
+            // Far above what `Filters` allows: only a bound on the work before it is asked.
+            _ if self.attributes.len() >= 4 * Filters::MAX_VALUES => {
+                Err(ApiError::parameter("filters", "there are far too many of them"))
+            }
+            _ => {
+                self.attributes.push((name, value));
+                Ok(())
+            }
+        }
+    }
+
+    pub fn words(&self) -> Result<QueryText, ApiError> {
+        let q = self.q.as_deref().ok_or(ApiError::MissingParameter { name: "q" })?;
+        Ok(QueryText::new(q)?)
+    }
+
+    pub fn check(self, searcher: &Searcher) -> Result<Asked, ApiError> {
+        let facets = searcher.facets();
+        let known: Vec<&str> = facets.iter().map(|f| f.name.as_str()).collect();
+        self.check_against(&known)
+    }
+
+    fn check_against(self, known: &[&str]) -> Result<Asked, ApiError> {
+        let window = Window::new(self.limit.unwrap_or(DEFAULT_LIMIT), self.offset.unwrap_or(0))?;
+        let mut pairs = Vec::with_capacity(self.attributes.len());
+        for (name, value) in self.attributes {
+            let Some(attribute) =
+                AttributeName::new(&name).ok().filter(|attribute| known.contains(&attribute.as_str()))
+            else {
+                let known = known.iter().map(ToString::to_string).collect();
+                return Err(ApiError::UnknownAttribute { name: name.chars().take(80).collect(), known });
+            };
+            let value = AttributeValue::new(&value).map_err(|error| ApiError::value(&name, &error))?;
+            pairs.push((attribute, value));
+        }
+        Ok(Asked { filters: Filters::new(pairs)?, window })
+    }
+}
+
+fn number(name: &str, text: &str) -> Result<usize, ApiError> {
+    // `parse` takes a leading '+', which a number here never has.
+    match text.parse() {
+        Ok(number) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
+        _ => Err(ApiError::parameter(name, format!("{:?} is no number", text.chars().take(40).collect::<String>()))),
+    }
+}
+
+/// `POST /search`.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"q": "black formal shoes", "filters": {"gender": "Men", "color": ["Black", "Brown"]}, "limit": 10}))]
+pub struct SearchBody {
+    /// What is wanted, in words; 1 to 512 characters.
+    #[schema(min_length = 1, max_length = 512)]
+    pub q: String,
+    /// Attribute -> value or values: values of one attribute are alternatives, different attributes add up.
+    #[serde(default)]
+    pub filters: BTreeMap<String, OneOrMany>,
+    /// Products in the answer, 1 to 250; 20 when not given.
+    #[schema(minimum = 1, maximum = 250, default = 20)]
+    pub limit: Option<usize>,
+    /// How many of the best products are passed over, 0 to 10,000.
+    #[schema(minimum = 0, maximum = 10_000, default = 0)]
+    pub offset: Option<usize>,
+}
+
+/// `"Black"` or `["Black", "Brown"]`.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<SearchBody> for RawQuery {
+    fn from(body: SearchBody) -> Self {
+        let attributes = body.filters.into_iter().flat_map(|(name, values)| {
+            let values = match values {
+                OneOrMany::One(value) => vec![value],
+                OneOrMany::Many(values) => values,
+            };
+            values.into_iter().map(move |value| (name.clone(), value))
+        });
+        Self {
+            attributes: attributes.collect(),
+            q: Some(body.q),
+            limit: body.limit,
+            offset: body.offset,
+            takes_words: true,
+        }
+    }
+}
+
+/// The decoded pairs of the query string, in order.
+pub struct Pairs(pub Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Pairs {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        decode(parts.uri.query().unwrap_or("")).map(Self)
+    }
+}
+
+/// application/x-www-form-urlencoded as the WHATWG URL standard parses it, but strict about UTF-8: a query in another
+/// encoding would be searched as gibberish.
+fn decode(query: &str) -> Result<Vec<(String, String)>, ApiError> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((component(name)?, component(value)?))
+        })
+        .collect()
+}
+
+fn component(text: &str) -> Result<String, ApiError> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let (byte, length) = match (escaped, bytes[at]) {
+            (Some(byte), _) => (byte, 3),
+            (None, b'+') => (b' ', 1),
+            (None, byte) => (byte, 1),
+        };
+        decoded.push(byte);
+        at += length;
+    }
+    String::from_utf8(decoded).map_err(|_| ApiError::NotUtf8)
+}
+
+/// The product id of the path.
+pub struct IdPath(pub ProductId);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        let axum::extract::Path(id) = path.map_err(|rejection| ApiError::parameter("id", rejection.body_text()))?;
+        ProductId::new(&id).map(Self).map_err(|error| ApiError::value("id", &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(query: &str) -> Result<(QueryText, Asked), ApiError> {
+        let raw = RawQuery::of_pairs(decode(query)?, true)?;
+        Ok((raw.words()?, raw.check_against(&["category", "color"])?))
+    }
+
+    fn code(query: &str) -> &'static str {
+        asked(query).expect_err("refused").code().as_str()
+    }
+
+    #[test]
+    fn words_filters_and_window() {
+        let (q, asked) =
+            asked("q=black+%C3%A9t%C3%A9&color=Black&color=white&category=Casual%20Shoes&limit=5&offset=10")
+                .expect("good");
+        assert_eq!(q.as_str(), "black été");
+        assert_eq!(asked.window, Window::new(5, 10).expect("in range"));
+        let filters: Vec<_> = asked.filters.iter().map(|(n, v)| (n.as_str(), v.iter().collect::<Vec<_>>())).collect();
+        assert_eq!(filters, [("category", vec!["casual shoes"]), ("color", vec!["black", "white"])]);
+    }
+
+    #[test]
+    fn defaults() {
+        let (_, asked) = asked("q=x").expect("good");
+        assert_eq!((asked.window.limit(), asked.window.offset()), (DEFAULT_LIMIT, 0));
+        assert!(asked.filters.is_empty());
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(code(""), "missing_parameter");
+        assert_eq!(code("q="), "invalid_parameter");
+        assert_eq!(code("q=a&q=b"), "repeated_parameter");
+        assert_eq!(code("q=a&limit=1&limit=1"), "repeated_parameter");
+        for bad in ["limit=0", "limit=251", "limit=-1", "limit=+1", "limit=", "limit=1e9", "offset=10001", "color="] {
+            assert_eq!(code(&format!("q=a&{bad}")), "invalid_parameter", "{bad}");
+        }
+        assert_eq!(code("q=%ff"), "invalid_parameter");
+        assert_eq!(code("q=a&colour=Black"), "unknown_attribute");
+        assert_eq!(code("q=a&Color=Black"), "unknown_attribute");
+        assert_eq!(code(&format!("q=a{}", "&color=x".repeat(1025))), "invalid_parameter");
+    }
+
+    #[test]
+    fn a_request_without_words_does_not_know_q() {
+        let raw = RawQuery::of_pairs(vec![("q".into(), "shoes".into())], false).expect("read");
+        let error = raw.check_against(&["color"]).expect_err("no such parameter");
+        assert!(matches!(error, ApiError::UnknownAttribute { name, .. } if name == "q"));
+    }
+
+    #[test]
+    fn percent_signs_that_escape_nothing_stand_for_themselves() {
+        assert_eq!(component("100%+wool%2").expect("text"), "100% wool%2");
+        assert_eq!(component("%+1%2b").expect("text"), "% 1+");
+    }
+
+    #[test]
+    fn json_takes_one_value_or_many_and_no_unknown_field() {
+        let body: SearchBody =
+            serde_json::from_str(r#"{"q":"x","filters":{"color":["Black","White"],"category":"Boots"}}"#)
+                .expect("good");
+        let asked = RawQuery::from(body).check_against(&["category", "color"]).expect("known");
+        assert_eq!(asked.filters.iter().map(|(_, v)| v.len()).sum::<usize>(), 3);
+        assert!(serde_json::from_str::<SearchBody>(r#"{"q":"x","filter":{}}"#).is_err());
+    }
+}
