@@ -226,7 +226,8 @@ mod tests {
                 .expect("good");
         assert_eq!(q.as_str(), "black été");
         assert_eq!(asked.window, Window::new(5, 10).expect("in range"));
-        let filters: Vec<_> = asked.filters.iter().map(|(n, v)| (n.as_str(), v.iter().collect::<Vec<_>>())).collect();
+        let filters: Vec<_> =
+            asked.filters.iter().map(|(n, v)| (n.as_str(), v.iter().map(String::as_str).collect::<Vec<_>>())).collect();
         assert_eq!(filters, [("category", vec!["casual shoes"]), ("color", vec!["black", "white"])]);
     }
 
