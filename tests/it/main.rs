@@ -1,3 +1,4 @@
 //! The integration tests: one binary, one file a room.
 
+mod model;
 mod support;
