@@ -1,6 +1,7 @@
 //! `aglet`: serve | import | model | demo | evaluate | suite | openapi. Each subcommand turns arguments into one
 //! library call and lives in a file of its own beside this one.
 
+mod demo;
 mod health;
 mod openapi;
 
@@ -19,11 +20,13 @@ enum Command {
     Health(health::HealthArgs),
     /// Print the API's OpenAPI document.
     Openapi,
+    Demo(demo::DemoArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Health(args) => health::run(&args),
         Command::Openapi => openapi::run(),
+        Command::Demo(arguments) => demo::run(&arguments),
     }
 }
