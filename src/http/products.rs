@@ -50,7 +50,8 @@ pub async fn product_image(
 ) -> Result<Response, ApiError> {
     let stored = find(&state, &id.0).await?;
     let source = stored.image.ok_or_else(|| ApiError::NoPicture { id: id.0.to_string() })?;
-    let file = state.catalog.image(&source).await?;
+    let gone = || ApiError::NoPicture { id: id.0.to_string() };
+    let file = state.catalog.image(&source).await?.ok_or_else(gone)?;
     let hashed = file.clone();
     let etag = off_thread(move || etag(&hashed)).await?;
     let cache = [

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one file a room.
 
+mod catalog;
 mod demo;
 mod model;
 mod support;

@@ -1,0 +1,320 @@
+//! Embeds what is missing: threads read and hash pictures, a bounded number of requests is with the encoder, results
+//! are written some hundred at a time.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{EmbedSummary, Embedder, IngestError, LineOf, Progress};
+use crate::catalog::caption::caption;
+use crate::catalog::photos::Photos;
+use crate::catalog::rejects::Rejects;
+use crate::catalog::source::{Lost, Reject};
+use crate::catalog::writer::{Hash, Outcome, State, Task, Writer, hash};
+use crate::catalog::{CatalogError, ImageSource};
+use crate::domain::{Embedding, ProductKey};
+use crate::encode::EncodeError;
+
+/// Results in one transaction, and the longest that a result waits for it.
+const BATCH: usize = 256;
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Requests with the encoder at a time: two of its largest batches.
+const IN_FLIGHT: usize = 64;
+/// Threads that read and hash pictures, and how many pictures may be read ahead of the encoder.
+const READERS: usize = 2;
+const READ_AHEAD: usize = 16;
+/// Captions are asked of the database this many at a time.
+const PAGE: usize = 256;
+
+/// One embedding of everything that is missing.
+pub(super) struct Run<'a, E> {
+    writer: &'a Writer,
+    embedder: &'a E,
+    progress: &'a Progress,
+    /// Of an import: its products are looked at again, and what fails is noted.
+    import: Option<(&'a LineOf, &'a mut Rejects)>,
+    summary: EmbedSummary,
+    outcomes: Vec<Outcome>,
+    written: Instant,
+}
+
+/// A picture to look at.
+struct Look {
+    key: ProductKey,
+    image: ImageSource,
+    stamp: Option<String>,
+    hash: Option<Hash>,
+    /// Read it even if its stamp says that it is the same.
+    embed: bool,
+}
+
+/// What a reader found.
+enum Seen {
+    Same,
+    Photo { key: ProductKey, stamp: String, hash: Hash, moved: bool, bytes: Bytes },
+    Unreadable { key: ProductKey, reason: String },
+}
+
+type Requests = JoinSet<(Outcome, Option<EncodeError>)>;
+
+impl<'a, E: Embedder> Run<'a, E> {
+    pub(super) fn new(
+        writer: &'a Writer,
+        embedder: &'a E,
+        progress: &'a Progress,
+        import: Option<(&'a LineOf, &'a mut Rejects)>,
+    ) -> Self {
+        let summary = EmbedSummary::default();
+        Self { writer, embedder, progress, import, summary, outcomes: Vec::new(), written: Instant::now() }
+    }
+
+    pub(super) async fn embed(&mut self) -> Result<EmbedSummary, IngestError> {
+        let start = Instant::now();
+        let model = self.writer.model(self.embedder.model()).await?;
+        let tasks = self.writer.tasks(model).await?;
+        let again = self.import.is_some();
+        let wanted = |state| state == State::Missing || (again && state == State::Failed);
+        let words: Vec<ProductKey> = tasks.iter().filter(|t| wanted(t.words)).map(|t| t.key).collect();
+        let looks: VecDeque<Look> = tasks.into_iter().filter_map(|task| self.look(task)).collect();
+        self.progress.words.store(words.len() as u64, Ordering::Relaxed);
+        self.progress.photos.store(looks.len() as u64, Ordering::Relaxed);
+        if !words.is_empty() {
+            self.words(model, &words).await?;
+        }
+        if !looks.is_empty() {
+            self.photos(model, looks).await?;
+        }
+        self.summary.elapsed = start.elapsed();
+        Ok(self.summary)
+    }
+
+    /// Whether a picture has to be looked at, and how closely.
+    fn look(&self, task: Task) -> Option<Look> {
+        let in_source = self.import.as_ref().is_some_and(|(lines, _)| lines.contains_key(&task.key));
+        let embed = match task.photo {
+            State::Vector => false,
+            State::Missing => in_source || !task.unreadable,
+            State::Failed => in_source,
+        };
+        let Task { key, image, stamp, hash, .. } = task;
+        image.filter(|_| embed || in_source).map(|image| Look { key, image, stamp, hash, embed })
+    }
+
+    async fn words(&mut self, model: i64, keys: &[ProductKey]) -> Result<(), IngestError> {
+        let mut asked: HashMap<Hash, ProductKey> = HashMap::new();
+        let mut requests = Requests::new();
+        for page in keys.chunks(PAGE) {
+            for stored in self.writer.catalog().products(page).await? {
+                let text = caption(&stored.product);
+                let hash = hash(text.as_bytes());
+                if asked.insert(hash, stored.key).is_some() {
+                    self.progress.words_done.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                while requests.len() >= IN_FLIGHT {
+                    self.take(model, requests.join_next().await, &asked).await?;
+                }
+                let embedder = self.embedder.clone();
+                requests.spawn(async move {
+                    let (embedding, fatal) = patiently(|| embedder.words(&text)).await;
+                    (Outcome::Words { hash, embedding }, fatal)
+                });
+            }
+        }
+        while !requests.is_empty() {
+            self.take(model, requests.join_next().await, &asked).await?;
+        }
+        self.write(model).await
+    }
+
+    async fn photos(&mut self, model: i64, looks: VecDeque<Look>) -> Result<(), IngestError> {
+        let seen = self.writer.seen(model, "photo").await?;
+        // Known to this model, for good or bad; an import asks once more for the bad ones.
+        let again = self.import.is_some();
+        let mut known: HashSet<Hash> =
+            seen.into_iter().filter(|(_, s)| !again || *s == State::Vector).map(|(h, _)| h).collect();
+        let mut read = readers(looks, &self.writer.catalog().inner.photos);
+        let mut requests = Requests::new();
+        let (mut reading, none) = (true, HashMap::new());
+        while reading || !requests.is_empty() {
+            tokio::select! {
+                done = requests.join_next(), if !requests.is_empty() => self.take(model, done, &none).await?,
+                seen = read.recv(), if reading && requests.len() < IN_FLIGHT => match seen {
+                    None => reading = false,
+                    Some(seen) => self.ask(model, seen, &mut known, &mut requests).await?,
+                },
+                () = tokio::time::sleep(PATIENCE), if !self.outcomes.is_empty() => self.write(model).await?,
+            }
+        }
+        self.write(model).await
+    }
+
+    /// Passes a picture on to the encoder, unless its content is known.
+    async fn ask(
+        &mut self,
+        model: i64,
+        seen: Seen,
+        known: &mut HashSet<Hash>,
+        requests: &mut Requests,
+    ) -> Result<(), IngestError> {
+        match seen {
+            Seen::Same => {
+                self.progress.photos_done.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Seen::Unreadable { key, reason } => self.done(model, Outcome::Unreadable { key, reason }).await,
+            Seen::Photo { key, stamp, hash, moved, .. } if !known.insert(hash) => {
+                self.done(model, Outcome::Photo { key, stamp, hash, moved, embedding: None }).await
+            }
+            Seen::Photo { key, stamp, hash, moved, bytes } => {
+                let embedder = self.embedder.clone();
+                requests.spawn(async move {
+                    let (embedding, fatal) = patiently(|| embedder.photo(bytes.clone())).await;
+                    (Outcome::Photo { key, stamp, hash, moved, embedding: Some(embedding) }, fatal)
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the answer to one request. When the model is gone, what it answered before is written first.
+    async fn take(
+        &mut self,
+        model: i64,
+        answer: Option<Result<(Outcome, Option<EncodeError>), tokio::task::JoinError>>,
+        asked: &HashMap<Hash, ProductKey>,
+    ) -> Result<(), IngestError> {
+        let Some(answer) = answer else { return Ok(()) };
+        let (outcome, fatal) = answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        if let Some(error) = fatal {
+            self.write(model).await?;
+            return Err(IngestError::Encode(error));
+        }
+        if let Outcome::Words { hash, embedding: Err(reason) } = &outcome
+            && let Some(key) = asked.get(hash)
+        {
+            self.reject(*key, Lost::Attribute, format!("its words cannot be embedded: {reason}")).await?;
+        }
+        self.done(model, outcome).await
+    }
+
+    async fn done(&mut self, model: i64, outcome: Outcome) -> Result<(), IngestError> {
+        match &outcome {
+            Outcome::Photo { key, embedding: Some(Err(reason)), .. } | Outcome::Unreadable { key, reason } => {
+                self.reject(*key, Lost::Photo, reason.clone()).await?;
+            }
+            _ => {}
+        }
+        self.outcomes.push(outcome);
+        if self.outcomes.len() >= BATCH || self.written.elapsed() >= PATIENCE {
+            self.write(model).await?;
+        }
+        Ok(())
+    }
+
+    async fn reject(&mut self, key: ProductKey, lost: Lost, reason: String) -> Result<(), CatalogError> {
+        let found = self.writer.catalog().products(&[key]).await?;
+        let id = found.first().map(|p| p.product.id.to_string());
+        match &mut self.import {
+            Some((lines, rejects)) => {
+                rejects.add(&Reject { line: lines.get(&key).copied().unwrap_or_default(), id, lost, reason })
+            }
+            None => {
+                tracing::warn!(id, reason, "a product cannot be embedded");
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes what is waiting, and only then counts it.
+    async fn write(&mut self, model: i64) -> Result<(), IngestError> {
+        self.written = Instant::now();
+        if self.outcomes.is_empty() {
+            return Ok(());
+        }
+        self.writer.store(model, &self.outcomes).await?;
+        for outcome in self.outcomes.drain(..) {
+            let (total, embedding) = match &outcome {
+                Outcome::Words { embedding, .. } => (&self.progress.words_done, Some(embedding.is_ok())),
+                Outcome::Photo { embedding, .. } => (&self.progress.photos_done, embedding.as_ref().map(Result::is_ok)),
+                Outcome::Unreadable { .. } => (&self.progress.photos_done, Some(false)),
+            };
+            match (embedding, &outcome) {
+                (Some(false), _) => {
+                    self.summary.failed += 1;
+                    self.progress.failed.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                (Some(true), Outcome::Words { .. }) => self.summary.words += 1,
+                (Some(true), _) => self.summary.photos += 1,
+                (None, _) => {}
+            }
+            total.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Asks until the encoder has room. What the content cannot be embedded for is an answer; what the encoder cannot
+/// answer for is the second value, and ends the run.
+async fn patiently<F: Future<Output = Result<Embedding, EncodeError>>>(
+    ask: impl Fn() -> F,
+) -> (Result<Embedding, String>, Option<EncodeError>) {
+    let mut pause = Duration::from_millis(10);
+    loop {
+        match ask().await {
+            Ok(embedding) => return (Ok(embedding), None),
+            Err(error @ (EncodeError::Image(_) | EncodeError::Embedding(_))) => return (Err(error.to_string()), None),
+            Err(EncodeError::Overloaded | EncodeError::Expired) => {
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(Duration::from_secs(1));
+            }
+            Err(error) => return (Err(error.to_string()), Some(error)),
+        }
+    }
+}
+
+/// Threads that read pictures; they end when all are read, or nobody listens.
+fn readers(looks: VecDeque<Look>, photos: &Photos) -> mpsc::Receiver<Seen> {
+    let (send, receive) = mpsc::channel(READ_AHEAD);
+    let queue = Arc::new(Mutex::new(looks));
+    for _ in 0..READERS {
+        let (queue, send, photos) = (queue.clone(), send.clone(), photos.clone());
+        tokio::task::spawn_blocking(move || {
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            while let Some(look) = next() {
+                if send.blocking_send(see(look, &photos)).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receive
+}
+
+fn see(look: Look, photos: &Photos) -> Seen {
+    let key = look.key;
+    let gone = || Seen::Unreadable { key, reason: "the picture is gone".to_owned() };
+    // The stamp before the bytes: a file that is replaced in between is read again next time.
+    let stamp = match photos.stamp(&look.image) {
+        Ok(Some(stamp)) => stamp,
+        Ok(None) => return gone(),
+        Err(error) => return Seen::Unreadable { key, reason: error.to_string() },
+    };
+    if !look.embed && look.hash.is_some() && look.stamp.as_ref() == Some(&stamp) {
+        return Seen::Same;
+    }
+    match photos.read(&look.image) {
+        Ok(Some(bytes)) => {
+            let hash = hash(&bytes);
+            Seen::Photo { key, stamp, hash, moved: look.hash != Some(hash), bytes }
+        }
+        Ok(None) => gone(),
+        Err(error) => Seen::Unreadable { key, reason: error.to_string() },
+    }
+}

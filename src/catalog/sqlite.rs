@@ -1,0 +1,241 @@
+//! Opening the database and reading it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions, Row, SqlitePool};
+
+use super::photos::Photos;
+use super::{Catalog, CatalogError, Counts, Embedded, ImageSource, Inner, Snapshot, StoredProduct};
+use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+const FILE: &str = "catalog.sqlite";
+const READERS: u32 = 4;
+/// A page of [`embedded`]: bounds what is held twice while rows become values.
+const PAGE: i64 = 4096;
+
+pub(super) async fn open(data: &Path) -> Result<Catalog, CatalogError> {
+    let io = |source| CatalogError::io(data, source);
+    std::fs::create_dir_all(data).map_err(io)?;
+    let data = data.canonicalize().map_err(io)?;
+    let path = data.join(FILE);
+
+    // FULL: an import that reports a batch as done has it on the disk, also when the power fails. A commit holds some
+    // hundred rows, so that its fsync costs nothing beside them.
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10))
+        .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO);
+    let writer = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+    let readers = SqlitePoolOptions::new().max_connections(READERS).idle_timeout(None).max_lifetime(None);
+    let catalog = Catalog {
+        inner: Arc::new(Inner {
+            writer: writer.connect_lazy_with(options.clone()),
+            readers: readers.connect_lazy_with(options.pragma("query_only", "ON")),
+            photos: Photos::default(),
+            data,
+        }),
+    };
+    migrate(&catalog).await?;
+    Ok(catalog)
+}
+
+/// Brings the schema up to date; two processes that start together do so one after the other.
+async fn migrate(catalog: &Catalog) -> Result<(), CatalogError> {
+    let lock = catalog.data().join("migrate.lock");
+    let io = |source| CatalogError::io(&lock, source);
+    let file = File::options().create(true).append(true).open(&lock).map_err(io)?;
+    let held = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
+    let _held = held.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).map_err(io)?;
+
+    let path = catalog.path();
+    let known = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default();
+    MIGRATIONS.run(&catalog.inner.writer).await.map_err(|error| match error {
+        MigrateError::VersionMissing(found) if found > known => CatalogError::Newer { path, found, known },
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => catalog.error(error),
+        other => CatalogError::Corrupt { path, reason: other.to_string() },
+    })
+}
+
+impl Catalog {
+    pub(super) fn path(&self) -> PathBuf {
+        self.inner.data.join(FILE)
+    }
+
+    /// What SQLite's result codes mean to whoever runs the shop.
+    pub(super) fn error(&self, error: sqlx::Error) -> CatalogError {
+        let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
+        // The low byte is the primary result code (https://www.sqlite.org/rescode.html).
+        match code.map(|c| c & 0xff) {
+            Some(11 | 26) => CatalogError::Corrupt { path: self.path(), reason: error.to_string() },
+            Some(13) => CatalogError::Full { path: self.path() },
+            Some(5 | 6) => CatalogError::Busy(error),
+            _ if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+                CatalogError::Corrupt { path: self.path(), reason: error.to_string() }
+            }
+            _ => CatalogError::Database(error),
+        }
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        &self.inner.readers
+    }
+}
+
+/// A stored value that this version would not have written.
+fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+pub(super) fn attributes(json: &str) -> Result<Attributes, sqlx::Error> {
+    serde_json::from_str(json).map_err(undecodable)
+}
+
+pub(super) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error> {
+    u32::try_from(row.try_get::<i64, _>("key")?).map(ProductKey).map_err(undecodable)
+}
+
+/// Columns `image_file` and `image_member`. A relative path lies in the data folder, which may have moved.
+pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<ImageSource>, sqlx::Error> {
+    let Some(file) = row.try_get::<Option<&str>, _>("image_file")?.map(|f| data.join(f)) else {
+        return Ok(None);
+    };
+    Ok(Some(match row.try_get::<Option<String>, _>("image_member")? {
+        None => ImageSource::File(file),
+        Some(member) => ImageSource::Zip { archive: file, member },
+    }))
+}
+
+fn stored(row: &SqliteRow, data: &Path) -> Result<StoredProduct, sqlx::Error> {
+    let product = Product {
+        id: ProductId::new(row.try_get("id")?).map_err(undecodable)?,
+        title: row.try_get("title")?,
+        description: row.try_get("description")?,
+        attributes: attributes(row.try_get("attributes")?)?,
+        price: row.try_get("price")?,
+        url: row.try_get("url")?,
+    };
+    Ok(StoredProduct { key: key(row)?, product, image: image(row, data)? })
+}
+
+pub(super) async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
+    let row = sqlx::query("SELECT * FROM products WHERE id = ?").bind(id.as_str()).fetch_optional(catalog.readers());
+    let row = row.await.map_err(|e| catalog.error(e))?;
+    row.map(|row| stored(&row, catalog.data())).transpose().map_err(|e| catalog.error(e))
+}
+
+pub(super) async fn products(catalog: &Catalog, keys: &[ProductKey]) -> Result<Vec<StoredProduct>, CatalogError> {
+    // One bound array instead of one parameter a key: a single prepared statement for every page size.
+    let keys = serde_json::json!(keys.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
+    let rows = sqlx::query(
+        "SELECT p.* FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value ORDER BY wanted.key",
+    )
+    .bind(keys)
+    .fetch_all(catalog.readers())
+    .await
+    .map_err(|e| catalog.error(e))?;
+    rows.iter().map(|row| stored(row, catalog.data())).collect::<Result<_, _>>().map_err(|e| catalog.error(e))
+}
+
+pub(super) async fn revision(catalog: &Catalog) -> Result<u64, CatalogError> {
+    let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state").fetch_one(catalog.readers()).await;
+    revision.map(i64::unsigned_abs).map_err(|e| catalog.error(e))
+}
+
+pub(super) async fn counts(catalog: &Catalog, model: &ModelId) -> Result<Counts, CatalogError> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS products,
+                COUNT(*) FILTER (WHERE e.error IS NULL AND e.key IS NOT NULL AND p.image_file IS NOT NULL) AS embedded,
+                COUNT(*) FILTER (WHERE p.image_file IS NULL OR e.error IS NOT NULL
+                                 OR (p.image_error IS NOT NULL AND e.key IS NULL)) AS without
+         FROM products AS p
+         LEFT JOIN embeddings AS e ON e.model = (SELECT key FROM models WHERE id = ?)
+                                  AND e.kind = 'photo' AND e.hash = p.image_hash",
+    )
+    .bind(model.as_str())
+    .fetch_one(catalog.readers())
+    .await;
+    let counts = row.and_then(|row| {
+        let number = |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+        Ok(Counts {
+            products: number("products")?,
+            embedded: number("embedded")?,
+            without_embedding: number("without")?,
+        })
+    });
+    counts.map_err(|e| catalog.error(e))
+}
+
+/// A vector as the database keeps it: little-endian f32.
+pub(super) fn to_blob(embedding: &Embedding) -> Vec<u8> {
+    embedding.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn from_blob(blob: &[u8], dimensions: usize, key: ProductKey) -> Option<Embedding> {
+    let (values, rest) = blob.as_chunks::<4>();
+    let values: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    match Embedding::new(values, dimensions) {
+        Ok(embedding) if rest.is_empty() => Some(embedding),
+        Ok(_) => {
+            tracing::warn!(product = key.0, bytes = blob.len(), "a stored vector is cut off; left out");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(product = key.0, %error, "a stored vector is no embedding; left out");
+            None
+        }
+    }
+}
+
+pub(super) async fn embedded(catalog: &Catalog, model: &ModelId, dimensions: usize) -> Result<Snapshot, CatalogError> {
+    // One read transaction: the vectors are the state of the revision that is answered with them.
+    let mut read = catalog.readers().begin().await.map_err(|e| catalog.error(e))?;
+    let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state").fetch_one(&mut *read).await;
+    let revision = revision.map_err(|e| catalog.error(e))?.unsigned_abs();
+    let (mut products, mut after) = (Vec::new(), 0_i64);
+    loop {
+        let rows = sqlx::query(
+            "SELECT p.key, p.attributes, photo.vector AS photo, words.vector AS words
+             FROM products AS p
+             LEFT JOIN embeddings AS photo ON photo.model = (SELECT key FROM models WHERE id = ?1)
+                   AND photo.kind = 'photo' AND photo.hash = p.image_hash AND p.image_file IS NOT NULL
+             LEFT JOIN embeddings AS words ON words.model = (SELECT key FROM models WHERE id = ?1)
+                   AND words.kind = 'words' AND words.hash = p.words_hash
+             WHERE p.key > ?2 ORDER BY p.key LIMIT ?3",
+        )
+        .bind(model.as_str())
+        .bind(after)
+        .bind(PAGE)
+        .fetch_all(&mut *read)
+        .await
+        .map_err(|e| catalog.error(e))?;
+        let Some(last) = rows.last() else { break };
+        after = last.try_get("key").map_err(|e| catalog.error(e))?;
+        for row in &rows {
+            products.extend(embedded_row(row, dimensions).map_err(|e| catalog.error(e))?);
+        }
+    }
+    Ok(Snapshot { revision, products })
+}
+
+fn embedded_row(row: &SqliteRow, dimensions: usize) -> Result<Option<Embedded>, sqlx::Error> {
+    let key = key(row)?;
+    let vector = |column: &str| -> Result<Option<Embedding>, sqlx::Error> {
+        Ok(row.try_get::<Option<&[u8]>, _>(column)?.and_then(|blob| from_blob(blob, dimensions, key)))
+    };
+    let (photo, words) = (vector("photo")?, vector("words")?);
+    if photo.is_none() && words.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Embedded { key, photo, words, attributes: attributes(row.try_get("attributes")?)? }))
+}

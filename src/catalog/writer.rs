@@ -1,0 +1,391 @@
+//! Changing the database. There is one [`Writer`] at a time, in this process or any other.
+
+use std::collections::HashSet;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::caption::caption;
+use super::source::Record;
+use super::{Catalog, CatalogError, ImageSource, sqlite};
+use crate::domain::{Embedding, ModelId, ProductKey};
+
+/// sha256 of the content that was embedded.
+pub(super) type Hash = [u8; 32];
+
+pub(super) fn hash(content: &[u8]) -> Hash {
+    Sha256::digest(content).into()
+}
+
+/// The right to change the catalog; given back when dropped, or when the process ends in whatever way.
+pub(super) struct Writer {
+    catalog: Catalog,
+    _lock: File,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    New,
+    Changed,
+    Unchanged,
+}
+
+/// What became of one piece of work.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Words {
+        hash: Hash,
+        embedding: Result<Embedding, String>,
+    },
+    /// `embedding` is `None` when it is there already. `moved`: the product had another picture, or none.
+    Photo {
+        key: ProductKey,
+        stamp: String,
+        hash: Hash,
+        moved: bool,
+        embedding: Option<Result<Embedding, String>>,
+    },
+    Unreadable {
+        key: ProductKey,
+        reason: String,
+    },
+}
+
+/// Which embeddings are there for one content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Missing,
+    Vector,
+    /// The model could not embed it.
+    Failed,
+}
+
+/// A product as the embedding stage sees it.
+pub(super) struct Task {
+    pub key: ProductKey,
+    pub image: Option<ImageSource>,
+    pub stamp: Option<String>,
+    pub hash: Option<Hash>,
+    pub unreadable: bool,
+    pub photo: State,
+    pub words: State,
+}
+
+impl Writer {
+    /// # Errors
+    /// [`CatalogError::Locked`] when there is another.
+    pub(super) fn lock(catalog: &Catalog) -> Result<Self, CatalogError> {
+        let path = catalog.data().join("writer.lock");
+        let io = |source| CatalogError::io(&path, source);
+        let mut file = File::options().create(true).read(true).append(true).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let folder = catalog.data().to_owned();
+                return Err(CatalogError::Locked { folder, holder: holder.trim().parse().ok() });
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        // Only for the message above: the lock itself is the system's and ends with the process.
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io)?;
+        Ok(Self { catalog: catalog.clone(), _lock: file })
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        // IMMEDIATE: a transaction that begins by reading and then writes could fail where waiting would do.
+        self.catalog.inner.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// The number that stands for a model in the table of embeddings.
+    pub(super) async fn model(&self, id: &ModelId) -> Result<i64, CatalogError> {
+        let sql = "INSERT INTO models (id) VALUES (?) ON CONFLICT (id) DO UPDATE SET id = id RETURNING key";
+        let key = sqlx::query_scalar(sql).bind(id.as_str()).fetch_one(&self.catalog.inner.writer).await;
+        key.map_err(|e| self.catalog.error(e))
+    }
+
+    /// Adds products and brings those that are there up to date, in one transaction. Answers in the order given.
+    pub(super) async fn upsert(&self, records: &[Record]) -> Result<Vec<(ProductKey, Change)>, CatalogError> {
+        self.try_upsert(records).await.map_err(|e| self.catalog.error(e))
+    }
+
+    async fn try_upsert(&self, records: &[Record]) -> Result<Vec<(ProductKey, Change)>, sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        let ids = serde_json::json!(records.iter().map(|r| r.product.id.as_str()).collect::<Vec<_>>()).to_string();
+        let known = sqlx::query(
+            "SELECT wanted.key AS position, p.* FROM json_each(?) AS wanted
+             CROSS JOIN products AS p ON p.id = wanted.value",
+        );
+        let mut known_rows: Vec<Option<Columns>> = vec![None; records.len()];
+        for row in known.bind(ids).fetch_all(&mut *transaction).await? {
+            let position = usize::try_from(row.try_get::<i64, _>("position")?).unwrap_or(usize::MAX);
+            if let Some(place) = known_rows.get_mut(position) {
+                *place = Some(Columns::read(&row)?);
+            }
+        }
+        let (mut changes, mut index_follows) = (Vec::with_capacity(records.len()), false);
+        for (record, known) in records.iter().zip(known_rows) {
+            let columns = Columns::of(record, self.catalog.data());
+            let change = match &known {
+                Some(old) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
+                Some(old) => {
+                    index_follows |= old.index_differs(&columns);
+                    columns.update(old, &mut transaction).await?;
+                    (ProductKey(old.key), Change::Changed)
+                }
+                None => {
+                    index_follows = true;
+                    (columns.insert(record, &mut transaction).await?, Change::New)
+                }
+            };
+            changes.push(change);
+        }
+        if index_follows {
+            follow(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(changes)
+    }
+
+    /// Removes every product that is not in `kept`; their embeddings stay, for the day that they come back.
+    pub(super) async fn keep_only(&self, kept: &HashSet<ProductKey>) -> Result<u64, CatalogError> {
+        let removed = async {
+            let mut transaction = self.begin().await?;
+            let keys = serde_json::json!(kept.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
+            let sql = "DELETE FROM products WHERE key NOT IN (SELECT value FROM json_each(?))";
+            let removed = sqlx::query(sql).bind(keys).execute(&mut *transaction).await?.rows_affected();
+            if removed > 0 {
+                follow(&mut transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(removed)
+        };
+        removed.await.map_err(|e| self.catalog.error(e))
+    }
+
+    /// The keys of products by id; unknown ids are left out.
+    pub(super) async fn keys(&self, ids: &[String]) -> Result<Vec<ProductKey>, CatalogError> {
+        let sql = "SELECT p.key FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.id = wanted.value";
+        let ids = serde_json::json!(ids).to_string();
+        let rows = sqlx::query(sql).bind(ids).fetch_all(&self.catalog.inner.writer).await;
+        let keys = rows.and_then(|rows| rows.iter().map(sqlite::key).collect());
+        keys.map_err(|e| self.catalog.error(e))
+    }
+
+    /// What there is to embed, with what is embedded already.
+    pub(super) async fn tasks(&self, model: i64) -> Result<Vec<Task>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT p.key, p.image_file, p.image_member, p.image_stamp, p.image_hash,
+                    p.image_error IS NOT NULL AS unreadable,
+                    iif(photo.key IS NULL, 0, iif(photo.error IS NULL, 1, 2)) AS photo,
+                    iif(words.key IS NULL, 0, iif(words.error IS NULL, 1, 2)) AS words
+             FROM products AS p
+             LEFT JOIN embeddings AS photo ON photo.model = ?1 AND photo.kind = 'photo' AND photo.hash = p.image_hash
+             LEFT JOIN embeddings AS words ON words.model = ?1 AND words.kind = 'words' AND words.hash = p.words_hash
+             ORDER BY p.key",
+        );
+        let rows = rows.bind(model).fetch_all(&self.catalog.inner.writer).await;
+        let tasks = rows.and_then(|rows| rows.iter().map(|row| task(row, self.catalog.data())).collect());
+        tasks.map_err(|e| self.catalog.error(e))
+    }
+
+    /// The contents of one kind that `model` has seen, and whether it could embed them.
+    pub(super) async fn seen(&self, model: i64, kind: &str) -> Result<Vec<(Hash, State)>, CatalogError> {
+        let sql = "SELECT hash, error IS NOT NULL AS failed FROM embeddings WHERE model = ? AND kind = ?";
+        let rows = sqlx::query(sql).bind(model).bind(kind).fetch_all(&self.catalog.inner.writer).await;
+        let seen = rows.and_then(|rows| {
+            let state = |failed| if failed { State::Failed } else { State::Vector };
+            rows.iter().map(|r| Ok((hash_column(r.try_get("hash")?)?, state(r.try_get("failed")?)))).collect()
+        });
+        seen.map_err(|e| self.catalog.error(e))
+    }
+
+    /// Writes what was found out, in one transaction: once this returns, it outlives a crash.
+    pub(super) async fn store(&self, model: i64, outcomes: &[Outcome]) -> Result<(), CatalogError> {
+        self.try_store(model, outcomes).await.map_err(|e| self.catalog.error(e))
+    }
+
+    async fn try_store(&self, model: i64, outcomes: &[Outcome]) -> Result<(), sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        let mut index_follows = false;
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Words { hash, embedding } => {
+                    index_follows |= put(&mut transaction, model, "words", hash, embedding).await?;
+                }
+                Outcome::Photo { key, stamp, hash, moved, embedding } => {
+                    if let Some(embedding) = embedding {
+                        index_follows |= put(&mut transaction, model, "photo", hash, embedding).await?;
+                    }
+                    index_follows |= *moved;
+                    let sql = "UPDATE products SET image_stamp = ?, image_hash = ?, image_error = NULL WHERE key = ?";
+                    let query = sqlx::query(sql).bind(stamp).bind(hash.as_slice()).bind(key.0);
+                    query.execute(&mut *transaction).await?;
+                }
+                Outcome::Unreadable { key, reason } => {
+                    let sql = "UPDATE products SET image_error = ?, image_stamp = NULL WHERE key = ?";
+                    sqlx::query(sql).bind(reason).bind(key.0).execute(&mut *transaction).await?;
+                }
+            }
+        }
+        if index_follows {
+            follow(&mut transaction).await?;
+        }
+        transaction.commit().await
+    }
+}
+
+/// Raises the revision; see `migrations/0001_catalog.sql` for why it is bound to the clock.
+async fn follow(transaction: &mut Transaction<'static, Sqlite>) -> Result<(), sqlx::Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let sql = "UPDATE state SET revision = max(revision + 1, ?)";
+    sqlx::query(sql).bind(i64::try_from(now).unwrap_or_default()).execute(&mut **transaction).await.map(|_| ())
+}
+
+/// Whether an index has to follow: a vector came in. A vector is never replaced: the content and the model are what
+/// they were.
+async fn put(
+    transaction: &mut Transaction<'static, Sqlite>,
+    model: i64,
+    kind: &str,
+    hash: &Hash,
+    embedding: &Result<Embedding, String>,
+) -> Result<bool, sqlx::Error> {
+    let sql = "INSERT INTO embeddings (model, kind, hash, vector, error) VALUES (?, ?, ?, ?, ?)
+               ON CONFLICT (model, kind, hash) DO UPDATE SET vector = excluded.vector, error = excluded.error
+               WHERE embeddings.vector IS NULL";
+    let query = sqlx::query(sql)
+        .bind(model)
+        .bind(kind)
+        .bind(hash.as_slice())
+        .bind(embedding.as_ref().ok().map(sqlite::to_blob))
+        .bind(embedding.as_ref().err());
+    let changed = query.execute(&mut **transaction).await?.rows_affected() > 0;
+    Ok(changed && embedding.is_ok())
+}
+
+fn hash_column(bytes: &[u8]) -> Result<Hash, sqlx::Error> {
+    Hash::try_from(bytes).map_err(|e| sqlx::Error::Decode(Box::new(e)))
+}
+
+fn task(row: &SqliteRow, data: &Path) -> Result<Task, sqlx::Error> {
+    let state = |column| match row.try_get::<i64, _>(column)? {
+        0 => Ok::<_, sqlx::Error>(State::Missing),
+        1 => Ok(State::Vector),
+        _ => Ok(State::Failed),
+    };
+    Ok(Task {
+        key: sqlite::key(row)?,
+        image: sqlite::image(row, data)?,
+        stamp: row.try_get("image_stamp")?,
+        hash: row.try_get::<Option<&[u8]>, _>("image_hash")?.map(hash_column).transpose()?,
+        unreadable: row.try_get("unreadable")?,
+        photo: state("photo")?,
+        words: state("words")?,
+    })
+}
+
+/// A row of `products` as it is compared and written.
+#[derive(Clone, PartialEq)]
+struct Columns {
+    key: u32,
+    title: String,
+    description: Option<String>,
+    price: Option<f64>,
+    url: Option<String>,
+    attributes: String,
+    words_hash: Hash,
+    image_file: Option<String>,
+    image_member: Option<String>,
+}
+
+impl Columns {
+    fn of(record: &Record, data: &Path) -> Self {
+        let product = &record.product;
+        let (file, member) = match &record.image {
+            None => (None, None),
+            Some(ImageSource::File(path)) => (Some(path), None),
+            Some(ImageSource::Zip { archive, member }) => (Some(archive), Some(member.clone())),
+        };
+        // Relative to the data folder where it lies inside, so that the folder can be moved or mounted elsewhere.
+        let file = file.map(|f| f.strip_prefix(data).unwrap_or(f).to_string_lossy().into_owned());
+        Self {
+            key: 0,
+            title: product.title.clone(),
+            description: product.description.clone(),
+            price: product.price,
+            url: product.url.clone(),
+            attributes: serde_json::json!(product.attributes).to_string(),
+            words_hash: hash(caption(product).as_bytes()),
+            image_file: file,
+            image_member: member,
+        }
+    }
+
+    fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            key: sqlite::key(row)?.0,
+            title: row.try_get("title")?,
+            description: row.try_get("description")?,
+            price: row.try_get("price")?,
+            url: row.try_get("url")?,
+            attributes: row.try_get("attributes")?,
+            words_hash: hash_column(row.try_get("words_hash")?)?,
+            image_file: row.try_get("image_file")?,
+            image_member: row.try_get("image_member")?,
+        })
+    }
+
+    fn same(&self, new: &Self) -> bool {
+        *self == Self { key: self.key, ..new.clone() }
+    }
+
+    fn same_image(&self, new: &Self) -> bool {
+        self.image_file == new.image_file && self.image_member == new.image_member
+    }
+
+    /// Another picture is noticed when it is read: a shop that moved its folder changed nothing.
+    fn index_differs(&self, new: &Self) -> bool {
+        self.attributes != new.attributes
+            || self.words_hash != new.words_hash
+            || (self.image_file.is_some() && new.image_file.is_none())
+    }
+
+    async fn insert(
+        &self,
+        record: &Record,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<ProductKey, sqlx::Error> {
+        let sql = "INSERT INTO products
+                   (id, title, description, price, url, attributes, words_hash, image_file, image_member)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key";
+        let query = sqlx::query(sql).bind(record.product.id.as_str()).bind(&self.title).bind(&self.description);
+        let query = query.bind(self.price).bind(&self.url).bind(&self.attributes).bind(self.words_hash.as_slice());
+        let query = query.bind(&self.image_file).bind(&self.image_member);
+        sqlite::key(&query.fetch_one(&mut **transaction).await?)
+    }
+
+    /// The hash of a picture stays until the new one is read, so that no product drops out of the index meanwhile.
+    async fn update(&self, old: &Self, transaction: &mut Transaction<'static, Sqlite>) -> Result<(), sqlx::Error> {
+        let sql = "UPDATE products SET title = ?, description = ?, price = ?, url = ?, attributes = ?,
+                   words_hash = ?, image_file = ?, image_member = ?,
+                   image_stamp = iif(?, image_stamp, NULL), image_error = iif(?, image_error, NULL),
+                   image_hash = iif(?, image_hash, NULL) WHERE key = ?";
+        let same = old.same_image(self);
+        let query = sqlx::query(sql).bind(&self.title).bind(&self.description).bind(self.price).bind(&self.url);
+        let query = query.bind(&self.attributes).bind(self.words_hash.as_slice());
+        let query = query.bind(&self.image_file).bind(&self.image_member);
+        let query = query.bind(same).bind(same).bind(self.image_file.is_some()).bind(old.key);
+        query.execute(&mut **transaction).await.map(|_| ())
+    }
+}
