@@ -1,12 +1,31 @@
-//! Figures that decide which model ships.
+//! Figures that decide which model ships: metrics, the retrieval suite, and the benchmarks around them.
 //!
-//! The pure part: [`metrics`] (ranking), [`classification`] (scikit-learn's report), [`scoring`] (the four scorings of
-//! the retrieval suite), [`bootstrap`] (intervals, paired test), [`split`] (what is held out).
+//! * pure: [`metrics`] (ranking), [`classification`] (scikit-learn's report), [`scoring`] (the four scorings of the
+//!   suite), [`bootstrap`] (intervals, paired test), [`split`] (what is held out), [`suite`] and [`suite_build`] (the
+//!   cases), [`questions`] (made from a catalogue);
+//! * what is measured: [`zero_shot`] on labeled images ([`datasets`]), [`retrieval`] of a suite, and the [`catalog`]
+//!   benchmark;
+//! * who is measured: an [`engine`], that is a model folder ([`embedder`], exact cosine) or a running service ([`api`],
+//!   the public API alone);
+//! * what comes out: a [`document`] (JSON, gates, paired tests).
+//!
+//! Needs no training code and no database. A picture or a case that fails is counted and named, never dropped in
+//! silence; a model or a service that does not answer at all is an error.
 
+pub mod api;
 pub mod bootstrap;
+pub mod catalog;
 pub mod classification;
+pub mod datasets;
+pub mod document;
+pub mod embedder;
+pub mod engine;
 pub mod metrics;
+pub mod questions;
+pub mod retrieval;
 pub mod scoring;
+pub mod shop;
 pub mod split;
 pub mod suite;
 pub mod suite_build;
+pub mod zero_shot;

@@ -1,0 +1,219 @@
+//! The client of a running service: it knows the public API and nothing else.
+//!
+//! A photo goes up as a real upload (multipart), attributes come out of the hits. A busy service (503, 429) is asked
+//! again after the time that it names; other errors end the case that met them, with the problem document's code.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use ureq::unversioned::multipart::{Form, Part};
+use ureq::{Agent, Body, http::Response};
+
+use super::engine::{Ask, Engine, EngineError, Found, How, Need, Subject};
+use crate::domain::{AttributeName, AttributeValue, Attributes, ProductId, Window};
+
+const ATTEMPTS: u32 = 6;
+/// Longest wait that a service may ask for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error("{url}: {source}")]
+    Transport { url: String, source: Box<ureq::Error> },
+    #[error("{url} answered {status}{}: {detail}", if code.is_empty() { String::new() } else { format!(" ({code})") })]
+    Status { url: String, status: u16, code: String, detail: String },
+    #[error("{url} answered what this program cannot read: {reason}")]
+    Answer { url: String, reason: String },
+}
+
+pub struct ApiEngine {
+    agent: Agent,
+    base: String,
+    authorization: Option<String>,
+    subject: Subject,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    hits: Vec<Hit>,
+    estimated_total: usize,
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Hit {
+    id: String,
+    score: f32,
+    product: ProductOfHit,
+}
+
+#[derive(Deserialize)]
+struct ProductOfHit {
+    title: String,
+    #[serde(default)]
+    attributes: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Model {
+    name: String,
+    id: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    code: String,
+    detail: String,
+    title: String,
+}
+
+impl ApiEngine {
+    /// Asks the service who it is. `key` is sent as a bearer token.
+    ///
+    /// # Errors
+    /// When the service cannot be reached, is not ready, or does not speak this API.
+    pub fn connect(base: &str, key: Option<&str>) -> Result<Self, ApiError> {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(120)))
+            .user_agent(concat!("aglet-evaluate/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let mut engine = Self {
+            agent: config.into(),
+            base: base.trim_end_matches('/').to_owned(),
+            authorization: key.map(|key| format!("Bearer {key}")),
+            subject: Subject { model: String::new(), model_id: String::new(), at: base.to_owned(), how: How::Api },
+        };
+        let answer = engine.ask(&Ask::Text("shoes"), &[], 1, 0)?;
+        (engine.subject.model, engine.subject.model_id) = (answer.model.name, answer.model.id);
+        Ok(engine)
+    }
+
+    /// How many products of the service match the filters.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    pub fn count(&self, filters: &[(AttributeName, AttributeValue)]) -> Result<usize, ApiError> {
+        Ok(self.ask(&Ask::Text("shoes"), filters, 1, 0)?.estimated_total)
+    }
+
+    fn ask(
+        &self,
+        ask: &Ask<'_>,
+        filters: &[(AttributeName, AttributeValue)],
+        limit: usize,
+        offset: usize,
+    ) -> Result<Answer, ApiError> {
+        let (limit, offset) = (limit.to_string(), offset.to_string());
+        let window = [("limit", limit.as_str()), ("offset", offset.as_str())];
+        let fields = window.into_iter().chain(filters.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let (url, mut response) = match ask {
+            Ask::Text(text) => {
+                let url = format!("{}/search", self.base);
+                let fields: Vec<_> = std::iter::once(("q", *text)).chain(fields).collect();
+                let send = || self.allow(self.agent.get(&url).query_pairs(fields.iter().copied())).call();
+                (url.clone(), self.patiently(&url, send)?)
+            }
+            Ask::Photo(file) => {
+                let url = format!("{}/search/image", self.base);
+                let fields: Vec<_> = fields.collect();
+                let send = || {
+                    let photo = Part::bytes(file).file_name("photo").mime_str("application/octet-stream")?;
+                    let form = fields.iter().fold(Form::new(), |form, (name, value)| form.text(name, value));
+                    self.allow(self.agent.post(&url)).send(form.part("image", photo))
+                };
+                (url.clone(), self.patiently(&url, send)?)
+            }
+        };
+        let text = response
+            .body_mut()
+            .read_to_string()
+            .map_err(|source| ApiError::Transport { url: url.clone(), source: Box::new(source) })?;
+        serde_json::from_str(&text).map_err(|e| ApiError::Answer { url, reason: e.to_string() })
+    }
+
+    fn allow<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.authorization {
+            Some(token) => request.header("authorization", token),
+            None => request,
+        }
+    }
+
+    /// Sends until the service has time for it.
+    fn patiently(
+        &self,
+        url: &str,
+        send: impl Fn() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Response<Body>, ApiError> {
+        let mut attempt = 1;
+        loop {
+            let mut response =
+                send().map_err(|source| ApiError::Transport { url: url.to_owned(), source: Box::new(source) })?;
+            let status = response.status().as_u16();
+            if status == 200 {
+                return Ok(response);
+            }
+            if matches!(status, 429 | 503) && attempt < ATTEMPTS {
+                let named = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
+                std::thread::sleep(Duration::from_secs(named.unwrap_or(1)).min(PATIENCE));
+                attempt += 1;
+                continue;
+            }
+            let text = response.body_mut().read_to_string().unwrap_or_default();
+            let problem: Problem = serde_json::from_str(&text).unwrap_or_default();
+            let detail = if problem.detail.is_empty() { problem.title } else { problem.detail };
+            return Err(ApiError::Status { url: url.to_owned(), status, code: problem.code, detail });
+        }
+    }
+}
+
+impl Engine for ApiEngine {
+    fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    fn search(&mut self, ask: &Ask<'_>, need: &Need<'_>) -> Result<Vec<Found>, EngineError> {
+        let mut found = Vec::with_capacity(need.results);
+        let mut offset = 0;
+        let mut limit = need.results + usize::from(need.exclude.is_some());
+        while offset <= Window::MAX_OFFSET {
+            limit = limit.min(Window::MAX_LIMIT);
+            let answer = self.ask(ask, need.filters, limit, offset)?;
+            let (came, total) = (answer.hits.len(), answer.estimated_total);
+            for hit in answer.hits {
+                let hit = read_hit(hit)?;
+                if Some(&hit.id) != need.exclude && (need.among)(&hit.id) {
+                    found.push(hit);
+                }
+            }
+            offset += came;
+            if found.len() >= need.results || came == 0 || offset >= total {
+                break;
+            }
+            // Products are passed over (the split): the next pages are large.
+            limit = Window::MAX_LIMIT;
+        }
+        found.truncate(need.results);
+        Ok(found)
+    }
+
+    fn picture(&mut self, id: &ProductId) -> Option<Bytes> {
+        let escape = |b: u8| if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~') { char::from(b).to_string() } else { format!("%{b:02X}") };
+        let id: String = id.as_str().bytes().map(escape).collect();
+        let url = format!("{}/products/{id}/image", self.base);
+        let mut response = self.patiently(&url, || self.allow(self.agent.get(&url)).call()).ok()?;
+        response.body_mut().read_to_vec().ok().map(Bytes::from)
+    }
+}
+
+fn read_hit(hit: Hit) -> Result<Found, EngineError> {
+    let mut attributes = Attributes::new();
+    for (name, values) in hit.product.attributes {
+        let values: Result<Vec<_>, _> = values.iter().map(|v| AttributeValue::new(v)).collect();
+        attributes.insert(AttributeName::new(&name)?, values?);
+    }
+    Ok(Found { id: ProductId::new(&hit.id)?, title: hit.product.title, attributes, score: hit.score })
+}

@@ -1,0 +1,149 @@
+//! Fashion-MNIST (Xiao, Rasul and Vollgraf, arXiv 1708.07747) in its own format: idx files, gzipped or not.
+//!
+//! idx: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian u32, then
+//! the values. Images are 28 x 28, dark ground. Class numbers and names are the official ones.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{DatasetError, LabeledItem, LabeledSet, Picture, malformed, missing_or};
+use crate::catalog::Pictures;
+
+const CLASSES: [&str; 10] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+const EXPECTED: &str = "a folder with t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with or without .gz";
+/// Far above any file of this kind: a damaged header must not fill the memory.
+const LARGEST: u64 = 1 << 30;
+
+/// Reads the test split (`t10k-..`) of the folder.
+///
+/// # Errors
+/// When a file is missing, no idx of the right kind, cut short, or the two do not belong together.
+pub fn read(folder: &Path) -> Result<LabeledSet, DatasetError> {
+    let (images_path, images) = load(folder, "t10k-images-idx3-ubyte")?;
+    let (labels_path, labels) = load(folder, "t10k-labels-idx1-ubyte")?;
+    let (shape, pixels) = idx(&images_path, &images, 3)?;
+    let (label_shape, labels) = idx(&labels_path, &labels, 1)?;
+    let [count, height, width] = shape[..] else { return Err(malformed(&images_path, None, "not three dimensions")) };
+    if height != width || height == 0 {
+        return Err(malformed(&images_path, None, format!("images of {width} x {height} pixels, squares were expected")));
+    }
+    if label_shape != [count] {
+        return Err(malformed(&labels_path, None, format!("{} labels for {count} images", labels.len())));
+    }
+    if let Some(position) = labels.iter().position(|l| usize::from(*l) >= CLASSES.len()) {
+        return Err(malformed(&labels_path, None, format!("label {} of image {position} is none of 0 to 9", labels[position])));
+    }
+    let edge = u32::try_from(width).map_err(|_| malformed(&images_path, None, "images too large"))?;
+    let items: Vec<LabeledItem> = pixels
+        .chunks_exact(width * height)
+        .zip(labels)
+        .enumerate()
+        .map(|(number, (pixels, label))| LabeledItem {
+            id: number.to_string(),
+            class: usize::from(*label),
+            attributes: BTreeMap::new(),
+            picture: Picture::Gray { edge, pixels: Arc::from(pixels) },
+        })
+        .collect();
+    if items.is_empty() {
+        return Err(DatasetError::Empty { path: images_path });
+    }
+    let classes = CLASSES.map(str::to_owned).to_vec();
+    Ok(LabeledSet { name: "Fashion-MNIST".to_owned(), classes, items, pictures: Pictures::default() })
+}
+
+/// The file called so, or its `.gz`, unpacked.
+fn load(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), DatasetError> {
+    let packed = folder.join(format!("{name}.gz"));
+    let plain = folder.join(name);
+    let (path, file) = match std::fs::File::open(&packed) {
+        Ok(file) => (packed, file),
+        Err(_) => (plain.clone(), std::fs::File::open(&plain).map_err(|e| missing_or(&plain, EXPECTED, e))?),
+    };
+    let mut bytes = Vec::new();
+    let read = if path.extension().is_some_and(|e| e == "gz") {
+        flate2::read::GzDecoder::new(file).take(LARGEST).read_to_end(&mut bytes)
+    } else {
+        file.take(LARGEST).read_to_end(&mut bytes)
+    };
+    read.map_err(|e| malformed(&path, None, format!("cannot be read to its end: {e}")))?;
+    Ok((path, bytes))
+}
+
+/// Dimensions and values.
+fn idx<'a>(path: &Path, bytes: &'a [u8], dimensions: usize) -> Result<(Vec<usize>, &'a [u8]), DatasetError> {
+    let head = 4 + 4 * dimensions;
+    let kind = [0, 0, 8, u8::try_from(dimensions).unwrap_or(0)];
+    if bytes.len() < head || bytes[..4] != kind {
+        return Err(malformed(path, None, format!("no idx file of unsigned bytes in {dimensions} dimensions")));
+    }
+    let (sizes, values) = bytes[4..].split_at(head - 4);
+    let shape: Vec<usize> = sizes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|size| usize::try_from(u32::from_be_bytes(*size)).unwrap_or(usize::MAX))
+        .collect();
+    let expected = shape.iter().try_fold(1_usize, |product, n| product.checked_mul(*n));
+    if expected != Some(values.len()) {
+        return Err(malformed(path, None, format!("the header promises {shape:?} values, {} are there", values.len())));
+    }
+    Ok((shape, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn folder(images: &[u8], labels: &[u8]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = std::fs::File::create(folder.path().join("t10k-images-idx3-ubyte.gz")).expect("a file");
+        let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        packed.write_all(images).expect("written");
+        packed.finish().expect("written");
+        std::fs::write(folder.path().join("t10k-labels-idx1-ubyte"), labels).expect("written");
+        folder
+    }
+
+    fn images(count: u8) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 28, 0, 0, 0, 28];
+        bytes.extend((0..count).flat_map(|i| [i; 784]));
+        bytes
+    }
+
+    #[test]
+    fn reads_packed_and_plain() {
+        let folder = folder(&images(3), &[0, 0, 8, 1, 0, 0, 0, 3, 9, 0, 7]);
+        let set = read(folder.path()).expect("a set");
+        let classes: Vec<&str> = set.items.iter().map(|i| set.classes[i.class].as_str()).collect();
+        assert_eq!(classes, ["Ankle boot", "T-shirt/top", "Sneaker"]);
+        let picture = image::load_from_memory(&set.picture(2).expect("PNG")).expect("PNG").to_luma8();
+        assert_eq!((picture.dimensions(), picture.get_pixel(5, 5).0), ((28, 28), [2]));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let error = |images: &[u8], labels: &[u8]| read(folder(images, labels).path()).err().expect("refused").to_string();
+        let labels = [0, 0, 8, 1, 0, 0, 0, 1, 4];
+        assert!(error(&images(1)[..500], &labels).contains("the header promises"));
+        assert!(error(&images(2), &labels).contains("1 labels for 2 images"));
+        assert!(error(&images(1), &[0, 0, 8, 1, 0, 0, 0, 1, 10]).contains("label 10"));
+        assert!(error(&[1, 2, 3], &labels).contains("no idx file"));
+        let empty = tempfile::tempdir().expect("a folder");
+        assert!(matches!(read(empty.path()), Err(DatasetError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_cut_archive_is_an_error() {
+        let folder = folder(&images(3), &[0, 0, 8, 1, 0, 0, 0, 3, 9, 0, 7]);
+        let path = folder.path().join("t10k-images-idx3-ubyte.gz");
+        let bytes = std::fs::read(&path).expect("a file");
+        std::fs::write(&path, &bytes[..bytes.len() - 12]).expect("written");
+        assert!(read(folder.path()).err().expect("refused").to_string().contains("cannot be read to its end"));
+    }
+}

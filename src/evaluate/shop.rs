@@ -1,0 +1,88 @@
+//! A labeled catalogue as evaluation reads it: products with their attributes and where their photos are, straight
+//! from the shop's files, without a database.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::catalog::source::{Source, SourceError};
+use crate::catalog::{CatalogError, ImageSource, Pictures};
+use crate::domain::{AttributeName, AttributeValue, Filters, Product, ProductId};
+
+/// Products in the order of their file.
+#[derive(Clone)]
+pub struct Shop {
+    pub offers: Vec<Offer>,
+    /// How many rows of the file were not read, or not whole.
+    pub rejected: usize,
+    pictures: Pictures,
+}
+
+/// A product, and its photo where it has one.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub product: Product,
+    pub image: Option<ImageSource>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ShopError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Picture(#[from] CatalogError),
+    #[error("{what} has no product that can be used")]
+    Empty { what: PathBuf },
+    #[error("product {id} has no photo")]
+    NoPhoto { id: ProductId },
+}
+
+impl Shop {
+    /// Reads the catalogue's files; rows that cannot be used are counted, not refused.
+    ///
+    /// # Errors
+    /// When a file is missing, cannot be read, or holds no product.
+    pub fn read(source: &Source) -> Result<Self, ShopError> {
+        let pictures = Pictures::default();
+        let loaded = crate::catalog::source::load(source, &pictures)?;
+        let rejected = loaded.rejects.len();
+        let offers: Vec<Offer> =
+            loaded.products.into_iter().map(|(product, image)| Offer { product, image }).collect();
+        if offers.is_empty() {
+            let (Source::Kaggle { styles: file, .. } | Source::JsonLines { file, .. }) = source;
+            return Err(ShopError::Empty { what: file.clone() });
+        }
+        Ok(Self { offers, rejected, pictures })
+    }
+
+    /// Keeps the products that match the filters and `wanted`.
+    #[must_use]
+    pub fn only(mut self, filters: &Filters, wanted: impl Fn(&Product) -> bool) -> Self {
+        self.offers.retain(|o| filters.matches(&o.product.attributes) && wanted(&o.product));
+        self
+    }
+
+    /// The file of a product's photo.
+    ///
+    /// # Errors
+    /// When the product has none, or it cannot be read.
+    pub fn photo(&self, offer: &Offer) -> Result<Bytes, ShopError> {
+        let none = || ShopError::NoPhoto { id: offer.product.id.clone() };
+        let source = offer.image.as_ref().ok_or_else(none)?;
+        self.pictures.read(source)?.ok_or_else(none)
+    }
+
+    #[must_use]
+    pub fn find(&self, id: &ProductId) -> Option<&Offer> {
+        self.offers.iter().find(|o| &o.product.id == id)
+    }
+}
+
+/// The values of an attribute, each once (letter case aside), in alphabetical order.
+pub fn values<'a>(products: impl Iterator<Item = &'a Product>, name: &AttributeName) -> Vec<AttributeValue> {
+    let mut found = std::collections::BTreeMap::new();
+    for value in products.filter_map(|p| p.attributes.get(name)).flatten() {
+        found.entry(value.folded()).or_insert_with(|| value.clone());
+    }
+    found.into_values().collect()
+}
