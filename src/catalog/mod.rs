@@ -24,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
-use photos::Photos;
+pub use photos::Photos;
 
 /// A cheap, clonable handle on the database and the pictures.
 #[derive(Clone)]

@@ -26,7 +26,7 @@ const OPEN_ARCHIVES: u64 = 8;
 /// A cheap, clonable reader that keeps archives open: reading a directory of 41,615 members takes far longer than
 /// reading one of them.
 #[derive(Clone)]
-pub(super) struct Photos {
+pub struct Photos {
     archives: moka::sync::Cache<PathBuf, Arc<Archive>>,
 }
 
@@ -80,8 +80,11 @@ fn read_all(path: &Path, announced: u64, reader: impl Read) -> Result<Bytes, Cat
 }
 
 impl Photos {
-    /// The bytes of a picture; `None` when it is not there.
-    pub(super) fn read(&self, source: &ImageSource) -> Result<Option<Bytes>, CatalogError> {
+    /// The bytes of a picture; `None` when it is not there. Blocking.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read, or is larger than any picture should be.
+    pub fn read(&self, source: &ImageSource) -> Result<Option<Bytes>, CatalogError> {
         match source {
             ImageSource::File(path) => {
                 let Some(file) = present(path, File::open(path))? else { return Ok(None) };

@@ -131,6 +131,30 @@ pub(super) fn read(
     }
 }
 
+/// A source in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// In the order of the file, each with where its picture is.
+    pub products: Vec<(Product, Option<ImageSource>)>,
+    pub rejects: Vec<Reject>,
+}
+
+/// Reads the whole source at once, for those who need no database. Blocking.
+///
+/// # Errors
+/// When the file of products cannot be read at all, or a source of pictures is not there.
+pub fn load(source: &Source, photos: &Photos) -> Result<Loaded, SourceError> {
+    let mut loaded = Loaded::default();
+    read(source, photos, &mut |item| {
+        match item {
+            Item::Record(record) => loaded.products.push((record.product, record.image)),
+            Item::Reject(reject) => loaded.rejects.push(reject),
+        }
+        true
+    })?;
+    Ok(loaded)
+}
+
 /// Several folders and archives of pictures: the first that has one gives it.
 struct Shelves(Vec<Shelf>);
 

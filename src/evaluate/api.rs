@@ -78,7 +78,7 @@ impl ApiEngine {
     pub fn connect(base: &str, key: Option<&str>) -> Result<Self, ApiError> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(120)))
+            .timeout_global(Some(Duration::from_mins(2)))
             .user_agent(concat!("aglet-evaluate/", env!("CARGO_PKG_VERSION")))
             .build();
         let mut engine = Self {
@@ -115,7 +115,7 @@ impl ApiEngine {
                 let url = format!("{}/search", self.base);
                 let fields: Vec<_> = std::iter::once(("q", *text)).chain(fields).collect();
                 let send = || self.allow(self.agent.get(&url).query_pairs(fields.iter().copied())).call();
-                (url.clone(), self.patiently(&url, send)?)
+                (url.clone(), Self::patiently(&url, send)?)
             }
             Ask::Photo(file) => {
                 let url = format!("{}/search/image", self.base);
@@ -125,7 +125,7 @@ impl ApiEngine {
                     let form = fields.iter().fold(Form::new(), |form, (name, value)| form.text(name, value));
                     self.allow(self.agent.post(&url)).send(form.part("image", photo))
                 };
-                (url.clone(), self.patiently(&url, send)?)
+                (url.clone(), Self::patiently(&url, send)?)
             }
         };
         let text = response
@@ -144,7 +144,6 @@ impl ApiEngine {
 
     /// Sends until the service has time for it.
     fn patiently(
-        &self,
         url: &str,
         send: impl Fn() -> Result<Response<Body>, ureq::Error>,
     ) -> Result<Response<Body>, ApiError> {
@@ -201,10 +200,16 @@ impl Engine for ApiEngine {
     }
 
     fn picture(&mut self, id: &ProductId) -> Option<Bytes> {
-        let escape = |b: u8| if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~') { char::from(b).to_string() } else { format!("%{b:02X}") };
+        let escape = |b: u8| {
+            if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~') {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        };
         let id: String = id.as_str().bytes().map(escape).collect();
         let url = format!("{}/products/{id}/image", self.base);
-        let mut response = self.patiently(&url, || self.allow(self.agent.get(&url)).call()).ok()?;
+        let mut response = Self::patiently(&url, || self.allow(self.agent.get(&url)).call()).ok()?;
         response.body_mut().read_to_vec().ok().map(Bytes::from)
     }
 }

@@ -20,15 +20,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::bootstrap::Draw;
 use super::document::Figure;
 use super::engine::{Ask, Engine, EngineError, FolderEngine, Found, Need};
-use super::metrics::{Ranking, as_f64, precision_at, reciprocal_rank};
+use super::metrics::{Ranking, precision_at};
 use super::questions::{self, ENOUGH, Form, Question};
 use super::shop::{Offer, Shop};
 use super::split::held_out;
-use super::suite::carries;
+use super::suite::{carries, hex};
 use crate::domain::{AttributeName, AttributeValue, ProductId};
 
 const RESULTS: usize = 10;
@@ -120,7 +121,8 @@ pub fn run(
     let category = attribute("category");
     let asked = questions::make(unseen.iter().map(|o| &o.product), &category, plan.questions, plan.seed);
     let mut draw = Draw::new(plan.seed);
-    let with_photo: Vec<&Offer> = unseen.iter().copied().filter(|o| o.image.is_some() && o.product.attributes.contains_key(&category)).collect();
+    let with_photo: Vec<&Offer> =
+        unseen.iter().copied().filter(|o| o.image.is_some() && o.product.attributes.contains_key(&category)).collect();
     let photos = draw.sample(&with_photo, plan.photos);
     let titles = draw.sample(&with_photo, plan.titles);
     let mut result = CatalogResult {
@@ -183,7 +185,15 @@ pub fn run(
 pub fn full_titles(engine: &mut FolderEngine, plan: &Plan) -> Result<Vec<Ranking>, EngineError> {
     let among = |id: &ProductId| plan.among == Among::All || held_out(id.as_str());
     let category = attribute("category");
-    let with_photo: Vec<Offer> = engine.shop().offers.iter().filter(|o| held_out(o.product.id.as_str()) && o.image.is_some() && o.product.attributes.contains_key(&category)).cloned().collect();
+    let with_photo: Vec<Offer> = engine
+        .shop()
+        .offers
+        .iter()
+        .filter(|o| {
+            held_out(o.product.id.as_str()) && o.image.is_some() && o.product.attributes.contains_key(&category)
+        })
+        .cloned()
+        .collect();
     let mut draw = Draw::new(plan.seed);
     // The same titles as in `run`: the photos are drawn first.
     let _photos = draw.sample(&with_photo, plan.photos);
@@ -199,6 +209,17 @@ pub fn full_titles(engine: &mut FolderEngine, plan: &Plan) -> Result<Vec<Ranking
             Ok(Ranking::of(&relevance, total, true))
         })
         .collect()
+}
+
+/// Names the catalogue's products and the plan: results are compared only where both are the same.
+#[must_use]
+pub fn data_sha256(shop: &Shop, plan: &Plan) -> String {
+    let mut digest = Sha256::new();
+    digest.update(format!("{plan:?}"));
+    for product in shop.offers.iter().map(|o| &o.product) {
+        digest.update(format!("{:?} {:?} {:?}\n", product.id, product.title, product.attributes));
+    }
+    hex(&digest.finalize())
 }
 
 impl CatalogResult {

@@ -140,7 +140,8 @@ impl Part {
             Outcome::ZeroShot(result) => result.series(),
             Outcome::Retrieval(result) => result.series(),
             Outcome::Catalog { result, .. } => {
-                let question = |value: fn(&super::catalog::QuestionResult) -> f64| result.questions.iter().map(value).collect();
+                let question =
+                    |value: fn(&super::catalog::QuestionResult) -> f64| result.questions.iter().map(value).collect();
                 vec![
                     ("text_category_p10".to_owned(), question(|q| q.category_p10)),
                     ("text_both_p10".to_owned(), question(|q| q.both_p10)),
@@ -188,7 +189,8 @@ impl Document {
     pub fn against(&self, base: &Self) -> Vec<(String, Paired)> {
         let mut tests = Vec::new();
         for part in &self.parts {
-            let Some(other) = base.parts.iter().find(|p| p.prefix == part.prefix && p.data_sha256 == part.data_sha256) else {
+            let Some(other) = base.parts.iter().find(|p| p.prefix == part.prefix && p.data_sha256 == part.data_sha256)
+            else {
                 continue;
             };
             let theirs = other.series();

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::api::ApiError;
 use super::embedder::{Embedder, EmbedderError};
 use super::shop::{Offer, Shop, ShopError};
-use crate::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductError, ProductId, QueryError};
+use crate::domain::{
+    AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductError, ProductId, QueryError,
+};
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -116,7 +118,7 @@ impl FolderEngine {
         done: impl FnMut(usize),
     ) -> Result<Self, EngineError> {
         let photos = embedder.images(shop.offers.iter().map(|offer| shop.photo(offer)), done)?;
-        let (mut embedded, mut left_out) = (Vec::new(), Vec::new());
+        let (mut vectors, mut left_out) = (Vec::new(), Vec::new());
         for (position, photo) in photos.into_iter().enumerate() {
             let product = &shop.offers[position].product;
             let photo = match photo {
@@ -131,10 +133,10 @@ impl FolderEngine {
                 _ => Some(embedder.text(&crate::catalog::caption::caption(product))?),
             };
             if let Some(fused) = crate::search::rank::fuse(photo.as_ref(), words.as_ref(), words_percent) {
-                embedded.push((position, fused));
+                vectors.push((position, fused));
             }
         }
-        if embedded.is_empty() {
+        if vectors.is_empty() {
             let first = left_out.first().map(|(id, reason)| format!("{id}: {reason}")).unwrap_or_default();
             return Err(EngineError::NothingEmbedded { first });
         }
@@ -145,7 +147,7 @@ impl FolderEngine {
             how: How::Folder,
         };
         let by_id = shop.offers.iter().enumerate().map(|(i, o)| (o.product.id.clone(), i)).collect();
-        Ok(Self { embedder, shop, subject, embedded, by_id, left_out })
+        Ok(Self { embedder, shop, subject, embedded: vectors, by_id, left_out })
     }
 
     #[must_use]

@@ -28,4 +28,5 @@ pub mod shop;
 pub mod split;
 pub mod suite;
 pub mod suite_build;
+pub mod table;
 pub mod zero_shot;

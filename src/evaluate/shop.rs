@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::catalog::source::{Source, SourceError};
-use crate::catalog::{CatalogError, ImageSource, Pictures};
+use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{AttributeName, AttributeValue, Filters, Product, ProductId};
 
 /// Products in the order of their file.
@@ -15,7 +15,7 @@ pub struct Shop {
     pub offers: Vec<Offer>,
     /// How many rows of the file were not read, or not whole.
     pub rejected: usize,
-    pictures: Pictures,
+    pictures: Photos,
 }
 
 /// A product, and its photo where it has one.
@@ -43,11 +43,10 @@ impl Shop {
     /// # Errors
     /// When a file is missing, cannot be read, or holds no product.
     pub fn read(source: &Source) -> Result<Self, ShopError> {
-        let pictures = Pictures::default();
+        let pictures = Photos::default();
         let loaded = crate::catalog::source::load(source, &pictures)?;
         let rejected = loaded.rejects.len();
-        let offers: Vec<Offer> =
-            loaded.products.into_iter().map(|(product, image)| Offer { product, image }).collect();
+        let offers: Vec<Offer> = loaded.products.into_iter().map(|(product, image)| Offer { product, image }).collect();
         if offers.is_empty() {
             let (Source::Kaggle { styles: file, .. } | Source::JsonLines { file, .. }) = source;
             return Err(ShopError::Empty { what: file.clone() });

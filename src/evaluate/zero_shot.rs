@@ -16,7 +16,7 @@ use super::datasets::{DatasetError, LabeledSet};
 use super::document::{Figure, SEED};
 use super::embedder::{Embedder, EmbedderError};
 use super::metrics::{as_f64, rank_points};
-use crate::domain::{Embedding, EmbeddingError};
+use crate::domain::{AttributeName, Embedding, EmbeddingError};
 
 /// What the classes are called and the texts they stand in. A TOML file:
 ///
@@ -70,7 +70,30 @@ pub struct ZeroShotResult {
     pub left_out: usize,
 }
 
+impl Default for Prompts {
+    /// The class's name alone, and in a photo.
+    fn default() -> Self {
+        Self::of(&["{}", "a photo of {}"].map(str::to_owned))
+    }
+}
+
 impl Prompts {
+    /// What a catalogue's attribute is asked with when nothing else is said: the category by its name, a color before
+    /// the category, anything else as "{category} with {} shoelaces" and, for `none`, "without".
+    #[must_use]
+    pub fn for_attribute(attribute: &AttributeName) -> Self {
+        let noun = match attribute.as_str() {
+            "category" => return Self::of(&["{}".to_owned()]),
+            "color" => return Self::of(&["{} {category}".to_owned()]),
+            "gender" => return Self::of(&["{category} for {}".to_owned()]),
+            "shoelace_color" => "shoelaces".to_owned(),
+            other => other.trim_end_matches("_color").replace('_', " "),
+        };
+        let without = vec![format!("{{category}} without {noun}")];
+        let instead = BTreeMap::from([("none".to_owned(), without)]);
+        Self { instead, ..Self::of(&[format!("{{category}} with {{}} {noun}")]) }
+    }
+
     #[must_use]
     pub fn of(templates: &[String]) -> Self {
         Self { templates: templates.to_vec(), names: BTreeMap::new(), instead: BTreeMap::new() }
@@ -210,7 +233,10 @@ impl ZeroShotResult {
         for (name, value, of) in scores {
             let again = |positions: &[usize]| self.again(positions).map(|report| of(&report));
             if let Some(interval) = bootstrap::interval(self.truth.len(), SEED, again) {
-                figures.push(Figure { name: name.to_owned(), estimate: Estimate { value, interval, n: self.truth.len() } });
+                figures.push(Figure {
+                    name: name.to_owned(),
+                    estimate: Estimate { value, interval, n: self.truth.len() },
+                });
             }
         }
         figures

@@ -2,8 +2,10 @@
 //! library call and lives in a file of its own beside this one.
 
 mod demo;
+mod evaluate;
 mod health;
 mod openapi;
+mod suite;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +23,8 @@ enum Command {
     /// Print the API's OpenAPI document.
     Openapi,
     Demo(demo::DemoArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    Suite(suite::SuiteArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -28,5 +32,7 @@ fn main() -> anyhow::Result<()> {
         Command::Health(args) => health::run(&args),
         Command::Openapi => openapi::run(),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Suite(arguments) => suite::run(&arguments),
     }
 }

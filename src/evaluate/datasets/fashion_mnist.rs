@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{DatasetError, LabeledItem, LabeledSet, Picture, malformed, missing_or};
-use crate::catalog::Pictures;
+use crate::catalog::Photos;
 
 const CLASSES: [&str; 10] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
@@ -28,13 +28,21 @@ pub fn read(folder: &Path) -> Result<LabeledSet, DatasetError> {
     let (label_shape, labels) = idx(&labels_path, &labels, 1)?;
     let [count, height, width] = shape[..] else { return Err(malformed(&images_path, None, "not three dimensions")) };
     if height != width || height == 0 {
-        return Err(malformed(&images_path, None, format!("images of {width} x {height} pixels, squares were expected")));
+        return Err(malformed(
+            &images_path,
+            None,
+            format!("images of {width} x {height} pixels, squares were expected"),
+        ));
     }
     if label_shape != [count] {
         return Err(malformed(&labels_path, None, format!("{} labels for {count} images", labels.len())));
     }
     if let Some(position) = labels.iter().position(|l| usize::from(*l) >= CLASSES.len()) {
-        return Err(malformed(&labels_path, None, format!("label {} of image {position} is none of 0 to 9", labels[position])));
+        return Err(malformed(
+            &labels_path,
+            None,
+            format!("label {} of image {position} is none of 0 to 9", labels[position]),
+        ));
     }
     let edge = u32::try_from(width).map_err(|_| malformed(&images_path, None, "images too large"))?;
     let items: Vec<LabeledItem> = pixels
@@ -52,7 +60,7 @@ pub fn read(folder: &Path) -> Result<LabeledSet, DatasetError> {
         return Err(DatasetError::Empty { path: images_path });
     }
     let classes = CLASSES.map(str::to_owned).to_vec();
-    Ok(LabeledSet { name: "Fashion-MNIST".to_owned(), classes, items, pictures: Pictures::default() })
+    Ok(LabeledSet { name: "Fashion-MNIST".to_owned(), classes, items, pictures: Photos::default() })
 }
 
 /// The file called so, or its `.gz`, unpacked.
@@ -128,7 +136,8 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        let error = |images: &[u8], labels: &[u8]| read(folder(images, labels).path()).err().expect("refused").to_string();
+        let error =
+            |images: &[u8], labels: &[u8]| read(folder(images, labels).path()).err().expect("refused").to_string();
         let labels = [0, 0, 8, 1, 0, 0, 0, 1, 4];
         assert!(error(&images(1)[..500], &labels).contains("the header promises"));
         assert!(error(&images(2), &labels).contains("1 labels for 2 images"));

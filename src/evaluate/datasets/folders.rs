@@ -51,7 +51,9 @@ mod tests {
     #[test]
     fn the_first_folder_is_the_class() {
         let folder = tempfile::tempdir().expect("a folder");
-        for file in ["Dresses/1.jpg", "Dresses/deep/2.PNG", "Shirts/3.webp", "Shirts/notes.txt", "Shirts/.4.jpg", "5.jpg"] {
+        for file in
+            ["Dresses/1.jpg", "Dresses/deep/2.PNG", "Shirts/3.webp", "Shirts/notes.txt", "Shirts/.4.jpg", "5.jpg"]
+        {
             let path = folder.path().join(file);
             std::fs::create_dir_all(path.parent().expect("below")).expect("a folder");
             std::fs::write(path, file).expect("written");

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::shop::Shop;
-use crate::catalog::{CatalogError, ImageSource, Pictures};
+use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::AttributeName;
 
 pub mod fashion_mnist;
@@ -31,7 +31,7 @@ pub struct LabeledSet {
     /// In the data's own order where it has one, else sorted.
     pub classes: Vec<String>,
     pub items: Vec<LabeledItem>,
-    pictures: Pictures,
+    pictures: Photos,
 }
 
 pub struct LabeledItem {
@@ -46,7 +46,10 @@ pub struct LabeledItem {
 enum Picture {
     Source(ImageSource),
     /// A gray picture of 8 bits, row by row.
-    Gray { edge: u32, pixels: Arc<[u8]> },
+    Gray {
+        edge: u32,
+        pixels: Arc<[u8]>,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +87,7 @@ impl LabeledSet {
                 picture: Picture::Source(ImageSource::File(path)),
             })
             .collect();
-        Self { name, classes, items, pictures: Pictures::default() }
+        Self { name, classes, items, pictures: Photos::default() }
     }
 
     /// The file of a picture, whatever it is kept in.
@@ -138,13 +141,20 @@ pub fn of_shop(shop: &Shop, label: &AttributeName, name: &str) -> Result<Labeled
         return Err(DatasetError::NoLabel { attribute: label.clone() });
     }
     let classes = values.iter().map(ToString::to_string).collect();
-    Ok(LabeledSet { name: name.to_owned(), classes, items, pictures: Pictures::default() })
+    Ok(LabeledSet { name: name.to_owned(), classes, items, pictures: Photos::default() })
 }
 
 fn png(edge: u32, pixels: &[u8]) -> Result<Bytes, DatasetError> {
     let mut file = std::io::Cursor::new(Vec::new());
-    image::write_buffer_with_format(&mut file, pixels, edge, edge, image::ExtendedColorType::L8, image::ImageFormat::Png)
-        .map_err(|e| DatasetError::Png(e.to_string()))?;
+    image::write_buffer_with_format(
+        &mut file,
+        pixels,
+        edge,
+        edge,
+        image::ExtendedColorType::L8,
+        image::ImageFormat::Png,
+    )
+    .map_err(|e| DatasetError::Png(e.to_string()))?;
     Ok(file.into_inner().into())
 }
 

@@ -1,0 +1,127 @@
+//! `aglet suite`: makes retrieval suites.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aglet::domain::{AttributeName, AttributeValue};
+use aglet::evaluate::suite::{Case, Kind, Query};
+use aglet::evaluate::suite_build::{self, Plan, default_prompt};
+use aglet::evaluate::table::Table;
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use crate::evaluate::ShopArgs;
+
+/// Make retrieval suites
+#[derive(Args)]
+pub struct SuiteArgs {
+    #[command(subcommand)]
+    command: SuiteCommand,
+}
+
+#[derive(Subcommand)]
+enum SuiteCommand {
+    /// Build a suite out of a labeled catalogue: cases, levels, prompts, what can be attained
+    Build(BuildArgs),
+}
+
+#[derive(Args)]
+struct BuildArgs {
+    #[command(flatten)]
+    shop: ShopArgs,
+    /// The suite file; query photos go to images/ beside it
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What the suite is called; the file's name when not given
+    #[arg(long)]
+    name: Option<String>,
+    /// The main attribute
+    #[arg(long, default_value = "category", value_parser = AttributeName::new)]
+    main: AttributeName,
+    /// The detail
+    #[arg(long, default_value = "shoelace_color", value_parser = AttributeName::new)]
+    detail: AttributeName,
+    /// How text cases ask, with {main} and {detail}; "{main} with {detail} shoelace." for shoelace_color
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Values of the detail that mean that there is none
+    #[arg(long, value_name = "VALUE", default_value = "none", value_parser = AttributeValue::new)]
+    without: Vec<AttributeValue>,
+    /// How many results of a case are scored
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    results: u8,
+    /// At most so many cases of each level and kind
+    #[arg(long, value_name = "N")]
+    per_level: Option<usize>,
+    /// Draws cases and photos
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+pub fn run(args: &SuiteArgs) -> anyhow::Result<()> {
+    let SuiteCommand::Build(args) = &args.command;
+    build(args)
+}
+
+fn build(args: &BuildArgs) -> anyhow::Result<()> {
+    let shop = args.shop.read()?;
+    let mut filters: BTreeMap<AttributeName, Vec<AttributeValue>> = BTreeMap::new();
+    for (name, value) in args.shop.filters() {
+        filters.entry(name.clone()).or_default().push(value.clone());
+    }
+    let stem = || args.out.file_stem().map_or_else(|| "suite".to_owned(), |s| s.to_string_lossy().into_owned());
+    let plan = Plan {
+        name: args.name.clone().unwrap_or_else(stem),
+        main: args.main.clone(),
+        detail: args.detail.clone(),
+        prompt: args.prompt.clone().unwrap_or_else(|| default_prompt(&args.detail)),
+        without: args.without.clone(),
+        results: usize::from(args.results),
+        per_level: args.per_level,
+        seed: args.seed,
+        filters,
+    };
+    let products: Vec<_> = shop.offers.iter().map(|o| (&o.product, o.image.is_some())).collect();
+    let suite = suite_build::build(&plan, &products)?;
+    let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    for case in &suite.cases {
+        if let Query::Image { image, product } = &case.query {
+            let offer = shop.find(product).context("the product that a case was made of")?;
+            let path = folder.join(image);
+            std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            std::fs::write(&path, shop.photo(offer)?).with_context(|| path.display().to_string())?;
+        }
+    }
+    std::fs::write(&args.out, suite.to_json()).with_context(|| args.out.display().to_string())?;
+    println!("{} cases over {} products in {}\n", suite.cases.len(), suite.pool.products, args.out.display());
+    print!("{}", overview(&suite.cases).plain());
+    Ok(())
+}
+
+fn overview(cases: &[Case]) -> Table {
+    let mut table = Table::new(&[
+        "cases",
+        "n",
+        "(a) max",
+        "attainable",
+        "(b) max",
+        "attainable",
+        "(c) max",
+        "attainable",
+        "(d) max",
+        "attainable",
+    ]);
+    for kind in [Kind::Text, Kind::Image] {
+        for level in aglet::evaluate::scoring::Level::ALL {
+            let group: Vec<&Case> = cases.iter().filter(|c| c.kind() == kind && c.level == level).collect();
+            let sum = |of: fn(&Case) -> aglet::evaluate::scoring::Points| {
+                group.iter().map(|c| of(c)).sum::<aglet::evaluate::scoring::Points>().values()
+            };
+            let (nominal, attainable) = (sum(|c| c.maxima.nominal), sum(|c| c.maxima.attainable));
+            let head = [format!("{}, level {}", kind.name(), level.number()), group.len().to_string()];
+            let columns = (0..4).flat_map(|i| [nominal[i].to_string(), attainable[i].to_string()]);
+            table.push(head.into_iter().chain(columns));
+        }
+    }
+    table
+}
