@@ -119,7 +119,7 @@ pub fn run(
         Among::All => shop.offers.iter().collect(),
     };
     let category = attribute("category");
-    let asked = questions::make(unseen.iter().map(|o| &o.product), &category, plan.questions, plan.seed);
+    let asked = questions::make(&unseen.iter().map(|o| &o.product), &category, plan.questions, plan.seed);
     let mut draw = Draw::new(plan.seed);
     let with_photo: Vec<&Offer> =
         unseen.iter().copied().filter(|o| o.image.is_some() && o.product.attributes.contains_key(&category)).collect();

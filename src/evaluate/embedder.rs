@@ -26,6 +26,9 @@ const IN_FLIGHT: usize = 32;
 /// What a picture's content is called.
 pub type PhotoHash = [u8; 32];
 
+/// A picture's name and embedding, or why there is none.
+pub type Embedded = Result<(PhotoHash, Embedding), String>;
+
 pub struct Embedder {
     runtime: Runtime,
     encoder: Encoder,
@@ -82,8 +85,8 @@ impl Embedder {
     ///
     /// # Errors
     /// When the bytes are no picture or the model makes no embedding of it.
-    pub fn image(&mut self, file: Bytes) -> Result<Embedding, EmbedderError> {
-        let hash = hash(&file);
+    pub fn image(&mut self, file: &Bytes) -> Result<Embedding, EmbedderError> {
+        let hash = hash(file);
         if let Some(known) = self.known.get(&hash) {
             return Ok(known.clone());
         }
@@ -101,8 +104,8 @@ impl Embedder {
         &mut self,
         files: impl Iterator<Item = Result<Bytes, E>>,
         mut done: impl FnMut(usize),
-    ) -> Result<Vec<Result<(PhotoHash, Embedding), String>>, EmbedderError> {
-        let mut results: Vec<Option<Result<(PhotoHash, Embedding), String>>> = Vec::new();
+    ) -> Result<Vec<Embedded>, EmbedderError> {
+        let mut results: Vec<Option<Embedded>> = Vec::new();
         let mut running = JoinSet::new();
         let mut finished = 0;
         for (position, file) in files.enumerate() {
@@ -144,7 +147,7 @@ impl Embedder {
     fn collect(
         &mut self,
         running: &mut JoinSet<(usize, PhotoHash, Result<Embedding, EncodeError>)>,
-        results: &mut [Option<Result<(PhotoHash, Embedding), String>>],
+        results: &mut [Option<Embedded>],
     ) -> Result<usize, EmbedderError> {
         match self.runtime.block_on(running.join_next()) {
             Some(Ok((position, hash, Ok(made)))) => {

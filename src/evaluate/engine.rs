@@ -175,7 +175,7 @@ impl FolderEngine {
     pub fn embed(&mut self, ask: &Ask<'_>) -> Result<Embedding, EngineError> {
         Ok(match ask {
             Ask::Text(text) => self.embedder.text(crate::domain::QueryText::new(text)?.as_str())?,
-            Ask::Photo(file) => self.embedder.image((*file).clone())?,
+            Ask::Photo(file) => self.embedder.image(file)?,
         })
     }
 

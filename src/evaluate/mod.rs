@@ -7,7 +7,7 @@
 //!   benchmark;
 //! * who is measured: an [`engine`], that is a model folder ([`embedder`], exact cosine) or a running service ([`api`],
 //!   the public API alone);
-//! * what comes out: a [`document`] (JSON, gates, paired tests).
+//! * what comes out: a [`document`] (JSON, gates, paired tests), shown in the [`terminal`].
 //!
 //! Needs no training code and no database. A picture or a case that fails is counted and named, never dropped in
 //! silence; a model or a service that does not answer at all is an error.
@@ -29,4 +29,5 @@ pub mod split;
 pub mod suite;
 pub mod suite_build;
 pub mod table;
+pub mod terminal;
 pub mod zero_shot;

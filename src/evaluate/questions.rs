@@ -57,7 +57,7 @@ impl Form {
 
 /// At most `per_form` questions of each form; `category` is the attribute that says what a product is.
 pub fn make<'a>(
-    products: impl Iterator<Item = &'a Product> + Clone,
+    products: &(impl Iterator<Item = &'a Product> + Clone),
     category: &AttributeName,
     per_form: usize,
     seed: u64,
@@ -121,12 +121,12 @@ mod tests {
         let mut products: Vec<Product> = (0..10).map(|i| product(i, "Navy Blue", "Men")).collect();
         products.extend((10..19).map(|i| product(i, "Red", "Women")));
         let category = AttributeName::new("category").expect("name");
-        let questions = make(products.iter(), &category, 100, 1);
+        let questions = make(&products.iter(), &category, 100, 1);
         let texts: Vec<&str> = questions.iter().map(|q| q.text.as_str()).collect();
         assert_eq!(texts, ["navy blue casual shoes", "casual shoes for men"]);
         assert_eq!((questions[0].both, questions[0].of_category), (10, 19));
         products.push(product(19, "red", "Women"));
-        assert_eq!(make(products.iter(), &category, 100, 1).len(), 4, "Red and red are one color");
-        assert_eq!(make(products.iter(), &category, 1, 1).len(), 2);
+        assert_eq!(make(&products.iter(), &category, 100, 1).len(), 4, "Red and red are one color");
+        assert_eq!(make(&products.iter(), &category, 1, 1).len(), 2);
     }
 }

@@ -226,18 +226,14 @@ impl ZeroShotResult {
             ("rank_score", over(|p| f64::from(rank_points(p)) / 5.0)),
         ];
         let mut figures: Vec<Figure> = means.iter().filter_map(|(name, values)| Figure::mean(name, values)).collect();
-        let scores: [(&str, f64, fn(&Report) -> f64); 2] = [
-            ("macro_f1", self.report.macro_average.f1, |r| r.macro_average.f1),
-            ("weighted_f1", self.report.weighted_average.f1, |r| r.weighted_average.f1),
-        ];
-        for (name, value, of) in scores {
-            let again = |positions: &[usize]| self.again(positions).map(|report| of(&report));
-            if let Some(interval) = bootstrap::interval(self.truth.len(), SEED, again) {
-                figures.push(Figure {
-                    name: name.to_owned(),
-                    estimate: Estimate { value, interval, n: self.truth.len() },
-                });
-            }
+        for (name, of) in
+            [("macro_f1", (|r| r.macro_average.f1) as fn(&Report) -> f64), ("weighted_f1", |r| r.weighted_average.f1)]
+        {
+            let (value, n) = (of(&self.report), self.truth.len());
+            let interval = bootstrap::interval(n, SEED, |positions| self.again(positions).map(|report| of(&report)));
+            figures.extend(
+                interval.map(|interval| Figure { name: name.to_owned(), estimate: Estimate { value, interval, n } }),
+            );
         }
         figures
     }

@@ -61,7 +61,8 @@ struct PromptArgs {
     /// embeddings are averaged
     #[arg(long = "template", value_name = "TEXT")]
     templates: Vec<String>,
-    /// A TOML file: templates, names = { class = "called so" }, instead = { class = ["other templates"] }
+    /// A TOML file with templates, names of classes, and templates of single classes (see the documentation of
+    /// `evaluate::zero_shot::Prompts`)
     #[arg(long, value_name = "FILE", conflicts_with = "templates")]
     prompts: Option<PathBuf>,
     /// At most about so many images, evenly out of the whole
@@ -169,7 +170,7 @@ fn classify(args: &ClassifyArgs) -> anyhow::Result<()> {
     let mut embedder = args.model.start()?;
     let set = args.data.read()?;
     let part = labeled_part(&mut embedder, set, "", &args.prompts, Prompts::default())?;
-    args.output.finish(Document::new(subject(&embedder, &args.model), vec![part]), None)
+    args.output.finish(&Document::new(subject(&embedder, &args.model), vec![part]), None)
 }
 
 fn zero_shot(args: &ZeroShotArgs) -> anyhow::Result<()> {
@@ -182,7 +183,7 @@ fn zero_shot(args: &ZeroShotArgs) -> anyhow::Result<()> {
     let mut default = Prompts::for_attribute(&args.attribute);
     default.instead.retain(|class, _| set.classes.contains(class));
     let part = labeled_part(&mut embedder, set, "", &args.prompts, default)?;
-    args.output.finish(Document::new(subject(&embedder, &args.model), vec![part]), None)
+    args.output.finish(&Document::new(subject(&embedder, &args.model), vec![part]), None)
 }
 
 fn labeled_part(
@@ -240,7 +241,7 @@ fn retrieve(args: &RetrievalArgs) -> anyhow::Result<()> {
     let errors = result.errors();
     let part = Part { prefix: String::new(), title, data_sha256, seconds, outcome: Outcome::Retrieval(result) };
     let document = Document::new(engine.subject().clone(), vec![part]);
-    args.output.finish(document, Some((&mut *engine, folder)))?;
+    args.output.finish(&document, Some((&mut *engine, folder)))?;
     ensure!(errors == 0, "{errors} cases could not be asked or answered");
     Ok(())
 }
@@ -302,7 +303,7 @@ fn benchmark(args: &BenchmarkArgs) -> anyhow::Result<()> {
     let Some(subject) = whose else {
         bail!("nothing to measure: give --fashion-mnist, --in-shop, --labeled or --catalog")
     };
-    args.output.finish(Document::new(subject, parts), None)
+    args.output.finish(&Document::new(subject, parts), None)
 }
 
 fn catalog_part(args: &BenchmarkArgs) -> anyhow::Result<(Part, Subject)> {

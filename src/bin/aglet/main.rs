@@ -1,6 +1,8 @@
 //! `aglet`: serve | import | model | demo | evaluate | suite | openapi. Each subcommand turns arguments into one
 //! library call and lives in a file of its own beside this one.
 
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
+
 mod demo;
 mod evaluate;
 mod health;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use aglet::evaluate::document::{Document, Gate};
 use aglet::evaluate::engine::Engine;
-use aglet::evaluate::table;
+use aglet::evaluate::terminal;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,21 +25,21 @@ pub struct OutputArgs {
 impl OutputArgs {
     /// Prints, writes, compares and judges. `pictures`: who can show the products of the report's strips, and the
     /// suite's folder.
-    pub fn finish(&self, document: Document, pictures: Option<(&mut dyn Engine, &Path)>) -> anyhow::Result<()> {
+    pub fn finish(&self, document: &Document, pictures: Option<(&mut dyn Engine, &Path)>) -> anyhow::Result<()> {
         let _ = pictures;
-        print!("{}", table::document(&document));
+        print!("{}", terminal::document(document));
         if let Some(path) = &self.baseline {
             let base = Document::load(path)?;
             let tests = document.against(&base);
             ensure!(!tests.is_empty(), "{} was measured on other data: nothing can be compared", path.display());
-            print!("\n{}", table::paired(&tests).plain());
+            print!("\n{}", terminal::paired(&tests).plain());
         }
         if let Some(path) = &self.json {
-            write(path, serde_json::to_string_pretty(&document)? + "\n")?;
+            write(path, serde_json::to_string_pretty(document)? + "\n")?;
         }
         let verdicts = document.judge(&self.gates);
         if !verdicts.is_empty() {
-            print!("\n{}", table::verdicts(&verdicts));
+            print!("\n{}", terminal::verdicts(&verdicts));
         }
         let failed = verdicts.iter().filter(|v| !v.passed()).count();
         ensure!(failed == 0, "{failed} of {} gates failed", verdicts.len());
