@@ -4,3 +4,5 @@ mod catalog;
 mod demo;
 mod model;
 mod support;
+#[cfg(feature = "train")]
+mod train;

@@ -1,0 +1,390 @@
+//! CLIP in burn: a vision transformer and a causal text transformer, parameters named as in Hugging Face's
+//! `CLIPModel` so that a checkpoint goes in and out without a table of names.
+//!
+//! The parameters live on the host ([`Parameters`], plain `f32`); a step binds them to autodiff leaves
+//! ([`Network::bind`]), and the optimizer works on the host copy. On a CPU the copy costs about a percent of a step
+//! and makes checkpoints, clipping, freezing and averaging plain loops over slices.
+//!
+//! Patches come in cut and normalized (`rows x 3*patch*patch`), with the index of the position that each holds:
+//! the patch embedding is one matrix product, and leaving patches out (FLIP, arXiv 2212.00794) costs nothing.
+//! In the last layer only the pooled token is computed: nothing else of that layer reaches the embedding.
+
+use std::collections::HashMap;
+
+use super::dice::{Dice, Purpose};
+use super::fused::{self, Activation, Visible};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+
+/// Sizes of one tower.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TowerConfig {
+    pub width: usize,
+    pub layers: usize,
+    pub heads: usize,
+    /// Width of the MLP's hidden layer.
+    pub mlp: usize,
+}
+
+/// Sizes of a CLIP model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClipConfig {
+    pub vision: TowerConfig,
+    /// Edge of the square input in pixels.
+    pub image_size: usize,
+    /// Edge of a patch in pixels.
+    pub patch: usize,
+    pub text: TowerConfig,
+    pub vocabulary: usize,
+    /// Longest text in tokens, start and end included.
+    pub context: usize,
+    /// Length of an embedding.
+    pub projection: usize,
+    pub activation: Activation,
+    /// Layer norm's epsilon.
+    pub epsilon: f32,
+}
+
+impl ClipConfig {
+    /// Patches of a whole image.
+    #[must_use]
+    pub fn patches(&self) -> usize {
+        (self.image_size / self.patch).pow(2)
+    }
+
+    /// Hugging Face's `config.json`.
+    #[must_use]
+    pub fn to_hugging_face(&self) -> serde_json::Value {
+        let (bos, eos) = (self.vocabulary - 2, self.vocabulary - 1);
+        let tower = |t: &TowerConfig| {
+            serde_json::json!({
+                "hidden_size": t.width, "intermediate_size": t.mlp, "num_hidden_layers": t.layers,
+                "num_attention_heads": t.heads, "hidden_act": self.activation, "layer_norm_eps": self.epsilon,
+                "projection_dim": self.projection, "attention_dropout": 0.0,
+            })
+        };
+        let mut vision = tower(&self.vision);
+        vision["model_type"] = "clip_vision_model".into();
+        vision["image_size"] = self.image_size.into();
+        vision["patch_size"] = self.patch.into();
+        vision["num_channels"] = 3.into();
+        let mut text = tower(&self.text);
+        text["model_type"] = "clip_text_model".into();
+        text["vocab_size"] = self.vocabulary.into();
+        text["max_position_embeddings"] = self.context.into();
+        text["bos_token_id"] = bos.into();
+        text["eos_token_id"] = eos.into();
+        text["pad_token_id"] = eos.into();
+        serde_json::json!({
+            "architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": self.projection,
+            "logit_scale_init_value": 2.6592, "vision_config": vision, "text_config": text, "torch_dtype": "float32",
+        })
+    }
+}
+
+/// One named array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+/// The weights at rest on the host, in a fixed order.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Parameters(pub Vec<Parameter>);
+
+impl Parameters {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.0.iter().find(|p| p.name == name)
+    }
+
+    #[must_use]
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Parameter> {
+        self.0.iter_mut().find(|p| p.name == name)
+    }
+
+    /// How many numbers.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.iter().map(|p| p.values.len()).sum()
+    }
+
+    /// Random weights, spread as OpenAI's CLIP spreads them (its `initialize_parameters`).
+    #[must_use]
+    pub fn random(config: &ClipConfig, seed: u64) -> Self {
+        let mut dice = Dice::new(seed, Purpose::Weights, 0);
+        let mut list = Vec::new();
+        for (name, shape, start) in layout(config) {
+            let count = shape.iter().product();
+            let values = match start {
+                Start::Value(value) => vec![value; count],
+                Start::Spread(deviation) => (0..count).map(|_| dice.normal() * deviation).collect(),
+            };
+            list.push(Parameter { name, shape, values });
+        }
+        Self(list)
+    }
+}
+
+enum Start {
+    Value(f32),
+    Spread(f32),
+}
+
+/// Name, shape and start of every parameter.
+#[expect(clippy::cast_precision_loss, reason = "widths are small")]
+fn layout(config: &ClipConfig) -> Vec<(String, Vec<usize>, Start)> {
+    let mut list = Vec::new();
+    let mut add = |name: String, shape: &[usize], start: Start| list.push((name, shape.to_vec(), start));
+    let norm = |add: &mut dyn FnMut(String, &[usize], Start), name: &str, width: usize| {
+        add(format!("{name}.weight"), &[width], Start::Value(1.0));
+        add(format!("{name}.bias"), &[width], Start::Value(0.0));
+    };
+    let tower = |add: &mut dyn FnMut(String, &[usize], Start), prefix: &str, t: &TowerConfig| {
+        let attention = (t.width as f32).powf(-0.5);
+        let output = attention * (2.0 * t.layers as f32).powf(-0.5);
+        let hidden = (2.0 * t.width as f32).powf(-0.5);
+        for layer in 0..t.layers {
+            let at = format!("{prefix}.encoder.layers.{layer}");
+            norm(add, &format!("{at}.layer_norm1"), t.width);
+            for (name, spread) in
+                [("q_proj", attention), ("k_proj", attention), ("v_proj", attention), ("out_proj", output)]
+            {
+                add(format!("{at}.self_attn.{name}.weight"), &[t.width, t.width], Start::Spread(spread));
+                add(format!("{at}.self_attn.{name}.bias"), &[t.width], Start::Value(0.0));
+            }
+            norm(add, &format!("{at}.layer_norm2"), t.width);
+            add(format!("{at}.mlp.fc1.weight"), &[t.mlp, t.width], Start::Spread(hidden));
+            add(format!("{at}.mlp.fc1.bias"), &[t.mlp], Start::Value(0.0));
+            add(format!("{at}.mlp.fc2.weight"), &[t.width, t.mlp], Start::Spread(output));
+            add(format!("{at}.mlp.fc2.bias"), &[t.width], Start::Value(0.0));
+        }
+    };
+    let (v, t) = (&config.vision, &config.text);
+    let spread = (v.width as f32).powf(-0.5);
+    add("vision_model.embeddings.class_embedding".into(), &[v.width], Start::Spread(spread));
+    let patch = [v.width, 3, config.patch, config.patch];
+    add("vision_model.embeddings.patch_embedding.weight".into(), &patch, Start::Spread(0.02));
+    let positions = [config.patches() + 1, v.width];
+    add("vision_model.embeddings.position_embedding.weight".into(), &positions, Start::Spread(spread));
+    norm(&mut add, "vision_model.pre_layrnorm", v.width);
+    tower(&mut add, "vision_model", v);
+    norm(&mut add, "vision_model.post_layernorm", v.width);
+    add("visual_projection.weight".into(), &[config.projection, v.width], Start::Spread(spread));
+    add("text_model.embeddings.token_embedding.weight".into(), &[config.vocabulary, t.width], Start::Spread(0.02));
+    add("text_model.embeddings.position_embedding.weight".into(), &[config.context, t.width], Start::Spread(0.01));
+    tower(&mut add, "text_model", t);
+    norm(&mut add, "text_model.final_layer_norm", t.width);
+    let spread = (t.width as f32).powf(-0.5);
+    add("text_projection.weight".into(), &[config.projection, t.width], Start::Spread(spread));
+    add("logit_scale".into(), &[], Start::Value((1.0_f32 / 0.07).ln()));
+    list
+}
+
+/// Patches of a batch of images.
+#[derive(Clone, Debug)]
+pub struct ImageBatch {
+    pub images: usize,
+    /// Patches kept of each image.
+    pub kept: usize,
+    /// `images x kept x 3*patch*patch`, normalized, channels first within a patch.
+    pub patches: Vec<f32>,
+    /// `images x kept`: which position of the grid (row by row) each patch holds.
+    pub positions: Vec<u32>,
+}
+
+/// Token ids of a batch of texts, padded at the end with anything: the tower is causal and pooled at the end.
+#[derive(Clone, Debug)]
+pub struct TextBatch {
+    pub texts: usize,
+    /// Padded length.
+    pub length: usize,
+    /// `texts x length`.
+    pub ids: Vec<u32>,
+    /// Tokens of each text, start and end included.
+    pub lengths: Vec<usize>,
+}
+
+impl TextBatch {
+    /// Pads to the longest.
+    #[must_use]
+    pub fn new(texts: &[Vec<u32>]) -> Self {
+        let length = texts.iter().map(Vec::len).max().unwrap_or(0);
+        let mut ids = vec![0; texts.len() * length];
+        for (row, text) in ids.chunks_mut(length.max(1)).zip(texts) {
+            row[..text.len()].copy_from_slice(text);
+        }
+        Self { texts: texts.len(), length, ids, lengths: texts.iter().map(Vec::len).collect() }
+    }
+}
+
+/// The weights bound to a device for one step.
+pub struct Network<'a> {
+    config: &'a ClipConfig,
+    device: Device,
+    leaves: HashMap<&'a str, Leaf>,
+}
+
+struct Leaf {
+    tensor: Tensor<1>,
+    shape: Vec<usize>,
+}
+
+impl<'a> Network<'a> {
+    /// Copies the weights to autodiff leaves; those that `trained` refuses get no gradient.
+    #[must_use]
+    pub fn bind(config: &'a ClipConfig, parameters: &'a Parameters, trained: impl Fn(&str) -> bool) -> Self {
+        let device = Device::flex().autodiff();
+        let leaves = parameters
+            .0
+            .iter()
+            .map(|p| {
+                let data = TensorData::new(p.values.clone(), [p.values.len()]);
+                let tensor = Tensor::<1>::from_data(data, &device);
+                let tensor = if trained(&p.name) { tensor.require_grad() } else { tensor };
+                (p.name.as_str(), Leaf { tensor, shape: p.shape.clone() })
+            })
+            .collect();
+        Self { config, device, leaves }
+    }
+
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The gradients in the order of `parameters`; `None` where a parameter had none.
+    #[must_use]
+    pub fn gradients(&self, parameters: &Parameters, gradients: &Gradients) -> Vec<Option<Vec<f32>>> {
+        parameters
+            .0
+            .iter()
+            .map(|p| {
+                let leaf = self.leaves.get(p.name.as_str())?;
+                let gradient = leaf.tensor.grad(gradients)?;
+                Some(gradient.try_into_vec_as::<f32>().expect("gradients are f32"))
+            })
+            .collect()
+    }
+
+    fn vector(&self, name: &str) -> Tensor<1> {
+        self.leaves.get(name).unwrap_or_else(|| panic!("no parameter {name}")).tensor.clone()
+    }
+
+    /// A parameter as a matrix: the first axis, and all others as one.
+    fn matrix(&self, name: &str) -> Tensor<2> {
+        let leaf = self.leaves.get(name).unwrap_or_else(|| panic!("no parameter {name}"));
+        let rows = leaf.shape[0];
+        let columns = leaf.shape[1..].iter().product();
+        leaf.tensor.clone().reshape([rows, columns])
+    }
+
+    /// The temperature's logarithm, a tensor of one value.
+    #[must_use]
+    pub fn logit_scale(&self) -> Tensor<1> {
+        self.vector("logit_scale")
+    }
+
+    fn norm(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
+        let weight = self.vector(&format!("{name}.weight"));
+        fused::layer_norm(x, weight, self.vector(&format!("{name}.bias")), self.config.epsilon)
+    }
+
+    fn linear(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
+        fused::linear(x, self.matrix(&format!("{name}.weight")), self.vector(&format!("{name}.bias")))
+    }
+
+    fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "row numbers of a batch")]
+        let values: Vec<i32> = values.map(|v| v as i32).collect();
+        let count = values.len();
+        Tensor::from_data(TensorData::new(values, [count]), &self.device)
+    }
+
+    /// Unit embeddings, `images x projection`.
+    #[must_use]
+    pub fn image(&self, batch: &ImageBatch) -> Tensor<2> {
+        let config = self.config;
+        let (images, kept, width) = (batch.images, batch.kept, config.vision.width);
+        let pixels = 3 * config.patch * config.patch;
+        let patches = TensorData::new(batch.patches.clone(), [images * kept, pixels]);
+        let patches = Tensor::<2>::from_data(patches, &self.device);
+        let weight = self.matrix("vision_model.embeddings.patch_embedding.weight");
+        let positions = self.matrix("vision_model.embeddings.position_embedding.weight");
+        let at = self.ints(batch.positions.iter().map(|&p| p as usize + 1));
+        let x = patches.matmul(weight.transpose()) + positions.clone().select(0, at);
+        let class = self.vector("vision_model.embeddings.class_embedding").reshape([1, 1, width])
+            + positions.slice([0..1]).reshape([1, 1, width]);
+        let x = Tensor::cat(vec![class.expand([images, 1, width]), x.reshape([images, kept, width])], 1);
+        let tokens = kept + 1;
+        let x = self.norm("vision_model.pre_layrnorm", x.reshape([images * tokens, width]));
+        let pooled: Vec<usize> = (0..images).map(|i| i * tokens).collect();
+        let x = self.tower("vision_model", &config.vision, x, images, tokens, None, &pooled);
+        self.embed("vision_model.post_layernorm", "visual_projection.weight", x)
+    }
+
+    /// Unit embeddings, `texts x projection`.
+    #[must_use]
+    pub fn text(&self, batch: &TextBatch) -> Tensor<2> {
+        let config = self.config;
+        let (texts, length, width) = (batch.texts, batch.length, config.text.width);
+        let at = self.ints(batch.ids.iter().map(|&id| id as usize));
+        let x = self.matrix("text_model.embeddings.token_embedding.weight").select(0, at);
+        let positions = self.matrix("text_model.embeddings.position_embedding.weight").slice([0..length]);
+        let x = x.reshape([texts, length, width]) + positions.reshape([1, length, width]);
+        let pooled: Vec<usize> = batch.lengths.iter().enumerate().map(|(i, &n)| i * length + n - 1).collect();
+        let x = x.reshape([texts * length, width]);
+        let x = self.tower("text_model", &config.text, x, texts, length, Some(&batch.lengths), &pooled);
+        self.embed("text_model.final_layer_norm", "text_projection.weight", x)
+    }
+
+    fn embed(&self, norm: &str, projection: &str, pooled: Tensor<2>) -> Tensor<2> {
+        let x = self.norm(norm, pooled).matmul(self.matrix(projection).transpose());
+        let length = (x.clone() * x.clone()).sum_dim(1).sqrt();
+        x / length
+    }
+
+    /// The layers of a tower; returns the rows `pooled` alone. `lengths` makes it causal.
+    #[expect(clippy::too_many_arguments, reason = "the shape of a batch, private")]
+    fn tower(
+        &self,
+        prefix: &str,
+        tower: &TowerConfig,
+        mut x: Tensor<2>,
+        batch: usize,
+        tokens: usize,
+        lengths: Option<&[usize]>,
+        pooled: &[usize],
+    ) -> Tensor<2> {
+        let heads = |x: Tensor<2>, rows: usize| {
+            x.reshape([batch, rows, tower.heads, tower.width / tower.heads]).swap_dims(1, 2)
+        };
+        #[expect(clippy::cast_precision_loss, reason = "widths are small")]
+        let scale = ((tower.width / tower.heads) as f32).powf(-0.5);
+        for layer in 0..tower.layers {
+            let at = format!("{prefix}.encoder.layers.{layer}");
+            let last = layer + 1 == tower.layers;
+            let queries = if last { 1 } else { tokens };
+            let h = self.norm(&format!("{at}.layer_norm1"), x.clone());
+            let k = heads(self.linear(&format!("{at}.self_attn.k_proj"), h.clone()), tokens);
+            let v = heads(self.linear(&format!("{at}.self_attn.v_proj"), h.clone()), tokens);
+            let h = if last { h.select(0, self.ints(pooled.iter().copied())) } else { h };
+            let q = heads(self.linear(&format!("{at}.self_attn.q_proj"), h), queries);
+            let visible = match lengths {
+                None => Visible::All,
+                Some(lengths) if last => Visible::Prefix(lengths.to_vec()),
+                Some(_) => Visible::Causal,
+            };
+            let weights = fused::attention_weights(q.matmul(k.swap_dims(2, 3)), scale, &visible);
+            let mixed = weights.matmul(v).swap_dims(1, 2).reshape([batch * queries, tower.width]);
+            if last {
+                x = x.select(0, self.ints(pooled.iter().copied()));
+            }
+            x = x + self.linear(&format!("{at}.self_attn.out_proj"), mixed);
+            let h = self.linear(&format!("{at}.mlp.fc1"), self.norm(&format!("{at}.layer_norm2"), x.clone()));
+            x = x + self.linear(&format!("{at}.mlp.fc2"), fused::activate(h, self.config.activation));
+        }
+        x
+    }
+}
