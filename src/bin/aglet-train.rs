@@ -47,6 +47,8 @@ struct Args {
     keep_until: f32,
     #[arg(long, default_value_t = 1500)]
     validation: usize,
+    #[arg(long, default_value_t = 2000)]
+    drawn: u64,
     #[arg(long, default_value_t = 0)]
     limit: usize,
 }
@@ -103,8 +105,10 @@ fn main() -> anyhow::Result<()> {
         epsilon: 1e-5,
     };
     std::fs::write(args.out.join("config.json"), serde_json::to_string_pretty(&config.to_hugging_face())?)?;
+    let drawn = dataset::drawn(7, args.drawn);
+    eprintln!("{} drawn, {:.1} s", drawn.len(), start.elapsed().as_secs_f32());
     let drawing = Drawing { seed: 1, batch: args.batch, drawn: args.batch / 12, crop: 0.8, flip: true };
-    let source = Source { products: trained, drawn: Vec::new(), vocabulary, config, drawing };
+    let source = Source { products: trained, drawn, vocabulary, config, drawing };
     let plan = Plan {
         seed: 1,
         rule: Rule::Adamw { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.1 },
@@ -117,6 +121,7 @@ fn main() -> anyhow::Result<()> {
         clip: 1.0,
         average: 0.995,
         text_weight: 0.25,
+        likeness_weight: 0.25,
         validate_every: source.steps_per_epoch() / 2,
     };
     let mut validation = held;
@@ -126,9 +131,9 @@ fn main() -> anyhow::Result<()> {
     let mut run = Run::new(plan, &args.out, source, validation, args.resume)?;
     eprintln!("{} parameters, {per_epoch} steps an epoch", Parameters::count(run.parameters()));
     run.train(|metric| match metric {
-        Metric::Step { step, seconds, loss, described, asked, texts, rate, gradient_norm, logit_scale, images_per_second, waited } => {
+        Metric::Step { step, seconds, loss, described, asked, texts, likeness, rate, gradient_norm, logit_scale, images_per_second, waited } => {
             if *step % 10 == 0 || *step < 5 {
-                eprintln!("step {step} {seconds:.0}s loss {loss:.3} (doc {described:.3} ask {asked:.3} text {texts:.3}) lr {rate:.2e} norm {gradient_norm:.2} scale {logit_scale:.1} {images_per_second:.1} images/s, waited {waited:.2} s");
+                eprintln!("step {step} {seconds:.0}s loss {loss:.3} (doc {described:.3} ask {asked:.3} text {texts:.3} like {likeness:.3}) lr {rate:.2e} norm {gradient_norm:.2} scale {logit_scale:.1} {images_per_second:.1} images/s, waited {waited:.2} s");
             }
         }
         Metric::Validation { .. } => eprintln!("{}", serde_json::to_string(metric).unwrap_or_default()),

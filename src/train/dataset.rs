@@ -134,6 +134,27 @@ fn read_archive(path: &Path) -> Result<HashMap<String, Vec<u8>>, DatasetError> {
     Ok(entries)
 }
 
+/// Drawn footwear (see [`crate::demo`]), whose laces are known.
+#[must_use]
+pub fn drawn(seed: u64, count: u64) -> Vec<Product> {
+    (0..count)
+        .into_par_iter()
+        .map(|index| {
+            let product = crate::demo::draw(seed, index);
+            let facts = Facts {
+                title: product.title.clone(),
+                category: product.category.name().to_owned(),
+                section: product.category.section().to_owned(),
+                color: product.color.name.to_owned(),
+                gender: product.gender.to_owned(),
+                usage: product.usage.to_owned(),
+                shoelaces: Some(product.shoelace_color().to_owned()),
+            };
+            Product { id: product.id, facts, square: images::square(&crate::demo::render(&product), KEPT_EDGE) }
+        })
+        .collect()
+}
+
 /// CLIP's mean and deviation of each channel.
 pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
@@ -161,6 +182,8 @@ pub struct Batch {
     pub described: Truth,
     /// Product against query.
     pub asked: Truth,
+    /// The products' categories, as numbers that mean nothing beyond the batch.
+    pub categories: Vec<usize>,
 }
 
 /// Makes batches on a thread of its own, a few ahead.
@@ -243,6 +266,10 @@ impl Source {
             queries: encode(&queries),
             described: truth(&documents),
             asked: truth(&queries),
+            categories: chosen
+                .iter()
+                .map(|p| chosen.iter().position(|q| q.facts.category == p.facts.category).unwrap_or_default())
+                .collect(),
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Plan {
     pub average: f32,
     /// Weight of the loss between documents and queries beside that of the images.
     pub text_weight: f32,
+    /// Weight of the loss that draws photos of one category together.
+    pub likeness_weight: f32,
     /// Steps between checkpoints with validation.
     pub validate_every: u64,
 }
@@ -71,6 +73,7 @@ pub enum Metric {
         described: f32,
         asked: f32,
         texts: f32,
+        likeness: f32,
         rate: f32,
         gradient_norm: f32,
         logit_scale: f32,
@@ -99,13 +102,21 @@ pub struct Run {
     state: State,
 }
 
-/// The three parts of a step's loss.
+/// The parts of a step's loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Losses {
     pub total: f32,
     pub described: f32,
     pub asked: f32,
     pub texts: f32,
+    pub likeness: f32,
+}
+
+/// What the parts of the loss count beside the two between photos and words, which count a half each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weights {
+    pub texts: f32,
+    pub likeness: f32,
 }
 
 /// Loss and gradients of a batch.
@@ -117,7 +128,7 @@ pub fn gradients(
     config: &ClipConfig,
     parameters: &Parameters,
     batch: &Batch,
-    text_weight: f32,
+    weights: Weights,
 ) -> (Losses, Vec<Option<Vec<f32>>>) {
     let network = Network::bind(config, parameters, |_| true);
     let image = network.image(&batch.images);
@@ -125,12 +136,20 @@ pub fn gradients(
     let query = network.text(&batch.queries);
     let (scale, device) = (network.logit_scale(), network.device());
     let described = loss::contrastive(image.clone(), document.clone(), scale.clone(), &batch.described, device);
+    let likeness = loss::likeness(image.clone(), &batch.categories, 0.1, device);
     let asked = loss::contrastive(image, query.clone(), scale.clone(), &batch.asked, device);
     let texts = loss::contrastive(document, query, scale, &batch.asked, device);
-    let total = (described.clone() + asked.clone()).mul_scalar(0.5) + texts.clone().mul_scalar(text_weight);
+    let total = (described.clone() + asked.clone()).mul_scalar(0.5)
+        + texts.clone().mul_scalar(weights.texts)
+        + likeness.clone().mul_scalar(weights.likeness);
     let value = |t: burn::Tensor<1>| t.into_scalar::<f32>();
-    let losses =
-        Losses { total: value(total.clone()), described: value(described), asked: value(asked), texts: value(texts) };
+    let losses = Losses {
+        total: value(total.clone()),
+        described: value(described),
+        asked: value(asked),
+        texts: value(texts),
+        likeness: value(likeness),
+    };
     let found = total.backward();
     (losses, network.gradients(parameters, &found))
 }
@@ -246,6 +265,7 @@ impl Run {
                 described: losses.described,
                 asked: losses.asked,
                 texts: losses.texts,
+                likeness: losses.likeness,
                 rate,
                 gradient_norm: norm,
                 logit_scale: self.parameters.get("logit_scale").map_or(0.0, |p| p.values[0].exp()),
@@ -263,7 +283,12 @@ impl Run {
     }
 
     fn advance(&mut self, batch: &Batch, rate: f32) -> Result<(Losses, f32), FitError> {
-        let (losses, mut gradients) = gradients(&self.config, &self.parameters, batch, self.plan.text_weight);
+        let (losses, mut gradients) = gradients(
+            &self.config,
+            &self.parameters,
+            batch,
+            Weights { texts: self.plan.text_weight, likeness: self.plan.likeness_weight },
+        );
         if !losses.total.is_finite() {
             return Err(FitError::Diverged { step: self.state.step, loss: losses.total });
         }

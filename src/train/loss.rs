@@ -52,6 +52,32 @@ pub fn contrastive(a: Tensor<2>, b: Tensor<2>, logit_scale: Tensor<1>, truth: &T
     rows.mul_scalar(per_row) + columns.mul_scalar(per_column)
 }
 
+/// The supervised contrastive loss within one modality (SupCon, arXiv 2004.11362, its `L_out`): rows of the same
+/// `label` attract each other, at the given temperature; a row alone with its label takes no part.
+///
+/// Contrast between images and words leaves the images' own neighborhoods to chance: a photo's neighbors are what a
+/// photo query answers with, and this is what orders them.
+#[must_use]
+pub fn likeness<T: PartialEq>(a: Tensor<2>, labels: &[T], temperature: f32, device: &Device) -> Tensor<1> {
+    let count = labels.len();
+    let mut shares = vec![0.0_f32; count * count];
+    let mut rows = 0.0_f32;
+    for (row, shares) in shares.chunks_exact_mut(count).enumerate() {
+        let alike: Vec<usize> = (0..count).filter(|&c| c != row && labels[c] == labels[row]).collect();
+        rows += f32::from(u8::from(!alike.is_empty()));
+        for &column in &alike {
+            #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+            let share = 1.0 / alike.len() as f32;
+            shares[column] = share;
+        }
+    }
+    // A row's likeness to itself is no answer: far below every other in the softmax.
+    let own: Vec<f32> = (0..count * count).map(|at| if at / count == at % count { -1e4 } else { 0.0 }).collect();
+    let matrix = |values| Tensor::<2>::from_data(TensorData::new(values, [count, count]), device);
+    let logits = a.clone().matmul(a.transpose()).mul_scalar(1.0 / temperature) + matrix(own);
+    (matrix(shares) * log_softmax(logits, 1)).sum().mul_scalar(-1.0 / rows.max(1.0))
+}
+
 fn log_softmax(logits: Tensor<2>, dim: usize) -> Tensor<2> {
     burn::tensor::activation::log_softmax(logits, dim)
 }

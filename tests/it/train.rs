@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aglet::train::checkpoint;
 use aglet::train::dataset::Batch;
-use aglet::train::fit;
+use aglet::train::fit::{self, Weights};
 use aglet::train::fused::Activation;
 use aglet::train::images;
 use aglet::train::loss::Truth;
@@ -69,6 +69,7 @@ fn recorded_step() -> Recorded {
         queries: texts("queries", "query_lengths"),
         described: truth("described"),
         asked: truth("asked"),
+        categories: vec![0, 1, 2, 1, 1, 0],
     };
     Recorded { config, before, batch, arrays }
 }
@@ -97,8 +98,8 @@ fn the_forward_pass_is_transformers() {
 #[test]
 fn a_training_step_is_pytorchs() {
     let Recorded { config, before, batch, arrays } = recorded_step();
-    let (losses, mut gradients) = fit::gradients(&config, &before, &batch, 0.25);
-    let found = [losses.total, losses.described, losses.asked, losses.texts];
+    let (losses, mut gradients) = fit::gradients(&config, &before, &batch, Weights { texts: 0.25, likeness: 0.5 });
+    let found = [losses.total, losses.described, losses.asked, losses.texts, losses.likeness];
     assert!(furthest(&found, &arrays["losses"].values) < 1e-5, "{found:?} {:?}", arrays["losses"].values);
     for (parameter, gradient) in before.0.iter().zip(&gradients) {
         let wanted = &arrays[&format!("gradient.{}", parameter.name)].values;

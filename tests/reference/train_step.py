@@ -54,6 +54,14 @@ def contrastive(a, b, scale, truth):
     return loss / 2
 
 
+def likeness(a, labels, temperature):
+    """SupCon's L_out over one modality; a row alone with its label is left out."""
+    alike = (labels[:, None] == labels[None, :]) & ~torch.eye(len(labels), dtype=torch.bool)
+    logits = (a @ a.T / temperature).masked_fill(torch.eye(len(labels), dtype=torch.bool), float("-inf"))
+    rows = [-logits[i].log_softmax(0)[alike[i]].mean() for i in range(len(labels)) if alike[i].any()]
+    return torch.stack(rows).mean()
+
+
 def embed_image():
     pooled = model.vision_model(pixel_values=pixels).pooler_output
     x = model.visual_projection(pooled)
@@ -77,8 +85,8 @@ out = {f"before.{n}": p.detach().clone() for n, p in named}
 image, document, query = embed_image(), embed_text(documents), embed_text(queries)
 scale = model.logit_scale
 parts = [contrastive(image, document, scale, described), contrastive(image, query, scale, asked),
-         contrastive(document, query, scale, asked)]
-loss = 0.5 * (parts[0] + parts[1]) + 0.25 * parts[2]
+         contrastive(document, query, scale, asked), likeness(image, torch.tensor([0, 1, 2, 1, 1, 0]), 0.1)]
+loss = 0.5 * (parts[0] + parts[1]) + 0.25 * parts[2] + 0.5 * parts[3]
 loss.backward()
 out |= {f"gradient.{n}": p.grad.clone() for n, p in named}
 norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
