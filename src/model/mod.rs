@@ -12,6 +12,7 @@ pub mod export;
 pub mod manifest;
 pub mod onnx;
 pub mod preprocessor;
+pub mod pull;
 pub mod tokenizer;
 pub mod weights;
 

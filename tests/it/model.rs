@@ -1,6 +1,8 @@
 //! Model folders: the exported graphs against transformers' values (tests/reference/clip.py), what an export refuses,
 //! what an opened folder vouches for.
 
+mod pull;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

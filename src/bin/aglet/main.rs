@@ -6,6 +6,7 @@
 mod demo;
 mod evaluate;
 mod health;
+mod model;
 mod openapi;
 mod suite;
 
@@ -22,6 +23,9 @@ struct Cli {
 enum Command {
     /// Ask a running service whether it is ready; exit code 0 when it is.
     Health(health::HealthArgs),
+    /// Download checkpoints, make and check model folders.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Print the API's OpenAPI document.
     Openapi,
     Demo(demo::DemoArgs),
@@ -32,6 +36,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Health(args) => health::run(&args),
+        Command::Model(command) => model::run(command),
         Command::Openapi => openapi::run(),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),

@@ -1,0 +1,140 @@
+//! `aglet model`: checkpoints in, model folders out.
+
+use std::path::PathBuf;
+
+use aglet::model::pull::{ENDPOINT, Progress, PullOptions, Token, pull};
+use aglet::model::{ExportOptions, ModelFolder, WeightType, export};
+use anyhow::Context as _;
+use clap::{Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Download a CLIP checkpoint from a Hugging Face compatible hub.
+    Pull(PullArgs),
+    /// Make a model folder from a CLIP checkpoint in Hugging Face's layout.
+    Export(ExportArgs),
+    /// Check a model folder and say what is in it.
+    Show {
+        /// The model folder.
+        folder: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+pub struct PullArgs {
+    /// OWNER/NAME.
+    repository: String,
+    /// Folder to download to [default: data/checkpoints/NAME].
+    #[arg(long)]
+    to: Option<PathBuf>,
+    /// Branch, tag or commit.
+    #[arg(long, default_value = "main")]
+    revision: String,
+    /// The hub's address.
+    #[arg(long, env = "HF_ENDPOINT", default_value = ENDPOINT)]
+    endpoint: String,
+    /// Access token for private and gated models (better given in the variable: others see arguments).
+    #[arg(long, env = "HF_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub struct ExportArgs {
+    /// Checkpoint folder: config.json, model.safetensors, tokenizer.json, preprocessor_config.json.
+    #[arg(long)]
+    from: PathBuf,
+    /// Model folder to make, such as models/NAME.
+    #[arg(long)]
+    to: PathBuf,
+    /// Type in which the weights are stored.
+    #[arg(long, value_enum, default_value_t = Dtype::Keep)]
+    dtype: Dtype,
+    /// Put the result in the place of a folder that is there already.
+    #[arg(long)]
+    replace: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Dtype {
+    /// As in the checkpoint.
+    Keep,
+    /// Half the size of float32.
+    Float16,
+}
+
+pub fn run(command: ModelCommand) -> anyhow::Result<()> {
+    match command {
+        ModelCommand::Pull(args) => run_pull(args),
+        ModelCommand::Export(args) => run_export(&args),
+        ModelCommand::Show { folder } => {
+            show(&ModelFolder::open(&folder)?);
+            Ok(())
+        }
+    }
+}
+
+fn run_pull(args: PullArgs) -> anyhow::Result<()> {
+    let name = args.repository.rsplit('/').next().unwrap_or_default().to_owned();
+    let to = args.to.unwrap_or_else(|| PathBuf::from("data/checkpoints").join(&name));
+    // An empty variable means the default, as in Hugging Face's own tools.
+    let endpoint = if args.endpoint.trim().is_empty() { ENDPOINT.to_owned() } else { args.endpoint };
+    let options = PullOptions {
+        endpoint,
+        revision: args.revision,
+        token: args.token.as_deref().and_then(Token::new),
+        ..PullOptions::new(args.repository)
+    };
+    let mut shown: Option<(String, ProgressBar)> = None;
+    let mut progress = |at: Progress<'_>| {
+        if shown.as_ref().is_none_or(|(file, _)| file != at.file) {
+            finish(shown.take());
+            shown = Some((at.file.to_owned(), bar(at.file)));
+        }
+        if let Some((_, bar)) = &shown {
+            bar.set_length(at.total.unwrap_or(at.done));
+            bar.set_position(at.done);
+        }
+    };
+    let pulled = pull(&options, &to, &mut progress);
+    finish(shown);
+    pulled?;
+    println!("{} is in {}", options.repository, to.display());
+    println!("next: aglet model export --from {} --to models/{name}", to.display());
+    Ok(())
+}
+
+fn bar(file: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:24} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let bar = ProgressBar::new(0).with_message(file.to_owned());
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+fn finish(bar: Option<(String, ProgressBar)>) {
+    if let Some((_, bar)) = bar {
+        bar.abandon();
+    }
+}
+
+fn run_export(args: &ExportArgs) -> anyhow::Result<()> {
+    let weights = match args.dtype {
+        Dtype::Keep => WeightType::Keep,
+        Dtype::Float16 => WeightType::Float16,
+    };
+    let options = ExportOptions { weights, replace: args.replace, ..Default::default() };
+    let folder = export(&args.from, &args.to, &options, |_| Ok(())).context("no model folder was made")?;
+    show(&folder);
+    Ok(())
+}
+
+fn show(folder: &ModelFolder) {
+    let manifest = folder.manifest();
+    let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
+    println!("{} in {}", manifest.name, folder.path().display());
+    println!("  id          {}", folder.id());
+    println!("  size        {:.1} MB in {} files", bytes as f64 / 1e6, manifest.files.len());
+    println!("  embeddings  {} dimensions", manifest.dimensions);
+    println!("  text        up to {} tokens", manifest.context_length);
+    println!("  images      {} px, {:?}", manifest.preprocessing.size, manifest.preprocessing.fit);
+}
