@@ -107,11 +107,11 @@ impl ClipConfig {
         };
         let channels = vision.size("num_channels", 3)?;
         if channels != 3 {
-            return Err(unsupported("vision_config.num_channels", channels, "3"));
+            return Err(unsupported("vision_config.num_channels", &channels, "3"));
         }
         let VisionTower { image_size, patch_size, .. } = config.vision;
         if !image_size.is_multiple_of(patch_size) {
-            return Err(unsupported("vision_config.image_size", image_size, "a multiple of patch_size"));
+            return Err(unsupported("vision_config.image_size", &image_size, "a multiple of patch_size"));
         }
         Ok(config)
     }
@@ -132,7 +132,7 @@ fn check_type(root: &Map<String, Value>) -> Result<(), ConfigError> {
     }
 }
 
-fn unsupported(field: impl Into<String>, found: impl ToString, expected: &'static str) -> ConfigError {
+fn unsupported(field: impl Into<String>, found: &impl ToString, expected: &'static str) -> ConfigError {
     ConfigError::Value { field: field.into(), found: found.to_string(), expected }
 }
 
@@ -170,12 +170,12 @@ impl Section {
     /// The edge of a square: an integer or two equal ones.
     fn edge(&self, field: &str, default: usize) -> Result<usize, ConfigError> {
         match self.get(field) {
-            Some(Value::Array(edges)) => match edges.as_slice() {
+            Some(value @ Value::Array(edges)) => match edges.as_slice() {
                 [a, b] if a == b => {
                     Section { name: self.name, fields: Map::from_iter([(field.to_owned(), a.clone())]) }
                         .size(field, default)
                 }
-                _ => Err(unsupported(self.path(field), Value::from(edges.clone()), "a square")),
+                _ => Err(unsupported(self.path(field), value, "a square")),
             },
             _ => self.size(field, default),
         }
@@ -185,7 +185,7 @@ impl Section {
         let activation = match self.get("hidden_act").map(|v| v.as_str().unwrap_or_default()) {
             None | Some("quick_gelu") => Activation::QuickGelu,
             Some("gelu") => Activation::Gelu,
-            Some(other) => return Err(unsupported(self.path("hidden_act"), other, "quick_gelu or gelu")),
+            Some(other) => return Err(unsupported(self.path("hidden_act"), &other, "quick_gelu or gelu")),
         };
         let eps = self.get("layer_norm_eps").map_or(Some(1e-5), Value::as_f64);
         let tower = Tower {
@@ -195,11 +195,11 @@ impl Section {
             feed_forward: self.size("intermediate_size", feed_forward)?,
             activation,
             #[expect(clippy::cast_possible_truncation, reason = "ONNX keeps the epsilon as f32")]
-            layer_norm_eps: eps.ok_or_else(|| unsupported(self.path("layer_norm_eps"), "no number", "a number"))?
+            layer_norm_eps: eps.ok_or_else(|| unsupported(self.path("layer_norm_eps"), &"no number", "a number"))?
                 as f32,
         };
         if !tower.width.is_multiple_of(tower.heads) {
-            return Err(unsupported(self.path("num_attention_heads"), tower.heads, "a divisor of hidden_size"));
+            return Err(unsupported(self.path("num_attention_heads"), &tower.heads, "a divisor of hidden_size"));
         }
         Ok(tower)
     }

@@ -160,7 +160,8 @@ mod tests {
         let squash = parse(r#"{"size": {"height": 224, "width": 224}, "do_center_crop": false}"#).expect("valid");
         assert_eq!(squash.fit, Fit::Squash);
         assert_eq!(parse(r#"{"aglet_fit": "pad"}"#).expect("valid").fit, Fit::Pad);
-        assert_eq!(parse(r#"{"do_normalize": false}"#).expect("valid").std, [1.0; 3]);
+        let plain = Preprocessing { size: 224, fit: Fit::Crop, mean: [0.0; 3], std: [1.0; 3] };
+        assert_eq!(parse(r#"{"do_normalize": false}"#), Ok(plain));
     }
 
     #[test]

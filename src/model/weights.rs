@@ -144,6 +144,9 @@ impl Weights {
     ///
     /// # Errors
     /// When a file cannot be read or written, or a finite value is beyond float16's range.
+    ///
+    /// # Panics
+    /// Never: the names are the header's own.
     pub fn write_float16(&self, to: &Path) -> Result<(), WeightsError> {
         let io = |source| WeightsError::Io { path: to.to_owned(), source };
         let halve = |info: &TensorInfo| FloatType::of(info.dtype).filter(|_| !info.shape.is_empty());

@@ -108,23 +108,23 @@ impl<'a> Graph<'a> {
     /// (ONNX Runtime folds it when the session is made).
     pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Value, WeightsError> {
         let (value, dtype) = self.stored(name, shape, shape)?;
-        Ok(self.to_float32(value, dtype))
+        Ok(self.float32(value, dtype))
     }
 
     /// A weight of another shape in the graph than in the file (same elements, same order).
     pub(super) fn weight_as(&mut self, name: &str, shape: &[usize], seen: &[usize]) -> Result<Value, WeightsError> {
         let (value, dtype) = self.stored(name, shape, seen)?;
-        Ok(self.to_float32(value, dtype))
+        Ok(self.float32(value, dtype))
     }
 
     /// Rows of a table by id; only the rows are cast, so that a 16-bit table stays small in memory.
     pub(super) fn rows(&mut self, table: &str, shape: &[usize], ids: &Value) -> Result<Value, WeightsError> {
         let (table, dtype) = self.stored(table, shape, shape)?;
         let rows = self.node("Gather", &[&table, ids], vec![Attr::Int("axis", 0)]);
-        Ok(self.to_float32(rows, dtype))
+        Ok(self.float32(rows, dtype))
     }
 
-    fn to_float32(&mut self, value: Value, dtype: FloatType) -> Value {
+    fn float32(&mut self, value: Value, dtype: FloatType) -> Value {
         match dtype {
             FloatType::Float32 => value,
             FloatType::Float16 | FloatType::Bfloat16 => self.cast(&value, proto::DataType::Float),

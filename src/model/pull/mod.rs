@@ -54,7 +54,7 @@ impl PullOptions {
             environment_proxy: true,
             attempts: 6,
             backoff: Duration::from_secs(1),
-            silence: Duration::from_secs(60),
+            silence: Duration::from_mins(1),
         }
     }
 }

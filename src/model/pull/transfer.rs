@@ -17,7 +17,7 @@ use super::{Progress, PullError, PullOptions, io_error};
 use crate::model::file_entry;
 
 const REDIRECTS: usize = 5;
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 type Response = ureq::http::Response<Body>;
 
@@ -173,7 +173,6 @@ impl<'a> Client<'a> {
     }
 
     /// Asks for the file from `start` on, and follows redirects. The inner error is a failure of the connection.
-    #[expect(clippy::type_complexity, reason = "a fatal and a passing error around one answer")]
     fn request(&mut self, url: &str, start: u64) -> Result<Result<(Announced, Response), String>, PullError> {
         let mut announced = None;
         let mut uri: Uri = url.parse().map_err(|_| PullError::Endpoint { endpoint: url.to_owned() })?;
