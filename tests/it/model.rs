@@ -6,6 +6,7 @@ mod pull;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aglet::encode::session::{check_export, environment};
 use aglet::model::{
     ExportError, ExportOptions, Fit, ModelError, ModelFolder, WeightType, clip_config::ConfigError, export,
 };
@@ -16,10 +17,13 @@ use tempfile::TempDir;
 use tokenizers::Tokenizer;
 
 use crate::support::clip::{pixels, random_clip, reference, tiny_config};
-use crate::support::{ort_environment, tiny_model};
+use crate::support::{runtime, tiny_model};
 
 fn session(graph: &Path) -> Session {
-    let mut builder = Session::builder(ort_environment()).expect("builder").with_intra_threads(1).expect("threads");
+    let mut builder = Session::builder(&environment(&runtime()).expect("ONNX Runtime"))
+        .expect("builder")
+        .with_intra_threads(1)
+        .expect("threads");
     builder.commit_from_file(graph).expect("the graph loads")
 }
 
@@ -291,6 +295,48 @@ fn a_failed_check_leaves_nothing_and_a_target_stays_unless_replaced() {
     assert_ne!(second.id(), first.id());
     assert_eq!(ModelFolder::open(&to).expect("whole").id(), second.id());
     assert_eq!(fs::read_dir(to.parent().expect("has one")).expect("lists").count(), 1, "nothing hidden is left");
+}
+
+/// Weights that are no numbers fit every shape: only running the result tells.
+#[test]
+fn an_export_that_computes_nonsense_is_refused() {
+    let (_home, from, to) = checkpoint();
+    let weights = from.join("model.safetensors");
+    let mut bytes = fs::read(&weights).expect("reads");
+    // The last tensor is the vision tower's last normalization.
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&weights, bytes).expect("writes");
+    let check = |folder: &ModelFolder| check_export(folder, &runtime()).map_err(Into::into);
+    let error = export(&from, &to, &ExportOptions::default(), check).expect_err("NaN");
+    assert!(matches!(&error, ExportError::Check { .. }), "{error}");
+    assert_eq!(fs::read_dir(to.parent().expect("has one")).expect("lists").count(), 0);
+}
+
+#[test]
+fn the_command_exports_and_shows() {
+    let (home, from, to) = checkpoint();
+    let aglet = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aglet"));
+        let output = command
+            .args(arguments)
+            .env("AGLET_RUNTIME", fs::canonicalize(runtime()).expect("there"))
+            .current_dir(home.path())
+            .output();
+        let output = output.expect("runs");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), said)
+    };
+    let (from, to) = (from.to_str().expect("UTF-8"), to.to_str().expect("UTF-8"));
+    let export = ["model", "export", "--from", from, "--to", to, "--dtype", "float16"];
+    let (done, said) = aglet(&export);
+    assert!(done && said.contains("24 dimensions"), "{said}");
+    let (done, said) = aglet(&["model", "show", to]);
+    assert!(done && said.contains("up to 32 tokens"), "{said}");
+    let (done, said) = aglet(&export);
+    assert!(!done && said.contains("--replace"), "{said}");
+    let (done, said) = aglet(&["model", "show", from]);
+    assert!(!done && said.contains("aglet model export --from"), "{said}");
 }
 
 /// The ids that transformers' CLIPTokenizer gives, from tokenizer.json and from the older pair of files.

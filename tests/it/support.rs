@@ -3,7 +3,6 @@
 pub mod clip;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 pub use clip::tiny_model;
 
@@ -25,13 +24,4 @@ pub fn runtime() -> PathBuf {
     let folder = std::env::var_os("AGLET_RUNTIME").map_or(here, PathBuf::from);
     assert!(folder.is_dir(), "no ONNX Runtime at {}: run `make runtime`", folder.display());
     folder
-}
-
-/// ONNX Runtime, loaded once a process.
-pub fn ort_environment() -> &'static ort::environment::Environment {
-    static ENVIRONMENT: OnceLock<ort::environment::Environment> = OnceLock::new();
-    ENVIRONMENT.get_or_init(|| {
-        let library = runtime().join("libonnxruntime.so");
-        ort::init_from(library).expect("the library loads").build().expect("the environment starts")
-    })
 }

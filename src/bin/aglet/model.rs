@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use aglet::encode::session::check_export;
 use aglet::model::pull::{ENDPOINT, Progress, PullOptions, Token, pull};
 use aglet::model::{ExportOptions, ModelFolder, WeightType, export};
 use anyhow::Context as _;
@@ -50,6 +51,9 @@ pub struct ExportArgs {
     /// Type in which the weights are stored.
     #[arg(long, value_enum, default_value_t = Dtype::Keep)]
     dtype: Dtype,
+    /// ONNX Runtime's library, or the folder that holds it: the result is run once before it counts.
+    #[arg(long, env = "AGLET_RUNTIME", default_value = ".runtime")]
+    runtime: PathBuf,
     /// Put the result in the place of a folder that is there already.
     #[arg(long)]
     replace: bool,
@@ -123,7 +127,8 @@ fn run_export(args: &ExportArgs) -> anyhow::Result<()> {
         Dtype::Float16 => WeightType::Float16,
     };
     let options = ExportOptions { weights, replace: args.replace, ..Default::default() };
-    let folder = export(&args.from, &args.to, &options, |_| Ok(())).context("no model folder was made")?;
+    let check = |folder: &ModelFolder| check_export(folder, &args.runtime).map_err(Into::into);
+    let folder = export(&args.from, &args.to, &options, check).context("no model folder was made")?;
     show(&folder);
     Ok(())
 }
@@ -133,7 +138,7 @@ fn show(folder: &ModelFolder) {
     let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
     println!("{} in {}", manifest.name, folder.path().display());
     println!("  id          {}", folder.id());
-    println!("  size        {:.1} MB in {} files", bytes as f64 / 1e6, manifest.files.len());
+    println!("  size        {}.{} MB in {} files", bytes / 1_000_000, bytes / 100_000 % 10, manifest.files.len());
     println!("  embeddings  {} dimensions", manifest.dimensions);
     println!("  text        up to {} tokens", manifest.context_length);
     println!("  images      {} px, {:?}", manifest.preprocessing.size, manifest.preprocessing.fit);

@@ -185,7 +185,9 @@ fn a_pulled_checkpoint_is_whole_and_exports() {
     let to = home.path().join("clip");
     let options = PullOptions { token: Token::new("hf_secret"), revision: "refs/pr/1".to_owned(), ..options(&hub) };
     let mut last = HashMap::new();
-    let mut progress = |at: Progress<'_>| drop(last.insert(at.file.to_owned(), (at.done, at.total)));
+    let mut progress = |at: Progress<'_>| {
+        last.insert(at.file.to_owned(), (at.done, at.total));
+    };
     pull(&options, &to, &mut progress).expect("pulls");
     assert_whole(&to, &files);
     let size = files["model.safetensors"].len() as u64;
