@@ -7,7 +7,8 @@
 //!
 //! Where this differs from Pillow's `convert("RGB")` on purpose: the EXIF orientation is applied, transparency is
 //! composed over white (Pillow shows whatever color lies under it), and gray of 16 bits keeps its high byte (Pillow
-//! clips it to white). Color profiles are ignored, as Pillow ignores them.
+//! clips it to white). What the first frame of a GIF leaves free is white (in Pillow: the background color, which
+//! browsers ignore too). Color profiles are ignored, as Pillow ignores them.
 
 mod bicubic;
 mod jpeg;
@@ -119,7 +120,11 @@ pub fn decode(file: &[u8], limits: &ImageLimits) -> Result<Photo, ImageError> {
             let mut decoder = decoder(format, file, limits)?;
             // Broken metadata is no reason to refuse the picture.
             let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-            let picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
+            let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
+            if format == Format::Bmp && bits_of_bmp(file) == Some(16) {
+                // Its one or four bits of alpha are seldom meant; Pillow ignores them too.
+                picture = picture.into_rgb8().into();
+            }
             Ok(upright(over_white(picture), orientation))
         }
     })
@@ -160,6 +165,11 @@ fn png_size(file: &[u8]) -> Option<(u32, u32)> {
     let at = |from: usize| Some(u32::from_be_bytes(*file.get(from..)?.first_chunk()?));
     (file.get(12..16)? == b"IHDR").then_some(())?;
     Some((at(16)?, at(20)?))
+}
+
+/// Bits of a pixel in a BMP's header.
+fn bits_of_bmp(file: &[u8]) -> Option<u16> {
+    Some(u16::from_le_bytes(*file.get(28..)?.first_chunk()?))
 }
 
 /// 8-bit RGB, alpha composed over white. Of 16 bits the high byte is kept, as Pillow does for color.
@@ -265,6 +275,17 @@ pub fn fit(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
         }
     };
     Photo::from_raw(size, size, square).expect("the windows are size x size")
+}
+
+/// `Image.resize((width, height), BICUBIC)` of Pillow, to the bit.
+#[must_use]
+pub fn resize(photo: &Photo, width: u32, height: u32) -> Photo {
+    if photo.is_empty() {
+        return Photo::new(width, height);
+    }
+    let (across, down) = (Window::whole(width as usize), Window::whole(height as usize));
+    let resized = bicubic::resize(photo.as_raw(), photo.width() as usize, across, down);
+    Photo::from_raw(width, height, resized).expect("the windows are width x height")
 }
 
 /// Width and height of the largest picture of the same shape that fits the square, rounded as `ImageOps.contain`

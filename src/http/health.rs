@@ -104,7 +104,7 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
         ready: reasons.is_empty(),
         model: ModelInfo::of(&state),
         provider: state.encoder.provider(),
-        provider_fallback: None,
+        provider_fallback: state.encoder.status().fallback,
         embedding_ms: probed.ok(),
         index_version: index_version(&state.searcher.version()),
         products: state.searcher.len(),

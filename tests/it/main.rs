@@ -2,6 +2,7 @@
 
 mod catalog;
 mod demo;
+mod encode;
 mod model;
 mod support;
 #[cfg(feature = "train")]

@@ -23,8 +23,9 @@ const WARNINGS: [&str; 6] = [
     "Unknown Adobe color transform code",
     "Warning:",
 ];
-const TRUNCATED: &str = "Premature end of JPEG file";
+/// Two ways in which a file that breaks off could have gone on: the marker that ends an image, and more of its data.
 const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
+const MORE_DATA: [u8; 512] = [0xA5; 512];
 
 /// Decodes to RGB, not yet upright.
 pub(super) fn decode(file: &[u8], limits: &ImageLimits) -> Result<Photo, ImageError> {
@@ -86,18 +87,18 @@ fn pixels(
     };
     let pitch = header.width * format.size();
     let mut buffer = vec![0; pitch * header.height];
-    let mut fill = |file: &[u8]| {
-        let pixels = buffer.as_mut_slice();
+    let mut fill = |pixels: &mut [u8], file: &[u8]| {
         decompressor.decompress(file, Image { pixels, width: header.width, pitch, height: header.height, format })
     };
-    if let Err(error) = fill(file) {
-        if !is_warning(&error) {
-            return Err(broken(error));
-        }
-        // Only the end marker missing is no damage. With one added, libjpeg has nothing to complain of then.
-        if error.to_string().contains(TRUNCATED) {
-            let ended = [file, &END_OF_IMAGE].concat();
-            fill(&ended).map_err(|_| broken("the file is cut off"))?;
+    let forgive = |error| if is_warning(&error) { Ok(()) } else { Err(broken(error)) };
+    if let Err(error) = fill(&mut buffer, file) {
+        forgive(error)?;
+        let mut other = buffer.clone();
+        // What follows the file's last byte shows only in the pixels of a file that ends before its last row.
+        fill(&mut other, &[file, &MORE_DATA].concat()).or_else(forgive)?;
+        fill(&mut buffer, &[file, &END_OF_IMAGE].concat()).or_else(forgive)?;
+        if buffer != other {
+            return Err(broken("the file is cut off"));
         }
     }
     if format == PixelFormat::CMYK {
@@ -161,16 +162,25 @@ fn segments(file: &[u8]) -> impl Iterator<Item = Segment> + '_ {
     })
 }
 
-/// A copy without stray bytes between the header's segments, and with a JFIF revision that libjpeg knows.
+/// A copy without stray bytes between the header's segments, and with a JFIF revision and an Adobe color transform that
+/// libjpeg knows: those that it assumes where it does not.
 fn without_header_oddities(file: &[u8]) -> Vec<u8> {
     let mut clean = vec![0xFF, 0xD8];
     let mut rest = file.len();
+    let is_frame = |marker| matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC);
+    let frame = segments(file).find(|segment| is_frame(segment.marker));
+    let components = frame.and_then(|frame| file[frame.payload].get(5).copied());
     for segment in segments(file) {
         rest = segment.whole.end;
         let start = clean.len();
         clean.extend_from_slice(&file[segment.whole]);
-        if segment.marker == 0xE0 && file[segment.payload].starts_with(b"JFIF\0") && clean.len() > start + 10 {
-            clean[start + 9..start + 11].copy_from_slice(&[1, 1]);
+        let payload = &mut clean[start + 4..];
+        match segment.marker {
+            0xE0 if payload.starts_with(b"JFIF\0") && payload.len() >= 7 => payload[5..7].copy_from_slice(&[1, 1]),
+            0xEE if payload.starts_with(b"Adobe") && payload.len() >= 12 && payload[11] > 2 => {
+                payload[11] = if components == Some(4) { 2 } else { 1 };
+            }
+            _ => {}
         }
     }
     clean.extend_from_slice(&file[rest..]);
@@ -211,6 +221,9 @@ mod tests {
         revision[first.payload.start + 5] = 9;
         assert_eq!(decode(&revision, &LIMITS).expect("decodes"), photo);
         assert_eq!(dimensions(&revision), Ok((48, 40)));
+        let mut adobe = whole.clone();
+        adobe.splice(2..2, *b"\xFF\xEE\0\x0EAdobe\0\x64\0\0\0\0\xC7");
+        assert_eq!(decode(&adobe, &LIMITS).expect("decodes"), photo);
     }
 
     #[test]
