@@ -268,14 +268,18 @@ impl<J, R> Shared<J, R> {
             self.meters.ran(size, took);
             self.lock().learn(took, size);
             match results {
-                // An answer that nobody waits for any more is dropped.
                 Ok(results) => {
-                    replies.into_iter().zip(results).for_each(|(reply, result)| drop(reply.send(Ok(result))))
+                    for (reply, result) in replies.into_iter().zip(results) {
+                        // An answer that nobody waits for any more is dropped.
+                        drop(reply.send(Ok(result)));
+                    }
                 }
                 Err(reason) => {
                     tracing::error!(batcher = self.options.name, size, reason, "a batch failed");
                     let reason: Arc<str> = reason.into();
-                    replies.into_iter().for_each(|reply| drop(reply.send(Err(BatchError::Failed(reason.clone())))));
+                    for reply in replies {
+                        drop(reply.send(Err(BatchError::Failed(reason.clone()))));
+                    }
                 }
             }
         }

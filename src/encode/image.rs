@@ -75,6 +75,7 @@ impl ImageLimits {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` calls it with")]
 fn broken(reason: impl ToString) -> ImageError {
     ImageError::Broken { reason: reason.to_string() }
 }
@@ -210,6 +211,10 @@ fn compose(color: [u8; 3], alpha: u8) -> [u8; 3] {
     })
 }
 
+/// Edge of the tiles in which a photo is turned: a column of the stored photo is read while its lines are still in the
+/// cache.
+const TILE: usize = 32;
+
 /// Turns a photo as its EXIF orientation says (EXIF 2.32, tag 0x0112).
 fn upright(photo: Photo, orientation: Orientation) -> Photo {
     // From a position in the upright photo to (column, row) in the stored one: which axis runs along which, and from
@@ -228,8 +233,6 @@ fn upright(photo: Photo, orientation: Orientation) -> Photo {
     let (columns, rows) = if swapped { (height, width) } else { (width, height) };
     let stored = photo.as_raw().as_chunks::<3>().0;
     let mut turned = vec![0; stored.len() * 3];
-    // In tiles, so that a column of the stored photo is read while its lines are still in the cache.
-    const TILE: usize = 32;
     let pixels = turned.as_chunks_mut::<3>().0;
     for top in (0..rows).step_by(TILE) {
         for left in (0..columns).step_by(TILE) {
@@ -252,6 +255,7 @@ fn upright(photo: Photo, orientation: Orientation) -> Photo {
 /// [`Fit::Crop`] is `CLIPImageProcessor`'s way (of Hugging Face transformers), [`Fit::Pad`] is Pillow's
 /// `ImageOps.pad` on white; both to the bit.
 #[must_use]
+#[expect(clippy::missing_panics_doc, reason = "it cannot: the windows are of that size")]
 pub fn fit(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
     let size = preprocessing.size;
     let (width, height) = photo.dimensions();
@@ -279,6 +283,7 @@ pub fn fit(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
 
 /// `Image.resize((width, height), BICUBIC)` of Pillow, to the bit.
 #[must_use]
+#[expect(clippy::missing_panics_doc, reason = "it cannot: the windows are of that size")]
 pub fn resize(photo: &Photo, width: u32, height: u32) -> Photo {
     if photo.is_empty() {
         return Photo::new(width, height);

@@ -11,7 +11,7 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,12 +20,14 @@ use crate::domain::{Embedding, EmbeddingError, ModelId};
 use crate::model::{Manifest, ModelFolder};
 
 pub mod batcher;
+mod budget;
 pub mod image;
 mod meters;
 pub mod session;
 pub mod text;
 
 use batcher::{BatchError, BatchOptions, Batcher, Queued, Worker};
+use budget::PixelBudget;
 use image::Photo;
 pub use image::{ImageError, ImageLimits};
 use meters::CacheMeters;
@@ -349,7 +351,7 @@ fn image_worker(mut tower: Tower, manifest: &Manifest) -> Worker<Photo, Result<E
 
 /// Files -> the small squares that the model sees; those are 8-bit, a quarter of the tensor's size, while they wait.
 fn decode_workers(limits: ImageLimits, manifest: &Manifest) -> Vec<Worker<Bytes, Result<Photo, ImageError>>> {
-    // Together the threads hold two of the largest photos; or as many small ones as there are threads.
+    // Together the threads hold two of the largest photos, or as many smaller ones as there are threads.
     let budget = Arc::new(PixelBudget::new(limits.max_pixels.saturating_mul(2)));
     let worker = || -> Worker<Bytes, Result<Photo, ImageError>> {
         let (budget, preprocessing) = (Arc::clone(&budget), manifest.preprocessing.clone());
@@ -363,67 +365,4 @@ fn decode_workers(limits: ImageLimits, manifest: &Manifest) -> Vec<Worker<Bytes,
         })
     };
     (0..decode_threads()).map(|_| worker()).collect()
-}
-
-/// A semaphore that counts pixels: what is decoded at the same time stays below a bound.
-struct PixelBudget {
-    free: Mutex<u64>,
-    returned: Condvar,
-    whole: u64,
-}
-
-struct PixelShare<'a> {
-    budget: &'a PixelBudget,
-    pixels: u64,
-}
-
-impl PixelBudget {
-    fn new(whole: u64) -> Self {
-        Self { free: Mutex::new(whole), returned: Condvar::new(), whole }
-    }
-
-    /// Blocks until there is room; a share is never larger than the whole, so that it comes.
-    fn take(&self, pixels: u64) -> PixelShare<'_> {
-        let pixels = pixels.min(self.whole);
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.returned.wait_while(free, |free| *free < pixels).unwrap_or_else(PoisonError::into_inner);
-        *free -= pixels;
-        PixelShare { budget: self, pixels }
-    }
-}
-
-impl Drop for PixelShare<'_> {
-    fn drop(&mut self) {
-        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.pixels;
-        self.budget.returned.notify_all();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::*;
-
-    #[test]
-    fn pixels_in_flight_stay_below_the_budget() {
-        let (budget, flying, most) = (PixelBudget::new(100), AtomicU64::new(0), AtomicU64::new(0));
-        std::thread::scope(|scope| {
-            for thread in 0..8u64 {
-                let (budget, flying, most) = (&budget, &flying, &most);
-                scope.spawn(move || {
-                    for round in 0..200 {
-                        let pixels = (thread * 37 + round * 11) % 120;
-                        let _share = budget.take(pixels);
-                        let now = flying.fetch_add(pixels.min(100), Ordering::SeqCst) + pixels.min(100);
-                        most.fetch_max(now, Ordering::SeqCst);
-                        std::thread::yield_now();
-                        flying.fetch_sub(pixels.min(100), Ordering::SeqCst);
-                    }
-                });
-            }
-        });
-        assert!(most.into_inner() <= 100);
-        assert_eq!(*budget.free.lock().expect("whole"), 100);
-    }
 }

@@ -227,9 +227,10 @@ pub fn check_export(folder: &ModelFolder, runtime: &Path) -> Result<(), SessionE
     let manifest = folder.manifest();
     for length in [2, manifest.context_length.min(5), manifest.context_length] {
         // The end token only where it ends the text: the others are small ids, which every vocabulary has.
-        let text =
-            |first: i64| (0..length - 1).map(move |at| (at as i64 + first) % 2).chain([manifest.end_of_text.into()]);
-        let inputs: Vec<i64> = text(0).chain(text(1)).collect();
+        let text = |odd: bool| {
+            (0..length - 1).map(move |at| i64::from((at % 2 == 1) ^ odd)).chain([manifest.end_of_text.into()])
+        };
+        let inputs: Vec<i64> = text(false).chain(text(true)).collect();
         check_tower(&mut sessions.text[0], &folder.text_graph(), &inputs, |batch| [batch, length])?;
     }
     let size = manifest.preprocessing.size as usize;

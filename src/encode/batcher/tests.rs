@@ -157,16 +157,16 @@ async fn a_panic_is_its_batch_alone() {
 
 #[tokio::test]
 async fn an_idle_worker_waits_for_company_only_as_long_as_told() {
-    let batches = Arc::new(AtomicUsize::new(0));
-    let patient = BatchOptions { max_wait: Duration::from_secs(3600), ..options(10, 2) };
-    let batcher = Arc::new(Batcher::start(patient, vec![doubling(&batches)]).expect("starts"));
+    let count = Arc::new(AtomicUsize::new(0));
+    let patient = BatchOptions { max_wait: Duration::from_hours(1), ..options(10, 2) };
+    let batcher = Arc::new(Batcher::start(patient, vec![doubling(&count)]).expect("starts"));
     let mut answers = Answers::new();
     ask(&mut answers, &batcher, 1, 5, Priority::Search);
     ask(&mut answers, &batcher, 2, 5, Priority::Search);
     collect(answers).await;
-    assert_eq!(batches.load(Ordering::SeqCst), 1, "a full batch goes at once");
+    assert_eq!(count.load(Ordering::SeqCst), 1, "a full batch goes at once");
     let brief = BatchOptions { max_wait: Duration::from_millis(1), ..options(10, 2) };
-    let batcher = Batcher::start(brief, vec![doubling(&batches)]).expect("starts");
+    let batcher = Batcher::start(brief, vec![doubling(&count)]).expect("starts");
     assert_eq!(batcher.submit(7, 5, Priority::Search, None).await, Ok(14));
 }
 
@@ -239,9 +239,7 @@ proptest! {
                 let (short, long) = (jobs.iter().map(|j| j.1).min(), jobs.iter().map(|j| j.1).max());
                 let (short, long) = (short.expect("not empty"), long.expect("not empty"));
                 unlike.fetch_add(usize::from(long - short > 4 && long * 4 > short * 5), Ordering::SeqCst);
-                if ran.fetch_add(1, Ordering::SeqCst) + 1 == panics_at {
-                    panic!("as planned");
-                }
+                assert_ne!(ran.fetch_add(1, Ordering::SeqCst) + 1, panics_at, "as planned");
                 Ok(jobs.into_iter().map(|(number, _)| number).collect())
             })
         };

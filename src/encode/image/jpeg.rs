@@ -86,25 +86,25 @@ fn pixels(
         _ => PixelFormat::RGB,
     };
     let pitch = header.width * format.size();
-    let mut buffer = vec![0; pitch * header.height];
-    let mut fill = |pixels: &mut [u8], file: &[u8]| {
+    let mut rows = vec![0; pitch * header.height];
+    let mut decode_to = |pixels: &mut [u8], file: &[u8]| {
         decompressor.decompress(file, Image { pixels, width: header.width, pitch, height: header.height, format })
     };
     let forgive = |error| if is_warning(&error) { Ok(()) } else { Err(broken(error)) };
-    if let Err(error) = fill(&mut buffer, file) {
+    if let Err(error) = decode_to(&mut rows, file) {
         forgive(error)?;
-        let mut other = buffer.clone();
+        let mut continued = rows.clone();
         // What follows the file's last byte shows only in the pixels of a file that ends before its last row.
-        fill(&mut other, &[file, &MORE_DATA].concat()).or_else(forgive)?;
-        fill(&mut buffer, &[file, &END_OF_IMAGE].concat()).or_else(forgive)?;
-        if buffer != other {
+        decode_to(&mut continued, &[file, &MORE_DATA].concat()).or_else(forgive)?;
+        decode_to(&mut rows, &[file, &END_OF_IMAGE].concat()).or_else(forgive)?;
+        if rows != continued {
             return Err(broken("the file is cut off"));
         }
     }
     if format == PixelFormat::CMYK {
-        buffer = buffer.as_chunks::<4>().0.iter().flat_map(|cmyk| rgb_of_inverted_cmyk(*cmyk)).collect();
+        rows = rows.as_chunks::<4>().0.iter().flat_map(|cmyk| rgb_of_inverted_cmyk(*cmyk)).collect();
     }
-    Photo::from_raw(width, height, buffer).ok_or_else(|| broken("the decoder gave too few pixels"))
+    Photo::from_raw(width, height, rows).ok_or_else(|| broken("the decoder gave too few pixels"))
 }
 
 /// Adobe writes CMYK inverted, and Pillow takes every four-channel JPEG for Adobe's; then its plain conversion,
