@@ -1,5 +1,6 @@
 //! The encoder: tokens and pixels against recorded reference values, and the whole way through ONNX Runtime.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -25,12 +26,11 @@ fn reference(name: &str) -> Value {
     serde_json::from_slice(&text).expect("a reference file is JSON")
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 fn sha(photo: &Photo) -> String {
-    hex(&Sha256::digest(photo.as_raw()))
+    Sha256::digest(photo.as_raw()).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes it");
+        hex
+    })
 }
 
 /// The generator of tests/reference/photos.py.
@@ -48,7 +48,7 @@ fn noise(seed: u32, count: u32) -> impl Iterator<Item = u8> {
 fn generated(seed: u32, width: u32, height: u32) -> Photo {
     let hard: Vec<u8> = noise(seed, width * height * 3).collect();
     Photo::from_fn(width, height, |x, y| {
-        let ramp = (x * 255 / (width - 1).max(1) + y * 255 / (height - 1).max(1)) / 2;
+        let ramp = u32::midpoint(x * 255 / (width - 1).max(1), y * 255 / (height - 1).max(1));
         let at = ((y * width + x) * 3) as usize;
         ::image::Rgb(std::array::from_fn(|channel| match hard[at + channel] {
             hard if x / 16 % 5 == 4 => u8::from(hard > 127) * 255,
@@ -194,6 +194,7 @@ fn rows<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Vec<T> {
     reader.deserialize().collect::<Result<_, _>>().expect("rows")
 }
 
+#[expect(clippy::cast_precision_loss, reason = "sums of bytes are far below 2^52")]
 fn means(photo: &Photo) -> [f64; 3] {
     let sums = photo.pixels().fold([0u64; 3], |sums, p| std::array::from_fn(|c| sums[c] + u64::from(p.0[c])));
     sums.map(|sum| sum as f64 / f64::from(photo.width() * photo.height()))
