@@ -1,142 +1,160 @@
-//! `aglet-train`: the training companion.
+//! `aglet-train`: the training companion. Each subcommand turns its arguments into library calls.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aglet::evaluate::split::held_out;
-use aglet::train::captions;
-use aglet::train::dataset::{self, Drawing, Source};
-use aglet::train::dice::{Dice, Purpose};
-use aglet::train::fit::{Metric, Plan, Run};
-use aglet::train::fused::Activation;
-use aglet::train::network::{ClipConfig, Parameters, TowerConfig};
-use aglet::train::optimizer::Rule;
+use aglet::train::checkpoint::Precision;
+use aglet::train::dataset::{self, Product, Source};
+use aglet::train::fit::{Metric, Run};
+use aglet::train::folder::{self, Which};
+use aglet::train::recipe::Recipe;
+use aglet::train::validate;
 use aglet::train::vocabulary::{self, Vocabulary};
-use clap::Parser;
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 
 #[derive(Parser)]
-struct Args {
-    #[arg(long)]
+#[command(name = "aglet-train", version, about = "From a catalog to a model that the server loads")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Fit(FitArgs),
+    Export(ExportArgs),
+    Score(ScoreArgs),
+}
+
+/// Train a model by a recipe; the products that `evaluate::split` holds out are never trained on
+#[derive(Args)]
+struct FitArgs {
+    /// The recipe, a TOML file (models/recipes/)
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// Change a field of the recipe, such as optimizer.rate=1e-4
+    #[arg(long, value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// The catalog in the Kaggle layout
+    #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    #[arg(long)]
+    /// The run's folder: checkpoint, metrics, vocabulary
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Go on where the run in that folder stopped
     #[arg(long)]
     resume: bool,
-    #[arg(long, default_value_t = 128)]
-    batch: usize,
-    #[arg(long, default_value_t = 256)]
-    width: usize,
-    #[arg(long, default_value_t = 6)]
-    layers: usize,
-    #[arg(long, default_value_t = 3)]
-    text_layers: usize,
-    #[arg(long, default_value_t = 112)]
-    size: usize,
-    #[arg(long, default_value_t = 16)]
-    patch: usize,
-    #[arg(long, default_value_t = 1e-3)]
-    rate: f32,
-    #[arg(long, default_value_t = 60.0)]
-    minutes: f64,
-    #[arg(long, default_value_t = u64::MAX)]
-    steps: u64,
-    #[arg(long, default_value_t = 0.5)]
-    keep: f32,
-    #[arg(long, default_value_t = 0.66)]
-    keep_until: f32,
-    #[arg(long, default_value_t = 1500)]
-    validation: usize,
-    #[arg(long, default_value_t = 2000)]
-    drawn: u64,
-    #[arg(long, default_value_t = 0)]
-    limit: usize,
+}
+
+/// Write a run's weights as a checkpoint folder in Hugging Face's layout, for `aglet model export`
+#[derive(Args)]
+struct ExportArgs {
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    #[arg(long, value_enum, default_value = "average")]
+    weights: Which,
+    /// Half precision: half the size
+    #[arg(long)]
+    float16: bool,
+}
+
+/// Measure a checkpoint folder on the held-out products
+#[derive(Args)]
+struct ScoreArgs {
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
 }
 
 fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let start = std::time::Instant::now();
-    let mut products = dataset::read(&args.data)?;
-    if args.limit > 0 {
-        products.truncate(args.limit);
+    match Cli::parse().command {
+        Command::Fit(args) => fit(&args),
+        Command::Export(args) => export(&args),
+        Command::Score(args) => score(&args),
     }
-    eprintln!("{} products in {:.1} s", products.len(), start.elapsed().as_secs_f32());
-    let (held, trained): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id.to_string()));
-    std::fs::create_dir_all(&args.out)?;
+}
+
+fn fit(args: &FitArgs) -> anyhow::Result<()> {
+    let recipe = Recipe::open(&args.recipe, &args.set)?;
+    std::fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
+    let (held, trained): (Vec<_>, Vec<_>) =
+        dataset::read(&args.data)?.into_iter().partition(|p| held_out(&p.id.to_string()));
     let file = args.out.join("tokenizer.json");
     if !(args.resume && file.exists()) {
-        let mut texts: Vec<String> = Vec::new();
-        for (at, product) in trained.iter().enumerate() {
-            let mut dice = Dice::new(1, Purpose::Weights, at as u64 + 1);
-            for _ in 0..3 {
-                texts.push(captions::document(&product.facts, &mut dice).text);
-                texts.push(captions::query(&product.facts, &mut dice).text);
-            }
-        }
-        let colors: HashSet<&str> = [
-            "black", "white", "grey", "brown", "beige", "blue", "red", "green", "yellow", "orange", "pink", "purple",
-            "multi",
-        ]
-        .into();
-        for color in &colors {
-            texts.extend((0..500).map(|_| format!("{color} shoelaces, with {color} laces, stripes, dots")));
-        }
-        std::fs::write(&file, vocabulary::learn(texts.iter().map(String::as_str), 6000)?)?;
+        let texts = dataset::sample_captions(&trained, recipe.run.seed);
+        let learned = vocabulary::learn(texts.iter().map(String::as_str), recipe.model.vocabulary)?;
+        std::fs::write(&file, learned).with_context(|| format!("writing {}", file.display()))?;
     }
-    let context = 32;
-    let vocabulary = Vocabulary::open(&file, context)?;
-    eprintln!(
-        "{} trained, {} held out, {} tokens, {:.1} s",
-        trained.len(),
-        held.len(),
-        vocabulary.size(),
-        start.elapsed().as_secs_f32()
-    );
-    let tower = |layers| TowerConfig { width: args.width, layers, heads: args.width / 64, mlp: args.width * 4 };
-    let config = ClipConfig {
-        vision: tower(args.layers),
-        image_size: args.size,
-        patch: args.patch,
-        text: tower(args.text_layers),
-        vocabulary: vocabulary.size(),
-        context,
-        projection: args.width,
-        activation: Activation::QuickGelu,
-        epsilon: 1e-5,
-    };
-    std::fs::write(args.out.join("config.json"), serde_json::to_string_pretty(&config.to_hugging_face())?)?;
-    let drawn = dataset::drawn(7, args.drawn);
-    eprintln!("{} drawn, {:.1} s", drawn.len(), start.elapsed().as_secs_f32());
-    let drawing = Drawing { seed: 1, batch: args.batch, drawn: args.batch / 12, crop: 0.8, flip: true };
-    let source = Source { products: trained, drawn, vocabulary, config, drawing };
-    let plan = Plan {
-        seed: 1,
-        rule: Rule::Adamw { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.1 },
-        rate: args.rate,
-        warmup: 100,
-        steps: args.steps,
-        time: Some(Duration::from_secs_f64(args.minutes * 60.0)),
-        keep_patches: args.keep,
-        keep_until: args.keep_until,
-        clip: 1.0,
-        average: 0.995,
-        text_weight: 0.25,
-        likeness_weight: 0.25,
-        validate_every: source.steps_per_epoch() / 2,
-    };
-    let mut validation = held;
-    validation.sort_by_key(|p| p.id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    validation.truncate(args.validation);
-    let per_epoch = source.steps_per_epoch();
+    let vocabulary = Vocabulary::open(&file, recipe.model.context)?;
+    let config = recipe.config(vocabulary.size());
+    put(&args.out.join("config.json"), &format!("{:#}\n", config.to_hugging_face()))?;
+    put(&args.out.join("recipe.toml"), &toml::to_string(&recipe)?)?;
+    let drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn);
+    eprintln!("{} products to train on, {} held out, {} drawn", trained.len(), held.len(), drawn.len());
+    let source = Source { products: trained, drawn, vocabulary, config, drawing: recipe.drawing() };
+    let plan = recipe.plan(source.steps_per_epoch());
+    let (steps, time) = (plan.steps, plan.time);
+    let validation = dataset::some(held, recipe.data.validation);
     let mut run = Run::new(plan, &args.out, source, validation, args.resume)?;
-    eprintln!("{} parameters, {per_epoch} steps an epoch", Parameters::count(run.parameters()));
-    run.train(|metric| match metric {
-        Metric::Step { step, seconds, loss, described, asked, texts, likeness, rate, gradient_norm, logit_scale, images_per_second, waited } => {
-            if *step % 10 == 0 || *step < 5 {
-                eprintln!("step {step} {seconds:.0}s loss {loss:.3} (doc {described:.3} ask {asked:.3} text {texts:.3} like {likeness:.3}) lr {rate:.2e} norm {gradient_norm:.2} scale {logit_scale:.1} {images_per_second:.1} images/s, waited {waited:.2} s");
+    eprintln!("{} parameters, at most {steps} steps", run.parameters().count());
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")?;
+    let bar = ProgressBar::new(steps).with_style(style);
+    run.train(|metric| show(&bar, metric, steps, time))?;
+    bar.finish();
+    Ok(())
+}
+
+/// The bar for a person at a terminal; a line now and then for a log file.
+fn show(bar: &ProgressBar, metric: &Metric, steps: u64, time: Option<Duration>) {
+    match metric {
+        Metric::Step(step) => {
+            #[expect(clippy::cast_precision_loss, reason = "a rough remaining time")]
+            let by_steps = step.seconds_per_step * (steps.saturating_sub(step.step)) as f64;
+            let left = time.map_or(by_steps, |t| by_steps.min(t.as_secs_f64() - step.seconds)).max(0.0);
+            let line = format!(
+                "loss {:.3} lr {:.1e} {:.0} images/s, {:.0} min left",
+                step.losses.total,
+                step.rate,
+                step.images_per_second,
+                left / 60.0
+            );
+            if bar.is_hidden() && step.step % 20 == 0 {
+                eprintln!("step {} {line}", step.step);
             }
+            bar.set_position(step.step);
+            bar.set_message(line);
         }
-        Metric::Validation { .. } => eprintln!("{}", serde_json::to_string(metric).unwrap_or_default()),
-    })?;
+        Metric::Validation { average, .. } => {
+            bar.suspend(|| eprintln!("{}", serde_json::to_string(average).unwrap_or_default()));
+        }
+    }
+}
+
+fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<()> {
+    let (config, parameters) = folder::read_run(&args.run, args.weights)?;
+    let vocabulary = std::fs::read_to_string(args.run.join("tokenizer.json")).context("the run's tokenizer.json")?;
+    let precision = if args.float16 { Precision::F16 } else { Precision::F32 };
+    folder::write(&args.to, &config, &parameters, &vocabulary, precision)?;
+    eprintln!("{} parameters in {}", parameters.count(), args.to.display());
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+fn score(args: &ScoreArgs) -> anyhow::Result<()> {
+    let (config, parameters) = folder::read(&args.model)?;
+    let vocabulary = Vocabulary::open(&args.model.join("tokenizer.json"), config.context)?;
+    let products = dataset::read(&args.data)?;
+    let held: Vec<&Product> = products.iter().filter(|p| held_out(&p.id.to_string())).collect();
+    println!("{}", serde_json::to_string_pretty(&validate::scores(&config, &parameters, &vocabulary, &held))?);
     Ok(())
 }

@@ -110,19 +110,18 @@ pub fn document(facts: &Facts, dice: &mut Dice) -> Caption {
     let (category, gender) = (facts.category.to_lowercase(), facts.gender.to_lowercase());
     let (tint, usage) = (color(facts, dice), facts.usage.to_lowercase());
     let laces = match facts.shoelaces.as_deref() {
-        Some(laces) if laces != "none" && dice.chance(0.7) => format!(", {laces} shoelaces"),
+        Some(laces) if laces != "none" && dice.chance(0.7) => format!(" with {laces} shoelaces"),
         _ => String::new(),
     };
     let text = match dice.below(10) {
-        0..=3 => title,
-        4 => format!("{title}, {tint} {category} for {gender}"),
-        5 => format!("{title}, {category}, {tint}, {gender}, {usage}"),
-        6 => format!("{title}. {category}. {tint}. {gender}. {usage}"),
-        7 => format!("{title}, {category}, {tint}"),
-        8 => format!("{title} {category} {tint} {gender}"),
-        _ => format!("{tint} {category} for {gender}, {usage}"),
+        0..=2 => format!("{title}{laces}"),
+        // As the service describes a product to the text tower (see `catalog::caption`).
+        3..=6 => format!("{title}, {tint} {category}{laces} for {gender}"),
+        7 => format!("{title}, {category}, {tint}, {gender}, {usage}{laces}"),
+        8 => format!("{title}, {category}, {tint}{laces}"),
+        _ => format!("{tint} {category}{laces} for {gender}, {usage}"),
     };
-    Caption { text: text + &laces, stated: Stated { title: true, ..Stated::default() } }
+    Caption { text, stated: Stated { title: true, ..Stated::default() } }
 }
 
 /// The shopper's side: a few words.

@@ -155,6 +155,36 @@ pub fn drawn(seed: u64, count: u64) -> Vec<Product> {
         .collect()
 }
 
+/// Captions to learn a vocabulary from: three long and three short ones of each product, and the colors of laces as
+/// often as common words, since few products' laces are known.
+#[must_use]
+pub fn sample_captions(products: &[Product], seed: u64) -> Vec<String> {
+    const LACES: [&str; 13] = [
+        "black", "white", "grey", "brown", "beige", "blue", "red", "green", "yellow", "orange", "pink", "purple",
+        "multi",
+    ];
+    let mut texts = Vec::with_capacity(products.len() * 6 + LACES.len() * 500);
+    for (at, product) in products.iter().enumerate() {
+        let mut dice = Dice::new(seed, Purpose::Vocabulary, at as u64);
+        for _ in 0..3 {
+            texts.push(captions::document(&product.facts, &mut dice).text);
+            texts.push(captions::query(&product.facts, &mut dice).text);
+        }
+    }
+    for color in LACES {
+        texts.extend((0..500).map(|_| format!("{color} shoelaces, with {color} laces, stripes, dots")));
+    }
+    texts
+}
+
+/// At most `count` of the products, chosen by a hash of the id: the same ones each time.
+#[must_use]
+pub fn some(mut products: Vec<Product>, count: usize) -> Vec<Product> {
+    products.sort_by_key(|p| p.id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    products.truncate(count);
+    products
+}
+
 /// CLIP's mean and deviation of each channel.
 pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];

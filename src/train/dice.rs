@@ -14,6 +14,7 @@ pub enum Purpose {
     Weights,
     Order,
     Batch,
+    Vocabulary,
 }
 
 impl Dice {
@@ -25,6 +26,7 @@ impl Dice {
             Purpose::Weights => 1,
             Purpose::Order => 2,
             Purpose::Batch => 3,
+            Purpose::Vocabulary => 4,
         };
         key[16..24].copy_from_slice(&number.to_le_bytes());
         Self(ChaCha8Rng::from_seed(key))

@@ -45,10 +45,7 @@ pub struct Plan {
     pub clip: f32,
     /// Decay of the averaged weights, per step.
     pub average: f32,
-    /// Weight of the loss between documents and queries beside that of the images.
-    pub text_weight: f32,
-    /// Weight of the loss that draws photos of one category together.
-    pub likeness_weight: f32,
+    pub weights: Weights,
     /// Steps between checkpoints with validation.
     pub validate_every: u64,
 }
@@ -66,26 +63,27 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Metric {
-    Step {
-        step: u64,
-        seconds: f64,
-        loss: f32,
-        described: f32,
-        asked: f32,
-        texts: f32,
-        likeness: f32,
-        rate: f32,
-        gradient_norm: f32,
-        logit_scale: f32,
-        images_per_second: f32,
-        waited: f32,
-    },
-    Validation {
-        step: u64,
-        seconds: f64,
-        weights: Scores,
-        average: Scores,
-    },
+    Step(StepMetric),
+    Validation { step: u64, seconds: f64, weights: Scores, average: Scores },
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepMetric {
+    /// Steps taken, this one included.
+    pub step: u64,
+    /// Since the run began, pauses left out.
+    pub seconds: f64,
+    pub seconds_per_step: f64,
+    #[serde(flatten)]
+    pub losses: Losses,
+    pub rate: f32,
+    /// Before clipping.
+    pub gradient_norm: f32,
+    pub logit_scale: f32,
+    pub images_per_second: f32,
+    /// Seconds that the step waited for its batch.
+    pub waited: f32,
 }
 
 /// A run under way.
@@ -103,8 +101,9 @@ pub struct Run {
 }
 
 /// The parts of a step's loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
+    #[serde(rename = "loss")]
     pub total: f32,
     pub described: f32,
     pub asked: f32,
@@ -113,10 +112,19 @@ pub struct Losses {
 }
 
 /// What the parts of the loss count beside the two between photos and words, which count a half each.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Weights {
+    /// Between the long and the short caption of a product.
     pub texts: f32,
+    /// Between photos of one category.
     pub likeness: f32,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { texts: 0.25, likeness: 0.25 }
+    }
 }
 
 /// Loss and gradients of a batch.
@@ -258,20 +266,17 @@ impl Run {
             let (losses, norm) = self.advance(&batch, rate)?;
             self.state.seconds = before + start.elapsed().as_secs_f64();
             #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-            let metric = Metric::Step {
+            let metric = Metric::Step(StepMetric {
                 step: self.state.step,
                 seconds: self.state.seconds,
-                loss: losses.total,
-                described: losses.described,
-                asked: losses.asked,
-                texts: losses.texts,
-                likeness: losses.likeness,
+                seconds_per_step: begun.elapsed().as_secs_f64(),
+                losses,
                 rate,
                 gradient_norm: norm,
                 logit_scale: self.parameters.get("logit_scale").map_or(0.0, |p| p.values[0].exp()),
                 images_per_second: batch.images.images as f32 / begun.elapsed().as_secs_f32(),
                 waited,
-            };
+            });
             self.write(&mut log, &metric)?;
             report(&metric);
             if self.state.step % self.plan.validate_every == 0 {
@@ -283,12 +288,7 @@ impl Run {
     }
 
     fn advance(&mut self, batch: &Batch, rate: f32) -> Result<(Losses, f32), FitError> {
-        let (losses, mut gradients) = gradients(
-            &self.config,
-            &self.parameters,
-            batch,
-            Weights { texts: self.plan.text_weight, likeness: self.plan.likeness_weight },
-        );
+        let (losses, mut gradients) = gradients(&self.config, &self.parameters, batch, self.plan.weights);
         if !losses.total.is_finite() {
             return Err(FitError::Diverged { step: self.state.step, loss: losses.total });
         }

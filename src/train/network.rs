@@ -81,6 +81,55 @@ impl ClipConfig {
     }
 }
 
+impl ClipConfig {
+    /// Reads `config.json`; fields that Hugging Face leaves out have `CLIPConfig`'s defaults.
+    ///
+    /// # Errors
+    /// The reason, where a field is none that this network does.
+    pub fn from_hugging_face(config: &serde_json::Value) -> Result<Self, String> {
+        let number = |part: &str, field: &str, default: usize| match config[part].get(field) {
+            None | Some(serde_json::Value::Null) => Ok(default),
+            Some(value) => value
+                .as_u64()
+                .and_then(|v| usize::try_from(v).ok())
+                .ok_or_else(|| format!("{part}.{field} is {value}, not a size")),
+        };
+        let tower = |part: &str, width, heads| {
+            let tower = TowerConfig {
+                width: number(part, "hidden_size", width)?,
+                layers: number(part, "num_hidden_layers", 12)?,
+                heads: number(part, "num_attention_heads", heads)?,
+                mlp: number(part, "intermediate_size", width * 4)?,
+            };
+            if tower.heads == 0 || tower.width % tower.heads != 0 {
+                return Err(format!("{part}: {} heads do not divide a width of {}", tower.heads, tower.width));
+            }
+            Ok(tower)
+        };
+        let activation = |part: &str| match config[part]["hidden_act"].as_str().unwrap_or("quick_gelu") {
+            "quick_gelu" => Ok(Activation::QuickGelu),
+            "gelu" => Ok(Activation::Gelu),
+            other => Err(format!("{part}.hidden_act is {other}; quick_gelu and gelu are done here")),
+        };
+        if activation("vision_config")? != activation("text_config")? {
+            return Err("the towers differ in hidden_act".to_owned());
+        }
+        let projection = config["projection_dim"].as_u64().unwrap_or(512);
+        #[expect(clippy::cast_possible_truncation, reason = "an epsilon")]
+        Ok(Self {
+            vision: tower("vision_config", 768, 12)?,
+            image_size: number("vision_config", "image_size", 224)?,
+            patch: number("vision_config", "patch_size", 32)?,
+            text: tower("text_config", 512, 8)?,
+            vocabulary: number("text_config", "vocab_size", 49_408)?,
+            context: number("text_config", "max_position_embeddings", 77)?,
+            projection: usize::try_from(projection).map_err(|e| e.to_string())?,
+            activation: activation("text_config")?,
+            epsilon: config["vision_config"]["layer_norm_eps"].as_f64().unwrap_or(1e-5) as f32,
+        })
+    }
+}
+
 /// One named array.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {

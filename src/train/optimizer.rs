@@ -24,6 +24,30 @@ impl Rule {
             Self::Sgd { .. } | Self::Adagrad { .. } => 1,
         }
     }
+
+    /// The settings that cannot be, one line each.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let share = |v: f32| (0.0..1.0).contains(&v);
+        let checks = match *self {
+            Self::Adamw { beta1, beta2, eps, weight_decay } => vec![
+                (share(beta1) && share(beta2), "the betas are in [0, 1)"),
+                (eps > 0.0, "eps is positive"),
+                (weight_decay >= 0.0, "weight_decay is not negative"),
+            ],
+            Self::Sgd { momentum, nesterov, weight_decay } => vec![
+                (share(momentum), "momentum is in [0, 1)"),
+                (!nesterov || momentum > 0.0, "nesterov needs a momentum"),
+                (weight_decay >= 0.0, "weight_decay is not negative"),
+            ],
+            Self::Adagrad { eps, lr_decay, weight_decay, initial_accumulator } => vec![
+                (eps > 0.0, "eps is positive"),
+                (lr_decay >= 0.0 && weight_decay >= 0.0, "lr_decay and weight_decay are not negative"),
+                (initial_accumulator >= 0.0, "initial_accumulator is not negative"),
+            ],
+        };
+        checks.iter().filter(|(right, _)| !right).map(|(_, rule)| format!("optimizer.rule: {rule}")).collect()
+    }
 }
 
 /// How one parameter is treated.

@@ -1,0 +1,302 @@
+//! A recipe: everything that decides a run, as a TOML file with a default for every field.
+//!
+//! A field that does not exist is refused, and all values that cannot be are reported together. `--set` overrides a
+//! field by its dotted path (`--set optimizer.rate=1e-4`).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::dataset::Drawing;
+use super::fit::{Plan, Weights};
+use super::fused::Activation;
+use super::network::{ClipConfig, TowerConfig};
+use super::optimizer::Rule;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("the recipe: {0}")]
+    Toml(#[from] toml::de::Error),
+    #[error("--set {0}: wants a dotted path and a value, such as optimizer.rate=1e-4")]
+    Set(String),
+    #[error("the recipe cannot be followed:\n  {}", .0.join("\n  "))]
+    Values(Vec<String>),
+}
+
+/// The whole recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    pub model: Model,
+    pub data: Data,
+    pub loss: Weights,
+    pub optimizer: Optimization,
+    pub run: Length,
+}
+
+/// The model's sizes, for weights that begin at random.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// Edge of the square input in pixels, and of its patches.
+    pub image_size: usize,
+    pub patch: usize,
+    pub vision: Tower,
+    pub text: Tower,
+    /// Ids of the vocabulary that is learned from the captions, at most.
+    pub vocabulary: usize,
+    /// Longest text in tokens.
+    pub context: usize,
+    /// Length of an embedding.
+    pub projection: usize,
+    pub activation: Activation,
+}
+
+/// One tower: its MLP is four times as wide as itself, a head 64.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tower {
+    pub width: usize,
+    pub layers: usize,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            image_size: 112,
+            patch: 16,
+            vision: Tower { width: 256, layers: 6 },
+            text: Tower { width: 256, layers: 3 },
+            vocabulary: 6000,
+            context: 32,
+            projection: 256,
+            activation: Activation::QuickGelu,
+        }
+    }
+}
+
+/// What is seen, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// Products of a batch.
+    pub batch: usize,
+    /// Drawn products to choose from, and how many of them are in a batch.
+    pub drawn: u64,
+    pub drawn_per_batch: usize,
+    /// Smallest edge of the random crop, as a share of the photo's.
+    pub crop: f32,
+    /// Mirror half of the photos.
+    pub flip: bool,
+    /// Held-out products that each validation asks for.
+    pub validation: usize,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { batch: 128, drawn: 2000, drawn_per_batch: 10, crop: 0.8, flip: true, validation: 800 }
+    }
+}
+
+/// How the weights move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Optimization {
+    /// Largest learning rate.
+    pub rate: f32,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    pub rule: Rule,
+    /// Largest common norm of the gradients.
+    pub clip: f32,
+    /// Decay of the averaged weights, per step.
+    pub average: f32,
+}
+
+impl Default for Optimization {
+    fn default() -> Self {
+        let rule = Rule::Adamw { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.1 };
+        Self { rate: 1e-3, warmup: 100, rule, clip: 1.0, average: 0.995 }
+    }
+}
+
+/// How long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Length {
+    pub seed: u64,
+    /// Times that every product is seen.
+    pub epochs: f32,
+    /// The run ends after so many minutes if that is sooner; the learning rate reaches its end either way.
+    pub minutes: Option<f64>,
+    /// Share of an image's patches that is seen until that part of the run; then all are.
+    pub keep_patches: f32,
+    pub keep_until: f32,
+    /// Validations and checkpoints in an epoch.
+    pub validations_per_epoch: u64,
+}
+
+impl Default for Length {
+    fn default() -> Self {
+        Self { seed: 1, epochs: 8.0, minutes: None, keep_patches: 0.5, keep_until: 0.75, validations_per_epoch: 1 }
+    }
+}
+
+impl Recipe {
+    /// Reads a recipe, applies the overrides and checks it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, names a field that does not exist, or holds values that cannot be.
+    pub fn open(path: &Path, overrides: &[String]) -> Result<Self, RecipeError> {
+        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Io { path: path.into(), source })?;
+        Self::parse(&text, overrides)
+    }
+
+    /// As [`Recipe::open`], from the file's text.
+    ///
+    /// # Errors
+    /// See [`Recipe::open`].
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self, RecipeError> {
+        let mut table: toml::Table = toml::from_str(text)?;
+        for set in overrides {
+            let (path, value) = set.split_once('=').ok_or_else(|| RecipeError::Set(set.clone()))?;
+            put(&mut table, path.trim(), value.trim()).ok_or_else(|| RecipeError::Set(set.clone()))?;
+        }
+        let recipe: Self = table.try_into()?;
+        let problems = recipe.problems();
+        if problems.is_empty() { Ok(recipe) } else { Err(RecipeError::Values(problems)) }
+    }
+
+    /// Everything that is wrong, one line each.
+    fn problems(&self) -> Vec<String> {
+        let Self { model, data, loss, optimizer, run } = self;
+        let share = |v: f32| v > 0.0 && v <= 1.0;
+        let checks = [
+            (
+                model.patch > 0
+                    && model.image_size.is_multiple_of(model.patch.max(1))
+                    && model.image_size >= model.patch,
+                "model.image_size is a multiple of model.patch",
+            ),
+            (model.image_size <= 1024, "model.image_size is at most 1024"),
+            (
+                [model.vision, model.text].iter().all(|t| t.width > 0 && t.width.is_multiple_of(64)),
+                "a tower's width is a multiple of 64",
+            ),
+            ([model.vision, model.text].iter().all(|t| (1..=48).contains(&t.layers)), "a tower has 1 to 48 layers"),
+            ((515..=65_536).contains(&model.vocabulary), "model.vocabulary is between 515 and 65536"),
+            ((4..=512).contains(&model.context), "model.context is between 4 and 512"),
+            ((1..=4096).contains(&model.projection), "model.projection is between 1 and 4096"),
+            (data.batch >= 2, "data.batch is at least 2: contrast needs something to differ from"),
+            (data.drawn_per_batch < data.batch, "data.drawn_per_batch is less than data.batch"),
+            (share(data.crop), "data.crop is in (0, 1]"),
+            (loss.texts >= 0.0 && loss.likeness >= 0.0, "the weights of the loss are not negative"),
+            (optimizer.rate > 0.0 && optimizer.rate.is_finite(), "optimizer.rate is positive"),
+            (optimizer.clip > 0.0, "optimizer.clip is positive"),
+            ((0.0..1.0).contains(&optimizer.average), "optimizer.average is in [0, 1)"),
+            (run.epochs > 0.0 && run.epochs.is_finite(), "run.epochs is positive"),
+            (run.minutes.is_none_or(|m| m > 0.0 && m.is_finite()), "run.minutes is positive"),
+            (share(run.keep_patches), "run.keep_patches is in (0, 1]"),
+            ((0.0..=1.0).contains(&run.keep_until), "run.keep_until is in [0, 1]"),
+            (run.validations_per_epoch >= 1, "run.validations_per_epoch is at least 1"),
+        ];
+        let wrong = checks.iter().filter(|(right, _)| !right).map(|(_, rule)| (*rule).to_owned());
+        wrong.chain(optimizer.rule.problems()).collect()
+    }
+
+    /// The model's sizes with the vocabulary that was learned.
+    #[must_use]
+    pub fn config(&self, vocabulary: usize) -> ClipConfig {
+        let tower = |t: Tower| TowerConfig { width: t.width, layers: t.layers, heads: t.width / 64, mlp: t.width * 4 };
+        ClipConfig {
+            vision: tower(self.model.vision),
+            image_size: self.model.image_size,
+            patch: self.model.patch,
+            text: tower(self.model.text),
+            vocabulary,
+            context: self.model.context,
+            projection: self.model.projection,
+            activation: self.model.activation,
+            epsilon: 1e-5,
+        }
+    }
+
+    /// How batches are drawn.
+    #[must_use]
+    pub fn drawing(&self) -> Drawing {
+        let Data { batch, drawn_per_batch, crop, flip, .. } = self.data;
+        Drawing { seed: self.run.seed, batch, drawn: drawn_per_batch, crop, flip }
+    }
+
+    /// The loop's plan, given the steps that see every product once.
+    #[must_use]
+    pub fn plan(&self, steps_per_epoch: u64) -> Plan {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of steps"
+        )]
+        let steps = (f64::from(self.run.epochs) * steps_per_epoch as f64).ceil() as u64;
+        Plan {
+            seed: self.run.seed,
+            rule: self.optimizer.rule.clone(),
+            rate: self.optimizer.rate,
+            warmup: self.optimizer.warmup,
+            steps,
+            time: self.run.minutes.map(|m| Duration::from_secs_f64(m * 60.0)),
+            keep_patches: self.run.keep_patches,
+            keep_until: self.run.keep_until,
+            clip: self.optimizer.clip,
+            average: self.optimizer.average,
+            weights: self.loss,
+            validate_every: (steps_per_epoch / self.run.validations_per_epoch).max(1),
+        }
+    }
+}
+
+/// Puts a value at a dotted path; a word that is no TOML value is a string.
+fn put(table: &mut toml::Table, path: &str, value: &str) -> Option<()> {
+    let value = format!("value = {value}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut parsed| parsed.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut at = table;
+    for part in parents.split('.').filter(|p| !p.is_empty()) {
+        let entry = at.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        at = entry.as_table_mut()?;
+    }
+    (!last.is_empty()).then(|| at.insert(last.to_owned(), value))?;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_recipe_is_the_defaults_and_an_override_changes_one_field() {
+        let recipe = Recipe::parse("", &["optimizer.rate=1e-4".into(), "run.minutes = 3.5".into()]).expect("valid");
+        assert_eq!((recipe.optimizer.rate, recipe.run.minutes), (1e-4, Some(3.5)));
+        assert_eq!(Recipe { optimizer: Optimization::default(), run: Length::default(), ..recipe }, Recipe::default());
+        let text = toml::to_string(&Recipe::default()).expect("writes");
+        assert_eq!(Recipe::parse(&text, &[]).expect("reads what it wrote"), Recipe::default());
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once_and_a_field_that_is_none_is_refused() {
+        let Err(RecipeError::Values(problems)) =
+            Recipe::parse("[data]\nbatch = 1\ncrop = 0.0\n[model]\npatch = 15", &[])
+        else {
+            panic!("refused");
+        };
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(matches!(Recipe::parse("[data]\nbatches = 2", &[]), Err(RecipeError::Toml(_))));
+        assert!(matches!(Recipe::parse("", &["rate".into()]), Err(RecipeError::Set(_))));
+    }
+}
