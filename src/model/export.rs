@@ -41,7 +41,8 @@ pub enum WeightType {
     /// As in the checkpoint, byte for byte.
     #[default]
     Keep,
-    /// Half the size of float32; differences of the embeddings are about 1e-3 of their length.
+    /// Half the size of float32. Embeddings of a random ViT-B/32 moved by at most 1.1e-3 of their length (cosine
+    /// 0.999999).
     Float16,
 }
 

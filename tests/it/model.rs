@@ -64,7 +64,7 @@ fn assert_close(got: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32, what: &
 
 struct Exported {
     folder: ModelFolder,
-    _home: TempDir,
+    home: TempDir,
 }
 
 /// Draws, exports and opens a recorded case.
@@ -75,7 +75,7 @@ fn exported(case: &Value, options: &ExportOptions) -> Exported {
     random_clip(&checkpoint, &case["config"], seed, dtype);
     let target = home.path().join("models/random");
     let folder = export(&checkpoint, &target, options, |_| Ok(())).expect("exports");
-    Exported { folder, _home: home }
+    Exported { folder, home }
 }
 
 /// Every text by itself and, where padded rows make that possible, as one batch; every image; all of one batch.
@@ -141,7 +141,7 @@ fn exporting_as_float16_equals_the_float16_checkpoint() {
     let mut case = reference("tiny_float16");
     case["dtype"] = json!("float32");
     let exported = exported(&case, &options);
-    let whole = fs::metadata(exported._home.path().join("checkpoint/model.safetensors")).expect("there").len();
+    let whole = fs::metadata(exported.home.path().join("checkpoint/model.safetensors")).expect("there").len();
     let half = exported.folder.manifest().files["model.safetensors"].bytes;
     assert!(half < whole * 51 / 100 + 1000, "{half} of {whole} bytes");
     let got = embed_text(&mut session(&exported.folder.text_graph()), &rows(&case["ids"])[..1]);

@@ -83,7 +83,7 @@ fn serve(mut connection: &TcpStream, log: &Mutex<Vec<Seen>>, answer: &impl Fn(&S
     let mut head =
         format!("HTTP/1.1 {} X\r\nContent-Length: {}\r\nConnection: close\r\n", reply.status, reply.body.len());
     for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
+        head.extend([name, ": ", value, "\r\n"]);
     }
     connection.write_all(format!("{head}\r\n").as_bytes())?;
     connection.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len())])
@@ -113,9 +113,17 @@ fn small(content: &[u8]) -> Reply {
     Reply { status: 200, headers, body: content.to_vec(), cut: None }
 }
 
+fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content)
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|n| char::from(b"0123456789abcdef"[usize::from(n)]))
+        .collect()
+}
+
 /// A large file as the hub gives it: elsewhere.
 fn linked(content: &[u8], location: String) -> Reply {
-    let hash: String = Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect();
+    let hash = sha256(content);
     let headers = vec![
         ("X-Linked-Etag", format!("\"{hash}\"")),
         ("X-Linked-Size", content.len().to_string()),
@@ -258,7 +266,7 @@ fn a_complete_part_only_gets_its_name() {
     let (home, good) = (tempfile::tempdir().expect("temp"), storage(&files));
     let weights = home.path().join("model.safetensors");
     run(&options(&hub(&files, &good)), home.path()).expect("pulls");
-    let hash: String = Sha256::digest(&files["model.safetensors"]).iter().map(|b| format!("{b:02x}")).collect();
+    let hash = sha256(&files["model.safetensors"]);
     fs::rename(&weights, home.path().join("model.safetensors.part")).expect("renames");
     fs::write(home.path().join("model.safetensors.part.etag"), hash).expect("writes");
     run(&options(&hub(&files, &good)), home.path()).expect("pulls");

@@ -151,7 +151,9 @@ fn weight(seed: u64, name: &str, shape: &[usize]) -> impl Iterator<Item = f32> {
         factor = 0.5;
     } else if !name.ends_with("bias") {
         let fan_in: usize = shape[1..].iter().product();
-        factor = 2.0 / f32::sqrt(fan_in as f32);
+        #[expect(clippy::cast_precision_loss, reason = "a matrix has some thousand columns")]
+        let fan_in = fan_in as f32;
+        factor = 2.0 / fan_in.sqrt();
     }
     uniform(seed, name).map(move |u| u * factor + offset).take(shape.iter().product())
 }
@@ -164,7 +166,9 @@ fn uniform(seed: u64, name: &str) -> impl Iterator<Item = f32> {
         x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         x ^= x >> 31;
-        (x >> 40) as f32 * f32::powi(2.0, -23) - 1.0
+        #[expect(clippy::cast_precision_loss, reason = "24 bits are exact")]
+        let top = (x >> 40) as f32;
+        top * f32::powi(2.0, -23) - 1.0
     })
 }
 
