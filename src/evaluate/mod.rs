@@ -7,7 +7,8 @@
 //!   benchmark;
 //! * who is measured: an [`engine`], that is a model folder ([`embedder`], exact cosine) or a running service ([`api`],
 //!   the public API alone);
-//! * what comes out: a [`document`] (JSON, gates, paired tests), shown in the [`terminal`].
+//! * what comes out: a [`document`] (JSON, gates, paired tests), shown in the [`terminal`], as
+//!   [`html`] and as [`junit`] XML.
 //!
 //! Needs no training code and no database. A picture or a case that fails is counted and named, never dropped in
 //! silence; a model or a service that does not answer at all is an error.
@@ -20,6 +21,10 @@ pub mod datasets;
 pub mod document;
 pub mod embedder;
 pub mod engine;
+#[cfg(test)]
+mod fixtures;
+pub mod html;
+pub mod junit;
 pub mod metrics;
 pub mod questions;
 pub mod retrieval;

@@ -241,7 +241,7 @@ fn retrieve(args: &RetrievalArgs) -> anyhow::Result<()> {
     let errors = result.errors();
     let part = Part { prefix: String::new(), title, data_sha256, seconds, outcome: Outcome::Retrieval(result) };
     let document = Document::new(engine.subject().clone(), vec![part]);
-    args.output.finish(&document, Some((&mut *engine, folder)))?;
+    args.output.finish(&document, Some((&mut *engine, &suite, folder)))?;
     ensure!(errors == 0, "{errors} cases could not be asked or answered");
     Ok(())
 }

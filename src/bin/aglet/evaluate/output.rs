@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use aglet::evaluate::document::{Document, Gate};
+use aglet::evaluate::document::{Document, Gate, Outcome, Part};
 use aglet::evaluate::engine::Engine;
-use aglet::evaluate::terminal;
+use aglet::evaluate::retrieval::RetrievalResult;
+use aglet::evaluate::suite::Suite;
+use aglet::evaluate::{html, junit, terminal};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,6 +16,12 @@ pub struct OutputArgs {
     /// Write the whole result
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write JUnit XML: every case, and every gate
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write a report for people, one file with all pictures in it
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Compare with an earlier result (JSON) on the same data: paired tests
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -22,28 +30,48 @@ pub struct OutputArgs {
     gates: Vec<Gate>,
 }
 
+/// Who can show the products of a suite's results, the suite, and the folder where its file lies.
+pub type Show<'a> = (&'a mut dyn Engine, &'a Suite, &'a Path);
+
 impl OutputArgs {
-    /// Prints, writes, compares and judges. `pictures`: who can show the products of the report's strips, and the
-    /// suite's folder.
-    pub fn finish(&self, document: &Document, pictures: Option<(&mut dyn Engine, &Path)>) -> anyhow::Result<()> {
-        let _ = pictures;
+    /// Prints, writes, compares and judges.
+    pub fn finish(&self, document: &Document, show: Option<Show<'_>>) -> anyhow::Result<()> {
         print!("{}", terminal::document(document));
-        if let Some(path) = &self.baseline {
-            let base = Document::load(path)?;
-            let tests = document.against(&base);
+        let baseline = self.baseline.as_deref().map(Document::load).transpose()?;
+        if let (Some(base), Some(path)) = (&baseline, &self.baseline) {
+            let tests = document.against(base);
             ensure!(!tests.is_empty(), "{} was measured on other data: nothing can be compared", path.display());
             print!("\n{}", terminal::paired(&tests).plain());
         }
+        let verdicts = document.judge(&self.gates);
         if let Some(path) = &self.json {
             write(path, serde_json::to_string_pretty(document)? + "\n")?;
         }
-        let verdicts = document.judge(&self.gates);
+        if let Some(path) = &self.junit {
+            write(path, junit::render(document, &verdicts))?;
+        }
+        if let Some(path) = &self.html {
+            let pictures = show.map(|(engine, suite, folder)| {
+                let documents = [Some(document), baseline.as_ref()];
+                let parts = documents.into_iter().flatten().flat_map(|d| &d.parts);
+                let results: Vec<&RetrievalResult> = parts.filter_map(retrieval).collect();
+                html::gather(engine, suite, folder, &results)
+            });
+            write(path, html::render(document, baseline.as_ref(), &verdicts, &pictures.unwrap_or_default()))?;
+        }
         if !verdicts.is_empty() {
             print!("\n{}", terminal::verdicts(&verdicts));
         }
         let failed = verdicts.iter().filter(|v| !v.passed()).count();
         ensure!(failed == 0, "{failed} of {} gates failed", verdicts.len());
         Ok(())
+    }
+}
+
+fn retrieval(part: &Part) -> Option<&RetrievalResult> {
+    match &part.outcome {
+        Outcome::Retrieval(result) => Some(result),
+        _ => None,
     }
 }
 

@@ -1,0 +1,167 @@
+//! The part of a suite: the sums, and case by case what came back.
+
+use std::fmt::Write as _;
+
+use super::super::retrieval::{CaseResult, RetrievalResult, Scored};
+use super::super::scoring::Points;
+use super::super::suite::Kind;
+use super::super::terminal;
+use super::pictures::Pictures;
+use super::{escaped, meter, signed, table};
+use crate::domain::ProductId;
+
+/// `base`: another model's name and its result on the same suite.
+pub fn section(result: &RetrievalResult, base: Option<(&str, &RetrievalResult)>, pictures: &Pictures) -> String {
+    let mut html = String::new();
+    for warning in &result.warnings {
+        let _ = writeln!(html, "<p class=\"error\">{}</p>", escaped(warning));
+    }
+    let (main, detail) = (escaped(result.main.as_str()), escaped(result.detail.as_str()));
+    let _ = writeln!(
+        html,
+        "<p class=\"note\">A case asks for a {main} and a {detail}; its first {k} results get points: (a) 2 for the right \
+         {main} and 1 for the right {detail}; (b) 1 for the right {detail}; (c) {k} down to 1 by place where both are \
+         right; (d) {k} down to 1 by place where the {detail} is. Level 1: {k} or more products match; level 2: fewer; \
+         level 3: none. <b>of max</b> is the share of the largest sum of points, <b>of attainable</b> that of what a \
+         perfect search could get from this catalogue.</p>",
+        k = result.results
+    );
+    html.push_str(&table(&terminal::groups(result)));
+    html.push_str(&levels(result, base));
+    html.push_str(if base.is_some() { "<h3>Cases, largest differences first</h3>\n" } else { "<h3>Cases</h3>\n" });
+    let mut cases: Vec<(&CaseResult, Option<&CaseResult>)> = result
+        .cases
+        .iter()
+        .map(|case| (case, base.and_then(|(_, b)| b.cases.iter().find(|other| other.name == case.name))))
+        .collect();
+    if base.is_some() {
+        cases.sort_by_key(|(case, other)| std::cmp::Reverse(other.map_or(0, |o| change(case, o).abs())));
+    }
+    for (case, other) in cases {
+        let other = other.and_then(|o| base.map(|(name, _)| (name, o)));
+        html.push_str(&self::case(result, case, other, pictures));
+    }
+    html
+}
+
+/// Shares of the attainable maximum by kind and level, as bars.
+fn levels(result: &RetrievalResult, base: Option<(&str, &RetrievalResult)>) -> String {
+    let mut html =
+        "<h3>Share of the attainable points</h3>\n<div class=\"scroll\"><table><thead><tr><th>cases".to_owned();
+    for letter in Points::NAMES {
+        let _ = write!(html, "<th>({letter})<th>");
+    }
+    html.push_str("<tbody>\n");
+    for group in result.groups() {
+        let other = base.and_then(|(_, b)| b.group(group.kind, group.level));
+        let class = if group.kind.is_none() && group.level.is_none() { " class=\"sum\"" } else { "" };
+        let _ =
+            write!(html, "<tr{class}><td>{} <span class=\"soft\">({})</span>", terminal::label(&group), group.cases);
+        for i in 0..4 {
+            let Some(e) = group.of_attainable[i] else {
+                html.push_str("<td class=\"soft\">none<td>");
+                continue;
+            };
+            let bar = meter(e.value, Some((e.interval.low, e.interval.high)), "small");
+            let difference =
+                other.as_ref().and_then(|o| o.of_attainable[i]).map(|o| signed((e.value - o.value) * 100.0, 1));
+            let _ = write!(html, "<td>{} {}<td>{bar}", terminal::percent(e.value), difference.unwrap_or_default());
+        }
+        html.push('\n');
+    }
+    html + "</table></div>\n"
+}
+
+/// Points won or lost over all scorings.
+fn change(case: &CaseResult, base: &CaseResult) -> i64 {
+    let sum = |p: Points| p.values().iter().map(|v| i64::from(*v)).sum::<i64>();
+    sum(case.points) - sum(base.points)
+}
+
+fn case(result: &RetrievalResult, case: &CaseResult, base: Option<(&str, &CaseResult)>, pictures: &Pictures) -> String {
+    let expect =
+        [&result.main, &result.detail].map(|n| case.expect.get(n).map(ToString::to_string).unwrap_or_default());
+    let heading = match case.kind {
+        Kind::Text => format!("&ldquo;{}&rdquo;", escaped(&case.query)),
+        Kind::Image => format!("Photo of {} with {}", escaped(&expect[0]), escaped(&expect[1])),
+    };
+    let mut html = format!(
+        "<section class=\"case\"><header><b>{heading}</b><span class=\"tag\">{}, level {}</span>\
+         <span class=\"soft\">wanted: {}, {}</span><span class=\"points\">{}</span></header>\n",
+        case.kind.name(),
+        case.level.number(),
+        escaped(&expect[0]),
+        escaped(&expect[1]),
+        points(case, base.map(|(_, b)| b))
+    );
+    if let Some((name, other)) = base {
+        html.push_str(&strip(result, other, Some(name), pictures));
+    }
+    html.push_str(&strip(result, case, base.map(|_| "this model"), pictures));
+    html + "</section>\n"
+}
+
+fn points(case: &CaseResult, base: Option<&CaseResult>) -> String {
+    let (own, most) = (case.points.values(), case.maxima.attainable.values());
+    let parts = (0..4).map(|i| {
+        let difference = base.map(|b| f64::from(own[i]) - f64::from(b.points.values()[i]));
+        let difference = difference.filter(|d| *d != 0.0).map(|d| format!(" {}", signed(d, 0))).unwrap_or_default();
+        format!("({}) {}/{}{difference}", Points::NAMES[i], own[i], most[i])
+    });
+    parts.collect::<Vec<_>>().join(" &nbsp; ")
+}
+
+fn strip(result: &RetrievalResult, case: &CaseResult, who: Option<&str>, pictures: &Pictures) -> String {
+    let mut html = "<div class=\"strip\">".to_owned();
+    if let Some(who) = who {
+        let _ = write!(html, "<div class=\"who\">{}</div>", escaped(who));
+    }
+    if case.kind == Kind::Image {
+        let picture = photo(pictures.query(&case.name), "the photo that was sent");
+        let _ = writeln!(html, "<figure class=\"query\">{picture}<figcaption>the photo sent</figcaption></figure>");
+    }
+    if let Some(error) = &case.error {
+        let _ = write!(html, "<p class=\"error\">{}</p>", escaped(error));
+    }
+    for (place, scored) in case.results.iter().enumerate() {
+        html.push_str(&figure(result, place, scored, pictures));
+    }
+    html + "</div>\n"
+}
+
+fn figure(result: &RetrievalResult, place: usize, scored: &Scored, pictures: &Pictures) -> String {
+    let class = match (scored.fit.main, scored.fit.detail) {
+        (true, true) => "both",
+        (false, false) => "none",
+        _ => "half",
+    };
+    let mark = |right: bool| if right { "&#10003;" } else { "&#10007;" };
+    let values = |name| {
+        let all = scored.values.get(name).map(Vec::as_slice).unwrap_or_default();
+        let all: Vec<&str> = all.iter().map(crate::domain::AttributeValue::as_str).collect();
+        if all.is_empty() { "not known".to_owned() } else { escaped(&all.join(", ")) }
+    };
+    let [a, b, c, d] = scored.points.values();
+    format!(
+        "<figure class=\"{class}\">{}<figcaption>{}. {}<br>{} {}<br>{} {}<br><span class=\"soft\">a{a} b{b} c{c} d{d} \
+         &middot; cosine {:.3}</span></figcaption></figure>\n",
+        photo(pictures.product(&scored.id), &scored.title),
+        place + 1,
+        escaped(&scored.title),
+        mark(scored.fit.main),
+        values(&result.main),
+        mark(scored.fit.detail),
+        values(&result.detail),
+        scored.score
+    )
+}
+
+fn photo(class: Option<String>, what: &str) -> String {
+    let class = class.unwrap_or_default();
+    format!("<div class=\"photo {class}\" role=\"img\" aria-label=\"{}\"></div>", escaped(what))
+}
+
+/// The products that the report shows.
+pub fn shown(result: &RetrievalResult) -> impl Iterator<Item = &ProductId> {
+    result.cases.iter().flat_map(|c| c.results.iter().map(|r| &r.id))
+}

@@ -1,0 +1,185 @@
+//! JUnit XML, so that a pipeline shows every case and every gate.
+//!
+//! A test suite per part of the document: a retrieval case is a test case (class `text.level1`, its points in the
+//! output), an error where it could not be asked or answered. It never fails for its points alone: whether those
+//! suffice is what the gates say, a suite of their own in which a gate that is not reached is a failure. Figures go
+//! into the properties. Layout as in <https://github.com/testmoapp/junitxml>.
+
+use std::fmt::Write as _;
+
+use super::document::{Document, Outcome, Part, Verdict};
+use super::retrieval::{CaseResult, RetrievalResult};
+use super::scoring::Points;
+use super::terminal;
+
+/// The whole document.
+#[must_use]
+pub fn render(document: &Document, verdicts: &[Verdict]) -> String {
+    let mut suites: Vec<Suite> = document.parts.iter().map(part).collect();
+    if !verdicts.is_empty() {
+        suites.push(gates(verdicts));
+    }
+    let sum = |of: fn(&Suite) -> usize| suites.iter().map(of).sum::<usize>();
+    let name = escaped(&format!("aglet evaluate {}", document.subject.model));
+    let (tests, failures, errors) = (sum(|s| s.tests), sum(|s| s.failures), sum(|s| s.errors));
+    let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
+    let _ = writeln!(xml, r#"<testsuites name="{name}" tests="{tests}" failures="{failures}" errors="{errors}">"#);
+    xml.extend(suites.iter().map(Suite::xml));
+    xml.push_str("</testsuites>\n");
+    xml
+}
+
+#[derive(Default)]
+struct Suite {
+    name: String,
+    seconds: f64,
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    properties: Vec<(String, String)>,
+    cases: String,
+}
+
+impl Suite {
+    fn xml(&self) -> String {
+        let Self { tests, failures, errors, seconds, .. } = self;
+        let mut xml = format!(
+            "  <testsuite name=\"{}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{seconds:.3}\">\n",
+            escaped(&self.name)
+        );
+        if !self.properties.is_empty() {
+            xml.push_str("    <properties>\n");
+            for (name, value) in &self.properties {
+                let _ = writeln!(xml, "      <property name=\"{}\" value=\"{}\"/>", escaped(name), escaped(value));
+            }
+            xml.push_str("    </properties>\n");
+        }
+        xml + &self.cases + "  </testsuite>\n"
+    }
+
+    /// `inside`: what stands in the test case's element.
+    fn case(&mut self, class: &str, name: &str, inside: &str) {
+        self.tests += 1;
+        let _ = writeln!(
+            self.cases,
+            "    <testcase classname=\"{}\" name=\"{}\">{inside}</testcase>",
+            escaped(class),
+            escaped(name)
+        );
+    }
+}
+
+fn part(part: &Part) -> Suite {
+    let properties = part.figures().into_iter().map(|f| (f.name, format!("{:.6}", f.estimate.value))).collect();
+    let mut suite = Suite { name: part.title.clone(), seconds: part.seconds, properties, ..Suite::default() };
+    match &part.outcome {
+        Outcome::Retrieval(result) => {
+            for case in &result.cases {
+                suite.errors += usize::from(case.error.is_some());
+                let class = format!("{}.level{}", case.kind.name(), case.level.number());
+                suite.case(&class, &case.name, &retrieval_case(result, case));
+            }
+        }
+        Outcome::ZeroShot(result) => {
+            for class in &result.report.classes {
+                let s = class.scores;
+                let (p, r, f) = (s.precision, s.recall, s.f1);
+                let line = format!("precision {p:.4}, recall {r:.4}, F1 {f:.4}, {} images", class.support);
+                suite.case("class", &class.name, &format!("<system-out>{}</system-out>", escaped(&line)));
+            }
+        }
+        Outcome::Catalog { result, .. } => {
+            for question in &result.questions {
+                let (category, both) = (question.category_p10, question.both_p10);
+                let line =
+                    format!("precision@10: category {category:.1}, with {} {both:.1}", question.form.attribute());
+                suite.case(
+                    question.form.name(),
+                    &question.text,
+                    &format!("<system-out>{}</system-out>", escaped(&line)),
+                );
+            }
+            for (number, failure) in result.failures.iter().enumerate() {
+                suite.errors += 1;
+                suite.case("unanswered", &format!("question {}", number + 1), &error(failure));
+            }
+        }
+    }
+    suite
+}
+
+fn retrieval_case(result: &RetrievalResult, case: &CaseResult) -> String {
+    let mut text = format!("{}\n", case.query);
+    for (letter, (points, most)) in
+        Points::NAMES.iter().zip(case.points.values().into_iter().zip(case.maxima.attainable.values()))
+    {
+        let _ = write!(text, "({letter}) {points} of {most} attainable  ");
+    }
+    text.push('\n');
+    for (place, scored) in case.results.iter().enumerate() {
+        let value = |name| scored.values.get(name).and_then(|v| v.first()).map_or("-", |v| v.as_str());
+        let (main, detail) = (value(&result.main), value(&result.detail));
+        let _ = writeln!(text, "{}. {} {} ({main}, {detail})", place + 1, scored.id, scored.title);
+    }
+    let out = format!("<system-out>{}</system-out>", escaped(&text));
+    case.error.as_deref().map(error).unwrap_or_default() + &out
+}
+
+fn error(message: &str) -> String {
+    format!("<error message=\"{}\"/>", escaped(message))
+}
+
+fn gates(verdicts: &[Verdict]) -> Suite {
+    let mut suite = Suite { name: "gates".to_owned(), ..Suite::default() };
+    for verdict in verdicts {
+        let line = terminal::verdict(verdict);
+        let inside =
+            if verdict.passed() { String::new() } else { format!("<failure message=\"{}\"/>", escaped(&line)) };
+        suite.failures += usize::from(!verdict.passed());
+        suite.case("gate", &format!("{} >= {}", verdict.gate.figure, verdict.gate.least), &inside);
+    }
+    suite
+}
+
+/// For text and attributes of XML 1.0: characters that it cannot hold become U+FFFD.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' | '\t' => out.push(letter),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::document;
+    use super::*;
+
+    #[test]
+    fn every_case_and_gate_is_a_test_case() {
+        let document = document();
+        let gates = ["c=0.9".parse().expect("gate"), "a=0.0".parse().expect("gate")];
+        let xml = render(&document, &document.judge(&gates));
+        assert_eq!(xml.matches("<testcase ").count(), 3 + 2 + 2, "{xml}");
+        assert!(xml.contains(r#"tests="7" failures="1" errors="1""#), "{xml}");
+        assert!(xml.contains(r#"classname="text.level2" name="text: Casual Shoes, beige""#));
+        assert!(xml.contains("<error message=\"images/9.jpg: gone &amp; &lt;lost&gt;\"/>"));
+        assert!(xml.contains("1. 1 Loafer &quot;A&quot; (Casual Shoes, Beige)"));
+        assert!(xml.contains("gate c &gt;= 0.9: "));
+        assert_eq!(xml.matches("<testsuite ").count(), xml.matches("</testsuite>").count());
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_replaced() {
+        assert_eq!(escaped("a\u{0}b\u{1b}<'\">&"), "a\u{fffd}b\u{fffd}&lt;&#39;&quot;&gt;&amp;");
+    }
+}
