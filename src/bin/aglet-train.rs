@@ -1,6 +1,6 @@
 //! `aglet-train`: the training companion. Each subcommand turns its arguments into library calls.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aglet::evaluate::split::held_out;
@@ -44,6 +44,10 @@ struct FitArgs {
     /// The run's folder: checkpoint, metrics, vocabulary
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Begin at the weights and the vocabulary of this checkpoint folder (Hugging Face's layout) instead of random
+    /// ones; the recipe's [model] then says nothing
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Go on where the run in that folder stopped
     #[arg(long)]
     resume: bool,
@@ -86,22 +90,26 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let (held, trained): (Vec<_>, Vec<_>) =
         dataset::read(&args.data)?.into_iter().partition(|p| held_out(&p.id.to_string()));
     let file = args.out.join("tokenizer.json");
-    if !(args.resume && file.exists()) {
+    let base = args.from.as_deref().map(folder::read).transpose()?;
+    if let (Some(from), false) = (&args.from, args.resume && file.exists()) {
+        std::fs::copy(from.join("tokenizer.json"), &file).context("copying the checkpoint's tokenizer.json")?;
+    } else if !(args.resume && file.exists()) {
         let texts = dataset::sample_captions(&trained, recipe.run.seed);
         let learned = vocabulary::learn(texts.iter().map(String::as_str), recipe.model.vocabulary)?;
         std::fs::write(&file, learned).with_context(|| format!("writing {}", file.display()))?;
     }
-    let vocabulary = Vocabulary::open(&file, recipe.model.context)?;
-    let config = recipe.config(vocabulary.size());
-    put(&args.out.join("config.json"), &format!("{:#}\n", config.to_hugging_face()))?;
-    put(&args.out.join("recipe.toml"), &toml::to_string(&recipe)?)?;
+    let context = base.as_ref().map_or(recipe.model.context, |(config, _)| config.context);
+    let vocabulary = Vocabulary::open(&file, context)?;
+    let (config, from) = base.map_or((recipe.config(vocabulary.size()), None), |(c, p)| (c, Some(p)));
+    let file = args.out.join("recipe.toml");
+    std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
     let drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn);
     eprintln!("{} products to train on, {} held out, {} drawn", trained.len(), held.len(), drawn.len());
     let source = Source { products: trained, drawn, vocabulary, config, drawing: recipe.drawing() };
     let plan = recipe.plan(source.steps_per_epoch());
     let (steps, time) = (plan.steps, plan.time);
     let validation = dataset::some(held, recipe.data.validation);
-    let mut run = Run::new(plan, &args.out, source, validation, args.resume)?;
+    let mut run = Run::new(plan, &args.out, source, validation, from, args.resume)?;
     eprintln!("{} parameters, at most {steps} steps", run.parameters().count());
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")?;
     let bar = ProgressBar::new(steps).with_style(style);
@@ -134,10 +142,6 @@ fn show(bar: &ProgressBar, metric: &Metric, steps: u64, time: Option<Duration>) 
             bar.suspend(|| eprintln!("{}", serde_json::to_string(average).unwrap_or_default()));
         }
     }
-}
-
-fn put(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
 fn export(args: &ExportArgs) -> anyhow::Result<()> {

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, CheckpointError};
-use super::dataset::{Batch, Loader, Product, Source};
-use super::loss;
-use super::network::{ClipConfig, Network, Parameters};
+use super::dataset::{Drawing, Loader, Product, Source};
+use super::network::{ClipConfig, Parameters};
 use super::optimizer::{self, Optimizer, Rule, Treatment};
+use super::scheduler::{Plateau, Schedule, Scheduler};
+use super::step::{self, Losses, Training, Weights};
 use super::validate::{self, Scores};
 
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +31,13 @@ pub enum FitError {
 pub struct Plan {
     pub seed: u64,
     pub rule: Rule,
-    /// Largest learning rate.
+    /// Largest learning rate, steps of linear warm-up to it, and how it goes on.
     pub rate: f32,
-    /// Steps of linear warm-up.
     pub warmup: u64,
+    pub schedule: Schedule,
+    pub training: Training,
+    /// Batches whose gradients are averaged into one step. Each is contrasted within itself alone.
+    pub accumulate: u64,
     /// The run ends after so many steps,
     pub steps: u64,
     /// or after so much time, whichever is first; the learning rate follows whichever is further.
@@ -48,15 +52,55 @@ pub struct Plan {
     pub weights: Weights,
     /// Steps between checkpoints with validation.
     pub validate_every: u64,
+    /// What is watched: it chooses the best checkpoint and drives ReduceLROnPlateau.
+    pub watch: Watch,
+    /// The run stops after so many validations in a row without a new best.
+    pub patience: Option<u64>,
+}
+
+/// A figure of a validation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watch {
+    /// The loss on held-out products; less is better. More is better for all others.
+    Loss,
+    TextCategory,
+    TextCategoryColor,
+    ImageCategory,
+    TitleRecall,
+    /// The mean of the category and color precision of words and the category precision of photos.
+    Retrieval,
+}
+
+impl Watch {
+    fn value(self, loss: f32, scores: &Scores) -> f32 {
+        match self {
+            Self::Loss => loss,
+            Self::TextCategory => scores.text_category,
+            Self::TextCategoryColor => scores.text_category_color,
+            Self::ImageCategory => scores.image_category,
+            Self::TitleRecall => scores.title_recall,
+            Self::Retrieval => (scores.text_category + scores.text_category_color + scores.image_category) / 3.0,
+        }
+    }
+
+    fn better(self, new: f32, old: Option<f32>) -> bool {
+        old.is_none_or(|old| if self == Self::Loss { new < old } else { new > old })
+    }
 }
 
 /// What a checkpoint says beside its arrays.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 struct State {
     step: u64,
     optimizer_steps: u64,
     seconds: f64,
-    best: f32,
+    /// Best watched figure, and validations since.
+    best: Option<f32>,
+    stale: u64,
+    epochs: u64,
+    plateau: Option<Plateau>,
 }
 
 /// A line of `metrics.jsonl`.
@@ -64,7 +108,7 @@ struct State {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Metric {
     Step(StepMetric),
-    Validation { step: u64, seconds: f64, weights: Scores, average: Scores },
+    Validation { step: u64, seconds: f64, loss: Losses, weights: Scores, average: Scores },
 }
 
 /// One step.
@@ -92,85 +136,17 @@ pub struct Run {
     plan: Plan,
     folder: PathBuf,
     source: Arc<Source>,
-    validation: Vec<Product>,
+    validation: Source,
     parameters: Parameters,
     average: Parameters,
     optimizer: Optimizer,
     treatments: Vec<Treatment>,
+    scheduler: Scheduler,
     state: State,
 }
 
-/// The parts of a step's loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Losses {
-    #[serde(rename = "loss")]
-    pub total: f32,
-    pub described: f32,
-    pub asked: f32,
-    pub texts: f32,
-    pub likeness: f32,
-}
-
-/// What the parts of the loss count beside the two between photos and words, which count a half each.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Weights {
-    /// Between the long and the short caption of a product.
-    pub texts: f32,
-    /// Between photos of one category.
-    pub likeness: f32,
-}
-
-impl Default for Weights {
-    fn default() -> Self {
-        Self { texts: 0.25, likeness: 0.25 }
-    }
-}
-
-/// Loss and gradients of a batch.
-///
-/// # Panics
-/// If the network is on no CPU.
-#[must_use]
-pub fn gradients(
-    config: &ClipConfig,
-    parameters: &Parameters,
-    batch: &Batch,
-    weights: Weights,
-) -> (Losses, Vec<Option<Vec<f32>>>) {
-    let network = Network::bind(config, parameters, |_| true);
-    let image = network.image(&batch.images);
-    let document = network.text(&batch.documents);
-    let query = network.text(&batch.queries);
-    let (scale, device) = (network.logit_scale(), network.device());
-    let described = loss::contrastive(image.clone(), document.clone(), scale.clone(), &batch.described, device);
-    let likeness = loss::likeness(image.clone(), &batch.categories, 0.1, device);
-    let asked = loss::contrastive(image, query.clone(), scale.clone(), &batch.asked, device);
-    let texts = loss::contrastive(document, query, scale, &batch.asked, device);
-    let total = (described.clone() + asked.clone()).mul_scalar(0.5)
-        + texts.clone().mul_scalar(weights.texts)
-        + likeness.clone().mul_scalar(weights.likeness);
-    let value = |t: burn::Tensor<1>| t.into_scalar::<f32>();
-    let losses = Losses {
-        total: value(total.clone()),
-        described: value(described),
-        asked: value(asked),
-        texts: value(texts),
-        likeness: value(likeness),
-    };
-    let found = total.backward();
-    (losses, network.gradients(parameters, &found))
-}
-
-/// Weight decay applies to matrices alone: not to norms, biases, positions, the class token and the temperature.
-#[must_use]
-pub fn treatments(parameters: &Parameters) -> Vec<Treatment> {
-    let decays = |name: &str, shape: &[usize]| shape.len() >= 2 && !name.contains("position_embedding");
-    parameters.0.iter().map(|p| Treatment { rate: 1.0, decays: decays(&p.name, &p.shape) }).collect()
-}
-
 impl Run {
-    /// Begins at random weights, or where `folder` left off if `resume` and it has a checkpoint.
+    /// Begins at the weights `from`, or at random ones, or where `folder` left off if `resume` and it has a checkpoint.
     ///
     /// # Errors
     /// If the folder cannot be made or its checkpoint does not fit.
@@ -179,14 +155,27 @@ impl Run {
         folder: &Path,
         source: Source,
         validation: Vec<Product>,
+        from: Option<Parameters>,
         resume: bool,
     ) -> Result<Self, FitError> {
         std::fs::create_dir_all(folder).map_err(|source| FitError::Io { path: folder.into(), source })?;
         let config = source.config.clone();
-        let parameters = Parameters::random(&config, plan.seed);
+        let path = folder.join("config.json");
+        std::fs::write(&path, format!("{:#}\n", config.to_hugging_face()))
+            .map_err(|source| FitError::Io { path, source })?;
+        let parameters = from.unwrap_or_else(|| Parameters::random(&config, plan.seed));
+        let drawing = Drawing { crop: 1.0, flip: false, drawn: 0, ..source.drawing.clone() };
+        let validation = Source {
+            products: validation,
+            drawn: Vec::new(),
+            vocabulary: source.vocabulary.clone(),
+            config: config.clone(),
+            drawing,
+        };
         let mut run = Self {
             optimizer: Optimizer::new(plan.rule.clone(), &parameters),
-            treatments: treatments(&parameters),
+            treatments: plan.training.treatments(&config, &parameters),
+            scheduler: Scheduler::new(plan.schedule.clone(), plan.rate, plan.warmup),
             average: parameters.clone(),
             parameters,
             config,
@@ -194,7 +183,7 @@ impl Run {
             folder: folder.into(),
             source: Arc::new(source),
             validation,
-            state: State { step: 0, optimizer_steps: 0, seconds: 0.0, best: 0.0 },
+            state: State::default(),
         };
         let last = folder.join("last.safetensors");
         if resume && last.exists() {
@@ -223,12 +212,6 @@ impl Run {
         steps.max(time).min(1.0)
     }
 
-    fn rate(&self, progress: f32) -> f32 {
-        #[expect(clippy::cast_precision_loss, reason = "warm-up is short")]
-        let warm = ((self.state.step + 1) as f32 / self.plan.warmup.max(1) as f32).min(1.0);
-        self.plan.rate * warm * (0.5 * (1.0 + (std::f32::consts::PI * progress).cos())).max(0.001)
-    }
-
     fn kept(&self, progress: f32) -> usize {
         let all = self.config.patches();
         if progress >= self.plan.keep_until {
@@ -251,7 +234,11 @@ impl Run {
     pub fn train(&mut self, mut report: impl FnMut(&Metric)) -> Result<(), FitError> {
         let before = self.state.seconds;
         let start = Instant::now();
-        let loader = Loader::start(Arc::clone(&self.source), self.state.step, self.kept(self.progress(before)));
+        let loader = Loader::start(
+            Arc::clone(&self.source),
+            self.state.step * self.plan.accumulate,
+            self.kept(self.progress(before)),
+        );
         let mut log = self.log()?;
         loop {
             let begun = Instant::now();
@@ -260,10 +247,9 @@ impl Run {
                 break;
             }
             loader.keep(self.kept(progress));
-            let batch = loader.next();
-            let waited = begun.elapsed().as_secs_f32();
-            let rate = self.rate(progress);
-            let (losses, norm) = self.advance(&batch, rate)?;
+            #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
+            let rate = self.scheduler.rate(self.state.step, progress) as f32;
+            let Advance { losses, norm, waited, images } = self.advance(&loader, rate)?;
             self.state.seconds = before + start.elapsed().as_secs_f64();
             #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
             let metric = Metric::Step(StepMetric {
@@ -274,7 +260,7 @@ impl Run {
                 rate,
                 gradient_norm: norm,
                 logit_scale: self.parameters.get("logit_scale").map_or(0.0, |p| p.values[0].exp()),
-                images_per_second: batch.images.images as f32 / begun.elapsed().as_secs_f32(),
+                images_per_second: images as f32 / begun.elapsed().as_secs_f32(),
                 waited,
             });
             self.write(&mut log, &metric)?;
@@ -282,13 +268,27 @@ impl Run {
             if self.state.step % self.plan.validate_every == 0 {
                 self.validate(&mut log, &mut report)?;
                 self.state.seconds = before + start.elapsed().as_secs_f64();
+                if self.plan.patience.is_some_and(|patience| self.state.stale >= patience) {
+                    return Ok(());
+                }
             }
         }
         self.validate(&mut log, &mut report)
     }
 
-    fn advance(&mut self, batch: &Batch, rate: f32) -> Result<(Losses, f32), FitError> {
-        let (losses, mut gradients) = gradients(&self.config, &self.parameters, batch, self.plan.weights);
+    fn advance(&mut self, loader: &Loader, rate: f32) -> Result<Advance, FitError> {
+        let (mut list, mut sum, mut waited, mut images) = (Vec::new(), Vec::new(), 0.0, 0);
+        for _ in 0..self.plan.accumulate {
+            let begun = Instant::now();
+            let batch = loader.next();
+            waited += begun.elapsed().as_secs_f32();
+            images += batch.images.images;
+            let (losses, found) =
+                step::gradients(&self.config, &self.parameters, &batch, self.plan.weights, &self.plan.training);
+            list.push(losses);
+            sum = if sum.is_empty() { found } else { added(sum, &found) };
+        }
+        let (mut gradients, losses) = (divided(sum, self.plan.accumulate), Losses::mean(&list));
         if !losses.total.is_finite() {
             return Err(FitError::Diverged { step: self.state.step, loss: losses.total });
         }
@@ -306,18 +306,42 @@ impl Run {
             }
         }
         self.state.step += 1;
-        Ok((losses, norm))
+        Ok(Advance { losses, norm, waited, images })
     }
 
     fn validate(&mut self, log: &mut std::fs::File, report: &mut impl FnMut(&Metric)) -> Result<(), FitError> {
-        let products: Vec<&Product> = self.validation.iter().collect();
+        let products: Vec<&Product> = self.validation.products.iter().collect();
         let vocabulary = &self.source.vocabulary;
         let weights = validate::scores(&self.config, &self.parameters, vocabulary, &products);
         let average = validate::scores(&self.config, &self.average, vocabulary, &products);
-        let metric = Metric::Validation { step: self.state.step, seconds: self.state.seconds, weights, average };
+        let loss = self.validation_loss();
+        let (step, seconds) = (self.state.step, self.state.seconds);
+        let metric = Metric::Validation { step, seconds, loss, weights, average };
         self.write(log, &metric)?;
         report(&metric);
+        let watched = self.plan.watch.value(loss.total, &average);
+        self.scheduler.epoch_ends(f64::from(watched));
+        if self.plan.watch.better(watched, self.state.best) {
+            self.state.best = Some(watched);
+            self.state.stale = 0;
+            let path = self.folder.join("best.safetensors");
+            checkpoint::write_weights(&path, &self.average, checkpoint::Precision::F32)?;
+        } else {
+            self.state.stale += 1;
+        }
         self.save(&self.folder.join("last.safetensors"))
+    }
+
+    /// The averaged weights' loss on a few batches of held-out products, the same ones each time.
+    fn validation_loss(&self) -> Losses {
+        let source = &self.validation;
+        let order: Vec<u32> = (0..u32::try_from(source.products.len()).unwrap_or(u32::MAX)).collect();
+        let batches = source.steps_per_epoch().min(VALIDATION_BATCHES);
+        let all = self.config.patches();
+        let list: Vec<Losses> = (0..batches)
+            .map(|at| step::losses(&self.config, &self.average, &source.batch(at, &order, all), self.plan.weights))
+            .collect();
+        Losses::mean(&list)
     }
 
     fn log(&self) -> Result<std::fs::File, FitError> {
@@ -340,7 +364,8 @@ impl Run {
                 arrays.push((format!("slot{number}.{}", p.name), p.shape.as_slice(), slot.as_slice()));
             }
         }
-        let state = State { optimizer_steps: self.optimizer.steps, ..self.state };
+        let (epochs, plateau) = self.scheduler.state();
+        let state = State { optimizer_steps: self.optimizer.steps, epochs, plateau: Some(plateau), ..self.state };
         let state = serde_json::to_string(&state).expect("numbers are JSON");
         let metadata = HashMap::from([("run".to_owned(), state)]);
         Ok(checkpoint::write(path, &arrays, metadata, checkpoint::Precision::F32)?)
@@ -361,7 +386,40 @@ impl Run {
             }
         }
         self.optimizer.steps = state.optimizer_steps;
+        if let Some(plateau) = state.plateau {
+            self.scheduler.restore((state.epochs, plateau));
+        }
         self.state = state;
         Ok(())
     }
+}
+
+/// Held-out batches whose loss a validation takes.
+const VALIDATION_BATCHES: u64 = 3;
+
+/// What a step was like.
+struct Advance {
+    losses: Losses,
+    /// Of the gradients, before clipping.
+    norm: f32,
+    waited: f32,
+    images: usize,
+}
+
+fn added(mut sum: Vec<Option<Vec<f32>>>, more: &[Option<Vec<f32>>]) -> Vec<Option<Vec<f32>>> {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        if let (Some(sum), Some(more)) = (sum, more) {
+            sum.iter_mut().zip(more).for_each(|(s, m)| *s += m);
+        }
+    }
+    sum
+}
+
+fn divided(mut sum: Vec<Option<Vec<f32>>>, count: u64) -> Vec<Option<Vec<f32>>> {
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let share = 1.0 / count as f32;
+    if count > 1 {
+        sum.iter_mut().flatten().for_each(|g| g.iter_mut().for_each(|v| *v *= share));
+    }
+    sum
 }

@@ -15,6 +15,8 @@ pub enum Which {
     Last,
     /// Averaged over the last steps.
     Average,
+    /// Averaged, at the validation that the watched figure liked best.
+    Best,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,12 +72,13 @@ fn preprocessor(config: &ClipConfig) -> serde_json::Value {
 pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), FolderError> {
     let config = read_config(run)?;
     let mut parameters = Parameters::random(&config, 0);
-    let path = run.join("last.safetensors");
-    let (mut arrays, _) = checkpoint::read(&path)?;
-    let prefix = match which {
-        Which::Last => "weights.",
-        Which::Average => "average.",
+    let (file, prefix) = match which {
+        Which::Last => ("last.safetensors", "weights."),
+        Which::Average => ("last.safetensors", "average."),
+        Which::Best => ("best.safetensors", ""),
     };
+    let path = run.join(file);
+    let (mut arrays, _) = checkpoint::read(&path)?;
     checkpoint::fill(&path, &mut arrays, prefix, &mut parameters)?;
     Ok((config, parameters))
 }

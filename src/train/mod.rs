@@ -16,5 +16,7 @@ pub mod loss;
 pub mod network;
 pub mod optimizer;
 pub mod recipe;
+pub mod scheduler;
+pub mod step;
 pub mod validate;
 pub mod vocabulary;

@@ -9,10 +9,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Drawing;
-use super::fit::{Plan, Weights};
+use super::fit::{Plan, Watch};
 use super::fused::Activation;
 use super::network::{ClipConfig, TowerConfig};
 use super::optimizer::Rule;
+use super::scheduler::Schedule;
+use super::step::{Training, Weights};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
@@ -33,6 +35,7 @@ pub struct Recipe {
     pub model: Model,
     pub data: Data,
     pub loss: Weights,
+    pub training: Training,
     pub optimizer: Optimization,
     pub run: Length,
 }
@@ -110,6 +113,10 @@ pub struct Optimization {
     /// Steps of linear warm-up.
     pub warmup: u64,
     pub rule: Rule,
+    /// How the rate goes on after the warm-up.
+    pub schedule: Schedule,
+    /// Batches whose gradients are averaged into one step.
+    pub accumulate: u64,
     /// Largest common norm of the gradients.
     pub clip: f32,
     /// Decay of the averaged weights, per step.
@@ -119,7 +126,8 @@ pub struct Optimization {
 impl Default for Optimization {
     fn default() -> Self {
         let rule = Rule::Adamw { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.1 };
-        Self { rate: 1e-3, warmup: 100, rule, clip: 1.0, average: 0.995 }
+        let schedule = Schedule::CosineToEnd { final_share: 0.001 };
+        Self { rate: 1e-3, warmup: 100, rule, schedule, accumulate: 1, clip: 1.0, average: 0.995 }
     }
 }
 
@@ -137,11 +145,24 @@ pub struct Length {
     pub keep_until: f32,
     /// Validations and checkpoints in an epoch.
     pub validations_per_epoch: u64,
+    /// The figure that chooses the best checkpoint (and drives ReduceLROnPlateau).
+    pub watch: Watch,
+    /// Stop after so many validations in a row without a new best.
+    pub patience: Option<u64>,
 }
 
 impl Default for Length {
     fn default() -> Self {
-        Self { seed: 1, epochs: 8.0, minutes: None, keep_patches: 0.5, keep_until: 0.75, validations_per_epoch: 1 }
+        Self {
+            seed: 1,
+            epochs: 8.0,
+            minutes: None,
+            keep_patches: 0.5,
+            keep_until: 0.75,
+            validations_per_epoch: 1,
+            watch: Watch::Retrieval,
+            patience: None,
+        }
     }
 }
 
@@ -172,7 +193,7 @@ impl Recipe {
 
     /// Everything that is wrong, one line each.
     fn problems(&self) -> Vec<String> {
-        let Self { model, data, loss, optimizer, run } = self;
+        let Self { model, data, loss, training, optimizer, run } = self;
         let share = |v: f32| v > 0.0 && v <= 1.0;
         let checks = [
             (
@@ -194,6 +215,13 @@ impl Recipe {
             (data.drawn_per_batch < data.batch, "data.drawn_per_batch is less than data.batch"),
             (share(data.crop), "data.crop is in (0, 1]"),
             (loss.texts >= 0.0 && loss.likeness >= 0.0, "the weights of the loss are not negative"),
+            (training.layer_decay > 0.0 && training.layer_decay <= 1.0, "training.layer_decay is in (0, 1]"),
+            (
+                training.vision || training.text || training.projections || training.logit_scale,
+                "training: something has to move",
+            ),
+            (optimizer.accumulate >= 1, "optimizer.accumulate is at least 1"),
+            (run.patience.is_none_or(|p| p >= 1), "run.patience is at least 1"),
             (optimizer.rate > 0.0 && optimizer.rate.is_finite(), "optimizer.rate is positive"),
             (optimizer.clip > 0.0, "optimizer.clip is positive"),
             ((0.0..1.0).contains(&optimizer.average), "optimizer.average is in [0, 1)"),
@@ -204,7 +232,7 @@ impl Recipe {
             (run.validations_per_epoch >= 1, "run.validations_per_epoch is at least 1"),
         ];
         let wrong = checks.iter().filter(|(right, _)| !right).map(|(_, rule)| (*rule).to_owned());
-        wrong.chain(optimizer.rule.problems()).collect()
+        wrong.chain(optimizer.rule.problems()).chain(optimizer.schedule.problems()).collect()
     }
 
     /// The model's sizes with the vocabulary that was learned.
@@ -240,12 +268,16 @@ impl Recipe {
             clippy::cast_sign_loss,
             reason = "a count of steps"
         )]
-        let steps = (f64::from(self.run.epochs) * steps_per_epoch as f64).ceil() as u64;
+        let steps =
+            (f64::from(self.run.epochs) * steps_per_epoch as f64 / self.optimizer.accumulate as f64).ceil() as u64;
         Plan {
             seed: self.run.seed,
             rule: self.optimizer.rule.clone(),
             rate: self.optimizer.rate,
             warmup: self.optimizer.warmup,
+            schedule: self.optimizer.schedule.clone(),
+            training: self.training.clone(),
+            accumulate: self.optimizer.accumulate,
             steps,
             time: self.run.minutes.map(|m| Duration::from_secs_f64(m * 60.0)),
             keep_patches: self.run.keep_patches,
@@ -253,6 +285,8 @@ impl Recipe {
             clip: self.optimizer.clip,
             average: self.optimizer.average,
             weights: self.loss,
+            watch: self.run.watch,
+            patience: self.run.patience,
             validate_every: (steps_per_epoch / self.run.validations_per_epoch).max(1),
         }
     }

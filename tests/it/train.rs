@@ -3,14 +3,19 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use aglet::train::checkpoint;
-use aglet::train::dataset::Batch;
-use aglet::train::fit::{self, Weights};
+use aglet::train::checkpoint::{self, Precision};
+use aglet::train::dataset::{self, Batch, Source};
+use aglet::train::fit::{Metric, Plan, Run};
+use aglet::train::folder::{self, Which};
 use aglet::train::fused::Activation;
 use aglet::train::images;
 use aglet::train::loss::Truth;
 use aglet::train::network::{ClipConfig, ImageBatch, Network, Parameter, Parameters, TextBatch, TowerConfig};
-use aglet::train::optimizer::{self, Optimizer, Rule};
+use aglet::train::optimizer::{self, Optimizer, Rule, Treatment};
+use aglet::train::recipe::Recipe;
+use aglet::train::scheduler::{CyclicMode, Mode, Per, Schedule, Scheduler, ThresholdMode};
+use aglet::train::step::{self, Training, Weights};
+use aglet::train::vocabulary::{self, Vocabulary};
 
 fn reference(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)
@@ -98,7 +103,8 @@ fn the_forward_pass_is_transformers() {
 #[test]
 fn a_training_step_is_pytorchs() {
     let Recorded { config, before, batch, arrays } = recorded_step();
-    let (losses, mut gradients) = fit::gradients(&config, &before, &batch, Weights { texts: 0.25, likeness: 0.5 });
+    let (losses, mut gradients) =
+        step::gradients(&config, &before, &batch, Weights { texts: 0.25, likeness: 0.5 }, &Training::default());
     let found = [losses.total, losses.described, losses.asked, losses.texts, losses.likeness];
     assert!(furthest(&found, &arrays["losses"].values) < 1e-5, "{found:?} {:?}", arrays["losses"].values);
     for (parameter, gradient) in before.0.iter().zip(&gradients) {
@@ -113,7 +119,7 @@ fn a_training_step_is_pytorchs() {
     let rule = Rule::Adamw { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.1 };
     let mut after = before.clone();
     let mut adamw = Optimizer::new(rule, &before);
-    adamw.step(&mut after, &gradients, 1e-3, &fit::treatments(&before));
+    adamw.step(&mut after, &gradients, 1e-3, &Training::default().treatments(&config, &before));
     let (mut difference, mut update) = (0.0, 0.0);
     for (parameter, start) in after.0.iter().zip(&before.0) {
         if parameter.name.ends_with("k_proj.bias") {
@@ -125,4 +131,134 @@ fn a_training_step_is_pytorchs() {
     }
     let error = (difference / update).sqrt();
     assert!(error < 1e-4, "the update differs from PyTorch's by {error}");
+}
+
+#[derive(serde::Deserialize)]
+struct Reference {
+    rate: f32,
+    optimizers: Vec<OptimizerRun>,
+    schedules: HashMap<String, serde_json::Value>,
+}
+
+#[derive(serde::Deserialize)]
+struct OptimizerRun {
+    rule: Rule,
+    start: Vec<Vec<f32>>,
+    gradients: Vec<Vec<Vec<f32>>>,
+    end: Vec<Vec<f32>>,
+}
+
+fn recorded() -> Reference {
+    let text = std::fs::read_to_string(reference("train_reference.json")).expect("recorded by train_reference.py");
+    serde_json::from_str(&text).expect("as recorded")
+}
+
+#[test]
+fn optimizers_move_the_weights_as_pytorchs_do() {
+    let Reference { rate, optimizers, .. } = recorded();
+    for run in optimizers {
+        let parameter = |(at, values): (usize, &Vec<f32>)| Parameter {
+            name: at.to_string(),
+            shape: vec![values.len()],
+            values: values.clone(),
+        };
+        let mut parameters = Parameters(run.start.iter().enumerate().map(parameter).collect());
+        let treatments = [Treatment { rate: 1.0, decays: true }, Treatment { rate: 1.0, decays: false }];
+        let mut optimizer = Optimizer::new(run.rule.clone(), &parameters);
+        for gradients in run.gradients {
+            let gradients: Vec<Option<Vec<f32>>> = gradients.into_iter().map(Some).collect();
+            optimizer.step(&mut parameters, &gradients, rate, &treatments);
+        }
+        for (found, wanted) in parameters.0.iter().zip(&run.end) {
+            assert!(furthest(&found.values, wanted) < 2e-6, "{:?}: {:?} {wanted:?}", run.rule, found.values);
+        }
+    }
+}
+
+#[test]
+fn learning_rates_follow_pytorchs_schedulers() {
+    let Reference { rate, schedules, .. } = recorded();
+    let per = Per::Step;
+    let cyclic =
+        |up, down, mode, gamma| Schedule::Cyclic { base: 1e-3, step_size_up: up, step_size_down: down, mode, gamma };
+    let by_steps = [
+        ("exponential", Schedule::Exponential { gamma: 0.93, per }, 0),
+        ("cosine", Schedule::CosineAnnealing { t_max: 15, eta_min: 1e-4, per }, 0),
+        ("triangular", cyclic(4, Some(7), CyclicMode::Triangular, 1.0), 0),
+        ("triangular2", cyclic(5, None, CyclicMode::Triangular2, 1.0), 0),
+        ("exp_range", cyclic(6, None, CyclicMode::ExpRange, 0.97), 0),
+        ("warmup", Schedule::Constant, 8),
+    ];
+    for (name, schedule, warmup) in by_steps {
+        let scheduler = Scheduler::new(schedule, rate, warmup);
+        let wanted: Vec<f64> = serde_json::from_value(schedules[name].clone()).expect("rates");
+        for (step, wanted) in (0..).zip(wanted) {
+            let found = scheduler.rate(step, 0.0);
+            assert!((found - wanted).abs() < 1e-6 * f64::from(rate), "{name} at {step}: {found} {wanted}");
+        }
+    }
+    let plateau = |mode, factor, patience, threshold, threshold_mode, cooldown, min_rate| Schedule::ReduceOnPlateau {
+        mode,
+        factor,
+        patience,
+        threshold,
+        threshold_mode,
+        cooldown,
+        min_rate,
+        eps: 1e-8,
+    };
+    for (name, schedule) in [
+        ("plateau_min", plateau(Mode::Min, 0.5, 1, 1e-3, ThresholdMode::Rel, 1, 1e-3)),
+        ("plateau_max", plateau(Mode::Max, 0.1, 2, 0.02, ThresholdMode::Abs, 0, 0.0)),
+    ] {
+        let list = |field: &str| -> Vec<f64> {
+            serde_json::from_value(schedules[name][field].clone()).expect("a list of numbers")
+        };
+        let mut scheduler = Scheduler::new(schedule, rate, 0);
+        for (epoch, (value, wanted)) in list("values").into_iter().zip(list("rates")).enumerate() {
+            scheduler.epoch_ends(value);
+            let found = scheduler.rate(100, 0.5);
+            assert!((found - wanted).abs() < 1e-6 * f64::from(rate), "{name} after {epoch}: {found} {wanted}");
+        }
+    }
+}
+
+/// A run over drawn shoes: small, but everything takes part.
+fn small_run(folder: &Path, steps: u64, resume: bool) -> Vec<f32> {
+    let products = dataset::drawn(3, 48);
+    let texts = dataset::sample_captions(&products, 1);
+    let json = vocabulary::learn(texts.iter().map(String::as_str), 700).expect("a vocabulary");
+    let overrides =
+        ["image_size=32", "patch=16", "vision={ width = 64, layers = 1 }", "text={ width = 64, layers = 1 }"]
+            .map(|o| format!("model.{o}"));
+    let text = "[data]\nbatch = 12\n[run]\nepochs = 2.0\n[optimizer]\nwarmup = 2\naccumulate = 2";
+    let recipe = Recipe::parse(text, &overrides).expect("a recipe");
+    let vocabulary = Vocabulary::parse(&json, recipe.model.context).expect("parses");
+    let config = recipe.config(vocabulary.size());
+    let drawn = dataset::drawn(4, 4);
+    let source = Source { products, drawn, vocabulary, config, drawing: recipe.drawing() };
+    let plan = Plan { steps, validate_every: 2, schedule: Schedule::Constant, ..recipe.plan(4) };
+    let mut run = Run::new(plan, folder, source, dataset::drawn(5, 24), None, resume).expect("a run");
+    let mut losses = Vec::new();
+    let keep = |metric: &Metric| {
+        if let Metric::Step(step) = metric {
+            losses.push(step.losses.total);
+        }
+    };
+    run.train(keep).expect("trains");
+    losses
+}
+
+#[test]
+fn a_run_taken_up_again_is_the_unbroken_run() {
+    let (whole, broken) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let unbroken = small_run(whole.path(), 4, false);
+    let mut halves = small_run(broken.path(), 2, false);
+    halves.extend(small_run(broken.path(), 4, true));
+    assert_eq!(unbroken, halves);
+    assert!(unbroken[3] < unbroken[0], "{unbroken:?}");
+    let (config, parameters) = folder::read_run(broken.path(), Which::Best).expect("a best checkpoint");
+    let out = broken.path().join("folder");
+    folder::write(&out, &config, &parameters, "{}", Precision::F32).expect("writes");
+    assert_eq!(folder::read(&out).expect("reads"), (config, parameters));
 }

@@ -1,0 +1,203 @@
+//! One step: a batch's loss and gradients, and how each parameter is treated.
+
+use serde::{Deserialize, Serialize};
+
+use super::dataset::Batch;
+use super::loss;
+use super::network::{ClipConfig, Network, Parameters};
+use super::optimizer::Treatment;
+
+/// The parts of a step's loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    #[serde(rename = "loss")]
+    pub total: f32,
+    /// Photo against long caption.
+    pub described: f32,
+    /// Photo against short caption.
+    pub asked: f32,
+    /// Long against short caption.
+    pub texts: f32,
+    /// Photo against photo.
+    pub likeness: f32,
+}
+
+impl Losses {
+    /// The mean of several.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    pub fn mean(list: &[Self]) -> Self {
+        let mean = |part: fn(&Self) -> f32| list.iter().map(part).sum::<f32>() / list.len() as f32;
+        Self {
+            total: mean(|l| l.total),
+            described: mean(|l| l.described),
+            asked: mean(|l| l.asked),
+            texts: mean(|l| l.texts),
+            likeness: mean(|l| l.likeness),
+        }
+    }
+}
+
+/// What the parts of the loss count beside the two between photos and words, which count a half each.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Weights {
+    /// Between the long and the short caption of a product.
+    pub texts: f32,
+    /// Between photos of one category.
+    pub likeness: f32,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { texts: 0.25, likeness: 0.25 }
+    }
+}
+
+/// Which parts of the model stay as they are, and how much slower the layers far from the output move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Training {
+    pub vision: bool,
+    pub text: bool,
+    /// The two projections into the shared space.
+    pub projections: bool,
+    pub logit_scale: bool,
+    /// Factor on the learning rate for each layer further from the output (arXiv 2212.06138); 1 treats all alike.
+    pub layer_decay: f32,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self { vision: true, text: true, projections: true, logit_scale: true, layer_decay: 1.0 }
+    }
+}
+
+impl Training {
+    /// Whether a parameter gets a gradient at all.
+    #[must_use]
+    pub fn moves(&self, name: &str) -> bool {
+        match name.split('.').next().unwrap_or_default() {
+            "vision_model" => self.vision,
+            "text_model" => self.text,
+            "visual_projection" | "text_projection" => self.projections,
+            _ => self.logit_scale,
+        }
+    }
+
+    /// How each parameter is treated. Weight decay applies to matrices alone: not to norms, biases, positions, the
+    /// class token and the temperature.
+    #[must_use]
+    pub fn treatments(&self, config: &ClipConfig, parameters: &Parameters) -> Vec<Treatment> {
+        let treat = |name: &str, shape: &[usize]| Treatment {
+            rate: if self.moves(name) { self.layer_decay.powi(distance(config, name)) } else { 0.0 },
+            decays: shape.len() >= 2 && !name.contains("position_embedding"),
+        };
+        parameters.0.iter().map(|p| treat(&p.name, &p.shape)).collect()
+    }
+}
+
+/// Layers between a parameter and its tower's output: 0 for the last norm and the projections.
+fn distance(config: &ClipConfig, name: &str) -> i32 {
+    let (layers, rest) = if let Some(rest) = name.strip_prefix("vision_model.") {
+        (config.vision.layers, rest)
+    } else if let Some(rest) = name.strip_prefix("text_model.") {
+        (config.text.layers, rest)
+    } else {
+        return 0;
+    };
+    let distance = if let Some(rest) = rest.strip_prefix("encoder.layers.") {
+        let layer: usize = rest.split('.').next().and_then(|n| n.parse().ok()).unwrap_or(layers);
+        layers.saturating_sub(layer)
+    } else if rest.starts_with("embeddings") || rest.starts_with("pre_layrnorm") {
+        layers + 1
+    } else {
+        0
+    };
+    i32::try_from(distance).unwrap_or(i32::MAX)
+}
+
+/// Temperature of the loss between photos, as SupCon has it.
+const LIKENESS_TEMPERATURE: f32 = 0.1;
+
+/// The loss as the graph's last node, and its parts.
+fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (burn::Tensor<1>, Losses) {
+    let image = network.image(&batch.images);
+    let document = network.text(&batch.documents);
+    let query = network.text(&batch.queries);
+    let (scale, device) = (network.logit_scale(), network.device());
+    let described = loss::contrastive(image.clone(), document.clone(), scale.clone(), &batch.described, device);
+    let likeness = loss::likeness(image.clone(), &batch.categories, LIKENESS_TEMPERATURE, device);
+    let asked = loss::contrastive(image, query.clone(), scale.clone(), &batch.asked, device);
+    let texts = loss::contrastive(document, query, scale, &batch.asked, device);
+    let total = (described.clone() + asked.clone()).mul_scalar(0.5)
+        + texts.clone().mul_scalar(weights.texts)
+        + likeness.clone().mul_scalar(weights.likeness);
+    let value = |t: burn::Tensor<1>| t.into_scalar::<f32>();
+    let losses = Losses {
+        total: value(total.clone()),
+        described: value(described),
+        asked: value(asked),
+        texts: value(texts),
+        likeness: value(likeness),
+    };
+    (total, losses)
+}
+
+/// A batch's loss.
+#[must_use]
+pub fn losses(config: &ClipConfig, parameters: &Parameters, batch: &Batch, weights: Weights) -> Losses {
+    forward(&Network::bind(config, parameters, |_| false), batch, weights).1
+}
+
+/// A batch's loss and its gradients, in the order of the parameters; `None` for those that do not move.
+#[must_use]
+pub fn gradients(
+    config: &ClipConfig,
+    parameters: &Parameters,
+    batch: &Batch,
+    weights: Weights,
+    training: &Training,
+) -> (Losses, Vec<Option<Vec<f32>>>) {
+    let network = Network::bind(config, parameters, |name| training.moves(name));
+    let (total, losses) = forward(&network, batch, weights);
+    let found = total.backward();
+    (losses, network.gradients(parameters, &found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fused::Activation;
+    use super::super::network::TowerConfig;
+    use super::*;
+
+    #[test]
+    fn frozen_parts_stand_still_and_early_layers_move_less() {
+        let tower = TowerConfig { width: 8, layers: 2, heads: 1, mlp: 8 };
+        let config = ClipConfig {
+            vision: tower.clone(),
+            image_size: 4,
+            patch: 2,
+            text: tower,
+            vocabulary: 10,
+            context: 4,
+            projection: 8,
+            activation: Activation::QuickGelu,
+            epsilon: 1e-5,
+        };
+        let parameters = Parameters::random(&config, 1);
+        let training = Training { text: false, layer_decay: 0.5, ..Training::default() };
+        let treatments = training.treatments(&config, &parameters);
+        let of = |name: &str| {
+            let at = parameters.0.iter().position(|p| p.name == name).expect("a parameter");
+            (treatments[at].rate, treatments[at].decays)
+        };
+        assert_eq!(of("vision_model.embeddings.patch_embedding.weight"), (0.125, true));
+        assert_eq!(of("vision_model.embeddings.position_embedding.weight"), (0.125, false));
+        assert_eq!(of("vision_model.encoder.layers.0.mlp.fc1.weight"), (0.25, true));
+        assert_eq!(of("vision_model.encoder.layers.1.mlp.fc1.bias"), (0.5, false));
+        assert_eq!(of("vision_model.post_layernorm.weight"), (1.0, false));
+        assert_eq!(of("text_model.encoder.layers.1.mlp.fc1.weight"), (0.0, true));
+        assert_eq!(of("logit_scale"), (1.0, false));
+    }
+}
