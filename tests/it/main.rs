@@ -4,6 +4,7 @@ mod catalog;
 mod demo;
 mod encode;
 mod model;
+mod search;
 mod support;
 #[cfg(feature = "train")]
 mod train;

@@ -1,0 +1,451 @@
+//! The index: against brute force, across restarts, under damage and under load.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use aglet::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window};
+use aglet::search::filter::{Plan, plan};
+use aglet::search::{Entry, Hits, IndexVersion, SearchError, Searcher};
+use proptest::prelude::*;
+
+const COLORS: [&str; 4] = ["Black", "white", "Off White", "RED"];
+
+/// A small generator, so that every run sees the same vectors.
+struct Noise(u64);
+
+impl Noise {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        usize::try_from(self.bits() % n as u64).expect("below n")
+    }
+
+    fn embedding(&mut self, dimensions: usize) -> Embedding {
+        let mut value = || f32::from(u16::try_from(self.bits() >> 48).expect("16 bits")) / 32_768.0 - 1.0;
+        Embedding::new((0..dimensions).map(|_| value()).collect(), dimensions).expect("not zero")
+    }
+}
+
+fn version(catalog: u64) -> IndexVersion {
+    IndexVersion { catalog, model: ModelId::new("ab".repeat(32)), words_percent: 30 }
+}
+
+fn pair(name: &str, value: &str) -> (AttributeName, AttributeValue) {
+    (AttributeName::new(name).expect("a name"), AttributeValue::new(value).expect("a value"))
+}
+
+fn filters(pairs: &[(&str, &str)]) -> Filters {
+    Filters::new(pairs.iter().map(|(n, v)| pair(n, v))).expect("few")
+}
+
+/// Keys with gaps, in no order; colors by chance, sizes with several values, some products without any.
+fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Entry> {
+    let mut noise = Noise(seed);
+    let mut entries: Vec<_> = (0..count)
+        .map(|i| {
+            let mut attributes = Attributes::new();
+            if noise.below(10) > 0 {
+                let (name, value) = pair("color", COLORS[noise.below(COLORS.len())]);
+                attributes.insert(name, vec![value]);
+                let sizes = (0..=noise.below(3)).map(|_| pair("size", &noise.below(6).to_string()).1).collect();
+                attributes.insert(AttributeName::new("size").expect("a name"), sizes);
+            }
+            let key = ProductKey(u32::try_from(i * 3 + 5).expect("small"));
+            Entry { key, embedding: noise.embedding(dimensions), attributes }
+        })
+        .collect();
+    for i in (1..count).rev() {
+        entries.swap(i, noise.below(i + 1));
+    }
+    entries
+}
+
+fn searcher(entries: Vec<Entry>, dimensions: usize) -> Searcher {
+    let searcher = Searcher::empty(version(1), dimensions);
+    searcher.rebuild(version(1), entries).expect("built");
+    searcher
+}
+
+/// The definition: every entry that matches, by the cosine with its stored vector in f64, best first.
+fn brute_force(
+    searcher: &Searcher,
+    entries: &[Entry],
+    query: &Embedding,
+    filters: &Filters,
+    exclude: Option<ProductKey>,
+) -> Vec<(ProductKey, f64)> {
+    let cosine = |key| -> f64 {
+        let stored = searcher.embedding(key).expect("indexed");
+        stored.as_slice().iter().zip(query.as_slice()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    };
+    let matching = entries.iter().filter(|e| filters.matches(&e.attributes) && Some(e.key) != exclude);
+    let mut all: Vec<_> = matching.map(|e| (e.key, cosine(e.key))).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    all
+}
+
+/// bf16 keeps the direction but not quite the length, and the index does not scale it again.
+const ROUNDING: f64 = 4e-3;
+
+/// Rank by rank the same score, and every product with its own score.
+fn assert_exact(hits: &Hits, expected: &[(ProductKey, f64)], window: Window) {
+    let scores: BTreeMap<_, _> = expected.iter().copied().collect();
+    let page = &expected[window.offset().min(expected.len())..window.depth().min(expected.len())];
+    assert_eq!(hits.estimated_total, expected.len());
+    assert_eq!(hits.hits.len(), page.len());
+    for (hit, (_, score)) in hits.hits.iter().zip(page) {
+        assert!((f64::from(hit.score) - score).abs() < ROUNDING, "{hit:?} {score}");
+        assert!((f64::from(hit.score) - scores[&hit.key]).abs() < ROUNDING, "{hit:?} does not match or has its score");
+    }
+    assert!(hits.hits.is_sorted_by(|a, b| a.score > b.score || (a.score == b.score && a.key < b.key)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn small_catalogues_are_ranked_exactly(
+        count in 0_usize..120,
+        seed: u64,
+        colors in prop::collection::vec(0_usize..5, 0..3),
+        sizes in prop::collection::vec(0_usize..7, 0..3),
+        limit in 1_usize..40,
+        offset in 0_usize..60,
+        excluded in prop::option::of(0_usize..120),
+    ) {
+        let entries = entries(count, 8, seed);
+        let searcher = searcher(entries.clone(), 8);
+        let query = Noise(!seed).embedding(8);
+        let color = |i: usize| COLORS.get(i).copied().unwrap_or("nothing has it").to_uppercase();
+        let pairs = colors.iter().map(|&i| pair("color", &color(i)));
+        let pairs = pairs.chain(sizes.iter().map(|i| pair("size", &i.to_string())));
+        let filters = Filters::new(pairs).expect("few");
+        let window = Window::new(limit, offset).expect("small");
+        let exclude = excluded.and_then(|i| entries.get(i)).map(|e| e.key);
+
+        let hits = searcher.search(&query, &filters, window, exclude).expect("a search");
+        assert_exact(&hits, &brute_force(&searcher, &entries, &query, &filters, exclude), window);
+    }
+
+    #[test]
+    fn large_catalogues_never_answer_too_few(
+        seed: u64,
+        colors in prop::collection::vec(0_usize..5, 0..4),
+        limit in 1_usize..=250,
+        offset in prop_oneof![0_usize..300, 2_000_usize..5_000],
+        exclude: bool,
+    ) {
+        let (entries, searcher) = large();
+        let query = Noise(seed).embedding(24);
+        let pairs = colors.iter().map(|&i| pair("color", COLORS.get(i).copied().unwrap_or("nothing has it")));
+        let filters = Filters::new(pairs).expect("few");
+        let exclude = exclude.then_some(entries[0].key);
+        let window = Window::new(limit, offset).expect("allowed");
+
+        let hits = searcher.search(&query, &filters, window, exclude).expect("a search");
+        let matching: BTreeMap<_, _> =
+            brute_force(searcher, entries, &query, &filters, exclude).into_iter().collect();
+        prop_assert_eq!(hits.estimated_total, matching.len());
+        prop_assert_eq!(hits.hits.len(), limit.min(matching.len().saturating_sub(offset)));
+        for hit in &hits.hits {
+            let score = matching.get(&hit.key).copied();
+            prop_assert!(score.is_some_and(|s| (s - f64::from(hit.score)).abs() < ROUNDING), "{:?} {:?}", hit, score);
+        }
+    }
+}
+
+/// Large enough that the graph is walked, built once.
+fn large() -> &'static (Vec<Entry>, Searcher) {
+    static LARGE: std::sync::LazyLock<(Vec<Entry>, Searcher)> = std::sync::LazyLock::new(|| {
+        let entries = entries(4_000, 24, 11);
+        let searcher = searcher(entries.clone(), 24);
+        assert_eq!(plan(4_000, 4_000), Plan::Graph);
+        (entries, searcher)
+    });
+    &LARGE
+}
+
+fn recall_at_10(filters: &Filters) -> usize {
+    let (entries, searcher) = large();
+    let top = Window::new(10, 0).expect("allowed");
+    let mut noise = Noise(23);
+    let found = |query: Embedding| {
+        let hits = searcher.search(&query, filters, top, None).expect("a search").hits;
+        let exact = brute_force(searcher, entries, &query, filters, None);
+        exact[..10].iter().filter(|(key, _)| hits.iter().any(|h| h.key == *key)).count()
+    };
+    (0..50).map(|_| found(noise.embedding(24))).sum()
+}
+
+#[test]
+fn the_walk_finds_nearly_all_of_the_best() {
+    let without = recall_at_10(&Filters::default());
+    assert!(without >= 485, "{without} of 500");
+    let most = filters(&[("color", "black"), ("color", "white"), ("color", "red")]);
+    let count = large().0.iter().filter(|e| most.matches(&e.attributes)).count();
+    assert_eq!(plan(4_000, count), Plan::Graph);
+    let with = recall_at_10(&most);
+    assert!(with >= 485, "{with} of 500");
+}
+
+#[test]
+fn pages_join_without_repeating_or_losing_a_product() {
+    let (entries, searcher) = large();
+    for (filters, exclude) in [
+        (Filters::default(), None),
+        (Filters::default(), Some(entries[7].key)),
+        (filters(&[("color", "black"), ("color", "white"), ("color", "red")]), None),
+        (filters(&[("color", "black"), ("size", "3")]), None),
+    ] {
+        let query = Noise(5).embedding(24);
+        let page = |limit, offset| {
+            let window = Window::new(limit, offset).expect("allowed");
+            searcher.search(&query, &filters, window, exclude).expect("a search")
+        };
+        let total = page(1, 0).estimated_total;
+        let by =
+            |limit: usize| -> Vec<_> { (0..total.div_ceil(limit)).flat_map(|i| page(limit, i * limit).hits).collect() };
+        let all = by(250);
+        let mut keys: Vec<_> = all.iter().map(|h| h.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), total, "every product once");
+        assert_eq!(by(97), all, "the same ranking whatever the pages' size");
+        assert!(page(250, total).hits.is_empty() && page(250, 10_000).hits.is_empty());
+        assert_eq!(page(250, 10_000).estimated_total, total);
+    }
+}
+
+#[test]
+fn equal_vectors_are_ordered_by_key_and_all_found() {
+    let same = Noise(1).embedding(12);
+    for count in [300_u32, 3_000] {
+        let entries = (0..count).rev().map(|key| Entry {
+            key: ProductKey(key),
+            embedding: same.clone(),
+            attributes: Attributes::new(),
+        });
+        let searcher = searcher(entries.collect(), 12);
+        let window = Window::new(200, 0).expect("allowed");
+        let hits = searcher.search(&same, &Filters::default(), window, None).expect("a search").hits;
+        assert_eq!(hits.len(), 200);
+        assert!(hits.is_sorted_by(|a, b| a.score > b.score || a.key < b.key) || count > 1_000, "ties by key");
+        let keys: std::collections::BTreeSet<_> = hits.iter().map(|h| h.key.0).collect();
+        assert_eq!(keys.len(), 200);
+    }
+}
+
+#[test]
+fn nothing_and_one_product() {
+    let searcher = Searcher::empty(version(0), 8);
+    let query = Noise(2).embedding(8);
+    let window = Window::new(250, 0).expect("allowed");
+    let hits = searcher.search(&query, &Filters::default(), window, Some(ProductKey(1))).expect("a search");
+    assert!(hits.hits.is_empty() && hits.estimated_total == 0 && hits.version == version(0));
+    assert!(searcher.is_empty() && searcher.facets().is_empty() && searcher.embedding(ProductKey(1)).is_none());
+
+    let one = entries(1, 8, 3).remove(0);
+    searcher.rebuild(version(1), vec![one.clone()]).expect("built");
+    let hits = searcher.search(&one.embedding, &Filters::default(), window, None).expect("a search");
+    assert_eq!((hits.hits.len(), hits.estimated_total, hits.version), (1, 1, version(1)));
+    assert!(hits.hits[0].key == one.key && hits.hits[0].score > 0.99);
+    let hits = searcher.search(&one.embedding, &Filters::default(), window, Some(one.key)).expect("a search");
+    assert!(hits.hits.is_empty() && hits.estimated_total == 0);
+    let stored = searcher.embedding(one.key).expect("indexed");
+    assert!(stored.cosine(&one.embedding) > 0.9999);
+}
+
+#[test]
+fn another_number_of_dimensions_is_an_error_and_changes_nothing() {
+    let searcher = searcher(entries(10, 8, 4), 8);
+    let window = Window::new(3, 0).expect("allowed");
+    let wrong = searcher.search(&Noise(1).embedding(9), &Filters::default(), window, None);
+    assert!(matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })), "{wrong:?}");
+    let wrong = searcher.rebuild(version(2), entries(10, 9, 4));
+    assert!(matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })), "{wrong:?}");
+    let mut twice = entries(10, 8, 4);
+    twice[3].key = twice[8].key;
+    let wrong = searcher.rebuild(version(2), twice);
+    assert!(matches!(wrong, Err(SearchError::DuplicateKey { .. })), "{wrong:?}");
+    assert_eq!((searcher.version(), searcher.len()), (version(1), 10));
+}
+
+#[test]
+fn searches_during_a_rebuild_see_one_index_whole() {
+    // Two catalogues with nothing in common: the second has other keys, another size and another attribute.
+    let of = |catalog: u64| -> Vec<Entry> {
+        let mut entries = entries(if catalog == 1 { 1_500 } else { 900 }, 16, catalog);
+        for entry in &mut entries {
+            entry.key = ProductKey(entry.key.0 + u32::try_from(catalog).expect("small") * 100_000);
+            let (name, value) = pair("catalog", &catalog.to_string());
+            entry.attributes = Attributes::from([(name, vec![value])]);
+        }
+        entries
+    };
+    let searcher = Searcher::empty(version(1), 16);
+    searcher.rebuild(version(1), of(1)).expect("built");
+    let done = AtomicBool::new(false);
+    let window = Window::new(20, 0).expect("allowed");
+    thread::scope(|scope| {
+        let reader = |seed: u64| {
+            let (searcher, done) = (searcher.clone(), &done);
+            move || {
+                let mut noise = Noise(seed);
+                let mut searches = 0;
+                while searches < 20 || !done.load(Ordering::Relaxed) {
+                    let hits = searcher.search(&noise.embedding(16), &Filters::default(), window, None);
+                    let hits = hits.expect("a search");
+                    let catalog = u32::try_from(hits.version.catalog).expect("small");
+                    assert_eq!(hits.estimated_total, if catalog == 1 { 1_500 } else { 900 });
+                    assert_eq!(hits.hits.len(), 20);
+                    assert!(hits.hits.iter().all(|h| h.key.0 / 100_000 == catalog), "{hits:?}");
+                    searches += 1;
+                }
+            }
+        };
+        for seed in 0..48 {
+            scope.spawn(reader(seed));
+        }
+        for round in 0..6_u64 {
+            let catalog = 2 - round % 2;
+            searcher.rebuild(version(catalog), of(catalog)).expect("built");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+fn answers(searcher: &Searcher) -> Vec<(u32, u32)> {
+    let mut noise = Noise(99);
+    let window = Window::new(20, 0).expect("allowed");
+    let of = |query| searcher.search(&query, &filters(&[("color", "black")]), window, None).expect("a search").hits;
+    (0..5).flat_map(|_| of(noise.embedding(8))).map(|h| (h.key.0, h.score.to_bits())).collect()
+}
+
+fn restored(folder: &Path) -> Option<Searcher> {
+    let searcher = Searcher::empty(version(0), 8);
+    searcher.restore(folder, &version(1)).expect("readable").then_some(searcher)
+}
+
+#[test]
+fn a_snapshot_gives_back_the_same_index() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = &folder.path().join("not/there/yet");
+    for count in [0, 1, 200] {
+        let saved = searcher(entries(count, 8, 6), 8);
+        saved.save(folder).expect("saved");
+        let restored = restored(folder).expect("whole");
+        assert_eq!(answers(&restored), answers(&saved));
+        assert_eq!((restored.len(), restored.version(), restored.facets()), (count, version(1), saved.facets()));
+    }
+    // The large one answers by the graph.
+    let (_, saved) = large();
+    saved.save(folder).expect("saved");
+    let restored = Searcher::empty(version(0), 24);
+    assert!(restored.restore(folder, &version(1)).expect("readable"));
+    let window = Window::new(250, 400).expect("allowed");
+    let answers =
+        |s: &Searcher| s.search(&Noise(3).embedding(24), &Filters::default(), window, None).expect("hits").hits;
+    assert_eq!(answers(&restored), answers(saved));
+}
+
+#[test]
+fn a_snapshot_of_something_else_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = Searcher::empty(version(0), 8);
+    assert!(!empty.restore(folder.path(), &version(1)).expect("nothing there"));
+    searcher(entries(20, 8, 6), 8).save(folder.path()).expect("saved");
+    let other_model = IndexVersion { model: ModelId::new("cd".repeat(32)), ..version(1) };
+    let other_words = IndexVersion { words_percent: 31, ..version(1) };
+    for other in [version(2), other_model, other_words] {
+        assert!(!empty.restore(folder.path(), &other).expect("readable"), "{other:?}");
+    }
+    assert!(!Searcher::empty(version(0), 9).restore(folder.path(), &version(1)).expect("readable"));
+    assert!(empty.is_empty() && empty.version() == version(0));
+    assert!(empty.restore(folder.path(), &version(1)).expect("readable"));
+}
+
+/// The two files of a snapshot.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_damaged_snapshot_is_never_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    searcher(entries(60, 8, 6), 8).save(folder).expect("saved");
+    assert_eq!(files(folder).len(), 2);
+    for file in files(folder) {
+        let whole = fs::read(&file).expect("readable");
+        for position in (0..whole.len()).step_by(5).chain([1, 9, whole.len() - 1]) {
+            let mut flipped = whole.clone();
+            flipped[position] ^= 1 << (position % 8);
+            fs::write(&file, &flipped).expect("written");
+            assert!(restored(folder).is_none(), "{} flipped at {position}", file.display());
+        }
+        for length in [0, 1, 8, 12, 40, whole.len() / 2, whole.len() - 33, whole.len() - 1] {
+            fs::write(&file, &whole[..length]).expect("written");
+            assert!(restored(folder).is_none(), "{} cut at {length}", file.display());
+        }
+        fs::write(&file, [&whole[..], &[0]].concat()).expect("written");
+        assert!(restored(folder).is_none(), "{} with a byte more", file.display());
+        fs::remove_file(&file).expect("removed");
+        assert!(restored(folder).is_none(), "without {}", file.display());
+        fs::write(&file, &whole).expect("written");
+        assert!(restored(folder).is_some(), "whole again");
+    }
+}
+
+#[test]
+fn a_killed_save_leaves_the_old_snapshot_and_is_swept_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let old = searcher(entries(60, 8, 6), 8);
+    old.save(folder).expect("saved");
+    // Killed while writing the graph; killed between the graph and the head; and a file that is none of ours.
+    fs::write(folder.join("graph.tmp"), b"half of a gra").expect("written");
+    fs::write(folder.join("index.head.tmp"), b"half").expect("written");
+    fs::write(folder.join("graph-0123456789abcdef.usearch"), b"whole, but no head speaks of it").expect("written");
+    fs::write(folder.join("notes.txt"), b"mine").expect("written");
+    assert_eq!(answers(&restored(folder).expect("the old one")), answers(&old));
+
+    let new = searcher(entries(80, 8, 7), 8);
+    new.save(folder).expect("saved");
+    assert_eq!(answers(&restored(folder).expect("the new one")), answers(&new));
+    assert_eq!(files(folder).len(), 3, "{:?}", files(folder));
+    assert!(folder.join("notes.txt").is_file());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, b"").expect("written");
+    let result = searcher(entries(3, 8, 6), 8).save(&file);
+    assert!(matches!(result, Err(SearchError::Io { .. })), "{result:?}");
+}
+
+#[test]
+fn facets_are_those_of_the_index_in_use() {
+    let searcher = searcher(entries(200, 8, 9), 8);
+    let facets = searcher.facets();
+    let color = facets.iter().find(|f| f.name.as_str() == "color").expect("color");
+    for (value, count) in &color.values {
+        let window = Window::new(1, 0).expect("allowed");
+        let filter = filters(&[("color", value)]);
+        let hits = searcher.search(&Noise(1).embedding(8), &filter, window, None).expect("a search");
+        assert_eq!(hits.estimated_total as u64, *count, "{value}");
+    }
+    assert!(color.values.is_sorted_by(|a, b| a.1 >= b.1));
+    assert!(COLORS.iter().all(|c| color.values.iter().any(|(v, _)| v == c)), "{:?}", color.values);
+}
