@@ -34,6 +34,15 @@ pub enum Precision {
     F16,
 }
 
+/// Name, shape and values.
+pub type Array<'a> = (String, &'a [usize], &'a [f32]);
+
+/// A file's table of texts.
+pub type Metadata = HashMap<String, String>;
+
+/// A file's arrays by name.
+pub type Arrays = HashMap<String, Parameter>;
+
 fn bytes(values: &[f32], precision: Precision) -> Vec<u8> {
     match precision {
         Precision::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
@@ -47,8 +56,8 @@ fn bytes(values: &[f32], precision: Precision) -> Vec<u8> {
 /// If the file cannot be written.
 pub fn write(
     path: &Path,
-    arrays: &[(String, &[usize], &[f32])],
-    metadata: HashMap<String, String>,
+    arrays: &[Array<'_>],
+    metadata: Metadata,
     precision: Precision,
 ) -> Result<(), CheckpointError> {
     let format = |source| CheckpointError::Format { path: path.into(), source };
@@ -82,7 +91,7 @@ pub fn write_weights(path: &Path, parameters: &Parameters, precision: Precision)
 ///
 /// # Errors
 /// If it cannot be read, or holds an integer array other than the position ids that old checkpoints carry.
-pub fn read(path: &Path) -> Result<(HashMap<String, Parameter>, HashMap<String, String>), CheckpointError> {
+pub fn read(path: &Path) -> Result<(Arrays, Metadata), CheckpointError> {
     let file = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
     let format = |source| CheckpointError::Format { path: path.into(), source };
     let (_, metadata) = SafeTensors::read_metadata(&file).map_err(format)?;
@@ -107,7 +116,7 @@ pub fn read(path: &Path) -> Result<(HashMap<String, Parameter>, HashMap<String, 
 /// If one is missing or of another shape (`logit_scale` may be `[]` or `[1]`).
 pub fn fill(
     path: &Path,
-    arrays: &mut HashMap<String, Parameter>,
+    arrays: &mut Arrays,
     prefix: &str,
     parameters: &mut Parameters,
 ) -> Result<(), CheckpointError> {

@@ -237,10 +237,11 @@ impl Source {
     /// Steps that see every product once.
     #[must_use]
     pub fn steps_per_epoch(&self) -> u64 {
-        (self.products.len() / self.from_catalog()).max(1) as u64
+        (self.products.len() / self.real()).max(1) as u64
     }
 
-    fn from_catalog(&self) -> usize {
+    /// Products of a batch that are not drawn.
+    fn real(&self) -> usize {
         let drawn = if self.drawn.is_empty() { 0 } else { self.drawing.drawn };
         self.drawing.batch - drawn.min(self.drawing.batch - 1)
     }
@@ -252,7 +253,7 @@ impl Source {
     #[must_use]
     pub fn batch(&self, step: u64, order: &[u32], kept: usize) -> Batch {
         let mut dice = Dice::new(self.drawing.seed, Purpose::Batch, step);
-        let real = self.from_catalog();
+        let real = self.real();
         let at = usize::try_from(step % self.steps_per_epoch()).expect("fits") * real;
         let mut chosen: Vec<&Product> =
             (0..real).map(|i| &self.products[order[(at + i) % order.len()] as usize]).collect();
@@ -341,6 +342,9 @@ impl Source {
     }
 
     /// The order in which an epoch sees the products.
+    ///
+    /// # Panics
+    /// If there are more than 2^32.
     #[must_use]
     pub fn order(&self, epoch: u64) -> Vec<u32> {
         let mut order: Vec<u32> = (0..u32::try_from(self.products.len()).expect("fits")).collect();

@@ -265,7 +265,7 @@ impl Run {
             });
             self.write(&mut log, &metric)?;
             report(&metric);
-            if self.state.step % self.plan.validate_every == 0 {
+            if self.state.step.is_multiple_of(self.plan.validate_every) {
                 self.validate(&mut log, &mut report)?;
                 self.state.seconds = before + start.elapsed().as_secs_f64();
                 if self.plan.patience.is_some_and(|patience| self.state.stale >= patience) {

@@ -42,11 +42,11 @@ impl Truth {
 /// rows, averaged. `a` and `b` are unit embeddings, `logit_scale` the temperature's logarithm (one value).
 #[must_use]
 pub fn contrastive(a: Tensor<2>, b: Tensor<2>, logit_scale: Tensor<1>, truth: &Truth, device: &Device) -> Tensor<1> {
-    let shape = [truth.rows, truth.columns];
-    let share = |by_row| Tensor::<2>::from_data(TensorData::new(truth.shares(by_row), shape), device);
+    let sizes = [truth.rows, truth.columns];
+    let target = |by_row| Tensor::<2>::from_data(TensorData::new(truth.shares(by_row), sizes), device);
     let logits = a.matmul(b.transpose()) * logit_scale.exp().reshape([1, 1]);
-    let rows = (share(true) * log_softmax(logits.clone(), 1)).sum();
-    let columns = (share(false) * log_softmax(logits, 0)).sum();
+    let rows = (target(true) * log_softmax(logits.clone(), 1)).sum();
+    let columns = (target(false) * log_softmax(logits, 0)).sum();
     #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
     let (per_row, per_column) = (-0.5 / truth.rows as f32, -0.5 / truth.columns as f32);
     rows.mul_scalar(per_row) + columns.mul_scalar(per_column)

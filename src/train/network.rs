@@ -101,7 +101,7 @@ impl ClipConfig {
                 heads: number(part, "num_attention_heads", heads)?,
                 mlp: number(part, "intermediate_size", width * 4)?,
             };
-            if tower.heads == 0 || tower.width % tower.heads != 0 {
+            if tower.heads == 0 || !tower.width.is_multiple_of(tower.heads) {
                 return Err(format!("{part}: {} heads do not divide a width of {}", tower.heads, tower.width));
             }
             Ok(tower)
@@ -304,6 +304,9 @@ impl<'a> Network<'a> {
     }
 
     /// The gradients in the order of `parameters`; `None` where a parameter had none.
+    ///
+    /// # Panics
+    /// Never: gradients of `f32` weights are `f32`.
     #[must_use]
     pub fn gradients(&self, parameters: &Parameters, gradients: &Gradients) -> Vec<Option<Vec<f32>>> {
         parameters
@@ -352,6 +355,9 @@ impl<'a> Network<'a> {
     }
 
     /// Unit embeddings, `images x projection`.
+    ///
+    /// # Panics
+    /// If the batch's arrays do not have its sizes.
     #[must_use]
     pub fn image(&self, batch: &ImageBatch) -> Tensor<2> {
         let config = self.config;
@@ -364,7 +370,7 @@ impl<'a> Network<'a> {
         let at = self.ints(batch.positions.iter().map(|&p| p as usize + 1));
         let x = patches.matmul(weight.transpose()) + positions.clone().select(0, at);
         let class = self.vector("vision_model.embeddings.class_embedding").reshape([1, 1, width])
-            + positions.slice([0..1]).reshape([1, 1, width]);
+            + positions.slice_dim(0, 0..1).reshape([1, 1, width]);
         let x = Tensor::cat(vec![class.expand([images, 1, width]), x.reshape([images, kept, width])], 1);
         let tokens = kept + 1;
         let x = self.norm("vision_model.pre_layrnorm", x.reshape([images * tokens, width]));
@@ -374,13 +380,16 @@ impl<'a> Network<'a> {
     }
 
     /// Unit embeddings, `texts x projection`.
+    ///
+    /// # Panics
+    /// If a length is 0 or above the context.
     #[must_use]
     pub fn text(&self, batch: &TextBatch) -> Tensor<2> {
         let config = self.config;
         let (texts, length, width) = (batch.texts, batch.length, config.text.width);
         let at = self.ints(batch.ids.iter().map(|&id| id as usize));
         let x = self.matrix("text_model.embeddings.token_embedding.weight").select(0, at);
-        let positions = self.matrix("text_model.embeddings.position_embedding.weight").slice([0..length]);
+        let positions = self.matrix("text_model.embeddings.position_embedding.weight").slice_dim(0, 0..length);
         let x = x.reshape([texts, length, width]) + positions.reshape([1, length, width]);
         let pooled: Vec<usize> = batch.lengths.iter().enumerate().map(|(i, &n)| i * length + n - 1).collect();
         let x = x.reshape([texts * length, width]);
@@ -396,6 +405,7 @@ impl<'a> Network<'a> {
 
     /// The layers of a tower; returns the rows `pooled` alone. `lengths` makes it causal.
     #[expect(clippy::too_many_arguments, reason = "the shape of a batch, private")]
+    #[expect(clippy::many_single_char_names, reason = "queries, keys, values and hidden states, as in the papers")]
     fn tower(
         &self,
         prefix: &str,

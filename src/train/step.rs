@@ -57,6 +57,7 @@ impl Default for Weights {
 /// Which parts of the model stay as they are, and how much slower the layers far from the output move.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch per part")]
 pub struct Training {
     pub vision: bool,
     pub text: bool,

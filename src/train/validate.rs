@@ -29,6 +29,9 @@ pub struct Scores {
 }
 
 /// Unit embeddings of the photos, whole, `products x projection`.
+///
+/// # Panics
+/// Never: the batches have the sizes that they say.
 #[must_use]
 pub fn embed_photos(config: &ClipConfig, parameters: &Parameters, products: &[&Product]) -> Vec<f32> {
     let size = u32::try_from(config.image_size).unwrap_or(u32::MAX);
@@ -50,6 +53,9 @@ pub fn embed_photos(config: &ClipConfig, parameters: &Parameters, products: &[&P
 }
 
 /// Unit embeddings of the texts, `texts x projection`.
+///
+/// # Panics
+/// Never: the batches have the sizes that they say.
 #[must_use]
 pub fn embed_texts(
     config: &ClipConfig,
@@ -89,59 +95,82 @@ fn mean(values: impl Iterator<Item = f32>) -> f32 {
     if count == 0 { 0.0 } else { sum / count as f32 }
 }
 
+/// Products by two of their facts, and how many have both.
+type Counts<'a> = BTreeMap<(&'a str, &'a str), usize>;
+
+/// A model with the products that it is measured over.
+struct Pool<'a> {
+    config: &'a ClipConfig,
+    parameters: &'a Parameters,
+    vocabulary: &'a Vocabulary,
+    products: &'a [&'a Product],
+    /// The photos' embeddings.
+    photos: Vec<f32>,
+}
+
+impl Pool<'_> {
+    /// The ten best products for each text.
+    fn hits(&self, texts: &[impl AsRef<str>]) -> Vec<Vec<usize>> {
+        let queries = embed_texts(self.config, self.parameters, self.vocabulary, texts);
+        queries.chunks_exact(self.config.projection).map(|query| best(&self.photos, query, 10, None)).collect()
+    }
+
+    fn share(&self, hits: &[usize], right: impl Fn(&Product) -> bool) -> f32 {
+        mean(hits.iter().map(|&at| f32::from(u8::from(right(self.products[at])))))
+    }
+
+    /// The mean over the queries of the share of right hits.
+    fn precision(
+        &self,
+        asked: &[(&str, &str)],
+        hits: &[Vec<usize>],
+        right: impl Fn(&Product, (&str, &str)) -> bool,
+    ) -> f32 {
+        mean(asked.iter().zip(hits).map(|(&facts, hits)| self.share(hits, |product| right(product, facts))))
+    }
+}
+
+/// The queries that at least ten products answer in full.
+fn asked(counts: Counts<'_>) -> Vec<(&str, &str)> {
+    counts.into_iter().filter(|(_, count)| *count >= 10).map(|(facts, _)| facts).collect()
+}
+
 /// Measures the model over these products alone. A query is asked if at least ten products answer it in full: with
 /// fewer, no model can reach a precision of one.
 #[must_use]
 pub fn scores(config: &ClipConfig, parameters: &Parameters, vocabulary: &Vocabulary, products: &[&Product]) -> Scores {
     let photos = embed_photos(config, parameters, products);
-    let width = config.projection;
-    let share = |hits: &[usize], right: &dyn Fn(&Product) -> bool| {
-        mean(hits.iter().map(|&at| f32::from(u8::from(right(products[at])))))
-    };
-    let mut colors: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut genders: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let pool = Pool { config, parameters, vocabulary, products, photos };
+    let (mut colors, mut genders) = (Counts::new(), Counts::new());
     for p in products {
         *colors.entry((&p.facts.color, &p.facts.category)).or_default() += 1;
         *genders.entry((&p.facts.category, &p.facts.gender)).or_default() += 1;
     }
-    let asked = |counts: &BTreeMap<(&str, &str), usize>| -> Vec<(String, String)> {
-        let often = counts.iter().filter(|(_, n)| **n >= 10);
-        often.map(|((a, b), _)| ((*a).to_owned(), (*b).to_owned())).collect()
-    };
-    let (colors, genders) = (asked(&colors), asked(&genders));
+    let (colors, genders) = (asked(colors), asked(genders));
     let texts: Vec<String> = colors.iter().map(|(color, category)| format!("{color} {category}")).collect();
-    let by_color = embed_texts(config, parameters, vocabulary, &texts);
+    let by_color = pool.hits(&texts);
     let texts: Vec<String> = genders.iter().map(|(category, gender)| format!("{category} for {gender}")).collect();
-    let by_gender = embed_texts(config, parameters, vocabulary, &texts);
-    let color_hits: Vec<Vec<usize>> = by_color.chunks_exact(width).map(|q| best(&photos, q, 10, None)).collect();
-    let gender_hits: Vec<Vec<usize>> = by_gender.chunks_exact(width).map(|q| best(&photos, q, 10, None)).collect();
-    let titled: Vec<usize> = (0..products.len()).step_by((products.len() / 500).max(1)).collect();
-    let titles: Vec<&str> = titled.iter().map(|&at| products[at].facts.title.as_str()).collect();
-    let by_title = embed_texts(config, parameters, vocabulary, &titles);
+    let by_gender = pool.hits(&texts);
+    // Some five hundred products, evenly over the list.
+    let some: Vec<usize> = (0..products.len()).step_by((products.len() / 500).max(1)).collect();
+    let titles: Vec<&str> = some.iter().map(|&at| products[at].facts.title.as_str()).collect();
+    let by_title = pool.hits(&titles);
+    let width = config.projection;
     Scores {
-        text_category: mean(colors.iter().zip(&color_hits).map(|((_, c), h)| share(h, &|p| p.facts.category == *c))),
-        text_category_color: mean(
-            colors
-                .iter()
-                .zip(&color_hits)
-                .map(|((t, c), h)| share(h, &|p| p.facts.category == *c && p.facts.color == *t)),
-        ),
-        gender_category: mean(
-            genders.iter().zip(&gender_hits).map(|((c, _), h)| share(h, &|p| p.facts.category == *c)),
-        ),
-        gender_both: mean(
-            genders
-                .iter()
-                .zip(&gender_hits)
-                .map(|((c, g), h)| share(h, &|p| p.facts.category == *c && p.facts.gender == *g)),
-        ),
-        image_category: mean(titled.iter().map(|&at| {
-            let hits = best(&photos, &photos[at * width..(at + 1) * width], 10, Some(at));
-            share(&hits, &|p| p.facts.category == products[at].facts.category)
+        text_category: pool.precision(&colors, &by_color, |p, (_, category)| p.facts.category == category),
+        text_category_color: pool.precision(&colors, &by_color, |p, (color, category)| {
+            p.facts.category == category && p.facts.color == color
+        }),
+        gender_category: pool.precision(&genders, &by_gender, |p, (category, _)| p.facts.category == category),
+        gender_both: pool.precision(&genders, &by_gender, |p, (category, gender)| {
+            p.facts.category == category && p.facts.gender == gender
+        }),
+        image_category: mean(some.iter().map(|&at| {
+            let hits = best(&pool.photos, &pool.photos[at * width..(at + 1) * width], 10, Some(at));
+            pool.share(&hits, |p| p.facts.category == products[at].facts.category)
         })),
-        title_recall: mean(titled.iter().zip(by_title.chunks_exact(width)).map(|(&at, q)| {
-            let hits = best(&photos, q, 10, None);
-            f32::from(u8::from(hits.iter().any(|&h| products[h].facts.title == products[at].facts.title)))
+        title_recall: mean(some.iter().zip(&by_title).map(|(&at, hits)| {
+            f32::from(u8::from(hits.iter().any(|&hit| products[hit].facts.title == products[at].facts.title)))
         })),
         color_queries: colors.len(),
         gender_queries: genders.len(),

@@ -37,7 +37,7 @@ pub struct Vocabulary {
 
 impl std::fmt::Debug for Vocabulary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Vocabulary").field("size", &self.size()).field("context", &self.context).finish()
+        f.debug_struct("Vocabulary").field("size", &self.size()).field("context", &self.context).finish_non_exhaustive()
     }
 }
 
@@ -95,7 +95,7 @@ pub fn learn<'a>(texts: impl Iterator<Item = &'a str>, size: usize) -> Result<St
         .to_string()
         .parse()
         .map_err(VocabularyError::Tokenizer)?;
-    let split = |text: &str| -> tokenizers::Result<Vec<String>> {
+    let words_of = |text: &str| -> tokenizers::Result<Vec<String>> {
         let mut words = PreTokenizedString::from(text.to_lowercase());
         if let Some(pre) = splitter.get_pre_tokenizer() {
             pre.pre_tokenize(&mut words)?;
@@ -114,11 +114,11 @@ pub fn learn<'a>(texts: impl Iterator<Item = &'a str>, size: usize) -> Result<St
         .end_of_word_suffix("</w>".into())
         .build();
     let texts: Vec<&str> = texts.collect();
-    trainer.feed(texts.iter(), split).map_err(VocabularyError::Tokenizer)?;
+    trainer.feed(texts.iter(), words_of).map_err(VocabularyError::Tokenizer)?;
     let mut model = BPE::default();
     trainer.train(&mut model).map_err(VocabularyError::Tokenizer)?;
-    let trained = serde_json::to_value(&model)?;
-    let pairs: Vec<(String, String)> = match &trained["merges"] {
+    let learned = serde_json::to_value(&model)?;
+    let pairs: Vec<(String, String)> = match &learned["merges"] {
         Value::Array(list) => list.iter().filter_map(pair).take(size - FIXED).collect(),
         _ => Vec::new(),
     };
