@@ -1,17 +1,18 @@
 //! Request bodies, read up to a cap and within a time: JSON and the upload form.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 use super::params::RawQuery;
-use super::state::AppState;
+use super::state::HttpOptions;
 
 /// JSON bodies hold words and filters: 256 values of 256 characters fit well.
 const MAX_JSON: usize = 1024 * 1024;
@@ -23,16 +24,20 @@ const FORM_OVERHEAD: usize = 256 * 1024;
 /// A JSON body of type `T`.
 pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T>
+where
+    Arc<HttpOptions>: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let options = Arc::<HttpOptions>::from_ref(state);
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType { expected: "application/json" });
         }
-        let limit = MAX_JSON.min(state.options.max_body);
+        let limit = MAX_JSON.min(options.max_body);
         announced(request.headers(), "the body", limit)?;
-        let bytes = within(state.options.body_timeout, whole(request.into_body(), limit)).await?;
+        let bytes = within(options.body_timeout, whole(request.into_body(), limit)).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -81,14 +86,18 @@ pub struct Upload {
     pub fields: RawQuery,
 }
 
-impl FromRequest<AppState> for Upload {
+impl<S: Send + Sync> FromRequest<S> for Upload
+where
+    Arc<HttpOptions>: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let options = Arc::<HttpOptions>::from_ref(state);
         if essence(request.headers()) != "multipart/form-data" {
             return Err(ApiError::UnsupportedMediaType { expected: "multipart/form-data" });
         }
-        let limit = state.options.max_body;
+        let limit = options.max_body;
         announced(request.headers(), "the form", limit + FORM_OVERHEAD)?;
         let (parts, body) = request.into_parts();
         let body = Body::new(http_body_util::Limited::new(body, limit + FORM_OVERHEAD));
@@ -99,7 +108,7 @@ impl FromRequest<AppState> for Upload {
             };
             ApiError::MalformedMultipart { reason }
         })?;
-        within(state.options.body_timeout, read_form(form, limit)).await
+        within(options.body_timeout, read_form(form, limit)).await
     }
 }
 

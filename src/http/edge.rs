@@ -18,11 +18,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What nginx made the usual status of a request whose client left.
 const CLIENT_LEFT: u16 = 499;
 
-/// Upper bounds, in seconds, for `aglet_http_request_duration_seconds`.
-pub const LATENCY_BUCKETS: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-pub const DURATION_METRIC: &str = "aglet_http_request_duration_seconds";
+const DURATION_METRIC: &str = "aglet_http_request_duration_seconds";
 const REQUESTS_METRIC: &str = "aglet_http_requests_total";
 const IN_FLIGHT_METRIC: &str = "aglet_http_requests_in_flight";
 

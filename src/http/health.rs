@@ -11,40 +11,63 @@ use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, Problems};
-use super::state::{AppState, EmbeddingProgress};
+use super::state::AppState;
 use super::view::{ModelInfo, index_version};
+use crate::catalog::Counts;
 
 /// How long the result of a probe is believed: a storm of probes costs one embedding in this time.
 const BELIEVED: Duration = Duration::from_secs(2);
 /// A model that takes longer does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The last real embedding that readiness ran.
+/// What readiness last saw.
 #[derive(Default)]
 pub struct Probe {
-    last: Mutex<Option<(Instant, Result<f64, String>)>>,
+    last: Mutex<Option<(Instant, Seen)>>,
+}
+
+#[derive(Clone)]
+struct Seen {
+    /// Milliseconds that a real embedding took, or why there is none.
+    embedding: Result<f64, String>,
+    catalog: Result<Counts, String>,
 }
 
 impl Probe {
-    /// Milliseconds that an embedding took, or why there is none. Callers at the same time share one run.
-    async fn run(&self, state: &AppState) -> Result<f64, String> {
+    /// Callers at the same time share one run.
+    async fn run(&self, state: &AppState) -> Seen {
         let mut last = self.last.lock().await;
-        if let Some((at, result)) = last.as_ref()
+        if let Some((at, seen)) = last.as_ref()
             && at.elapsed() < BELIEVED
         {
-            return result.clone();
+            return seen.clone();
         }
-        let started = Instant::now();
-        let result = match tokio::time::timeout(PATIENCE, state.encoder.probe()).await {
-            Ok(Ok(())) => Ok((started.elapsed().as_secs_f64() * 1e6).round() / 1e3),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the readiness probe's embedding failed");
-                Err("the model cannot embed".to_owned())
-            }
-            Err(_) => Err(format!("the model did not embed within {} s", PATIENCE.as_secs())),
-        };
-        *last = Some((Instant::now(), result.clone()));
-        result
+        let seen = Seen { embedding: embed(state).await, catalog: count(state).await };
+        *last = Some((Instant::now(), seen.clone()));
+        seen
+    }
+}
+
+async fn embed(state: &AppState) -> Result<f64, String> {
+    let started = Instant::now();
+    match tokio::time::timeout(PATIENCE, state.encoder.probe()).await {
+        Ok(Ok(())) => Ok((started.elapsed().as_secs_f64() * 1e6).round() / 1e3),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the readiness probe's embedding failed");
+            Err("the model cannot embed".to_owned())
+        }
+        Err(_) => Err(format!("the model did not embed within {} s", PATIENCE.as_secs())),
+    }
+}
+
+async fn count(state: &AppState) -> Result<Counts, String> {
+    match tokio::time::timeout(PATIENCE, state.catalog.counts(state.encoder.model_id())).await {
+        Ok(Ok(counts)) => Ok(counts),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the readiness probe could not read the catalog");
+            Err("the catalog cannot be read".to_owned())
+        }
+        Err(_) => Err(format!("the catalog did not answer within {} s", PATIENCE.as_secs())),
     }
 }
 
@@ -65,8 +88,27 @@ pub struct Readiness {
     pub index_version: String,
     /// Products in the index.
     pub products: usize,
-    /// The embedding of the catalog, while it goes on.
-    pub embedding: EmbeddingProgress,
+    /// The catalog, and how far its embedding is; at most 2 seconds old.
+    pub catalog: Option<CatalogProgress>,
+}
+
+/// How far the embedding of the catalog is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CatalogProgress {
+    pub products: u64,
+    /// Products whose picture is embedded by the model in use.
+    pub embedded: u64,
+    /// Products whose picture still waits for it.
+    pub pending: u64,
+    /// Products without a picture that can be read: found by their words alone.
+    pub without_picture: u64,
+}
+
+impl From<Counts> for CatalogProgress {
+    fn from(counts: Counts) -> Self {
+        let Counts { products, embedded, without_embedding } = counts;
+        Self { products, embedded, pending: counts.pending(), without_picture: without_embedding }
+    }
 }
 
 /// Alive
@@ -89,26 +131,25 @@ pub async fn livez() -> &'static str {
     responses((status = 200, description = "Searches are answered", body = Readiness), Problems)
 )]
 pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, ApiError> {
-    let probed = state.probe.run(&state).await;
+    let seen = state.probe.run(&state).await;
     let mut reasons = Vec::new();
-    if state.progress.draining() {
+    if state.stage.stopping() {
         reasons.push("the service is stopping".to_owned());
     }
-    if !state.progress.ready() {
+    if state.stage.starting() {
         reasons.push("no index is in use yet".to_owned());
     }
-    if let Err(reason) = &probed {
-        reasons.push(reason.clone());
-    }
+    reasons.extend(seen.embedding.as_ref().err().cloned());
+    reasons.extend(seen.catalog.as_ref().err().cloned());
     let report = Readiness {
         ready: reasons.is_empty(),
         model: ModelInfo::of(&state),
         provider: state.encoder.provider(),
         provider_fallback: state.encoder.status().fallback,
-        embedding_ms: probed.ok(),
+        embedding_ms: seen.embedding.ok(),
         index_version: index_version(&state.searcher.version()),
         products: state.searcher.len(),
-        embedding: state.progress.embedding(),
+        catalog: seen.catalog.ok().map(CatalogProgress::from),
         reasons,
     };
     if report.ready {

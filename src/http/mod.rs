@@ -20,6 +20,8 @@ mod products;
 mod search;
 mod serve;
 mod state;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::any::Any;
@@ -34,18 +36,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 
-pub use edge::{DURATION_METRIC, LATENCY_BUCKETS, describe_metrics};
+pub use edge::describe_metrics;
 pub use error::{ApiError, ErrorCode};
 pub use openapi::{document, document_text};
 pub use serve::serve;
-pub use state::{AppState, EmbeddingProgress, HttpOptions, Progress};
+pub use state::{AppState, HttpOptions, Stage};
 
 /// The whole service.
 pub fn router(state: AppState) -> Router {
     let (work, _) = openapi::work().split_for_parts();
     let (watch, _) = openapi::watch().split_for_parts();
+    let gate = limits::Gate::new(state.options.clone());
     let routes = work
-        .route_layer(from_fn_with_state(state.clone(), limits::shed))
+        .route_layer(from_fn_with_state(gate, limits::shed))
         .merge(watch)
         .merge(openapi::docs())
         .merge(page::routes());

@@ -11,11 +11,12 @@ use sha2::{Digest, Sha256};
 
 use super::error::{ApiError, Problems};
 use super::params::{IdPath, Pairs, RawQuery};
-use super::search::{answer, off_thread, serving};
+use super::search::{answer, serving};
 use super::state::AppState;
 use super::view::{ProductDocument, ProductView, QueryEcho, SearchResponse};
 use crate::catalog::StoredProduct;
 use crate::domain::ProductId;
+use crate::telemetry::blocking;
 
 /// One product
 #[utoipa::path(
@@ -53,7 +54,7 @@ pub async fn product_image(
     let gone = || ApiError::NoPicture { id: id.0.to_string() };
     let file = state.catalog.image(&source).await?.ok_or_else(gone)?;
     let hashed = file.clone();
-    let etag = off_thread(move || etag(&hashed)).await?;
+    let etag = blocking(move || etag(&hashed)).await?;
     let cache = [
         (header::ETAG, HeaderValue::try_from(&etag).map_err(|e| ApiError::internal("an ETag is no header", e))?),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")),

@@ -14,6 +14,7 @@ use super::state::AppState;
 use super::view::{Hit, ModelInfo, ProductView, QueryEcho, SearchResponse, index_version};
 use crate::domain::{Embedding, ProductKey};
 use crate::encode::Priority;
+use crate::telemetry::blocking;
 
 /// Search in words
 ///
@@ -95,7 +96,7 @@ pub async fn search_image(State(state): State<AppState>, upload: Upload) -> Resu
 
 /// Before the first index is in use, every answer would be an empty list that looks like an answer.
 pub fn serving(state: &AppState) -> Result<(), ApiError> {
-    if state.progress.ready() {
+    if !state.stage.starting() {
         return Ok(());
     }
     let reason = "the catalog is still being prepared; /readyz tells how far".to_owned();
@@ -112,7 +113,7 @@ pub async fn answer(
     started: Instant,
 ) -> Result<Json<SearchResponse>, ApiError> {
     let searcher = state.searcher.clone();
-    let found = off_thread(move || searcher.search(&embedding, &asked.filters, asked.window, exclude)).await??;
+    let found = blocking(move || searcher.search(&embedding, &asked.filters, asked.window, exclude)).await??;
     let keys: Vec<ProductKey> = found.hits.iter().map(|hit| hit.key).collect();
     let mut products: HashMap<ProductKey, _> =
         state.catalog.products(&keys).await?.into_iter().map(|product| (product.key, product)).collect();
@@ -130,11 +131,4 @@ pub async fn answer(
         index_version: index_version(&found.version),
         query,
     }))
-}
-
-/// CPU work, away from the threads that serve connections.
-pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    let span = tracing::Span::current();
-    let joined = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
-    joined.map_err(|error| ApiError::internal("the work ended in a panic", error))
 }

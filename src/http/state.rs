@@ -1,11 +1,11 @@
 //! What the handlers work with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
 
 use super::health::Probe;
 use crate::catalog::Catalog;
@@ -18,12 +18,11 @@ pub struct AppState {
     pub encoder: Encoder,
     pub searcher: Searcher,
     pub catalog: Catalog,
-    pub progress: Progress,
+    pub stage: Stage,
     /// The registry that `/metrics` prints.
     pub metrics: PrometheusHandle,
     pub options: Arc<HttpOptions>,
     pub(super) probe: Arc<Probe>,
-    pub(super) permits: Arc<Semaphore>,
 }
 
 impl AppState {
@@ -32,13 +31,17 @@ impl AppState {
         encoder: Encoder,
         searcher: Searcher,
         catalog: Catalog,
-        progress: Progress,
+        stage: Stage,
         metrics: PrometheusHandle,
         options: HttpOptions,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(options.concurrency));
-        let options = Arc::new(options);
-        Self { encoder, searcher, catalog, progress, metrics, options, probe: Arc::default(), permits }
+        Self { encoder, searcher, catalog, stage, metrics, options: Arc::new(options), probe: Arc::default() }
+    }
+}
+
+impl FromRef<AppState> for Arc<HttpOptions> {
+    fn from_ref(state: &AppState) -> Self {
+        state.options.clone()
     }
 }
 
@@ -72,68 +75,49 @@ impl Default for HttpOptions {
     }
 }
 
-/// How far the start is, and the embedding of the catalog: written by `app`, read by `/readyz`.
+/// Where the service is between its start and its end: set by whoever starts and stops it, shown by `/readyz`.
 #[derive(Clone, Default)]
-pub struct Progress(Arc<Counters>);
+pub struct Stage(Arc<AtomicU8>);
 
-#[derive(Default)]
-struct Counters {
-    ready: AtomicBool,
-    draining: AtomicBool,
-    embedding: AtomicBool,
-    done: AtomicU64,
-    total: AtomicU64,
-    failed: AtomicU64,
-}
+const STARTING: u8 = 0;
+const SERVING: u8 = 1;
+const STOPPING: u8 = 2;
 
-/// The embedding of the catalog at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct EmbeddingProgress {
-    /// Whether it is going on.
-    pub running: bool,
-    /// Products done since it began.
-    pub done: u64,
-    /// Products that had no embedding when it began.
-    pub total: u64,
-    /// Products whose picture could not be embedded.
-    pub failed: u64,
-}
-
-impl Progress {
+impl Stage {
     /// An index is in use: searches are answered from now on.
-    pub fn set_ready(&self) {
-        self.0.ready.store(true, Ordering::Release);
+    pub fn set_serving(&self) {
+        // Never back from stopping.
+        let _ = self.0.compare_exchange(STARTING, SERVING, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// The service is stopping: `/readyz` says no, so that no new request is sent here.
-    pub fn set_draining(&self) {
-        self.0.draining.store(true, Ordering::Release);
-    }
-
-    pub fn set_embedding(&self, progress: EmbeddingProgress) {
-        self.0.done.store(progress.done, Ordering::Relaxed);
-        self.0.total.store(progress.total, Ordering::Relaxed);
-        self.0.failed.store(progress.failed, Ordering::Relaxed);
-        self.0.embedding.store(progress.running, Ordering::Release);
+    /// No new requests are wanted; those that come all the same are answered.
+    pub fn set_stopping(&self) {
+        self.0.store(STOPPING, Ordering::Release);
     }
 
     #[must_use]
-    pub fn embedding(&self) -> EmbeddingProgress {
-        EmbeddingProgress {
-            running: self.0.embedding.load(Ordering::Acquire),
-            done: self.0.done.load(Ordering::Relaxed),
-            total: self.0.total.load(Ordering::Relaxed),
-            failed: self.0.failed.load(Ordering::Relaxed),
-        }
+    pub fn starting(&self) -> bool {
+        self.0.load(Ordering::Acquire) == STARTING
     }
 
     #[must_use]
-    pub fn ready(&self) -> bool {
-        self.0.ready.load(Ordering::Acquire)
+    pub fn stopping(&self) -> bool {
+        self.0.load(Ordering::Acquire) == STOPPING
     }
+}
 
-    #[must_use]
-    pub fn draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stopping_does_not_start_again() {
+        let stage = Stage::default();
+        assert!(stage.starting());
+        stage.set_serving();
+        assert!(!stage.starting() && !stage.stopping());
+        stage.set_stopping();
+        stage.set_serving();
+        assert!(stage.stopping());
     }
 }

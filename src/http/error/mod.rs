@@ -19,6 +19,7 @@ use crate::catalog::CatalogError;
 use crate::domain::{ProductError, QueryError};
 use crate::encode::{EncodeError, ImageError};
 use crate::search::SearchError;
+use crate::telemetry::BlockingError;
 
 pub use codes::ErrorCode;
 pub use problem::{Problem, Problems};
@@ -252,6 +253,12 @@ impl From<EncodeError> for ApiError {
 impl From<SearchError> for ApiError {
     fn from(error: SearchError) -> Self {
         Self::internal("the index could not be searched", error)
+    }
+}
+
+impl From<BlockingError> for ApiError {
+    fn from(error: BlockingError) -> Self {
+        Self::internal("background work ended without a result", error)
     }
 }
 

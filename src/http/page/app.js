@@ -367,8 +367,8 @@ function listen() {
     const q = $("q").value.trim();
     if (q) go({ q, similar: "", photo: 0 });
     else if (state.q) go({ q: "" });
-    $("q").blur();
-    $("results").focus({ preventScroll: true });
+    // On a phone the keyboard gives way to the results; elsewhere the words stay at hand.
+    if (matchMedia("(pointer: coarse)").matches) $("q").blur();
   });
   $("home").addEventListener("click", (event) => {
     event.preventDefault();

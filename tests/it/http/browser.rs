@@ -1,0 +1,78 @@
+//! The search page as a person sees it: the real server, and headless Chromium.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::Shop;
+
+/// Chromium by one of the names it goes by; prints why the test is skipped when there is none.
+fn chromium() -> Option<PathBuf> {
+    let folders: Vec<PathBuf> = std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+    let found = names.iter().flat_map(|name| folders.iter().map(move |f| f.join(name))).find(|path| path.is_file());
+    if found.is_none() {
+        eprintln!("skipped the browser test: Chromium is not installed");
+    }
+    found
+}
+
+/// The page's DOM once its scripts have run out of work.
+fn rendered(chromium: &PathBuf, url: &str) -> String {
+    let profile = tempfile::tempdir().expect("a folder");
+    let output = Command::new(chromium)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(["--virtual-time-budget=10000", "--dump-dom", url])
+        .stderr(Stdio::null())
+        .output()
+        .expect("Chromium runs");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The text between the first `start` and the next `end`.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let from = text.find(start).unwrap_or_else(|| panic!("{start} is not in the page")) + start.len();
+    &text[from..from + text[from..].find(end).expect("it ends")]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_searches_filters_and_looks_for_the_like() {
+    let Some(chromium) = chromium() else { return };
+    let shop = Shop::open().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("bound"));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async { stopped.await.unwrap_or(()) };
+    let server = tokio::spawn(aglet::http::serve(listener, shop.router.clone(), shutdown, Duration::from_secs(5)));
+    let browse = tokio::task::spawn_blocking(move || {
+        let start = rendered(&chromium, &format!("{base}/"));
+        assert!(start.contains("black formal shoes") && start.contains("Filter by shoelace color"));
+        assert!(between(&start, "id=\"results\"", "</section>").matches("<article").count() == 0);
+
+        let found = rendered(&chromium, &format!("{base}/?q=leather+shoes&category=Formal+Shoes"));
+        let results = between(&found, "id=\"results\"", "</section>");
+        assert_eq!(results.matches("<article").count(), 2, "{results}");
+        assert!(results.contains(">Derby<") && results.contains(">Oxford<") && !results.contains("Sandal"));
+        assert!(results.contains("/products/4/image") && results.contains("brown laces"));
+        assert!(results.contains("aria-label=\"Similar to Derby\""));
+        assert!(results.contains("aria-label=\"score "), "{results}");
+        assert!(between(&found, "role=\"status\"", "</p>").contains("2 of 2 products"));
+        assert!(found.contains("aria-label=\"Remove Category: Formal Shoes\""));
+        let curl = between(&found, "id=\"curl\"", "</code>");
+        assert!(curl.contains("/search?q=leather+shoes&amp;category=Formal+Shoes&amp;limit=24"), "{curl}");
+
+        let similar = rendered(&chromium, &format!("{base}/?similar=a%2Fb%20c"));
+        assert!(similar.contains("aria-label=\"Remove Similar to: Chelsea Boot\""));
+        assert_eq!(between(&similar, "id=\"results\"", "</section>").matches("<article").count(), 10);
+
+        let refused = rendered(&chromium, &format!("{base}/?q=x&size=9"));
+        assert!(between(&refused, "id=\"error-text\"", "</p>").contains("attributes are: category, color"));
+        let nothing = rendered(&chromium, &format!("{base}/?q=x&color=Mauve"));
+        assert!(between(&nothing, "role=\"status\"", "</p>").contains("No product matches these filters"));
+    });
+    browse.await.expect("the page is as it should be");
+    stop.send(()).expect("serving");
+    server.await.expect("no panic").expect("serves");
+}

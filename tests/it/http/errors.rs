@@ -1,0 +1,94 @@
+//! Every error code, provoked.
+
+use std::collections::BTreeSet;
+
+use aglet::catalog::ingest::{self, ImportOptions, Progress};
+use aglet::catalog::source::Source;
+use aglet::http::{AppState, ErrorCode, HttpOptions, Stage, router};
+use axum::body::Body;
+use axum::http::{Method, header};
+use serde_json::json;
+
+use super::{Answer, Shop, metrics, request};
+
+/// Provoked in the unit tests of `src/http`, where handlers can be made slow and to fail.
+const ELSEWHERE: [&str; 6] =
+    ["internal", "overloaded", "deadline_exceeded", "request_timeout", "incomplete_body", "bad_request"];
+
+#[tokio::test]
+async fn every_code() {
+    let shop = Shop::with(HttpOptions { max_body: 200_000, ..HttpOptions::default() }).await;
+    let mut seen = BTreeSet::new();
+    let mut expect = |answer: Answer, status: u16, code: &str| {
+        assert_eq!(answer.problem(), (status, code.to_owned()), "{}", String::from_utf8_lossy(&answer.body));
+        seen.insert(code.to_owned());
+    };
+    expect(shop.get("/search").await, 400, "missing_parameter");
+    expect(shop.get("/search?q=a&limit=251").await, 400, "invalid_parameter");
+    expect(shop.get(&format!("/search?q={}", "x".repeat(513))).await, 400, "invalid_parameter");
+    expect(shop.get("/search?q=a&q=b").await, 400, "repeated_parameter");
+    expect(shop.get("/search?q=a&colour=Black").await, 400, "unknown_attribute");
+    expect(shop.get("/products/1/similar?q=a").await, 400, "unknown_attribute");
+    expect(shop.get("/attributes?values=0").await, 400, "invalid_parameter");
+    expect(shop.get("/attributes?color=Red").await, 400, "invalid_parameter");
+    expect(shop.json("/search", &json!({"query": "x"})).await, 422, "invalid_body");
+    expect(shop.json("/search", &json!({"q": "x", "filters": {"size": "9"}})).await, 400, "unknown_attribute");
+    expect(shop.json("/search", &json!({"q": "x", "limit": 0})).await, 400, "invalid_parameter");
+    expect(shop.json("/search", &json!({"q": " "})).await, 400, "invalid_parameter");
+    let post = async |kind: &str, body: &'static [u8]| {
+        let kind = (header::CONTENT_TYPE.as_str(), kind);
+        shop.call(request(Method::POST, "/search", &[kind], Body::from(body))).await
+    };
+    expect(post("application/json", b"{\"q\": ").await, 400, "malformed_json");
+    expect(post("text/plain", b"{}").await, 415, "unsupported_media_type");
+    expect(shop.upload(&[("limit", b"3")]).await, 400, "missing_parameter");
+    expect(shop.upload(&[("image", b"")]).await, 422, "empty_image");
+    expect(shop.upload(&[("image", b"<svg/>")]).await, 415, "unsupported_image_format");
+    let mut cut = shop.picture("1");
+    cut.truncate(60);
+    expect(shop.upload(&[("image", &cut)]).await, 422, "broken_image");
+    expect(shop.upload(&[("image", &bomb())]).await, 413, "image_too_large");
+    expect(shop.upload(&[("image", &[0; 200_001])]).await, 413, "body_too_large");
+    let broken = request(Method::POST, "/search/image", &[("content-type", super::FORM)], Body::from("--b1--"));
+    expect(shop.call(broken).await, 400, "malformed_multipart");
+    expect(shop.get("/products/404").await, 404, "product_not_found");
+    expect(shop.get("/products/404/image").await, 404, "product_not_found");
+    expect(shop.get("/products/404/similar").await, 404, "product_not_found");
+    expect(shop.get("/products/no-picture/image").await, 404, "image_not_found");
+    expect(shop.get("/problems/none").await, 404, "code_not_found");
+    expect(shop.get("/nowhere").await, 404, "not_found");
+    expect(shop.call(request(Method::PUT, "/search", &[], Body::empty())).await, 405, "method_not_allowed");
+    expect(added_since(&shop).await, 409, "product_not_embedded");
+    expect(starting(&shop).await, 503, "not_ready");
+
+    let all: BTreeSet<String> = ErrorCode::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    seen.extend(ELSEWHERE.map(str::to_owned));
+    assert_eq!(seen, all);
+}
+
+/// A product that came after the index was built.
+async fn added_since(shop: &Shop) -> Answer {
+    let file = shop.folder.path().join("more.jsonl");
+    std::fs::write(&file, "{\"id\": \"new\", \"title\": \"New Boot\"}\n").expect("written");
+    let source = Source::JsonLines { file, images: Vec::new() };
+    ingest::load(&shop.state.catalog, &source, &ImportOptions::default(), &Progress::default()).await.expect("loads");
+    shop.get("/products/new").await.ok();
+    shop.get("/products/new/similar").await
+}
+
+/// The same service before its first index is in use.
+async fn starting(shop: &Shop) -> Answer {
+    let AppState { encoder, searcher, catalog, .. } = shop.state.clone();
+    let state = AppState::new(encoder, searcher, catalog, Stage::default(), metrics(), HttpOptions::default());
+    let shop = Shop { router: router(state.clone()), state, folder: tempfile::tempdir().expect("a folder") };
+    assert_eq!(shop.get("/readyz").await.problem().0, 503);
+    assert_eq!(shop.get("/livez").await.body, b"ok\n");
+    shop.get("/search?q=x").await
+}
+
+/// The head of a PNG that says it is 30,000 x 30,000.
+fn bomb() -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x75\x30\0\0\x75\x30\x08\x02\0\0\0".to_vec();
+    png.extend_from_slice(&[0; 64]);
+    png
+}

@@ -1,0 +1,207 @@
+//! The API as its clients see it: through the router, over a socket, and in a browser.
+
+mod api;
+mod browser;
+mod errors;
+mod robustness;
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use aglet::catalog::Catalog;
+use aglet::catalog::ingest::{self, ImportOptions, Progress};
+use aglet::catalog::source::Source;
+use aglet::encode::{Device, Encoder, EncoderOptions, ImageLimits};
+use aglet::http::{AppState, HttpOptions, Stage, router};
+use aglet::model::ModelFolder;
+use aglet::search::{Entry, IndexVersion, Searcher, rank};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use image::{Rgb, RgbImage};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use crate::support;
+
+const WORDS_PERCENT: u8 = 30;
+
+/// The whole service over the tiny model (whose embeddings mean nothing) and a shop of drawn products.
+struct Shop {
+    router: Router,
+    state: AppState,
+    folder: TempDir,
+}
+
+/// id, title, category, color, gender, color of the laces.
+const PRODUCTS: &[(&str, &str, &str, &str, &str, &str)] = &[
+    ("1", "Plain Canvas Sneaker", "Casual Shoes", "Black", "Men", "white"),
+    ("2", "Low Canvas Sneaker", "Casual Shoes", "White", "Women", "beige"),
+    ("3", "High Canvas Sneaker", "Casual Shoes", "Red", "Men", "white"),
+    ("4", "Derby", "Formal Shoes", "Brown", "Men", "brown"),
+    ("5", "Oxford", "Formal Shoes", "Black", "Men", "black"),
+    ("6", "Beach Sandal", "Sandals", "Blue", "Women", ""),
+    ("7", "Strap Sandal", "Sandals", "Red", "Women", ""),
+    ("8", "Hiking Boot", "Boots", "Brown", "Unisex", "yellow"),
+    ("9", "Rain Boot", "Boots", "Green", "Unisex", ""),
+    ("a/b c", "Chelsea Boot", "Boots", "Black", "Women", ""),
+    ("no-picture", "Gift Card", "Cards", "White", "Unisex", ""),
+];
+
+impl Shop {
+    async fn open() -> Self {
+        Self::with(HttpOptions::default()).await
+    }
+
+    async fn with(options: HttpOptions) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let encoder = Encoder::start(&ModelFolder::open(&support::tiny_model()).expect("the tiny model"), &encoding())
+            .expect("the encoder starts");
+        let catalog = Catalog::open(&folder.path().join("data")).await.expect("a catalog");
+        let source = draw(folder.path());
+        let summary = ingest::import(&catalog, &encoder, &source, &ImportOptions::default(), &Progress::default())
+            .await
+            .expect("imports");
+        assert_eq!((summary.new, summary.rejected_rows), (PRODUCTS.len() as u64, 0));
+        let searcher = index(&catalog, &encoder).await;
+        let stage = Stage::default();
+        stage.set_serving();
+        let state = AppState::new(encoder, searcher, catalog, stage, metrics(), options);
+        Self { router: router(state.clone()), state, folder }
+    }
+
+    async fn call(&self, request: Request) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+        Answer { status: parts.status, headers: parts.headers, body: body.to_vec() }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call(request(Method::GET, path, &[], Body::empty())).await
+    }
+
+    async fn json(&self, path: &str, body: &Value) -> Answer {
+        let kind = (header::CONTENT_TYPE.as_str(), "application/json");
+        self.call(request(Method::POST, path, &[kind], Body::from(body.to_string()))).await
+    }
+
+    async fn upload(&self, parts: &[(&str, &[u8])]) -> Answer {
+        let kind = (header::CONTENT_TYPE.as_str(), FORM);
+        self.call(request(Method::POST, "/search/image", &[kind], Body::from(form(parts)))).await
+    }
+
+    fn picture(&self, id: &str) -> Vec<u8> {
+        std::fs::read(self.folder.path().join(format!("{id}.png"))).expect("a drawn picture")
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body of a success.
+    fn ok(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", String::from_utf8_lossy(&self.body));
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    /// Status and code of a problem.
+    fn problem(&self) -> (u16, String) {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json", "{text}");
+        let problem: Value = serde_json::from_slice(&self.body).expect("JSON");
+        assert_eq!(problem["request_id"], self.headers["x-request-id"].to_str().expect("text"));
+        assert_eq!(problem["status"], self.status.as_u16());
+        (self.status.as_u16(), problem["code"].as_str().expect("text").to_owned())
+    }
+}
+
+fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Request {
+    let builder = Request::builder().method(method).uri(path);
+    let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    builder.body(body).expect("a request")
+}
+
+const FORM: &str = "multipart/form-data; boundary=b0";
+
+fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, value) in parts {
+        let head = format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"x\"\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(value);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--b0--\r\n");
+    body
+}
+
+fn ids(answer: &Value) -> Vec<&str> {
+    answer["hits"].as_array().expect("hits").iter().map(|hit| hit["id"].as_str().expect("an id")).collect()
+}
+
+fn encoding() -> EncoderOptions {
+    EncoderOptions {
+        runtime: support::runtime(),
+        device: Device::Cpu,
+        text_sessions: 1,
+        image_sessions: 1,
+        intra_threads: 1,
+        queue: 64,
+        max_batch: 8,
+        max_wait: Duration::ZERO,
+        cache: 100,
+        image_limits: ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 },
+    }
+}
+
+/// The recorder of the process: one for all tests, as a process has one.
+fn metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| aglet::telemetry::start_metrics().expect("the first recorder of the process")).clone()
+}
+
+/// Writes the products as JSON Lines with a picture each.
+fn draw(folder: &Path) -> Source {
+    let mut lines = String::new();
+    for (number, (id, title, category, color, gender, laces)) in PRODUCTS.iter().enumerate() {
+        let file = format!("{}.png", id.replace(['/', ' '], "-"));
+        let mut product = json!({"id": id, "title": title, "price": 10.5 + number as f64,
+            "url": format!("https://shop.example/{number}"),
+            "attributes": {"category": category, "color": color, "gender": gender}});
+        if !laces.is_empty() {
+            product["attributes"]["shoelace_color"] = json!(laces);
+        }
+        if *id != "no-picture" {
+            let shade = u8::try_from(20 * number).expect("few products");
+            let picture = RgbImage::from_fn(60, 80, |x, y| Rgb([shade, (3 * x) as u8, (2 * y) as u8]));
+            picture.save(folder.join(&file)).expect("a picture");
+            product["image"] = json!(file);
+        }
+        lines += &format!("{product}\n");
+    }
+    let file = folder.join("products.jsonl");
+    std::fs::write(&file, lines).expect("written");
+    Source::JsonLines { file, images: vec![folder.to_owned()] }
+}
+
+async fn index(catalog: &Catalog, encoder: &Encoder) -> Searcher {
+    let snapshot = catalog.embedded(encoder.model_id(), encoder.dimensions()).await.expect("embeddings");
+    let version =
+        IndexVersion { catalog: snapshot.revision, model: encoder.model_id().clone(), words_percent: WORDS_PERCENT };
+    let searcher = Searcher::empty(version.clone(), encoder.dimensions());
+    let entries = snapshot.products.into_iter().filter_map(|product| {
+        let embedding = rank::fuse(product.photo.as_ref(), product.words.as_ref(), WORDS_PERCENT)?;
+        Some(Entry { key: product.key, embedding, attributes: product.attributes })
+    });
+    searcher.rebuild(version, entries.collect()).expect("an index");
+    searcher
+}
