@@ -17,7 +17,6 @@ use tokio::sync::{Notify, oneshot};
 use tower::ServiceExt;
 
 use super::body::{JsonBody, Upload};
-use super::error::ApiError;
 use super::limits::{Gate, shed};
 use super::state::HttpOptions;
 use super::{layered, serve};

@@ -53,8 +53,10 @@ async fn filters_are_exact_in_every_way_to_ask() {
     let picture = shop.picture("8");
     let answers = [
         shop.get("/search?q=shoe&category=casual%20shoes&color=Black&color=Red").await,
-        shop.json("/search", &json!({"q": "shoe", "filters": {"category": "Casual Shoes", "color": ["black", "red"]}})).await,
-        shop.upload(&[("color", b"Black"), ("image", &picture), ("color", b"Red"), ("category", b"Casual Shoes")]).await,
+        shop.json("/search", &json!({"q": "shoe", "filters": {"category": "Casual Shoes", "color": ["black", "red"]}}))
+            .await,
+        shop.upload(&[("color", b"Black"), ("image", &picture), ("color", b"Red"), ("category", b"Casual Shoes")])
+            .await,
         shop.get("/products/8/similar?category=Casual+Shoes&color=Black&color=Red").await,
     ];
     for answer in answers {
@@ -129,7 +131,13 @@ async fn attributes_list_what_can_be_filtered_by() {
     assert_eq!(facets[0]["distinct"], 5);
     assert_eq!(facets[1]["values"][0], json!({"value": "Black", "count": 3}));
     let short = shop.get("/attributes?values=1").await.ok();
-    assert!(short["attributes"].as_array().expect("a list").iter().all(|f| f["values"].as_array().expect("values").len() == 1));
+    assert!(
+        short["attributes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .all(|f| f["values"].as_array().expect("values").len() == 1)
+    );
 }
 
 #[tokio::test]
@@ -181,7 +189,10 @@ async fn the_page_and_the_documentation_come_from_the_binary() {
         ("/page/icon.svg", "image/svg+xml"),
     ] {
         let file = shop.get(path).await;
-        assert_eq!((file.status, &file.headers[header::CONTENT_TYPE]), (StatusCode::OK, &kind.parse().expect("a header")));
+        assert_eq!(
+            (file.status, &file.headers[header::CONTENT_TYPE]),
+            (StatusCode::OK, &kind.parse().expect("a header"))
+        );
         let policy = file.headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text");
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
         let tag = file.headers[header::ETAG].to_str().expect("text");

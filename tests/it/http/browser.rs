@@ -8,7 +8,8 @@ use super::Shop;
 
 /// Chromium by one of the names it goes by; prints why the test is skipped when there is none.
 fn chromium() -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
+    let folders: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
     let found = names.iter().flat_map(|name| folders.iter().map(move |f| f.join(name))).find(|path| path.is_file());
     if found.is_none() {
