@@ -1,5 +1,8 @@
 //! `aglet-train`: the training companion. Each subcommand turns its arguments into library calls.
 
+#[path = "aglet/evaluate/compare.rs"]
+mod compare;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ enum Command {
     Fit(FitArgs),
     Export(ExportArgs),
     Score(ScoreArgs),
+    Compare(compare::CompareArgs),
 }
 
 /// Train a model by a recipe; the products that `evaluate::split` holds out are never trained on
@@ -81,6 +85,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fit(args) => fit(&args),
         Command::Export(args) => export(&args),
         Command::Score(args) => score(&args),
+        Command::Compare(args) => compare::run(&args),
     }
 }
 

@@ -30,7 +30,7 @@ use super::questions::{self, ENOUGH, Form, Question};
 use super::shop::{Offer, Shop};
 use super::split::held_out;
 use super::suite::{carries, hex};
-use crate::domain::{AttributeName, AttributeValue, ProductId};
+use crate::domain::{AttributeName, AttributeValue, Filters, ProductId};
 
 const RESULTS: usize = 10;
 
@@ -209,6 +209,15 @@ pub fn full_titles(engine: &mut FolderEngine, plan: &Plan) -> Result<Vec<Ranking
             Ok(Ranking::of(&relevance, total, true))
         })
         .collect()
+}
+
+/// The products that may answer.
+#[must_use]
+pub fn answering(shop: &Shop, plan: &Plan) -> Shop {
+    match plan.among {
+        Among::HeldOut => shop.clone().only(&Filters::default(), |p| held_out(p.id.as_str())),
+        Among::All => shop.clone(),
+    }
 }
 
 /// Names the catalogue's products and the plan: results are compared only where both are the same.

@@ -128,12 +128,15 @@ impl FolderEngine {
                     None
                 }
             };
-            let words = match words_percent {
-                0 => None,
-                _ => Some(embedder.text(&crate::catalog::caption::caption(product))?),
+            let vector = match words_percent {
+                0 => photo,
+                _ => {
+                    let words = embedder.text(&crate::catalog::caption::caption(product))?;
+                    crate::search::rank::fuse(photo.as_ref(), Some(&words), words_percent)
+                }
             };
-            if let Some(fused) = crate::search::rank::fuse(photo.as_ref(), words.as_ref(), words_percent) {
-                vectors.push((position, fused));
+            if let Some(vector) = vector {
+                vectors.push((position, vector));
             }
         }
         if vectors.is_empty() {
@@ -157,6 +160,12 @@ impl FolderEngine {
 
     pub fn embedder(&mut self) -> &mut Embedder {
         &mut self.embedder
+    }
+
+    /// Gives the model back, with the embeddings that it made.
+    #[must_use]
+    pub fn into_embedder(self) -> Embedder {
+        self.embedder
     }
 
     /// Products that can be found.

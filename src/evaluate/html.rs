@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 
 pub use pictures::{Pictures, gather};
 
+use super::compare::Comparison;
 use super::document::{Document, Figure, Outcome, Part, Verdict};
 use super::junit::escaped;
 use super::metrics::as_f64;
@@ -24,13 +25,7 @@ const STYLE: &str = include_str!("html/report.css");
 #[must_use]
 pub fn render(document: &Document, baseline: Option<&Document>, verdicts: &[Verdict], pictures: &Pictures) -> String {
     let subject = &document.subject;
-    let title = escaped(&format!("Evaluation of {}", subject.model));
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}{}</style>\n<h1>{title}</h1>\n",
-        pictures.style()
-    );
+    let mut html = head(&format!("Evaluation of {}", subject.model), &pictures.style());
     let _ = writeln!(
         html,
         "<p class=\"soft\">Model <code>{}</code> at <code>{}</code>{}</p>",
@@ -62,6 +57,41 @@ pub fn render(document: &Document, baseline: Option<&Document>, verdicts: &[Verd
     }
     html.push_str("</html>\n");
     html
+}
+
+/// The report of a comparison: the table, the choice and why, and each model against the base.
+#[must_use]
+pub fn comparison(comparison: &Comparison) -> String {
+    let count = comparison.models.len();
+    let mut html = head(&format!("Comparison of {count} models"), "");
+    let best = comparison.best.map(|i| comparison.models[i].0.as_str());
+    let _ = writeln!(html, "<p>Best: <b>{}</b></p>\n<ul>", escaped(best.unwrap_or("none")));
+    for line in &comparison.why {
+        let _ = writeln!(html, "<li>{}</li>", escaped(line));
+    }
+    let _ = write!(html, "</ul>\n{}", table(&comparison.table()));
+    let Some(((base_name, base), others)) = comparison.models.split_first() else { return html + "</html>\n" };
+    for (name, document) in others {
+        let tests = terminal::paired(&document.against(base));
+        let _ = write!(
+            html,
+            "<h2>{} against {}</h2>\n{}{}",
+            escaped(name),
+            escaped(base_name),
+            figures(&document.figures, &base.figures),
+            table(&tests)
+        );
+    }
+    html + "</html>\n"
+}
+
+fn head(title: &str, style: &str) -> String {
+    let title = escaped(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}{style}</style>\n<h1>{title}</h1>\n"
+    )
 }
 
 fn part(part: &Part, baseline: Option<&Document>, pictures: &Pictures) -> String {

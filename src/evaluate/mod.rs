@@ -8,7 +8,7 @@
 //! * who is measured: an [`engine`], that is a model folder ([`embedder`], exact cosine) or a running service ([`api`],
 //!   the public API alone);
 //! * what comes out: a [`document`] (JSON, gates, paired tests), shown in the [`terminal`], as
-//!   [`html`] and as [`junit`] XML.
+//!   [`html`] and as [`junit`] XML; many models side by side in [`compare`].
 //!
 //! Needs no training code and no database. A picture or a case that fails is counted and named, never dropped in
 //! silence; a model or a service that does not answer at all is an error.
@@ -17,6 +17,7 @@ pub mod api;
 pub mod bootstrap;
 pub mod catalog;
 pub mod classification;
+pub mod compare;
 pub mod datasets;
 pub mod document;
 pub mod embedder;

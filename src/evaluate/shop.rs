@@ -1,7 +1,7 @@
 //! A labeled catalogue as evaluation reads it: products with their attributes and where their photos are, straight
 //! from the shop's files, without a database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -31,10 +31,33 @@ pub enum ShopError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Picture(#[from] CatalogError),
+    #[error("{folder} has neither styles.csv nor products.jsonl")]
+    NoTable { folder: PathBuf },
     #[error("{what} has no product that can be used")]
     Empty { what: PathBuf },
     #[error("product {id} has no photo")]
     NoPhoto { id: ProductId },
+}
+
+/// The catalogue at a path: a JSON Lines file, or a folder with `products.jsonl`, or with `styles.csv` and beside it
+/// `images/`, `images-60x80.zip` and `shoelaces.csv` as far as they are there and nothing else is given.
+///
+/// # Errors
+/// When a folder has neither file.
+pub fn source_at(path: &Path, images: &[PathBuf], shoelaces: Option<&Path>) -> Result<Source, ShopError> {
+    let given = images.to_vec();
+    if path.is_file() {
+        return Ok(Source::JsonLines { file: path.to_owned(), images: given });
+    }
+    let there = |name: &str| Some(path.join(name)).filter(|p| p.exists());
+    if let Some(styles) = there("styles.csv") {
+        let beside = || ["images", "images-60x80.zip"].iter().filter_map(|n| there(n)).collect();
+        let images = if given.is_empty() { beside() } else { given };
+        let shoelaces = shoelaces.map(Path::to_owned).or_else(|| there("shoelaces.csv"));
+        return Ok(Source::Kaggle { styles, images, shoelaces });
+    }
+    let file = there("products.jsonl").ok_or_else(|| ShopError::NoTable { folder: path.to_owned() })?;
+    Ok(Source::JsonLines { file, images: given })
 }
 
 impl Shop {

@@ -141,8 +141,7 @@ fn fill(template: &str, class: &str, attributes: &BTreeMap<String, String>) -> S
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Classifies every image of the set; also returns the sha256 of images, labels and prompts. `done` hears how many
-/// images are embedded.
+/// Classifies every image of the set. `done` hears how many images are embedded.
 ///
 /// # Errors
 /// When the prompts do not fit the classes, the encoder ends, or not one image can be embedded.
@@ -151,24 +150,20 @@ pub fn run(
     set: &LabeledSet,
     prompts: &Prompts,
     done: impl FnMut(usize),
-) -> Result<(ZeroShotResult, String), ZeroShotError> {
+) -> Result<ZeroShotResult, ZeroShotError> {
     prompts.check(&set.classes)?;
     let images = embedder.images((0..set.items.len()).map(|i| set.picture(i)), done)?;
     let mut texts = Texts { embedder, known: HashMap::new() };
-    let mut digest = Sha256::new();
-    digest.update(serde_json::to_vec(&(prompts, &set.classes)).unwrap_or_default());
     let (mut truth, mut predicted, mut places) = (Vec::new(), Vec::new(), Vec::new());
     let mut refused: Vec<String> = Vec::new();
     for (item, image) in set.items.iter().zip(images) {
-        let (hash, image) = match image {
-            Ok(image) => image,
+        let image = match image {
+            Ok((_, image)) => image,
             Err(reason) => {
                 refused.push(format!("{}: {reason}", item.id));
                 continue;
             }
         };
-        digest.update(hash);
-        digest.update(item.class.to_be_bytes());
         let scores: Result<Vec<f32>, ZeroShotError> = set
             .classes
             .iter()
@@ -185,8 +180,21 @@ pub fn run(
     let report = Report::new(&truth, &predicted, &set.classes, Rows::Present, ZeroDivision::Zero)?;
     let (classes, prompts, left_out) = (set.classes.clone(), prompts.clone(), refused.len());
     let top = TopK::of(&places);
-    let result = ZeroShotResult { prompts, report, top, classes, truth, predicted, places, left_out };
-    Ok((result, super::suite::hex(&digest.finalize())))
+    Ok(ZeroShotResult { prompts, report, top, classes, truth, predicted, places, left_out })
+}
+
+/// Names images, labels and prompts: results on different data are never compared, results on the same data with the
+/// same model need not be made twice. Reads every picture.
+#[must_use]
+pub fn data_sha256(set: &LabeledSet, prompts: &Prompts) -> String {
+    let mut digest = Sha256::new();
+    digest.update(serde_json::to_vec(&(prompts, &set.classes)).unwrap_or_default());
+    for (position, item) in set.items.iter().enumerate() {
+        digest.update(serde_json::to_vec(&(&item.id, item.class, &item.attributes)).unwrap_or_default());
+        // A picture that cannot be read is left out of the result, for every model.
+        digest.update(set.picture(position).map(|file| Sha256::digest(&file).to_vec()).unwrap_or_default());
+    }
+    super::suite::hex(&digest.finalize())
 }
 
 /// Class texts that were embedded before.

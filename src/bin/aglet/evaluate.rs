@@ -1,5 +1,6 @@
 //! `aglet evaluate`: is a model better, by how much, and where?
 
+mod compare;
 mod inputs;
 mod output;
 
@@ -9,7 +10,7 @@ use std::time::Instant;
 use aglet::domain::AttributeName;
 use aglet::evaluate::api::ApiEngine;
 use aglet::evaluate::catalog::{self, Among};
-use aglet::evaluate::datasets::{self, LabeledSet};
+use aglet::evaluate::datasets::{self, Data, LabeledSet};
 use aglet::evaluate::document::{Document, Outcome, Part};
 use aglet::evaluate::embedder::Embedder;
 use aglet::evaluate::engine::{Engine, FolderEngine, How, Subject};
@@ -20,7 +21,7 @@ use aglet::evaluate::zero_shot::{self, Prompts};
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 pub use inputs::ShopArgs;
-use inputs::{Data, ModelArgs, ServiceArgs};
+use inputs::{ModelArgs, ServiceArgs};
 use output::{OutputArgs, bar};
 
 /// Measure a model: classification, retrieval, benchmarks
@@ -40,6 +41,7 @@ enum EvaluateCommand {
     Retrieval(RetrievalArgs),
     /// Guard general ability: labeled sets, and the catalogue's own questions
     Benchmark(BenchmarkArgs),
+    Compare(compare::CompareArgs),
 }
 
 #[derive(Args)]
@@ -153,6 +155,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         EvaluateCommand::ZeroShot(args) => zero_shot(args),
         EvaluateCommand::Retrieval(args) => retrieve(args),
         EvaluateCommand::Benchmark(args) => benchmark(args),
+        EvaluateCommand::Compare(args) => compare::run(args),
     }
 }
 
@@ -199,10 +202,11 @@ fn labeled_part(
     let prompts = args.prompts(default)?;
     let started = Instant::now();
     let progress = bar("embedding", set.items.len());
-    let (result, data_sha256) = zero_shot::run(embedder, &set, &prompts, |n| progress.set_position(n as u64))?;
+    let result = zero_shot::run(embedder, &set, &prompts, |n| progress.set_position(n as u64))?;
     progress.finish_and_clear();
     let title = format!("{}: {} images, {} classes", set.name, result.top.images, set.classes.len());
     let seconds = started.elapsed().as_secs_f64();
+    let data_sha256 = zero_shot::data_sha256(&set, &prompts);
     Ok(Part { prefix: prefix.to_owned(), title, data_sha256, seconds, outcome: Outcome::ZeroShot(result) })
 }
 
@@ -277,14 +281,16 @@ fn benchmark(args: &BenchmarkArgs) -> anyhow::Result<()> {
     let mut whose = None;
     let mut sets = Vec::new();
     if let Some(folder) = &args.fashion_mnist {
-        sets.push(("fashion_mnist".to_owned(), datasets::fashion_mnist::read(folder)?));
+        let set = datasets::fashion_mnist::read(folder)?;
+        sets.push((set.prefix(), set));
     }
     if let Some(folder) = &args.in_shop {
-        sets.push(("in_shop".to_owned(), datasets::in_shop::read(folder)?));
+        let set = datasets::in_shop::read(folder)?;
+        sets.push((set.prefix(), set));
     }
     for data in &args.labeled {
         let set = data.read()?;
-        sets.push((set.name.to_lowercase().replace([' ', '-', '.'], "_"), set));
+        sets.push((set.prefix(), set));
     }
     if args.service.api.is_some() {
         ensure!(sets.is_empty(), "labeled images are classified by a model folder, not through an API");
@@ -320,12 +326,7 @@ fn catalog_part(args: &BenchmarkArgs) -> anyhow::Result<(Part, Subject)> {
     let (result, whole_titles, subject) = if let Some(mut api) = args.service.connect()? {
         (catalog::run(&mut api, &shop, &plan, tick)?, Vec::new(), api.subject().clone())
     } else {
-        let answering = match among {
-            Among::HeldOut => shop
-                .clone()
-                .only(&aglet::domain::Filters::default(), |p| aglet::evaluate::split::held_out(p.id.as_str())),
-            Among::All => shop.clone(),
-        };
+        let answering = catalog::answering(&shop, &plan);
         let mut engine = folder_engine(&args.model, answering, args.words_percent)?;
         let result = catalog::run(&mut engine, &shop, &plan, tick)?;
         (result, catalog::full_titles(&mut engine, &plan)?, engine.subject().clone())

@@ -101,6 +101,13 @@ impl LabeledSet {
         }
     }
 
+    /// Before the names of its figures: `fashion_mnist`.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        let letter = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+        self.name.chars().map(letter).collect()
+    }
+
     /// Every n-th image, so that about `most` are left, the same for every model.
     pub fn thin(&mut self, most: usize) {
         let step = self.items.len().div_ceil(most.max(1)).max(1);
@@ -142,6 +149,37 @@ pub fn of_shop(shop: &Shop, label: &AttributeName, name: &str) -> Result<Labeled
     }
     let classes = values.iter().map(ToString::to_string).collect();
     Ok(LabeledSet { name: name.to_owned(), classes, items, pictures: Photos::default() })
+}
+
+/// Labeled images as a command line names them: `fashion-mnist:DIR`, `in-shop:DIR`, `classes:DIR`, `csv:FILE`.
+#[derive(Clone, Debug)]
+pub struct Data {
+    read: fn(&Path) -> Result<LabeledSet, DatasetError>,
+    path: PathBuf,
+}
+
+impl std::str::FromStr for Data {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kinds = "fashion-mnist:DIR, in-shop:DIR, classes:DIR or csv:FILE";
+        let (kind, path) = text.split_once(':').ok_or_else(|| format!("{text:?} is none of {kinds}"))?;
+        let read = match kind {
+            "fashion-mnist" => fashion_mnist::read,
+            "in-shop" => in_shop::read,
+            "classes" => folders::read,
+            "csv" => table::read,
+            _ => return Err(format!("{kind:?} is no kind of data: {kinds}")),
+        };
+        Ok(Self { read, path: path.into() })
+    }
+}
+
+impl Data {
+    /// # Errors
+    /// See the reader of the kind.
+    pub fn read(&self) -> Result<LabeledSet, DatasetError> {
+        (self.read)(&self.path)
+    }
 }
 
 fn png(edge: u32, pixels: &[u8]) -> Result<Bytes, DatasetError> {

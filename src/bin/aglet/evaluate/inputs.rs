@@ -1,16 +1,14 @@
 //! What is measured and on what: model folder, service, catalogue, labeled images.
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 
 use aglet::catalog::source::Source;
 use aglet::config::{Config, Settings};
 use aglet::domain::{AttributeName, AttributeValue, Filters};
 use aglet::encode::Device;
 use aglet::evaluate::api::ApiEngine;
-use aglet::evaluate::datasets::{self, DatasetError, LabeledSet};
 use aglet::evaluate::embedder::Embedder;
-use aglet::evaluate::shop::Shop;
+use aglet::evaluate::shop::{Shop, source_at};
 use aglet::model::ModelFolder;
 use anyhow::Context as _;
 use clap::Args;
@@ -116,47 +114,6 @@ impl ShopArgs {
         }
         let path =
             self.catalog.as_deref().context("give the catalogue: --catalog DIR or --styles FILE --images DIR")?;
-        if path.is_file() {
-            return Ok(Source::JsonLines { file: path.to_owned(), images: self.images.clone() });
-        }
-        let there = |name: &str| Some(path.join(name)).filter(|p| p.exists());
-        if let Some(styles) = there("styles.csv") {
-            let beside = || ["images", "images-60x80.zip"].iter().filter_map(|n| there(n)).collect();
-            let images = if self.images.is_empty() { beside() } else { self.images.clone() };
-            let shoelaces = self.shoelaces.clone().or_else(|| there("shoelaces.csv"));
-            return Ok(Source::Kaggle { styles, images, shoelaces });
-        }
-        let file = there("products.jsonl")
-            .with_context(|| format!("{} has neither styles.csv nor products.jsonl", path.display()))?;
-        Ok(Source::JsonLines { file, images: self.images.clone() })
-    }
-}
-
-/// `KIND:PATH`
-#[derive(Clone, Debug)]
-pub struct Data {
-    read: fn(&Path) -> Result<LabeledSet, DatasetError>,
-    path: PathBuf,
-}
-
-impl FromStr for Data {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let kinds = "fashion-mnist:DIR, in-shop:DIR, classes:DIR or csv:FILE";
-        let (kind, path) = text.split_once(':').ok_or_else(|| format!("{text:?} is none of {kinds}"))?;
-        let read = match kind {
-            "fashion-mnist" => datasets::fashion_mnist::read,
-            "in-shop" => datasets::in_shop::read,
-            "classes" => datasets::folders::read,
-            "csv" => datasets::table::read,
-            _ => return Err(format!("{kind:?} is no kind of data: {kinds}")),
-        };
-        Ok(Self { read, path: path.into() })
-    }
-}
-
-impl Data {
-    pub fn read(&self) -> anyhow::Result<LabeledSet> {
-        Ok((self.read)(&self.path)?)
+        Ok(source_at(path, &self.images, self.shoelaces.as_deref())?)
     }
 }
