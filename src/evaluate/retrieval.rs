@@ -74,8 +74,7 @@ pub struct Group {
 
 /// Asks every case. `folder` is where the suite file lies; `done` hears how many cases are answered.
 pub fn run(engine: &mut dyn Engine, suite: &Suite, folder: &Path, mut done: impl FnMut(usize)) -> RetrievalResult {
-    let filters = suite.pool.filters.iter();
-    let filters: Vec<_> = filters.flat_map(|(n, values)| values.iter().map(move |v| (n.clone(), v.clone()))).collect();
+    let filters: Vec<_> = suite.pool.pairs().collect();
     let mut cases = Vec::with_capacity(suite.cases.len());
     for case in &suite.cases {
         let (found, error) = match ask(engine, suite, case, &filters, folder) {
@@ -102,7 +101,7 @@ fn ask(
     filters: &[(AttributeName, AttributeValue)],
     folder: &Path,
 ) -> Result<Vec<Found>, String> {
-    let need = |exclude| Need { results: suite.results, exclude, filters, among: |_| true };
+    let need = |exclude| Need { results: suite.results, exclude, filters, among: suite.pool.among() };
     let answer = match &case.query {
         Query::Text { text } => engine.search(&Ask::Text(text), &need(None)),
         Query::Image { image, product } => {

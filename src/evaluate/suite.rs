@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::scoring::{Level, Points, Supply, attainable, nominal};
+use super::split::held_out;
 use crate::domain::{AttributeName, AttributeValue, Attributes, Product, ProductId};
 
 /// Version of the file's format.
@@ -46,6 +47,9 @@ pub struct Pool {
     /// Every search of the suite is restricted to these values; empty: the whole catalogue.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub filters: BTreeMap<AttributeName, Vec<AttributeValue>>,
+    /// Only products that no model is trained on count as results (see [`super::split`]); others are passed over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held_out: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +114,19 @@ pub enum SuiteError {
     Inconsistent { name: String, what: &'static str },
     #[error("case {name:?}: the photo {image:?} is not a path below the suite's folder")]
     Outside { name: String, image: PathBuf },
+}
+
+impl Pool {
+    /// The filters as a search takes them.
+    pub fn pairs(&self) -> impl Iterator<Item = (AttributeName, AttributeValue)> {
+        self.filters.iter().flat_map(|(name, values)| values.iter().map(move |v| (name.clone(), v.clone())))
+    }
+
+    /// Whether a product's id may stand among the results.
+    #[must_use]
+    pub fn among(&self) -> fn(&ProductId) -> bool {
+        if self.held_out { |id| held_out(id.as_str()) } else { |_| true }
+    }
 }
 
 impl Suite {

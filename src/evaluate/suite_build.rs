@@ -29,6 +29,8 @@ pub struct Plan {
     pub seed: u64,
     /// Written into the suite; the products given must already be those that match.
     pub filters: BTreeMap<AttributeName, Vec<AttributeValue>>,
+    /// The products given are held out, and no others count.
+    pub held_out: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +75,7 @@ pub fn build(plan: &Plan, products: &[(&Product, bool)]) -> Result<Suite, BuildE
         attainable: sum.attainable + case.maxima.attainable,
     });
     let sha256 = pool_sha256(products.iter().map(|(p, _)| *p), &main, &detail);
-    let pool = Pool { products: products.len(), sha256, filters: plan.filters.clone() };
+    let pool = Pool { products: products.len(), sha256, filters: plan.filters.clone(), held_out: plan.held_out };
     let prompt = plan.prompt.clone();
     Ok(Suite {
         format: FORMAT,
@@ -235,6 +237,7 @@ mod tests {
             per_level: None,
             seed: 1,
             filters: BTreeMap::new(),
+            held_out: false,
         }
     }
 

@@ -3,6 +3,7 @@
 mod catalog;
 mod demo;
 mod encode;
+mod evaluate;
 mod http;
 mod model;
 mod search;

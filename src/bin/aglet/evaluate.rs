@@ -7,7 +7,7 @@ mod output;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use aglet::domain::AttributeName;
+use aglet::domain::{AttributeName, Filters};
 use aglet::evaluate::api::ApiEngine;
 use aglet::evaluate::catalog::{self, Among};
 use aglet::evaluate::datasets::{self, Data, LabeledSet};
@@ -177,7 +177,7 @@ fn classify(args: &ClassifyArgs) -> anyhow::Result<()> {
 }
 
 fn zero_shot(args: &ZeroShotArgs) -> anyhow::Result<()> {
-    let shop = args.shop.read()?.only(&aglet::domain::Filters::default(), |product| {
+    let shop = args.shop.read()?.only(&Filters::default(), |product| {
         let own = product.attribute(args.attribute.as_str()).map(str::to_lowercase);
         own.is_some_and(|own| !args.without.iter().any(|v| v.to_lowercase() == own))
     });
@@ -228,8 +228,8 @@ fn retrieve(args: &RetrievalArgs) -> anyhow::Result<()> {
         warnings.extend(doubt(&api, &suite)?);
         Box::new(api)
     } else {
-        let filters = suite.pool.filters.iter().flat_map(|(n, vs)| vs.iter().map(move |v| (n.clone(), v.clone())));
-        let shop = args.shop.read()?.only(&aglet::domain::Filters::new(filters)?, |_| true);
+        let among = suite.pool.among();
+        let shop = args.shop.read()?.only(&Filters::new(suite.pool.pairs())?, |p| among(&p.id));
         let sha256 = pool_sha256(shop.offers.iter().map(|o| &o.product), &suite.main, &suite.detail);
         if sha256 != suite.pool.sha256 {
             warnings.push("this catalogue is not the one that the suite was built on: its levels and attainable points may be wrong".to_owned());
@@ -252,8 +252,11 @@ fn retrieve(args: &RetrievalArgs) -> anyhow::Result<()> {
 
 /// What speaks against comparing this service's products with the suite's: numbers that differ.
 fn doubt(api: &ApiEngine, suite: &Suite) -> anyhow::Result<Option<String>> {
-    let filters: Vec<_> =
-        suite.pool.filters.iter().flat_map(|(n, vs)| vs.iter().map(move |v| (n.clone(), v.clone()))).collect();
+    if suite.pool.held_out {
+        // Which products those are cannot be counted from outside.
+        return Ok(None);
+    }
+    let filters: Vec<_> = suite.pool.pairs().collect();
     let count = api.count(&filters)?;
     if count == suite.pool.products {
         return Ok(None);

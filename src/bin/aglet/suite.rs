@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use aglet::domain::{AttributeName, AttributeValue};
+use aglet::domain::{AttributeName, AttributeValue, Filters};
+use aglet::evaluate::shop;
 use aglet::evaluate::suite::{Case, Kind, Query};
 use aglet::evaluate::suite_build::{self, Plan, default_prompt};
 use aglet::evaluate::table::Table;
@@ -41,6 +42,10 @@ struct BuildArgs {
     /// The detail
     #[arg(long, default_value = "shoelace_color", value_parser = AttributeName::new)]
     detail: AttributeName,
+    /// Only products of which the detail is known: the others are neither right nor wrong. The suite's searches are
+    /// then filtered by all its values
+    #[arg(long)]
+    labeled_only: bool,
     /// How text cases ask, with {main} and {detail}; "{main} with {detail} shoelace." for shoelace_color
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
@@ -64,10 +69,16 @@ pub fn run(args: &SuiteArgs) -> anyhow::Result<()> {
 }
 
 fn build(args: &BuildArgs) -> anyhow::Result<()> {
-    let shop = args.shop.read()?;
+    let mut shop = args.shop.read()?;
     let mut filters: BTreeMap<AttributeName, Vec<AttributeValue>> = BTreeMap::new();
     for (name, value) in args.shop.filters() {
         filters.entry(name.clone()).or_default().push(value.clone());
+    }
+    if args.labeled_only {
+        let known = shop::values(shop.offers.iter().map(|o| &o.product), &args.detail);
+        let all = known.iter().map(|value| (args.detail.clone(), value.clone()));
+        shop = shop.only(&Filters::new(all)?, |_| true);
+        filters.insert(args.detail.clone(), known);
     }
     let stem = || args.out.file_stem().map_or_else(|| "suite".to_owned(), |s| s.to_string_lossy().into_owned());
     let plan = Plan {
@@ -80,6 +91,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
         per_level: args.per_level,
         seed: args.seed,
         filters,
+        held_out: args.shop.held_out(),
     };
     let products: Vec<_> = shop.offers.iter().map(|o| (&o.product, o.image.is_some())).collect();
     let suite = suite_build::build(&plan, &products)?;

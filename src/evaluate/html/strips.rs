@@ -16,14 +16,16 @@ pub fn section(result: &RetrievalResult, base: Option<(&str, &RetrievalResult)>,
     for warning in &result.warnings {
         let _ = writeln!(html, "<p class=\"error\">{}</p>", escaped(warning));
     }
-    let (main, detail) = (escaped(result.main.as_str()), escaped(result.detail.as_str()));
+    let words = |name: &crate::domain::AttributeName| escaped(&name.as_str().replace('_', " "));
+    let (main, detail) = (words(&result.main), words(&result.detail));
     let _ = writeln!(
         html,
         "<p class=\"note\">A case asks for a {main} and a {detail}; its first {k} results get points: (a) 2 for the right \
          {main} and 1 for the right {detail}; (b) 1 for the right {detail}; (c) {k} down to 1 by place where both are \
          right; (d) {k} down to 1 by place where the {detail} is. Level 1: {k} or more products match; level 2: fewer; \
          level 3: none. <b>of max</b> is the share of the largest sum of points, <b>of attainable</b> that of what a \
-         perfect search could get from this catalogue.</p>",
+         perfect search could get from this catalogue. Below, a green frame is right in both, an amber one in one of \
+         them, a red one in neither.</p>",
         k = result.results
     );
     html.push_str(&table(&terminal::groups(result)));

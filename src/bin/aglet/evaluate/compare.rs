@@ -66,6 +66,7 @@ struct RuleFile {
     compare: Option<Rule>,
 }
 
+#[expect(clippy::print_stdout, reason = "the result")]
 pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let (exam, rule) = (exam(args)?, rule(args.rule.as_deref())?);
     let settings = Settings { runtime: args.runtime.clone(), device: args.device, ..Settings::default() };
@@ -101,8 +102,8 @@ fn exam(args: &CompareArgs) -> anyhow::Result<Exam> {
         }
         if let Some(path) = &args.suite {
             let suite = Suite::load(path)?;
-            let filters = suite.pool.filters.iter().flat_map(|(n, vs)| vs.iter().map(move |v| (n.clone(), v.clone())));
-            let pool = shop.clone().only(&Filters::new(filters)?, |_| true);
+            let among = suite.pool.among();
+            let pool = shop.clone().only(&Filters::new(suite.pool.pairs())?, |p| among(&p.id));
             exam.suite = Some((suite, path.parent().unwrap_or(Path::new(".")).to_owned(), pool));
         }
         if !args.no_catalog_benchmark {

@@ -91,6 +91,10 @@ impl ShopArgs {
         self.catalog.is_some() || self.styles.is_some()
     }
 
+    pub fn held_out(&self) -> bool {
+        self.held_out
+    }
+
     pub fn filters(&self) -> &[(AttributeName, AttributeValue)] {
         &self.filters
     }

@@ -1,0 +1,340 @@
+//! Evaluation end to end with a tiny model: suites, engines, benchmarks, reports, exit codes.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::Ordering;
+
+use aglet::config::{Config, Settings};
+use aglet::domain::{AttributeName, AttributeValue, Filters};
+use aglet::encode::{Device, EncoderOptions};
+use aglet::evaluate::api::ApiEngine;
+use aglet::evaluate::catalog::{self, Among, Plan};
+use aglet::evaluate::compare::{Comparison, Exam, Rule};
+use aglet::evaluate::datasets;
+use aglet::evaluate::document::{Document, Outcome, Part};
+use aglet::evaluate::embedder::Embedder;
+use aglet::evaluate::engine::{Engine, FolderEngine};
+use aglet::evaluate::retrieval;
+use aglet::evaluate::scoring::RESULTS;
+use aglet::evaluate::shop::{Shop, source_at};
+use aglet::evaluate::suite::{Kind, Query, Suite};
+use aglet::evaluate::suite_build::{self, default_prompt};
+use aglet::evaluate::zero_shot::{self, Prompts};
+use aglet::model::ModelFolder;
+
+use crate::support;
+use crate::support::clip::tiny_model;
+use stand_in::StandIn;
+
+mod stand_in;
+
+const COLORS: [(&str, [u8; 3]); 4] =
+    [("white", [240, 240, 240]), ("black", [20, 20, 20]), ("red", [200, 20, 30]), ("navy blue", [20, 30, 110])];
+const CATEGORIES: [&str; 3] = ["Casual Shoes", "Formal Shoes", "Sports Shoes"];
+
+fn options() -> EncoderOptions {
+    let settings = Settings {
+        runtime: Some(support::runtime()),
+        device: Some(Device::Cpu),
+        session_threads: Some(1),
+        ..Settings::default()
+    };
+    Config::check(settings).expect("valid").encoder
+}
+
+fn embedder(cache: Option<&Path>) -> Embedder {
+    let folder = ModelFolder::open(&tiny_model()).expect("the tiny model");
+    Embedder::start(&folder, &options(), cache).expect("starts")
+}
+
+/// A catalogue of flat colored pictures with a little noise, so that no two are the same.
+fn write_shop(folder: &Path, products: usize) {
+    std::fs::create_dir_all(folder.join("photos")).expect("a folder");
+    let mut lines = String::new();
+    for number in 0..products {
+        let (color, rgb) = COLORS[number % 4];
+        let (laces, _) = COLORS[number / 4 % 4];
+        let category = CATEGORIES[number / 16 % 3];
+        let gender = ["Men", "Women"][number / 48 % 2];
+        let shade = |x: u32, y: u32| {
+            let noise = (x * 31 + y * 17 + u32::try_from(number).expect("small") * 7) % 23;
+            image::Rgb(rgb.map(|v| v.saturating_add(u8::try_from(noise).expect("below 23"))))
+        };
+        let photo = image::RgbImage::from_fn(24, 24, shade);
+        photo.save(folder.join(format!("photos/{number}.png"))).expect("written");
+        let attributes = format!(
+            r#"{{"category": "{category}", "color": "{color}", "gender": "{gender}", "shoelace_color": "{laces}"}}"#
+        );
+        let _ = writeln!(
+            lines,
+            r#"{{"id": "{number}", "title": "Shoe {}", "image": "photos/{number}.png", "attributes": {attributes}}}"#,
+            number / 2
+        );
+    }
+    std::fs::write(folder.join("products.jsonl"), lines).expect("written");
+}
+
+fn shop(folder: &Path, products: usize) -> Shop {
+    write_shop(folder, products);
+    Shop::read(&source_at(folder, &[], None).expect("a catalogue")).expect("readable")
+}
+
+fn name(name: &str) -> AttributeName {
+    AttributeName::new(name).expect("name")
+}
+
+/// The suite over the shop, written with its photos into the folder.
+fn suite(shop: &Shop, folder: &Path) -> Suite {
+    let detail = name("shoelace_color");
+    let plan = suite_build::Plan {
+        name: "test".to_owned(),
+        main: name("category"),
+        prompt: default_prompt(&detail),
+        detail,
+        without: vec![AttributeValue::new("none").expect("value")],
+        results: RESULTS,
+        per_level: None,
+        seed: 3,
+        filters: std::collections::BTreeMap::new(),
+        held_out: false,
+    };
+    let products: Vec<_> = shop.offers.iter().map(|o| (&o.product, o.image.is_some())).collect();
+    let suite = suite_build::build(&plan, &products).expect("something to ask");
+    for case in &suite.cases {
+        if let Query::Image { image, product } = &case.query {
+            let photo = shop.photo(shop.find(product).expect("there")).expect("a photo");
+            std::fs::create_dir_all(folder.join("images")).expect("a folder");
+            std::fs::write(folder.join(image), photo).expect("written");
+        }
+    }
+    std::fs::write(folder.join("suite.json"), suite.to_json()).expect("written");
+    Suite::load(&folder.join("suite.json")).expect("consistent")
+}
+
+fn folder_engine(shop: Shop) -> FolderEngine {
+    FolderEngine::new(embedder(None), shop, "tiny", 0, |_| {}).expect("embedded")
+}
+
+#[test]
+fn a_suite_scores_the_same_in_the_folder_and_through_the_api() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = shop(folder.path(), 70);
+    let suite = suite(&shop, folder.path());
+    assert!(suite.cases.iter().any(|c| c.kind() == Kind::Image));
+    let mut local = folder_engine(shop.clone());
+    let here = retrieval::run(&mut local, &suite, folder.path(), |_| {});
+
+    let service = StandIn::start(folder_engine(shop), Some("secret"));
+    let mut api = ApiEngine::connect(&service.url, Some("secret")).expect("connects");
+    assert_eq!(api.subject().model_id, local.subject().model_id);
+    let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
+
+    assert_eq!((here.errors(), there.errors()), (0, 0), "{:?}", there.cases.iter().find_map(|c| c.error.clone()));
+    for (a, b) in here.cases.iter().zip(&there.cases) {
+        let ids = |case: &retrieval::CaseResult| case.results.iter().map(|r| r.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(a), ids(b), "{}", a.name);
+        assert_eq!(a.points, b.points, "{}", a.name);
+        assert_eq!(a.results.len(), RESULTS);
+        assert!(a.results.iter().all(|r| r.id.as_str() != a.query), "{}: the query's own product came back", a.name);
+    }
+    assert!(service.uploads.load(Ordering::SeqCst) > 0, "photos went up as uploads");
+    assert!(api.picture(&here.cases[0].results[0].id).is_some_and(|p| p.starts_with(b"\x89PNG")));
+}
+
+#[test]
+fn filters_of_the_suite_restrict_both_ways() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = shop(folder.path(), 96);
+    let only = (name("gender"), AttributeValue::new("Men").expect("value"));
+    let men = all.clone().only(&Filters::new([only.clone()]).expect("few"), |_| true);
+    assert_eq!((all.offers.len(), men.offers.len()), (96, 48));
+    let mut suite = suite(&men, folder.path());
+    suite.pool.filters.insert(only.0, vec![only.1]);
+    let here = retrieval::run(&mut folder_engine(all.clone()), &suite, folder.path(), |_| {});
+    let service = StandIn::start(folder_engine(all), None);
+    let mut api = ApiEngine::connect(&service.url, None).expect("connects");
+    let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
+    for (a, b) in here.cases.iter().zip(&there.cases) {
+        assert_eq!(a.results, b.results, "{}", a.name);
+        let man = |r: &retrieval::Scored| men.find(&r.id).is_some();
+        assert!(a.results.iter().all(man), "{}", a.name);
+    }
+}
+
+#[test]
+fn the_catalogue_benchmark_scores_the_same_both_ways() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = shop(folder.path(), 1_500);
+    for among in [Among::HeldOut, Among::All] {
+        let plan = Plan { among, questions: 5, photos: 20, titles: 20, seed: 1 };
+        let mut local = folder_engine(catalog::answering(&shop, &plan));
+        let here = catalog::run(&mut local, &shop, &plan, |_, _| {}).expect("answers");
+        let whole = catalog::full_titles(&mut local, &plan).expect("answers");
+        let service = StandIn::start(folder_engine(shop.clone()), None);
+        let mut api = ApiEngine::connect(&service.url, None).expect("connects");
+        let there = catalog::run(&mut api, &shop, &plan, |_, _| {}).expect("answers");
+        assert!(here.failures.is_empty() && there.failures.is_empty(), "{:?}", there.failures);
+        assert_eq!((here.questions.len(), here.photos.len(), here.titles.len()), (10, 20, 20));
+        assert_eq!(here.figures(&[]), there.figures(&[]), "{among:?}");
+        let names: Vec<String> = here.figures(&whole).into_iter().map(|f| f.name).collect();
+        for wanted in
+            ["text_category_p10", "color_type_p10", "image_category_p10", "title_recall_10", "title_map", "color_p1"]
+        {
+            assert!(names.contains(&wanted.to_owned()), "{wanted}");
+        }
+        for question in &here.questions {
+            assert_eq!(question.results.len(), 10);
+            let held = question.results.iter().all(|id| aglet::evaluate::split::held_out(id.as_str()));
+            assert_eq!(held, among == Among::HeldOut, "{}", question.text);
+        }
+    }
+}
+
+#[test]
+fn a_busy_service_is_asked_again_and_an_error_names_its_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = StandIn::start(folder_engine(shop(folder.path(), 8)), Some("secret"));
+    service.busy.store(2, Ordering::SeqCst);
+    ApiEngine::connect(&service.url, Some("secret")).expect("the third answer is a good one");
+    assert_eq!(service.busy.load(Ordering::SeqCst), 0);
+    let error = ApiEngine::connect(&service.url, Some("wrong")).err().expect("refused").to_string();
+    assert!(error.contains("401") && error.contains("(no_entry)") && error.contains("who are you"), "{error}");
+    assert!(ApiEngine::connect("http://127.0.0.1:1", None).is_err());
+}
+
+#[test]
+fn pictures_are_embedded_once_and_broken_ones_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = folder.path().join("cache");
+    let shop = shop(folder.path(), 12);
+    std::fs::write(folder.path().join("photos/5.png"), b"no picture").expect("written");
+    let set = datasets::of_shop(&shop, &name("color"), "colors").expect("labels");
+    assert_eq!(set.classes, ["black", "navy blue", "red", "white"]);
+    let prompts = Prompts::for_attribute(&name("color"));
+    let run = |cache: &Path| zero_shot::run(&mut embedder(Some(cache)), &set, &prompts, |_| {}).expect("classified");
+    let first = run(&cache);
+    assert_eq!((first.left_out, first.top.images, first.report.support), (1, 11, 11));
+    let size = || {
+        let files =
+            std::fs::read_dir(&cache).expect("a folder").map(|e| e.expect("entry").metadata().expect("size").len());
+        files.collect::<Vec<_>>()
+    };
+    let kept = size();
+    assert_eq!(kept, [11 * (32 + 4 * 24)]);
+    let again = run(&cache);
+    assert_eq!(again.places, first.places);
+    assert_eq!(size(), kept, "nothing was embedded again");
+}
+
+#[test]
+fn fashion_mnist_in_its_own_format() {
+    let Some(data) = support::shared_data("fashion_mnist_in_its_own_format") else { return };
+    let mut set = datasets::fashion_mnist::read(&data.join("fashion-mnist")).expect("idx files");
+    assert_eq!((set.items.len(), set.classes.len()), (10_000, 10));
+    set.thin(200);
+    let result = zero_shot::run(&mut embedder(None), &set, &Prompts::default(), |_| {}).expect("classified");
+    assert_eq!((result.report.support, result.left_out), (200, 0));
+}
+
+#[test]
+fn an_exam_is_sat_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = shop(folder.path(), 70);
+    let suite = suite(&shop, folder.path());
+    let set = datasets::of_shop(&shop, &name("shoelace_color"), "laces").expect("labels");
+    let exam = Exam {
+        pretest: Some((set, Prompts::of(&["{category} with {} shoelaces".to_owned()]))),
+        suite: Some((suite, folder.path().to_owned(), shop)),
+        ..Exam::default()
+    };
+    let cache = folder.path().join("cache");
+    let sit = || {
+        let mut doing = Vec::new();
+        let mut hear = |text: &str| doing.push(text.to_owned());
+        let document = exam.sit(&tiny_model(), &options(), &cache, &mut hear).expect("measured");
+        (document, doing)
+    };
+    let (first, doing) = sit();
+    assert!(doing.iter().all(|d| !d.contains("is known")), "{doing:?}");
+    let (second, doing) = sit();
+    assert!(doing.len() == 2 && doing.iter().all(|d| d.contains("is known")), "{doing:?}");
+    assert_eq!(first.figures, second.figures);
+    let models = vec![("base".to_owned(), first), ("same".to_owned(), second)];
+    let comparison = Comparison::new(models, &Rule::default());
+    assert_eq!(comparison.best, Some(0), "{:?}", comparison.why);
+    let html = aglet::evaluate::html::comparison(&comparison);
+    assert!(html.contains("Best: <b>base</b>") && html.contains("retrieval.c"));
+}
+
+fn aglet(arguments: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_aglet"))
+        .args(arguments)
+        .env("AGLET_RUNTIME", support::runtime())
+        .env_remove("AGLET_API_KEY")
+        .output()
+        .expect("runs")
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn the_command_builds_a_suite_measures_it_and_gates() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_shop(folder.path(), 70);
+    let file = |name: &str| folder.path().join("out").join(name);
+    std::fs::create_dir(folder.path().join("out")).expect("a folder");
+    let (catalog, suite, model) = (folder.path(), file("suite.json"), tiny_model());
+    let built = aglet(&["suite", "build", "--catalog", path(catalog), "--out", path(&suite), "--per-level", "3"]);
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(Suite::load(&suite).expect("a suite").cases.len() >= 6);
+
+    let (json, junit, html) = (file("r.json"), file("r.xml"), file("r.html"));
+    let arguments = [
+        "evaluate",
+        "retrieval",
+        "--suite",
+        path(&suite),
+        "--catalog",
+        path(catalog),
+        "--model",
+        path(&model),
+        "--device",
+        "cpu",
+    ];
+    let outputs = ["--json", path(&json), "--junit", path(&junit), "--html", path(&html)];
+    let run = |more: &[&str]| aglet(&[&arguments[..], more].concat());
+    let good = run(&[&outputs[..], &["--min-share", "a=0"]].concat());
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    let table = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(table.contains("text, level 1") && table.contains("of attainable"), "{table}");
+    let document = Document::load(&json).expect("a result");
+    assert!(matches!(document.parts[..], [Part { outcome: Outcome::Retrieval(_), .. }]));
+    assert!(
+        std::fs::read_to_string(&junit).expect("XML").contains("<testsuite name=\"gates\" tests=\"1\" failures=\"0\"")
+    );
+    assert!(std::fs::read_to_string(&html).expect("HTML").contains("data:image/jpeg;base64,"));
+
+    let compared = run(&["--baseline", path(&json)]);
+    assert!(String::from_utf8_lossy(&compared.stdout).contains("against the baseline"));
+    let failed = run(&["--min-share", "c=0.999"]);
+    assert!(!failed.status.success());
+    assert!(String::from_utf8_lossy(&failed.stdout).contains("FAILED"));
+    let unknown = run(&["--min-share", "no_such_figure=0"]);
+    assert!(!unknown.status.success(), "a gate on a figure that does not exist fails");
+}
+
+#[test]
+fn the_bundled_suite_is_whole() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/retrieval");
+    let suite = Suite::load(&folder.join("suite.json")).expect("consistent");
+    assert!(suite.cases.iter().any(|c| c.kind() == Kind::Text && c.level.number() == 3));
+    for case in &suite.cases {
+        if let Query::Image { image, .. } = &case.query {
+            let photo = std::fs::read(folder.join(image)).expect("beside the suite");
+            assert!(image::load_from_memory(&photo).is_ok(), "{}", image.display());
+        }
+    }
+}
