@@ -33,7 +33,7 @@ build: tools ## the server, optimized
 	cargo build --release --locked
 
 data: build runtime demo
-	@# Exit code 2: imported, some rows rejected.
+	@# Exit code 3: imported, some rows rejected.
 	$(AGLET) import --model $(MODEL) --data data --styles $(DEMO)/styles.csv --images $(DEMO)/images --shoelaces $(DEMO)/shoelaces.csv
 
 demo: build ## draw the demonstration catalog

@@ -41,14 +41,22 @@ CREATE TABLE models (
 ) STRICT;
 
 -- Keyed by content, not by product: a picture is embedded once by a model, whoever shows it and whether or not its
--- product was removed in between. `vector` is little-endian f32; NULL with `error` when this model cannot embed it.
+-- product was removed in between. `hash` is the sha256 of the picture's bytes or of the caption, `vector` is
+-- little-endian f32.
 CREATE TABLE embeddings (
     key    INTEGER PRIMARY KEY,
     model  INTEGER NOT NULL REFERENCES models (key) ON DELETE CASCADE,
     kind   TEXT NOT NULL CHECK (kind IN ('photo', 'words')),
     hash   BLOB NOT NULL,
-    vector BLOB,
-    error  TEXT,
-    CHECK ((vector IS NULL) <> (error IS NULL)),
+    vector BLOB NOT NULL,
     UNIQUE (model, kind, hash)
 ) STRICT;
+
+-- Contents that a model could not embed, and why.
+CREATE TABLE failures (
+    model  INTEGER NOT NULL REFERENCES models (key) ON DELETE CASCADE,
+    kind   TEXT NOT NULL CHECK (kind IN ('photo', 'words')),
+    hash   BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (model, kind, hash)
+) STRICT, WITHOUT ROWID;

@@ -22,6 +22,7 @@ use super::writer::{Change, Writer};
 use super::{Catalog, CatalogError};
 use crate::domain::{Embedding, ModelId, ProductKey};
 use crate::encode::{EncodeError, Encoder, Priority};
+use crate::telemetry::{self, BlockingError};
 
 mod embed;
 
@@ -174,13 +175,13 @@ pub async fn import<E: Embedder>(
     options: &ImportOptions,
     progress: &Progress,
 ) -> Result<Summary, IngestError> {
-    let _running = progress.start();
+    let (_running, start) = (progress.start(), Instant::now());
     let writer = Writer::lock(catalog)?;
     let mut rejects = rejects(catalog, options);
     let (mut summary, lines) = load_rows(&writer, source, options, &mut rejects, progress).await?;
     let mut run = embed::Run::new(&writer, embedder, progress, Some((&lines, &mut rejects)));
     summary.embedded = run.embed().await?;
-    finish(&mut summary, &mut rejects)?;
+    finish(&mut summary, &mut rejects, start)?;
     Ok(summary)
 }
 
@@ -194,11 +195,11 @@ pub async fn load(
     options: &ImportOptions,
     progress: &Progress,
 ) -> Result<Summary, IngestError> {
-    let _running = progress.start();
+    let (_running, start) = (progress.start(), Instant::now());
     let writer = Writer::lock(catalog)?;
     let mut rejects = rejects(catalog, options);
     let (mut summary, _) = load_rows(&writer, source, options, &mut rejects, progress).await?;
-    finish(&mut summary, &mut rejects)?;
+    finish(&mut summary, &mut rejects, start)?;
     Ok(summary)
 }
 
@@ -223,8 +224,9 @@ fn rejects(catalog: &Catalog, options: &ImportOptions) -> Rejects {
     Rejects::new(options.rejects.clone().unwrap_or_else(default))
 }
 
-fn finish(summary: &mut Summary, rejects: &mut Rejects) -> Result<(), CatalogError> {
+fn finish(summary: &mut Summary, rejects: &mut Rejects, start: Instant) -> Result<(), CatalogError> {
     rejects.flush()?;
+    summary.elapsed = start.elapsed();
     summary.rejected_rows = rejects.rows();
     summary.rejected_parts = rejects.parts();
     summary.rejects = rejects.path().map(ToOwned::to_owned);
@@ -241,12 +243,11 @@ async fn load_rows(
     rejects: &mut Rejects,
     progress: &Progress,
 ) -> Result<(Summary, LineOf), IngestError> {
-    let start = Instant::now();
     let (send, mut receive) = mpsc::channel(2 * BATCH);
     let (source, photos) = (source.clone(), writer.catalog().inner.photos.clone());
-    let reader = tokio::task::spawn_blocking(move || {
+    let reader = tokio::spawn(telemetry::blocking(move || {
         source::read(&source, &photos, &mut |item| send.blocking_send(item).is_ok())
-    });
+    }));
     let (mut summary, mut lines) = (Summary::default(), LineOf::new());
     let (mut batch, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
     while let Some(item) = receive.recv().await {
@@ -263,11 +264,10 @@ async fn load_rows(
     }
     write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
     rejects.flush()?;
-    summary.ignored = reader.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    summary.ignored = reader.await.map_err(BlockingError::from).and_then(|read| read).map_err(CatalogError::from)??;
     if options.prune {
         prune(writer, &mut summary, &lines, &rejected, rejects).await?;
     }
-    summary.elapsed = start.elapsed();
     Ok((summary, lines))
 }
 

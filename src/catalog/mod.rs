@@ -24,6 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
+use crate::telemetry::{self, BlockingError};
 pub use photos::Photos;
 
 /// A cheap, clonable handle on the database and the pictures.
@@ -110,6 +111,8 @@ pub enum CatalogError {
     Database(#[source] sqlx::Error),
     #[error("{path}: {source}", path = path.display())]
     Io { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Interrupted(#[from] BlockingError),
 }
 
 impl CatalogError {
@@ -158,8 +161,7 @@ impl Catalog {
     /// When it is there and cannot be read, or is larger than any picture should be.
     pub async fn image(&self, source: &ImageSource) -> Result<Option<Bytes>, CatalogError> {
         let (photos, source) = (self.inner.photos.clone(), source.clone());
-        let read = tokio::task::spawn_blocking(move || photos.read(&source)).await;
-        read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        telemetry::blocking(move || photos.read(&source)).await?
     }
 
     /// Every product that has an embedding of `model`, with the revision that this is the state of. A stored vector

@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, Row, SqlitePool};
 use super::photos::Photos;
 use super::{Catalog, CatalogError, Counts, Embedded, ImageSource, Inner, Snapshot, StoredProduct};
 use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
+use crate::telemetry;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -55,8 +56,7 @@ async fn migrate(catalog: &Catalog) -> Result<(), CatalogError> {
     let lock = catalog.data().join("migrate.lock");
     let io = |source| CatalogError::io(&lock, source);
     let file = File::options().create(true).append(true).open(&lock).map_err(io)?;
-    let held = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
-    let _held = held.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).map_err(io)?;
+    let _held = telemetry::blocking(move || file.lock().map(|()| file)).await?.map_err(io)?;
 
     let path = catalog.path();
     let known = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default();
@@ -154,13 +154,14 @@ pub(super) async fn revision(catalog: &Catalog) -> Result<u64, CatalogError> {
 
 pub(super) async fn counts(catalog: &Catalog, model: &ModelId) -> Result<Counts, CatalogError> {
     let row = sqlx::query(
-        "SELECT COUNT(*) AS products,
-                COUNT(*) FILTER (WHERE e.error IS NULL AND e.key IS NOT NULL AND p.image_file IS NOT NULL) AS embedded,
-                COUNT(*) FILTER (WHERE p.image_file IS NULL OR e.error IS NOT NULL
-                                 OR (p.image_error IS NOT NULL AND e.key IS NULL)) AS without
+        "SELECT COUNT(*) AS products, COUNT(e.key) AS embedded,
+                COUNT(*) FILTER (WHERE e.key IS NULL AND (p.image_file IS NULL OR p.image_error IS NOT NULL
+                                                          OR f.reason IS NOT NULL)) AS without
          FROM products AS p
-         LEFT JOIN embeddings AS e ON e.model = (SELECT key FROM models WHERE id = ?)
-                                  AND e.kind = 'photo' AND e.hash = p.image_hash",
+         LEFT JOIN embeddings AS e ON e.model = (SELECT key FROM models WHERE id = ?1)
+                                  AND e.kind = 'photo' AND e.hash = p.image_hash
+         LEFT JOIN failures AS f ON f.model = (SELECT key FROM models WHERE id = ?1)
+                                AND f.kind = 'photo' AND f.hash = p.image_hash",
     )
     .bind(model.as_str())
     .fetch_one(catalog.readers())
@@ -208,7 +209,7 @@ pub(super) async fn embedded(catalog: &Catalog, model: &ModelId, dimensions: usi
             "SELECT p.key, p.attributes, photo.vector AS photo, words.vector AS words
              FROM products AS p
              LEFT JOIN embeddings AS photo ON photo.model = (SELECT key FROM models WHERE id = ?1)
-                   AND photo.kind = 'photo' AND photo.hash = p.image_hash AND p.image_file IS NOT NULL
+                   AND photo.kind = 'photo' AND photo.hash = p.image_hash
              LEFT JOIN embeddings AS words ON words.model = (SELECT key FROM models WHERE id = ?1)
                    AND words.kind = 'words' AND words.hash = p.words_hash
              WHERE p.key > ?2 ORDER BY p.key LIMIT ?3",

@@ -187,9 +187,13 @@ impl Writer {
         let rows = sqlx::query(
             "SELECT p.key, p.image_file, p.image_member, p.image_stamp, p.image_hash,
                     p.image_error IS NOT NULL AS unreadable,
-                    iif(photo.key IS NULL, 0, iif(photo.error IS NULL, 1, 2)) AS photo,
-                    iif(words.key IS NULL, 0, iif(words.error IS NULL, 1, 2)) AS words
+                    iif(photo.key IS NOT NULL, 1, iif(bad_photo.reason IS NOT NULL, 2, 0)) AS photo,
+                    iif(words.key IS NOT NULL, 1, iif(bad_words.reason IS NOT NULL, 2, 0)) AS words
              FROM products AS p
+             LEFT JOIN failures AS bad_photo
+                    ON bad_photo.model = ?1 AND bad_photo.kind = 'photo' AND bad_photo.hash = p.image_hash
+             LEFT JOIN failures AS bad_words
+                    ON bad_words.model = ?1 AND bad_words.kind = 'words' AND bad_words.hash = p.words_hash
              LEFT JOIN embeddings AS photo ON photo.model = ?1 AND photo.kind = 'photo' AND photo.hash = p.image_hash
              LEFT JOIN embeddings AS words ON words.model = ?1 AND words.kind = 'words' AND words.hash = p.words_hash
              ORDER BY p.key",
@@ -201,7 +205,8 @@ impl Writer {
 
     /// The contents of one kind that `model` has seen, and whether it could embed them.
     pub(super) async fn seen(&self, model: i64, kind: &str) -> Result<Vec<(Hash, State)>, CatalogError> {
-        let sql = "SELECT hash, error IS NOT NULL AS failed FROM embeddings WHERE model = ? AND kind = ?";
+        let sql = "SELECT hash, 0 AS failed FROM embeddings WHERE model = ?1 AND kind = ?2
+                   UNION ALL SELECT hash, 1 FROM failures WHERE model = ?1 AND kind = ?2";
         let rows = sqlx::query(sql).bind(model).bind(kind).fetch_all(&self.catalog.inner.writer).await;
         let seen = rows.and_then(|rows| {
             let state = |failed| if failed { State::Failed } else { State::Vector };
@@ -261,17 +266,22 @@ async fn put(
     hash: &Hash,
     embedding: &Result<Embedding, String>,
 ) -> Result<bool, sqlx::Error> {
-    let sql = "INSERT INTO embeddings (model, kind, hash, vector, error) VALUES (?, ?, ?, ?, ?)
-               ON CONFLICT (model, kind, hash) DO UPDATE SET vector = excluded.vector, error = excluded.error
-               WHERE embeddings.vector IS NULL";
-    let query = sqlx::query(sql)
-        .bind(model)
-        .bind(kind)
-        .bind(hash.as_slice())
-        .bind(embedding.as_ref().ok().map(sqlite::to_blob))
-        .bind(embedding.as_ref().err());
-    let changed = query.execute(&mut **transaction).await?.rows_affected() > 0;
-    Ok(changed && embedding.is_ok())
+    let about = |sql| sqlx::query(sql).bind(model).bind(kind).bind(hash.as_slice());
+    match embedding {
+        Ok(embedding) => {
+            let sql = "INSERT INTO embeddings (model, kind, hash, vector) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+            let added = about(sql).bind(sqlite::to_blob(embedding)).execute(&mut **transaction).await?;
+            let sql = "DELETE FROM failures WHERE model = ? AND kind = ? AND hash = ?";
+            about(sql).execute(&mut **transaction).await?;
+            Ok(added.rows_affected() > 0)
+        }
+        Err(reason) => {
+            let sql = "INSERT INTO failures (model, kind, hash, reason) VALUES (?, ?, ?, ?)
+                       ON CONFLICT DO UPDATE SET reason = excluded.reason";
+            about(sql).bind(reason).execute(&mut **transaction).await?;
+            Ok(false)
+        }
+    }
 }
 
 fn hash_column(bytes: &[u8]) -> Result<Hash, sqlx::Error> {

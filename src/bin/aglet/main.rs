@@ -6,9 +6,12 @@
 mod demo;
 mod evaluate;
 mod health;
+mod import;
 mod model;
 mod openapi;
 mod suite;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -29,17 +32,20 @@ enum Command {
     /// Print the API's OpenAPI document.
     Openapi,
     Demo(demo::DemoArgs),
+    Import(import::ImportArgs),
     Evaluate(evaluate::EvaluateArgs),
     Suite(suite::SuiteArgs),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
-        Command::Health(args) => health::run(&args),
-        Command::Model(command) => model::run(command),
-        Command::Openapi => openapi::run(),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Evaluate(arguments) => evaluate::run(&arguments),
-        Command::Suite(arguments) => suite::run(&arguments),
+        Command::Health(args) => health::run(&args)?,
+        Command::Model(command) => model::run(command)?,
+        Command::Openapi => openapi::run()?,
+        Command::Demo(arguments) => demo::run(&arguments)?,
+        Command::Import(args) => return import::run(args),
+        Command::Evaluate(arguments) => evaluate::run(&arguments)?,
+        Command::Suite(arguments) => suite::run(&arguments)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -238,44 +238,51 @@ impl<'a, E: Embedder> Run<'a, E> {
             return Ok(());
         }
         self.writer.store(model, &self.outcomes).await?;
-        for outcome in self.outcomes.drain(..) {
-            let (total, embedding) = match &outcome {
-                Outcome::Words { embedding, .. } => (&self.progress.words_done, Some(embedding.is_ok())),
-                Outcome::Photo { embedding, .. } => (&self.progress.photos_done, embedding.as_ref().map(Result::is_ok)),
-                Outcome::Unreadable { .. } => (&self.progress.photos_done, Some(false)),
-            };
-            match (embedding, &outcome) {
-                (Some(false), _) => {
-                    self.summary.failed += 1;
-                    self.progress.failed.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
-                (Some(true), Outcome::Words { .. }) => self.summary.words += 1,
-                (Some(true), _) => self.summary.photos += 1,
-                (None, _) => {}
-            }
-            total.fetch_add(1, Ordering::Relaxed);
+        for outcome in std::mem::take(&mut self.outcomes) {
+            self.count(&outcome);
         }
         Ok(())
     }
+
+    fn count(&mut self, outcome: &Outcome) {
+        let (summary, done) = match outcome {
+            Outcome::Words { .. } => (&mut self.summary.words, &self.progress.words_done),
+            Outcome::Photo { .. } | Outcome::Unreadable { .. } => {
+                (&mut self.summary.photos, &self.progress.photos_done)
+            }
+        };
+        match outcome {
+            Outcome::Words { embedding: Ok(_), .. } | Outcome::Photo { embedding: Some(Ok(_)), .. } => *summary += 1,
+            Outcome::Photo { embedding: None, .. } => {}
+            _ => {
+                self.summary.failed += 1;
+                self.progress.failed.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
+        done.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
-/// Asks until the encoder has room. What the content cannot be embedded for is an answer; what the encoder cannot
-/// answer for is the second value, and ends the run.
+/// Asks until the encoder has room. What a content cannot be embedded for is an answer; what the encoder cannot answer
+/// for is the second value, and ends the run: by then a photo is a tensor like any other, so that a batch that fails
+/// again and again fails for the model's reasons.
 async fn patiently<F: Future<Output = Result<Embedding, EncodeError>>>(
     ask: impl Fn() -> F,
 ) -> (Result<Embedding, String>, Option<EncodeError>) {
-    let mut pause = Duration::from_millis(10);
+    let (mut pause, mut failures) = (Duration::from_millis(10), 0);
     loop {
         match ask().await {
             Ok(embedding) => return (Ok(embedding), None),
-            Err(error @ (EncodeError::Image(_) | EncodeError::Embedding(_))) => return (Err(error.to_string()), None),
-            Err(EncodeError::Overloaded | EncodeError::Expired) => {
-                tokio::time::sleep(pause).await;
-                pause = (2 * pause).min(Duration::from_secs(1));
+            Err(error @ (EncodeError::Image(_) | EncodeError::Text(_) | EncodeError::Embedding(_))) => {
+                return (Err(error.to_string()), None);
             }
+            Err(EncodeError::Overloaded | EncodeError::Expired) => {}
+            Err(EncodeError::Failed(_)) if failures < 2 => failures += 1,
             Err(error) => return (Err(error.to_string()), Some(error)),
         }
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(Duration::from_secs(1));
     }
 }
 

@@ -1,0 +1,181 @@
+//! `aglet import`: brings a catalog in and embeds what is missing.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aglet::catalog::Catalog;
+use aglet::catalog::ingest::{self, ImportOptions, Progress, Status, Summary};
+use aglet::catalog::source::Source;
+use aglet::config::{Config, Settings};
+use aglet::encode::{Device, Encoder};
+use aglet::model::ModelFolder;
+use aglet::telemetry;
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Some rows or photos were rejected. Not 2, which clap uses for arguments it does not understand.
+const SOME_REJECTED: u8 = 3;
+
+/// Bring a catalog in, and embed the photos and words that are new
+///
+/// May be interrupted and repeated: what was reported done is done, what is unchanged is not embedded again, and a
+/// service that is running takes the changes up by itself.
+///
+/// Exit code: 0 when everything was taken; 3 when it went through but some rows or photos were rejected (see the
+/// rejects file); 2 when the arguments are wrong; 1 when it failed.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["styles", "products"])))]
+pub struct ImportArgs {
+    /// styles.csv in the layout of Kaggle's "Fashion Product Images"
+    #[arg(long, value_name = "FILE")]
+    styles: Option<PathBuf>,
+    /// A file of JSON Lines: id, title, and optionally description, image, attributes, price, url
+    #[arg(long, value_name = "FILE")]
+    products: Option<PathBuf>,
+    /// Folder or zip archive of photos; may be repeated, the first that has a product's photo gives it
+    #[arg(long, value_name = "DIR_OR_ZIP")]
+    images: Vec<PathBuf>,
+    /// shoelaces.csv: id, shoelace_colour
+    #[arg(long, value_name = "FILE", conflicts_with = "products")]
+    shoelaces: Option<PathBuf>,
+    /// Remove the products that are not in the file
+    #[arg(long)]
+    prune: bool,
+    /// Where to list what was not taken [default: rejects-TIME.csv in the data folder]
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Take the products in without embedding them; `aglet serve` does it when it starts
+    #[arg(long)]
+    skip_embedding: bool,
+    /// Model folder [default: models/aglet-small]
+    #[arg(long, env = "AGLET_MODEL", value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Folder of the catalog's database [default: data]
+    #[arg(long, env = "AGLET_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// ONNX Runtime's library, or the folder that holds it [default: .runtime]
+    #[arg(long, env = "AGLET_RUNTIME", value_name = "PATH")]
+    runtime: Option<PathBuf>,
+    /// auto: CUDA where it works, else the CPU [default: auto]
+    #[arg(long, env = "AGLET_DEVICE")]
+    device: Option<Device>,
+}
+
+pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
+    let settings = Settings {
+        model: args.model,
+        data: args.data,
+        runtime: args.runtime,
+        device: args.device,
+        log_filter: Some("warn,ort=error".to_owned()),
+        ..Settings::default()
+    };
+    let config = Config::check(settings)?;
+    telemetry::start_logging(config.log_format, &config.log_filter)?;
+    let source = match (args.styles, args.products) {
+        (Some(styles), _) => Source::Kaggle { styles, images: args.images, shoelaces: args.shoelaces },
+        (None, Some(file)) => Source::JsonLines { file, images: args.images },
+        (None, None) => anyhow::bail!("name --styles or --products"),
+    };
+    let options = ImportOptions { prune: args.prune, rejects: args.rejects };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let summary = runtime.block_on(import(&config, &source, &options, args.skip_embedding))?;
+    report(&summary);
+    Ok(if summary.rejects.is_none() { ExitCode::SUCCESS } else { SOME_REJECTED.into() })
+}
+
+async fn import(
+    config: &Config,
+    source: &Source,
+    options: &ImportOptions,
+    skip_embedding: bool,
+) -> anyhow::Result<Summary> {
+    let progress = Arc::new(Progress::default());
+    // The model first: a wrong path should not be told after a minute of reading.
+    let encoder = if skip_embedding {
+        None
+    } else {
+        let folder = ModelFolder::open(&config.model)?;
+        Some(Encoder::start(&folder, &config.encoder).with_context(|| format!("model {}", config.model.display()))?)
+    };
+    let catalog = Catalog::open(&config.data).await?;
+    let shown = tokio::spawn(show(progress.clone()));
+    let summary = match &encoder {
+        Some(encoder) => ingest::import(&catalog, encoder, source, options, &progress).await,
+        None => ingest::load(&catalog, source, options, &progress).await,
+    };
+    shown.abort();
+    // An aborted task's bar is drawn until the task has ended.
+    let _ = shown.await;
+    catalog.close().await;
+    Ok(summary?)
+}
+
+/// A bar on a terminal, else a line every ten seconds.
+async fn show(progress: Arc<Progress>) {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
+        bar.set_style(style);
+    }
+    let _clear = Clear(bar.clone());
+    let lines = !std::io::stderr().is_terminal();
+    let mut told = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let status = progress.status();
+        if lines && told.elapsed() >= Duration::from_secs(10) {
+            eprintln!("{}", line(&status));
+            told = Instant::now();
+        }
+        let (what, done, all) = match status {
+            Status { photos, words, products, .. } if photos + words == 0 => ("products", products, products),
+            Status { words, words_done, photos_done: 0, .. } if words_done < words => ("words", words_done, words),
+            _ => ("photos", status.photos_done, status.photos),
+        };
+        bar.set_message(what);
+        bar.set_length(all);
+        bar.set_position(done);
+    }
+}
+
+struct Clear(ProgressBar);
+
+impl Drop for Clear {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn line(status: &Status) -> String {
+    let Status { products, words, words_done, photos, photos_done, failed, .. } = status;
+    format!(
+        "{products} products read; embedded {words_done} of {words} captions, {photos_done} of {photos} photos; \
+         {failed} failed"
+    )
+}
+
+fn report(summary: &Summary) {
+    let Summary { new, changed, unchanged, removed, embedded, rejected_rows, rejected_parts, .. } = summary;
+    println!("products  {new} new, {changed} changed, {unchanged} unchanged, {removed} removed");
+    let seconds = embedded.elapsed.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = embedded.photos as f64 / seconds.max(1e-3);
+    println!(
+        "embedded  {} photos, {} captions in {seconds:.1} s ({rate:.1} photos/s), {} failed",
+        embedded.photos, embedded.words, embedded.failed
+    );
+    println!("rejected  {rejected_rows} rows, {rejected_parts} photos or attributes");
+    if let Some(path) = &summary.rejects {
+        println!("          listed in {}", path.display());
+    }
+    for (name, rows) in &summary.ignored {
+        println!("ignored   field {name:?} of {rows} rows");
+    }
+    if summary.prune_skipped {
+        println!("kept      products that the file may not have: a rejected row without an id might be one of them");
+    }
+    println!("took      {:.1} s", summary.elapsed.as_secs_f64());
+}
