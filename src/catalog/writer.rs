@@ -399,3 +399,68 @@ impl Columns {
         query.execute(&mut **transaction).await.map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Product, ProductId};
+
+    fn records(ids: std::ops::Range<u32>) -> Vec<Record> {
+        let product = |id: u32| {
+            let mut product = Product::new(ProductId::new(&id.to_string()).expect("id"), "A shoe").expect("title");
+            product.description = Some("long ".repeat(400));
+            Record { line: u64::from(id), product, image: None }
+        };
+        ids.map(product).collect()
+    }
+
+    #[tokio::test]
+    async fn a_full_database_says_so_and_keeps_what_was_written() {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opens");
+        let writer = Writer::lock(&catalog).expect("locks");
+        let pages = async |sql: &'static str| {
+            sqlx::query(sql).execute(&catalog.inner.writer).await.expect("pragma");
+        };
+        pages("PRAGMA max_page_count = 100").await;
+        let mut written = 0;
+        let full = loop {
+            match writer.upsert(&records(written..written + 10)).await {
+                Ok(_) => written += 10,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, CatalogError::Full { .. }), "{full}");
+        assert!(full.to_string().contains("free some"), "{full}");
+        let count = async || catalog.counts(&ModelId::new("a")).await.expect("counts").products;
+        assert!(written > 0);
+        assert_eq!(count().await, u64::from(written));
+        pages("PRAGMA max_page_count = 100000").await;
+        writer.upsert(&records(0..500)).await.expect("there is space again");
+        assert_eq!(count().await, 500);
+    }
+
+    #[tokio::test]
+    async fn a_vector_that_is_none_is_left_out() {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opens");
+        let writer = Writer::lock(&catalog).expect("locks");
+        let records = records(0..3);
+        writer.upsert(&records).await.expect("written");
+        let id = ModelId::new("a");
+        let model = writer.model(&id).await.expect("model");
+        assert_eq!(writer.model(&id).await.expect("model"), model);
+        let embedding = Embedding::new(vec![0.6, 0.8], 2).expect("embedding");
+        let hash = hash(caption(&records[0].product).as_bytes());
+        let outcome = Outcome::Words { hash, embedding: Ok(embedding.clone()) };
+        writer.store(model, &[outcome]).await.expect("written");
+        let read = catalog.embedded(&id, 2).await.expect("reads").products;
+        assert_eq!(read.iter().map(|p| p.words.clone()).collect::<Vec<_>>(), vec![Some(embedding); 3]);
+        let nan = [0.5_f32.to_le_bytes(), f32::NAN.to_le_bytes()].concat();
+        for blob in [nan, vec![0; 8], vec![0; 7], Vec::new()] {
+            let sql = "UPDATE embeddings SET vector = ?";
+            sqlx::query(sql).bind(blob).execute(&catalog.inner.writer).await.expect("damaged");
+            assert!(catalog.embedded(&id, 2).await.expect("reads").products.is_empty());
+        }
+    }
+}

@@ -150,3 +150,14 @@ async fn a_database_of_a_newer_version_and_a_damaged_one_are_refused() {
     let nowhere = Catalog::open(&shop.path("file/data")).await.err();
     assert!(matches!(nowhere, Some(CatalogError::Io { .. })), "{nowhere:?}");
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_says_so() {
+    let shop = Shop::new(&[(1, "Puma One"), (2, "")]);
+    let catalog = shop.catalog().await;
+    let options = ImportOptions { rejects: Some(PathBuf::from("/dev/full")), ..ImportOptions::default() };
+    let full = ingest::load(&catalog, &shop.kaggle(), &options, &Progress::default()).await;
+    assert!(matches!(full, Err(IngestError::Catalog(CatalogError::Full { .. }))), "{full:?}");
+    // The full database itself: catalog::writer.
+}
