@@ -43,7 +43,7 @@ fn pose(product: &DemoProduct, r: &mut Random) -> (Vec<Part>, Camera) {
     let distance = r.range(3.5, 6.0);
     let camera = match product.view {
         View::Side => {
-            Camera { yaw: r.range(-0.1, 0.2), pitch: r.range(0.08, 0.28), roll: r.range(-0.03, 0.03), distance }
+            Camera { yaw: r.range(0.1, 0.38), pitch: r.range(0.22, 0.42), roll: r.range(-0.03, 0.03), distance }
         }
         View::ThreeQuarter => {
             Camera { yaw: r.range(0.4, 0.85), pitch: r.range(0.32, 0.55), roll: r.range(-0.05, 0.05), distance }

@@ -161,7 +161,7 @@ pub fn draw(seed: u64, index: u64) -> DemoProduct {
     };
     let view = r.weighted(match category {
         Category::FlipFlops => &[(View::Pair, 0.5), (View::ThreeQuarter, 0.5), (View::Side, 0.0)],
-        _ => &[(View::ThreeQuarter, 0.55), (View::Side, 0.29), (View::Pair, 0.16)],
+        _ => &[(View::ThreeQuarter, 0.6), (View::Side, 0.24), (View::Pair, 0.16)],
     });
     DemoProduct {
         id: FIRST_ID.saturating_add(index),

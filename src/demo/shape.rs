@@ -113,7 +113,10 @@ impl Last {
     fn section(&self, x: f32, angle: f32, sign: f32) -> Vec3 {
         let rise = self.top.at(x) / self.last_angle(x).sin().max(0.05).powf(self.crown);
         let y = self.half_width(x) * angle.cos().max(0.0).powf(self.side);
-        [x, sign * y, self.footbed.at(x) + rise * angle.sin().max(0.0).powf(self.crown)]
+        let height = rise * angle.sin().max(0.0).powf(self.crown);
+        // The heel's back leans in towards the ankle, the more the higher.
+        let near = (1.0 - x / 0.22).max(0.0);
+        [x + near * near * height * 0.22, sign * y, self.footbed.at(x) + height]
     }
 
     /// The upper's surface: `along` from heel to toe, `up` from the sole (0) to the collar or ridge (1).

@@ -1,8 +1,12 @@
 //! From a product to the parts of one shoe: which last, which sole, which paint.
 
+mod boot;
 mod closed;
+mod dress;
 mod lacing;
 mod open;
+mod runner;
+mod sneaker;
 mod sole;
 
 use super::mesh::{Ink, Paint, Part};
@@ -16,13 +20,13 @@ pub(super) fn build(product: &DemoProduct) -> Vec<Part> {
     let dyes = Dyes::new(product, &mut random);
     match product.category {
         Category::CasualShoes if dyes.laces.is_none() && random.chance(0.45) => {
-            closed::loafer(&dyes, &mut random, false)
+            dress::loafer(&dyes, &mut random, false)
         }
-        Category::CasualShoes => closed::sneaker(&dyes, &mut random),
-        Category::SportsShoes => closed::runner(&dyes, &mut random),
-        Category::FormalShoes if dyes.laces.is_none() => closed::loafer(&dyes, &mut random, true),
-        Category::FormalShoes => closed::oxford(&dyes, &mut random),
-        Category::Boots => closed::boot(&dyes, &mut random),
+        Category::CasualShoes => sneaker::sneaker(&dyes, &mut random),
+        Category::SportsShoes => runner::runner(&dyes, &mut random),
+        Category::FormalShoes if dyes.laces.is_none() => dress::loafer(&dyes, &mut random, true),
+        Category::FormalShoes => dress::oxford(&dyes, &mut random),
+        Category::Boots => boot::boot(&dyes, &mut random),
         Category::Heels => open::pump(&dyes, &mut random),
         Category::Flats => open::ballerina(&dyes, &mut random),
         Category::Sandals => open::sandal(&dyes, &mut random),

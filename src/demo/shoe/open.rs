@@ -3,7 +3,7 @@
 use super::closed::{collar, upper};
 use super::sole::{Sole, heel, strap};
 use super::{Dyes, band};
-use crate::demo::mesh::{Ink, Paint, Part, Vec3, fraction, plain};
+use crate::demo::mesh::{Ink, Paint, Part, Vec3, flat_tube, fraction, plain, sub, tube, unit};
 use crate::demo::palette::{Rgb, grey, scale};
 use crate::demo::random::Random;
 use crate::demo::shape::{Cap, Curve, Last};
@@ -95,7 +95,8 @@ fn ankle_strap(last: &Last, above: f32, color: Rgb) -> Part {
 }
 
 pub(super) fn ballerina(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
-    let last = court_last(r, r.clone().range(0.01, 0.03), 0.03, true);
+    let rise = r.range(0.008, 0.03);
+    let last = court_last(r, rise, 0.022, true);
     let (main, gloss) = (dyes.main, if dyes.metal { 1.2 } else { r.range(0.1, 0.8) });
     let toe = r.chance(0.3).then_some(dyes.accent);
     let paint = move |[x, h, y]: Vec3| {
@@ -163,7 +164,7 @@ fn over_foot(last: &Last, x: f32, slant: f32, half: f32, paint: Paint) -> Part {
                 last.upper(x, 1.0 - angle, side)
             };
             let (a, b) = (place(-0.01), place(0.01));
-            (place(0.0), super::super::mesh::unit(super::super::mesh::sub(b, a)))
+            (place(0.0), unit(sub(b, a)))
         })
         .collect();
     strap(&points, half, paint)
@@ -206,6 +207,12 @@ pub(super) fn sandal(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
         // Around the ankle, and down to the sole on both sides.
         parts.push(ankle_strap(&last, 0.1 - heel * 0.3, main));
         parts.push(over_foot(&last, 0.36, 0.0, width * 0.7, paint()));
+        for sign in [-1.0_f32, 1.0] {
+            let bed = last.footbed.at(0.15);
+            let strut =
+                [[0.15, sign * 0.117, bed - 0.01], [0.15, sign * 0.11, bed + 0.1], [0.16, sign * 0.088, bed + 0.21]];
+            parts.push(flat_tube(&strut, width * 0.6, 0.005, Some(&[[0.0, sign, 0.2]; 3]), 8, plain(main, gloss)));
+        }
     } else {
         parts.push(over_foot(&last, 0.47, 0.0, width, paint()));
     }
@@ -234,19 +241,19 @@ pub(super) fn flip_flop(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let mut parts = form.parts(&last, wall, bed);
     let (width, root) = (r.range(0.02, 0.03), r.range(0.4, 0.46));
     for sign in [-1.0_f32, 1.0] {
-        let points: Vec<(Vec3, Vec3)> = (0..=24)
+        let (path, up): (Vec<Vec3>, Vec<Vec3>) = (0..=24)
             .map(|i| {
                 let t = fraction(i, 24);
                 let x = root + (0.8 - root) * t;
-                let y = sign * 0.125 * (1.0 - t).powf(0.75) + 0.012;
-                let z = last.footbed.at(x) + 0.13 * (t * std::f32::consts::PI).sin().powf(0.7);
-                let along = super::super::mesh::unit([0.5 * (1.0 - t) + 0.1, sign * 0.6 * t + 0.02, 0.25 * (1.0 - t)]);
-                ([x, y, z], along)
+                let y = sign * 0.14 * (1.0 - t).powf(0.75) + 0.012;
+                let arch = (t.powf(0.8) * std::f32::consts::PI).sin().max(0.0).powf(0.7);
+                let z = last.footbed.at(x) + 0.012 + 0.1 * arch;
+                ([x, y, z], [0.2, sign * 0.9 * (1.0 - t), 0.8])
             })
-            .collect();
-        parts.push(strap(&points, width, plain(straps, 0.25)));
+            .unzip();
+        parts.push(flat_tube(&path, width, 0.008, Some(&up), 12, plain(straps, 0.25)));
     }
-    let post = [[0.79, 0.012, last.footbed.at(0.8) + 0.03], [0.805, 0.012, last.footbed.at(0.8)]];
-    parts.push(super::super::mesh::tube(&post, 0.014, 8, plain(straps, 0.2)));
+    let post = [[0.79, 0.012, last.footbed.at(0.8) + 0.035], [0.8, 0.012, last.footbed.at(0.8)]];
+    parts.push(tube(&post, 0.017, 8, plain(straps, 0.2)));
     parts
 }
