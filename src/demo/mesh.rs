@@ -65,7 +65,7 @@ pub(super) fn fraction(i: usize, n: usize) -> f32 {
     i as f32 / n as f32
 }
 
-/// A surface over the unit square, cut into `columns` times `rows` cells. `point` gives the position and the paint's
+/// A surface over the unit square, cut into `columns` times `rows` cells. `surface` gives the position and the paint's
 /// coordinates; normals follow from the neighbors and point to the left of `u` seen along `v` (`outward` = 1), or to
 /// the other side (-1).
 pub(super) fn grid(
@@ -73,11 +73,11 @@ pub(super) fn grid(
     rows: usize,
     outward: f32,
     paint: Paint,
-    point: impl Fn(f32, f32) -> (Vec3, Vec3),
+    surface: impl Fn(f32, f32) -> (Vec3, Vec3),
 ) -> Part {
     let points: Vec<(Vec3, Vec3)> = (0..=rows)
         .flat_map(|j| (0..=columns).map(move |i| (i, j)))
-        .map(|(i, j)| point(fraction(i, columns), fraction(j, rows)))
+        .map(|(i, j)| surface(fraction(i, columns), fraction(j, rows)))
         .collect();
     let index = |i: usize, j: usize| j * (columns + 1) + i;
     let mut vertices = Vec::with_capacity(points.len());

@@ -110,7 +110,8 @@ impl Canvas {
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
-        reason = "pixel positions are clamped to the canvas first"
+        clippy::many_single_char_names,
+        reason = "pixel positions are clamped to the canvas first; corners and weights have no better names"
     )]
     fn triangle(&mut self, corners: [&Seen; 3], part: &Part, light: &Light) {
         let [a, b, c] = corners.map(|s| s.pixel);

@@ -108,7 +108,7 @@ impl Look {
         color = seam(color, x - 0.19 + h * 0.12, h);
         if self.laced {
             color = match self.throat.color(color, x, y) {
-                Some(c) => c,
+                Some(near) => near,
                 None if y.abs() > 0.05 => seam(color, x - 0.6 + (0.2 - h).max(0.0) * 0.3, h),
                 None => color,
             };

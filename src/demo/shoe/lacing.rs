@@ -24,6 +24,9 @@ pub(super) struct Lacing {
     pub(super) eyelets: Option<Rgb>,
 }
 
+/// A place on the plan of the shoe: `x`, `y`.
+type Spot = (f32, f32);
+
 /// Where the ridge of the last is cut into equal lengths.
 fn stations(last: &Last, lacing: &Lacing) -> Vec<f32> {
     let steps = 60;
@@ -54,7 +57,8 @@ fn cloth(color: Rgb) -> Paint {
 pub(super) fn laces(last: &Last, lacing: &Lacing, color: Rgb, ground: Rgb) -> Vec<Part> {
     let stations = stations(last, lacing);
     let eyelet = |k: usize, sign: f32| (stations[k], sign * lacing.gap);
-    let mut runs: Vec<((f32, f32), (f32, f32), f32)> = Vec::new();
+    // From, to, and on which layer.
+    let mut runs: Vec<(Spot, Spot, f32)> = Vec::new();
     if lacing.crossed {
         runs.push((eyelet(0, -1.0), eyelet(0, 1.0), 1.0));
         for k in 1..lacing.pairs {
@@ -159,9 +163,9 @@ pub(super) fn tongue(last: &Last, half: f32, reach: f32, paint: Paint) -> Part {
         let round = (1.0 - (2.0 * u - 1.0).powi(4)) * 0.02;
         let along = (0.05 + reach) * v + if v > 0.9 { round } else { 0.0 };
         let sag = (y / half).powi(2) * 0.022;
-        let mut point = add(add(start, inside), times(direction, along));
-        point[1] = y;
-        point[2] -= sag;
-        (point, [u, v, 0.0])
+        let mut place = add(add(start, inside), times(direction, along));
+        place[1] = y;
+        place[2] -= sag;
+        (place, [u, v, 0.0])
     })
 }

@@ -245,10 +245,10 @@ pub(super) fn flip_flop(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
             .map(|i| {
                 let t = fraction(i, 24);
                 let x = root + (0.8 - root) * t;
-                let y = sign * 0.14 * (1.0 - t).powf(0.75) + 0.012;
+                let side = sign * 0.14 * (1.0 - t).powf(0.75) + 0.012;
                 let arch = (t.powf(0.8) * std::f32::consts::PI).sin().max(0.0).powf(0.7);
-                let z = last.footbed.at(x) + 0.012 + 0.1 * arch;
-                ([x, y, z], [0.2, sign * 0.9 * (1.0 - t), 0.8])
+                let height = last.footbed.at(x) + 0.012 + 0.1 * arch;
+                ([x, side, height], [0.2, sign * 0.9 * (1.0 - t), 0.8])
             })
             .unzip();
         parts.push(flat_tube(&path, width, 0.008, Some(&up), 12, plain(straps, 0.25)));

@@ -164,11 +164,11 @@ fn sole(dyes: &Dyes, last: &Last, r: &mut Random) -> Vec<Part> {
         let groove = band(v - border, 0.015, 0.03);
         Ink { color: scale(color, 1.0 - 0.3 * groove), gloss: 0.12 }
     });
-    let form = Sole {
+    let shape = Sole {
         bottom: Curve::new(&[(0.0, 0.03), (0.1, 0.0), (0.7, 0.0), (1.0, 0.075)]),
         flare: r.range(0.02, 0.03),
         lip: Curve::new(&[(0.0, 0.05), (0.2, 0.025), (0.5, 0.012), (0.8, 0.012), (1.0, 0.03)]),
         bulge: r.range(0.006, 0.012),
     };
-    form.parts(last, wall, scale(dyes.lining, 0.7))
+    shape.parts(last, wall, scale(dyes.lining, 0.7))
 }
