@@ -2,6 +2,8 @@
 
 #[path = "aglet/evaluate/compare.rs"]
 mod compare;
+#[path = "aglet-train/data.rs"]
+mod data;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +29,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Prepare(data::PrepareArgs),
+    Enrich(data::EnrichArgs),
+    Label(data::LabelArgs),
     Fit(FitArgs),
     Export(ExportArgs),
     Score(ScoreArgs),
@@ -82,6 +87,9 @@ struct ScoreArgs {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Prepare(args) => data::prepare(&args),
+        Command::Enrich(args) => data::enrich(args),
+        Command::Label(args) => data::label(&args),
         Command::Fit(args) => fit(&args),
         Command::Export(args) => export(&args),
         Command::Score(args) => score(&args),

@@ -131,6 +131,12 @@ pub(super) fn read(
     }
 }
 
+/// The attribute that a column of the Kaggle layout becomes: `subCategory` is `section`.
+#[must_use]
+pub fn attribute_of_column(column: &str) -> Option<&'static str> {
+    kaggle::COLUMNS.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).map(|(_, attribute)| *attribute)
+}
+
 /// A source in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {

@@ -16,7 +16,7 @@ use super::{Item, Line, Lines, Lost, NOT_UTF8, Record, Reject, Shelves, SourceEr
 use crate::domain::{AttributeName, AttributeValue, Product, ProductError, ProductId};
 
 /// Column -> attribute.
-const COLUMNS: [(&str, &str); 8] = [
+pub(super) const COLUMNS: [(&str, &str); 8] = [
     ("articleType", "category"),
     ("baseColour", "color"),
     ("gender", "gender"),
