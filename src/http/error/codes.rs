@@ -1,11 +1,13 @@
 //! The table of error codes: part of the API, so a code's text and status never change once released.
 
 use axum::http::StatusCode;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 macro_rules! codes {
     ($($variant:ident, $text:literal, $status:ident, $title:literal, $meaning:literal;)*) => {
         /// What went wrong, in a word that clients may rely on.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
         pub enum ErrorCode {
             $(#[doc = $meaning] #[serde(rename = $text)] $variant,)*
         }
@@ -92,6 +94,23 @@ codes! {
     DeadlineExceeded, "deadline_exceeded", GATEWAY_TIMEOUT, "No answer in time",
         "The service could not answer within its request time-out.";
 }
+
+/// By hand: the derive does not see through the macro's renaming.
+impl utoipa::PartialSchema for ErrorCode {
+    fn schema() -> RefOr<Schema> {
+        let rows: String = Self::ALL
+            .iter()
+            .map(|code| format!("\n| `{}` | {} | {} |", code.as_str(), code.status().as_u16(), code.meaning()))
+            .collect();
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(format!("| code | status | meaning |\n| --- | --- | --- |{rows}")))
+            .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())));
+        RefOr::T(Schema::Object(schema.build()))
+    }
+}
+
+impl utoipa::ToSchema for ErrorCode {}
 
 #[cfg(test)]
 mod tests {

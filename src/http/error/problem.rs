@@ -38,7 +38,7 @@ pub struct Problem {
     /// More, depending on the code: `parameter`, `known`, `limit_bytes`, `max_pixels`, `max_edge`, `retry_after_s`,
     /// `readiness`.
     #[serde(flatten)]
-    #[schema(value_type = std::collections::HashMap<String, Object>)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub specifics: Map<String, Value>,
 }
 
