@@ -9,6 +9,7 @@ mod health;
 mod import;
 mod model;
 mod openapi;
+mod serve;
 mod suite;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Serve(serve::ServeArgs),
     /// Ask a running service whether it is ready; exit code 0 when it is.
     Health(health::HealthArgs),
     /// Download checkpoints, make and check model folders.
@@ -39,6 +41,7 @@ enum Command {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
+        Command::Serve(args) => serve::run(args)?,
         Command::Health(args) => health::run(&args)?,
         Command::Model(command) => model::run(command)?,
         Command::Openapi => openapi::run()?,
