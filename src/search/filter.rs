@@ -137,7 +137,7 @@ impl Candidates {
 
     /// In ascending order.
     #[must_use]
-    pub fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+    pub fn slots(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         match self {
             Self::All { count, except } => Box::new((0..*count).filter(move |slot| Some(*slot) != *except)),
             Self::Some(slots) => Box::new(slots.iter()),
@@ -227,11 +227,11 @@ mod tests {
     #[test]
     fn candidates_leave_out_what_is_excluded() {
         let all = Candidates::new(4, None, Some(2));
-        assert_eq!((all.len(), all.iter().collect::<Vec<_>>()), (3, vec![0, 1, 3]));
+        assert_eq!((all.len(), all.slots().collect::<Vec<_>>()), (3, vec![0, 1, 3]));
         assert!(!all.contains(2) && all.contains(3) && !all.contains(4));
         assert_eq!(Candidates::new(4, None, Some(9)).len(), 4);
         let some = Candidates::new(4, Some([1, 2].into_iter().collect()), Some(2));
-        assert_eq!((some.len(), some.iter().collect::<Vec<_>>()), (1, vec![1]));
+        assert_eq!((some.len(), some.slots().collect::<Vec<_>>()), (1, vec![1]));
         assert!(Candidates::new(0, None, None).is_empty());
     }
 

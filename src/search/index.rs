@@ -242,8 +242,8 @@ impl Vectors {
                 return Err(IndexError::Unfit { what: "no vector for one of its slots" });
             }
             let squares = row.iter().map(|v| v * v).sum::<f32>();
-            // `!(..)`, so that NaN is refused too.
-            if !((squares - 1.0).abs() < 0.05) {
+            // NaN is in no range.
+            if !(0.95..1.05).contains(&squares) {
                 return Err(IndexError::Unfit { what: "a vector that is not finite or not of unit length" });
             }
             values.extend(row.iter().map(|&v| bf16::from_f32(v)));

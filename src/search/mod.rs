@@ -308,7 +308,7 @@ impl Snapshot {
             }
         }
         if ranked.len() < wanted {
-            let others = candidates.iter().filter(|slot| !known.contains(slot));
+            let others = candidates.slots().filter(|slot| !known.contains(slot));
             let rest = wanted - ranked.len();
             ranked.extend(self.best(query, others, rest)?);
         }
