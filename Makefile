@@ -26,7 +26,7 @@ help: ## what can be made
 run: build runtime data ## build, draw the demonstration catalog, embed it, serve it
 	@printf '\nAglet: http://localhost:%s   (Ctrl-C stops it)\n' '$(PORT)'
 	@printf "  curl 'http://localhost:%s/search?q=black+formal+shoes'\n" '$(PORT)'
-	@printf "  curl -F image=@%s/images/1.jpg http://localhost:%s/search/image\n\n" '$(DEMO)' '$(PORT)'
+	@printf "  curl -F image=@%s/images/100001.jpg http://localhost:%s/search/image\n\n" '$(DEMO)' '$(PORT)'
 	@exec $(AGLET) serve --listen 127.0.0.1:$(PORT) --model $(MODEL) --data data
 
 build: tools ## the server, optimized
