@@ -100,8 +100,12 @@ fn main() -> anyhow::Result<()> {
 fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let recipe = Recipe::open(&args.recipe, &args.set)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
-    let (held, trained): (Vec<_>, Vec<_>) =
-        dataset::read(&args.data)?.into_iter().partition(|p| held_out(&p.id.to_string()));
+    let mut products = dataset::read(&args.data)?;
+    let mut drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn);
+    if !recipe.data.shoelaces {
+        products.iter_mut().chain(&mut drawn).for_each(|p| p.facts.shoelaces = None);
+    }
+    let (held, trained): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id.to_string()));
     let file = args.out.join("tokenizer.json");
     let base = args.from.as_deref().map(folder::read).transpose()?;
     if let (Some(from), false) = (&args.from, args.resume && file.exists()) {
@@ -116,7 +120,6 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let (config, from) = base.map_or((recipe.config(vocabulary.size()), None), |(c, p)| (c, Some(p)));
     let file = args.out.join("recipe.toml");
     std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
-    let drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn);
     eprintln!("{} products to train on, {} held out, {} drawn", trained.len(), held.len(), drawn.len());
     let source = Source { products: trained, drawn, vocabulary, config, drawing: recipe.drawing() };
     let plan = recipe.plan(source.steps_per_epoch());

@@ -94,13 +94,15 @@ pub struct Data {
     pub crop: f32,
     /// Mirror half of the photos.
     pub flip: bool,
+    /// Put the color of the laces into words where it is known.
+    pub shoelaces: bool,
     /// Held-out products that each validation asks for.
     pub validation: usize,
 }
 
 impl Default for Data {
     fn default() -> Self {
-        Self { batch: 128, drawn: 2000, drawn_per_batch: 10, crop: 0.8, flip: true, validation: 800 }
+        Self { batch: 128, drawn: 2000, drawn_per_batch: 10, crop: 0.8, flip: true, shoelaces: true, validation: 800 }
     }
 }
 
