@@ -4,21 +4,28 @@
 mod compare;
 #[path = "aglet-train/data.rs"]
 mod data;
+#[path = "aglet-train/products.rs"]
+mod products;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use aglet::evaluate::split::held_out;
+use aglet::train::attribute;
+use aglet::train::batch::Source;
 use aglet::train::checkpoint::Precision;
-use aglet::train::dataset::{self, Product, Source};
+use aglet::train::dataset::{self, Product, kept_edge};
 use aglet::train::fit::{Metric, Run};
 use aglet::train::folder::{self, Which};
+use aglet::train::positions;
+use aglet::train::prepare::Side;
 use aglet::train::recipe::Recipe;
 use aglet::train::validate;
 use aglet::train::vocabulary::{self, Vocabulary};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use products::Products;
 
 #[derive(Parser)]
 #[command(name = "aglet-train", version, about = "From a catalog to a model that the server loads")]
@@ -38,7 +45,8 @@ enum Command {
     Compare(compare::CompareArgs),
 }
 
-/// Train a model by a recipe; the products that `evaluate::split` holds out are never trained on
+/// Train a model by a recipe. Never trained on: a data set's validation and test sides, and of a catalog the products
+/// that `evaluate::split` holds out
 #[derive(Args)]
 struct FitArgs {
     /// The recipe, a TOML file (models/recipes/)
@@ -47,9 +55,13 @@ struct FitArgs {
     /// Change a field of the recipe, such as optimizer.rate=1e-4
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
-    /// The catalog in the Kaggle layout
+    /// A data set that `prepare` made, or a catalog in the Kaggle layout
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// A catalog in the Kaggle layout, some products of which are in every batch beside those of a data set, so that
+    /// what the model knows of it is not forgotten
+    #[arg(long, value_name = "DIR")]
+    replay: Option<PathBuf>,
     /// The run's folder: checkpoint, metrics, vocabulary
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -76,13 +88,21 @@ struct ExportArgs {
     float16: bool,
 }
 
-/// Measure a checkpoint folder on the held-out products
+/// Measure a checkpoint folder on products that it was not trained on
 #[derive(Args)]
 struct ScoreArgs {
+    /// A checkpoint folder in Hugging Face's layout
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
+    /// A data set that `prepare` made, or a catalog in the Kaggle layout, of which the held-out products count
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// The side of the data set
+    #[arg(long, value_enum, default_value = "test")]
+    side: Side,
+    /// The recipe whose [attribute] is measured on the data set, beside a guess from category and color alone
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -100,18 +120,20 @@ fn main() -> anyhow::Result<()> {
 fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let recipe = Recipe::open(&args.recipe, &args.set)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
-    let mut products = dataset::read(&args.data)?;
-    let mut drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn);
-    if !recipe.data.shoelaces {
-        products.iter_mut().chain(&mut drawn).for_each(|p| p.facts.shoelaces = None);
-    }
-    let (held, trained): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id.to_string()));
-    let file = args.out.join("tokenizer.json");
     let base = args.from.as_deref().map(folder::read).transpose()?;
+    let base = match (base, recipe.training.image_size) {
+        (Some((config, parameters)), Some(size)) => {
+            Some(positions::resized(&config, parameters, size).map_err(anyhow::Error::msg)?)
+        }
+        (base, _) => base,
+    };
+    let size = base.as_ref().map_or(recipe.model.image_size, |(config, _)| config.image_size);
+    let Products { train, beside, held } = products::gather(args, &recipe, kept_edge(size))?;
+    let file = args.out.join("tokenizer.json");
     if let (Some(from), false) = (&args.from, args.resume && file.exists()) {
         std::fs::copy(from.join("tokenizer.json"), &file).context("copying the checkpoint's tokenizer.json")?;
     } else if !(args.resume && file.exists()) {
-        let texts = dataset::sample_captions(&trained, recipe.run.seed);
+        let texts = dataset::sample_captions(&train, recipe.run.seed);
         let learned = vocabulary::learn(texts.iter().map(String::as_str), recipe.model.vocabulary)?;
         std::fs::write(&file, learned).with_context(|| format!("writing {}", file.display()))?;
     }
@@ -120,12 +142,10 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let (config, from) = base.map_or((recipe.config(vocabulary.size()), None), |(c, p)| (c, Some(p)));
     let file = args.out.join("recipe.toml");
     std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
-    eprintln!("{} products to train on, {} held out, {} drawn", trained.len(), held.len(), drawn.len());
-    let source = Source { products: trained, drawn, vocabulary, config, drawing: recipe.drawing() };
+    let source = Source::new(train, beside, vocabulary, config, recipe.drawing(), recipe.sampling());
     let plan = recipe.plan(source.steps_per_epoch());
     let (steps, time) = (plan.steps, plan.time);
-    let validation = dataset::some(held, recipe.data.validation);
-    let mut run = Run::new(plan, &args.out, source, validation, from, args.resume)?;
+    let mut run = Run::new(plan, &args.out, source, held, from, args.resume)?;
     eprintln!("{} parameters, at most {steps} steps", run.parameters().count());
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")?;
     let bar = ProgressBar::new(steps).with_style(style);
@@ -173,8 +193,29 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
 fn score(args: &ScoreArgs) -> anyhow::Result<()> {
     let (config, parameters) = folder::read(&args.model)?;
     let vocabulary = Vocabulary::open(&args.model.join("tokenizer.json"), config.context)?;
-    let products = dataset::read(&args.data)?;
-    let held: Vec<&Product> = products.iter().filter(|p| held_out(&p.id.to_string())).collect();
-    println!("{}", serde_json::to_string_pretty(&validate::scores(&config, &parameters, &vocabulary, &held))?);
+    let edge = kept_edge(config.image_size);
+    if !args.data.join("train.jsonl").is_file() {
+        let products = dataset::read(&args.data, edge)?;
+        let held: Vec<&Product> = products.iter().filter(|p| held_out(&p.id)).collect();
+        let scores = validate::scores(&config, &parameters, &vocabulary, &held);
+        println!("{}", serde_json::to_string_pretty(&scores)?);
+        return Ok(());
+    }
+    let recipe = args.recipe.as_deref().map(|file| Recipe::open(file, &[])).transpose()?;
+    let attribute = recipe.and_then(|recipe| recipe.attribute);
+    let name = attribute.as_ref().map(|a| a.name.as_str());
+    let list = dataset::read_set(&args.data, args.side, name, edge)?;
+    let products: Vec<&Product> = list.iter().collect();
+    let mut scores = validate::scores(&config, &parameters, &vocabulary, &products);
+    let mut guessed = None;
+    if let Some(attribute) = &attribute {
+        let train = dataset::read_set(&args.data, Side::Train, name, edge)?;
+        let values = attribute::values(&train);
+        let words = attribute::embed(attribute, &values, &config, &parameters, &vocabulary);
+        let photos = validate::embed_photos(&config, &parameters, &products);
+        scores.attribute = attribute::classify(attribute, &values, &words, &products, &photos);
+        guessed = attribute::guess(attribute, &values, &train, &products);
+    }
+    println!("{}", serde_json::to_string_pretty(&serde_json::json!({"scores": scores, "guess": guessed}))?);
     Ok(())
 }

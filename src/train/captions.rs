@@ -22,7 +22,8 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
     pub text: String,
-    stated: Stated,
+    /// `None` if it is not known.
+    stated: Option<Stated>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,10 +40,17 @@ struct Stated {
 }
 
 impl Caption {
+    /// Words that were prepared, of which it is not known what they state: they are true of the products that have
+    /// the same words among theirs.
+    #[must_use]
+    pub fn prepared(text: String) -> Self {
+        Self { text, stated: None }
+    }
+
     /// Whether this caption, drawn for `own`, is true of `other` as well.
     #[must_use]
     pub fn holds_for(&self, own: &Facts, other: &Facts) -> bool {
-        let s = self.stated;
+        let Some(s) = self.stated else { return false };
         (!s.title || own.title == other.title)
             && (!s.category || own.category == other.category)
             && (!s.section || own.section == other.section)
@@ -121,7 +129,7 @@ pub fn document(facts: &Facts, dice: &mut Dice) -> Caption {
         8 => format!("{title}, {category}, {tint}{laces}"),
         _ => format!("{tint} {category}{laces} for {gender}, {usage}"),
     };
-    Caption { text, stated: Stated { title: true, ..Stated::default() } }
+    Caption { text, stated: Some(Stated { title: true, ..Stated::default() }) }
 }
 
 /// The shopper's side: a few words.
@@ -136,12 +144,12 @@ pub fn query(facts: &Facts, dice: &mut Dice) -> Caption {
         let word = ["shoelaces", "shoelaces", "laces", "shoe laces"][dice.below(4)];
         let stated = Stated { shoelaces: true, ..base };
         return match dice.below(5) {
-            0..=2 => Caption { text: format!("{category} with {laces} {word}"), stated },
+            0..=2 => Caption { text: format!("{category} with {laces} {word}"), stated: Some(stated) },
             3 => Caption {
                 text: format!("{tint} {category} with {laces} {word}"),
-                stated: Stated { color: true, ..stated },
+                stated: Some(Stated { color: true, ..stated }),
             },
-            _ => Caption { text: format!("{laces} {word}"), stated: Stated { category: false, ..stated } },
+            _ => Caption { text: format!("{laces} {word}"), stated: Some(Stated { category: false, ..stated }) },
         };
     }
     let (text, stated) = match dice.below(20) {
@@ -161,7 +169,7 @@ pub fn query(facts: &Facts, dice: &mut Dice) -> Caption {
         }
         _ => (facts.title.to_lowercase(), Stated { title: true, ..Stated::default() }),
     };
-    Caption { text: text.split_whitespace().collect::<Vec<_>>().join(" "), stated }
+    Caption { text: text.split_whitespace().collect::<Vec<_>>().join(" "), stated: Some(stated) }
 }
 
 #[cfg(test)]

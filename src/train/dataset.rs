@@ -1,21 +1,20 @@
-//! The catalog as training sees it: facts and small squares in memory, split by product, and a thread that makes
-//! batches ahead of the step that uses them.
+//! Products as training sees them: facts, words and small squares in memory. They come from a catalog in the Kaggle
+//! layout ([`read`]), from the data set that [`super::prepare`] made of any catalog ([`read_set`]), or are drawn
+//! ([`drawn`]).
 
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
 
 use rayon::prelude::*;
+use sha2::Digest;
 
 use super::captions::{self, Facts};
 use super::dice::{Dice, Purpose};
-use super::images::{self, Window};
-use super::loss::Truth;
-use super::network::{ClipConfig, ImageBatch, TextBatch};
-use super::vocabulary::Vocabulary;
-use crate::encode::image::Photo;
+use super::images;
+use super::prepare::{self, Entry, Picture, PrepareError, Side, Templates};
+use crate::catalog::{CatalogError, Photos};
+use crate::encode::image::{self, ImageLimits, Photo};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
@@ -29,27 +28,44 @@ pub enum DatasetError {
     Column { path: PathBuf, column: &'static str },
     #[error("no product of {path} has a photo that can be read")]
     Empty { path: PathBuf },
+    #[error(transparent)]
+    Set(#[from] PrepareError),
+    #[error(transparent)]
+    Picture(#[from] CatalogError),
+    #[error("the photo of product {id}: {source}")]
+    Photo { id: String, source: image::ImageError },
 }
 
 /// A product with its photo.
 #[derive(Clone, Debug)]
 pub struct Product {
-    pub id: u64,
+    pub id: String,
     pub facts: Facts,
-    /// The photo on a white square, at most [`KEPT_EDGE`] pixels an edge.
+    /// The product in words, as they were prepared; without any, they are drawn from the facts.
+    pub captions: Vec<String>,
+    /// The value of the attribute that is to be learned, where it is known.
+    pub label: Option<String>,
+    /// The photo on a white square, reduced to [`kept_edge`].
     pub square: Photo,
 }
 
 /// Edge to which larger photos are reduced in memory: a little more than the model sees, so that a crop loses
 /// nothing.
-pub const KEPT_EDGE: u32 = 128;
+#[must_use]
+pub fn kept_edge(image_size: usize) -> u32 {
+    u32::try_from(image_size * 8 / 7).unwrap_or(u32::MAX)
+}
+
+/// What a photo of a data set may be: a catalog's own photos are trusted further than an upload.
+const LIMITS: ImageLimits = ImageLimits { max_pixels: 200_000_000, max_edge: 30_000 };
 
 /// Reads the Kaggle layout: `styles.csv`, photos as `images/ID.jpg`, else from `images-60x80.zip`, and the laces'
-/// colors of `shoelaces.csv` where there is one. A product without a readable photo is left out.
+/// colors of `shoelaces.csv` where there is one. A product without a readable photo is left out. `edge`: see
+/// [`kept_edge`].
 ///
 /// # Errors
 /// If `styles.csv` cannot be read, the archive is broken, or nothing is left.
-pub fn read(folder: &Path) -> Result<Vec<Product>, DatasetError> {
+pub fn read(folder: &Path, edge: u32) -> Result<Vec<Product>, DatasetError> {
     let laces = read_laces(&folder.join("shoelaces.csv"))?;
     let facts = read_facts(&folder.join("styles.csv"), &laces)?;
     let archive = read_archive(&folder.join("images-60x80.zip"))?;
@@ -57,14 +73,77 @@ pub fn read(folder: &Path) -> Result<Vec<Product>, DatasetError> {
     let products: Vec<Product> = facts
         .into_par_iter()
         .filter_map(|(id, facts)| {
-            let name = format!("images/{id}.jpg");
             let file = std::fs::read(photos.join(format!("{id}.jpg"))).ok();
-            let file = file.as_deref().or_else(|| archive.get(&name).map(Vec::as_slice))?;
-            let photo = ::image::load_from_memory(file).ok()?.into_rgb8();
-            Some(Product { id, facts, square: images::square(&photo, KEPT_EDGE) })
+            let file = file.as_deref().or_else(|| archive.get(&format!("images/{id}.jpg")).map(Vec::as_slice))?;
+            let photo = image::decode(file, &LIMITS).ok()?;
+            let (captions, label) = (Vec::new(), None);
+            Some(Product { id: id.to_string(), facts, captions, label, square: images::square(&photo, edge) })
         })
         .collect();
     if products.is_empty() { Err(DatasetError::Empty { path: folder.into() }) } else { Ok(products) }
+}
+
+/// Reads a side of a data set; `label` names the attribute that is to be learned.
+///
+/// # Errors
+/// If the folder is no data set, it has no product on this side, or a photo is gone or broken: when the set was
+/// prepared it was not.
+pub fn read_set(folder: &Path, side: Side, label: Option<&str>, edge: u32) -> Result<Vec<Product>, DatasetError> {
+    let photos = Photos::default();
+    let entries = prepare::read_side(folder, side)?;
+    let product = |entry: Entry| {
+        let picture = entry.image.clone().into();
+        let gone = || image::ImageError::Broken { reason: "the file is gone".to_owned() };
+        let file = photos.read(&picture)?;
+        let photo = file.ok_or_else(gone).and_then(|file| image::decode(&file, &LIMITS));
+        let photo = photo.map_err(|source| DatasetError::Photo { id: entry.id.clone(), source })?;
+        let (facts, label) = (facts(&entry), label.and_then(|label| value(&entry, label).map(str::to_lowercase)));
+        Ok(Product { id: entry.id, facts, captions: entry.captions, label, square: images::square(&photo, edge) })
+    };
+    let products: Vec<Product> = entries.into_par_iter().map(product).collect::<Result<_, DatasetError>>()?;
+    if products.is_empty() { Err(DatasetError::Empty { path: folder.into() }) } else { Ok(products) }
+}
+
+/// The ids of a side of a data set.
+///
+/// # Errors
+/// If its file cannot be read.
+pub fn ids(folder: &Path, side: Side) -> Result<Vec<String>, DatasetError> {
+    Ok(prepare::read_side(folder, side)?.into_iter().map(|entry| entry.id).collect())
+}
+
+fn value<'a>(entry: &'a Entry, attribute: &str) -> Option<&'a str> {
+    entry.attributes.get(attribute).and_then(|values| values.first()).map(String::as_str)
+}
+
+fn facts(entry: &Entry) -> Facts {
+    let value = |name| value(entry, name).unwrap_or_default().to_owned();
+    Facts {
+        title: entry.title.clone(),
+        category: value("category"),
+        section: value("section"),
+        color: value("color"),
+        gender: value("gender"),
+        usage: value("usage"),
+        shoelaces: entry.attributes.get("shoelace_color").and_then(|v| v.first()).map(|v| v.to_lowercase()),
+    }
+}
+
+impl Product {
+    /// Puts a product of the Kaggle layout, or a drawn one, into the words of a data set's templates.
+    #[must_use]
+    pub fn phrased(mut self, templates: &Templates, label: Option<&str>) -> Self {
+        let Facts { title, category, section, color, gender, usage, shoelaces } = self.facts.clone();
+        let pairs =
+            [("category", category), ("section", section), ("color", color), ("gender", gender), ("usage", usage)];
+        let attributes = pairs.into_iter().chain(shoelaces.map(|laces| ("shoelace_color", laces)));
+        let attributes = attributes.filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.to_owned(), vec![v])).collect();
+        let image = Picture::File { file: PathBuf::new() };
+        let entry = Entry { id: self.id.clone(), title, image, attributes, sentence: None, captions: Vec::new() };
+        self.label = label.and_then(|label| value(&entry, label).map(str::to_lowercase));
+        self.captions = templates.fill(&entry);
+        self
+    }
 }
 
 fn read_laces(path: &Path) -> Result<HashMap<u64, String>, DatasetError> {
@@ -134,9 +213,9 @@ fn read_archive(path: &Path) -> Result<HashMap<String, Vec<u8>>, DatasetError> {
     Ok(entries)
 }
 
-/// Drawn footwear (see [`crate::demo`]), whose laces are known.
+/// Drawn footwear (see [`crate::demo`]), whose laces are known. `edge`: see [`kept_edge`].
 #[must_use]
-pub fn drawn(seed: u64, count: u64) -> Vec<Product> {
+pub fn drawn(seed: u64, count: u64, edge: u32) -> Vec<Product> {
     (0..count)
         .into_par_iter()
         .map(|index| {
@@ -150,7 +229,8 @@ pub fn drawn(seed: u64, count: u64) -> Vec<Product> {
                 usage: product.usage.to_owned(),
                 shoelaces: Some(product.shoelace_color().to_owned()),
             };
-            Product { id: product.id, facts, square: images::square(&crate::demo::render(&product), KEPT_EDGE) }
+            let square = images::square(&crate::demo::render(&product), edge);
+            Product { id: product.id.to_string(), facts, captions: Vec::new(), label: None, square }
         })
         .collect()
 }
@@ -180,7 +260,7 @@ pub fn sample_captions(products: &[Product], seed: u64) -> Vec<String> {
 /// At most `count` of the products, chosen by a hash of the id: the same ones each time.
 #[must_use]
 pub fn some(mut products: Vec<Product>, count: usize) -> Vec<Product> {
-    products.sort_by_key(|p| p.id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    products.sort_by_cached_key(|p| sha2::Sha256::digest(&p.id));
     products.truncate(count);
     products
 }
@@ -188,214 +268,3 @@ pub fn some(mut products: Vec<Product>, count: usize) -> Vec<Product> {
 /// CLIP's mean and deviation of each channel.
 pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
-
-/// How a batch is drawn.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Drawing {
-    pub seed: u64,
-    pub batch: usize,
-    /// Of a batch, how many are drawn products (the second list), if there are any.
-    pub drawn: usize,
-    /// Smallest edge of the random crop, as a share of the photo's.
-    pub crop: f32,
-    pub flip: bool,
-}
-
-/// One step's input.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    pub step: u64,
-    pub images: ImageBatch,
-    pub documents: TextBatch,
-    pub queries: TextBatch,
-    /// Product against document.
-    pub described: Truth,
-    /// Product against query.
-    pub asked: Truth,
-    /// The products' categories, as numbers that mean nothing beyond the batch.
-    pub categories: Vec<usize>,
-}
-
-/// Makes batches on a thread of its own, a few ahead.
-pub struct Loader {
-    batches: mpsc::Receiver<Batch>,
-    /// Patches kept of an image, read when a batch is begun.
-    kept: Arc<AtomicUsize>,
-}
-
-/// Where batches come from.
-pub struct Source {
-    pub products: Vec<Product>,
-    /// Drawn products, all with known laces.
-    pub drawn: Vec<Product>,
-    pub vocabulary: Vocabulary,
-    pub config: ClipConfig,
-    pub drawing: Drawing,
-}
-
-impl Source {
-    /// Steps that see every product once.
-    #[must_use]
-    pub fn steps_per_epoch(&self) -> u64 {
-        (self.products.len() / self.real()).max(1) as u64
-    }
-
-    /// Products of a batch that are not drawn.
-    fn real(&self) -> usize {
-        let drawn = if self.drawn.is_empty() { 0 } else { self.drawing.drawn };
-        self.drawing.batch - drawn.min(self.drawing.batch - 1)
-    }
-
-    /// The batch of a step, the same each time it is made.
-    ///
-    /// # Panics
-    /// If the epoch has no products.
-    #[must_use]
-    pub fn batch(&self, step: u64, order: &[u32], kept: usize) -> Batch {
-        let mut dice = Dice::new(self.drawing.seed, Purpose::Batch, step);
-        let real = self.real();
-        let at = usize::try_from(step % self.steps_per_epoch()).expect("fits") * real;
-        let mut chosen: Vec<&Product> =
-            (0..real).map(|i| &self.products[order[(at + i) % order.len()] as usize]).collect();
-        for _ in real..self.drawing.batch {
-            chosen.push(&self.drawn[dice.below(self.drawn.len())]);
-        }
-        let (mut documents, mut queries) = (Vec::new(), Vec::new());
-        for product in &chosen {
-            documents.push(captions::document(&product.facts, &mut dice));
-            queries.push(captions::query(&product.facts, &mut dice));
-        }
-        let windows: Vec<Window> = chosen.iter().map(|p| self.window(&p.square, &mut dice)).collect();
-        let detail: Vec<u64> = (0..chosen.len()).map(|_| dice.below(usize::MAX) as u64).collect();
-        let cut: Vec<(Vec<f32>, Vec<u32>)> = chosen
-            .iter()
-            .zip(&windows)
-            .zip(&detail)
-            .map(|((product, window), &seed)| self.cut(&product.square, window, kept, seed))
-            .collect();
-        let (mut patches, mut positions) = (Vec::new(), Vec::new());
-        for (pixels, at) in cut {
-            patches.extend(pixels);
-            positions.extend(at);
-        }
-        let count = chosen.len();
-        let encode = |list: &[captions::Caption]| {
-            let ids: Vec<Vec<u32>> = list.iter().map(|c| self.vocabulary.encode(&c.text)).collect();
-            TextBatch::new(&ids)
-        };
-        let truth = |list: &[captions::Caption]| {
-            Truth::new(count, count, |product, caption| {
-                product == caption
-                    || list[product].text == list[caption].text
-                    || list[caption].holds_for(&chosen[caption].facts, &chosen[product].facts)
-            })
-        };
-        Batch {
-            step,
-            images: ImageBatch { images: count, kept, patches, positions },
-            documents: encode(&documents),
-            queries: encode(&queries),
-            described: truth(&documents),
-            asked: truth(&queries),
-            categories: chosen
-                .iter()
-                .map(|p| chosen.iter().position(|q| q.facts.category == p.facts.category).unwrap_or_default())
-                .collect(),
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "edges are small")]
-    fn window(&self, square: &Photo, dice: &mut Dice) -> Window {
-        let whole = square.width() as f32;
-        let edge = whole * dice.between(self.drawing.crop, 1.0);
-        let (left, top) = (dice.between(0.0, whole - edge), dice.between(0.0, whole - edge));
-        Window { left, top, edge, flipped: self.drawing.flip && dice.chance(0.5) }
-    }
-
-    /// The window's patches; of more than `kept`, those with something in them are preferred.
-    fn cut(&self, square: &Photo, window: &Window, kept: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
-        let size = u32::try_from(self.config.image_size).expect("small");
-        let pixels = images::resample(square, window, size);
-        let all = images::patches(&pixels, self.config.image_size, self.config.patch, MEAN, STD);
-        let length = 3 * self.config.patch * self.config.patch;
-        let total = all.len() / length;
-        if kept >= total {
-            return (all, (0..u32::try_from(total).expect("small")).collect());
-        }
-        let mut dice = Dice::new(seed, Purpose::Batch, u64::MAX);
-        // Efraimidis and Spirakis: the largest of u^(1/weight) are a weighted draw without replacement.
-        let mut order: Vec<(f32, usize)> = all
-            .chunks_exact(length)
-            .enumerate()
-            .map(|(at, patch)| {
-                let (low, high) = patch.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
-                // Plain background spans little more than the three channels' different offsets.
-                let weight = if high - low < PLAIN { 0.1 } else { 1.0 };
-                (dice.unit().powf(1.0 / weight), at)
-            })
-            .collect();
-        order.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut chosen: Vec<usize> = order[..kept].iter().map(|&(_, at)| at).collect();
-        chosen.sort_unstable();
-        let patches = chosen.iter().flat_map(|&at| all[at * length..(at + 1) * length].iter().copied()).collect();
-        (patches, chosen.into_iter().map(|at| u32::try_from(at).expect("small")).collect())
-    }
-
-    /// The order in which an epoch sees the products.
-    ///
-    /// # Panics
-    /// If there are more than 2^32.
-    #[must_use]
-    pub fn order(&self, epoch: u64) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..u32::try_from(self.products.len()).expect("fits")).collect();
-        Dice::new(self.drawing.seed, Purpose::Order, epoch).shuffle(&mut order);
-        order
-    }
-}
-
-/// Span of normalized values in a patch of plain white: CLIP's channels differ by 0.22 there.
-const PLAIN: f32 = 0.5;
-
-impl Loader {
-    /// Starts the thread at `step`.
-    ///
-    /// # Panics
-    /// If the system refuses a thread.
-    #[must_use]
-    pub fn start(source: Arc<Source>, step: u64, kept: usize) -> Self {
-        let (send, batches) = mpsc::sync_channel(2);
-        let kept = Arc::new(AtomicUsize::new(kept));
-        let wanted = Arc::clone(&kept);
-        std::thread::Builder::new()
-            .name("batches".into())
-            .spawn(move || {
-                let mut order = (u64::MAX, Vec::new());
-                for step in step.. {
-                    let epoch = step / source.steps_per_epoch();
-                    if order.0 != epoch {
-                        order = (epoch, source.order(epoch));
-                    }
-                    let batch = source.batch(step, &order.1, wanted.load(Ordering::Relaxed));
-                    if send.send(batch).is_err() {
-                        break;
-                    }
-                }
-            })
-            .expect("a thread for the batches");
-        Self { batches, kept }
-    }
-
-    /// From the next batch begun, keep so many patches.
-    pub fn keep(&self, patches: usize) {
-        self.kept.store(patches, Ordering::Relaxed);
-    }
-
-    /// The next step's batch.
-    ///
-    /// # Panics
-    /// If the thread panicked.
-    #[must_use]
-    pub fn next(&self) -> Batch {
-        self.batches.recv().expect("the batch thread runs as long as its loader")
-    }
-}

@@ -15,6 +15,7 @@ pub enum Purpose {
     Order,
     Batch,
     Vocabulary,
+    Sample,
 }
 
 impl Dice {
@@ -27,6 +28,7 @@ impl Dice {
             Purpose::Order => 2,
             Purpose::Batch => 3,
             Purpose::Vocabulary => 4,
+            Purpose::Sample => 5,
         };
         key[16..24].copy_from_slice(&number.to_le_bytes());
         Self(ChaCha8Rng::from_seed(key))

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::attribute::{self, Attribute};
+use super::batch::{Drawing, Loader, Source};
 use super::checkpoint::{self, CheckpointError};
-use super::dataset::{Drawing, Loader, Product, Source};
+use super::dataset::Product;
 use super::network::{ClipConfig, Parameters};
 use super::optimizer::{self, Optimizer, Rule, Treatment};
+use super::sampler::Sampling;
 use super::scheduler::{Plateau, Schedule, Scheduler};
 use super::step::{self, Losses, Training, Weights};
 use super::validate::{self, Scores};
@@ -70,6 +73,8 @@ pub enum Watch {
     TitleRecall,
     /// The mean of the category and color precision of words and the category precision of photos.
     Retrieval,
+    /// The mean of the accuracy over all labeled products and over those that have the thing at all.
+    Attribute,
 }
 
 impl Watch {
@@ -80,6 +85,7 @@ impl Watch {
             Self::TextCategoryColor => scores.text_category_color,
             Self::ImageCategory => scores.image_category,
             Self::TitleRecall => scores.title_recall,
+            Self::Attribute => scores.attribute.map_or(0.0, |a| f32::midpoint(a.accuracy, a.present)),
             Self::Retrieval => (scores.text_category + scores.text_category_color + scores.image_category) / 3.0,
         }
     }
@@ -130,6 +136,16 @@ pub struct StepMetric {
     pub waited: f32,
 }
 
+/// Products that are not trained on.
+pub struct Held {
+    /// Of the run's own kind: the loss and the attribute are measured on them.
+    pub products: Vec<Product>,
+    /// Of a general catalog, for the retrieval scores; none: the same ones.
+    pub general: Vec<Product>,
+    /// The attribute that is learned, and its values.
+    pub attribute: Option<(Attribute, Vec<String>)>,
+}
+
 /// A run under way.
 pub struct Run {
     config: ClipConfig,
@@ -137,6 +153,8 @@ pub struct Run {
     folder: PathBuf,
     source: Arc<Source>,
     validation: Source,
+    general: Vec<Product>,
+    attribute: Option<(Attribute, Vec<String>)>,
     parameters: Parameters,
     average: Parameters,
     optimizer: Optimizer,
@@ -154,7 +172,7 @@ impl Run {
         plan: Plan,
         folder: &Path,
         source: Source,
-        validation: Vec<Product>,
+        held: Held,
         from: Option<Parameters>,
         resume: bool,
     ) -> Result<Self, FitError> {
@@ -164,14 +182,10 @@ impl Run {
         std::fs::write(&path, format!("{:#}\n", config.to_hugging_face()))
             .map_err(|source| FitError::Io { path, source })?;
         let parameters = from.unwrap_or_else(|| Parameters::random(&config, plan.seed));
-        let drawing = Drawing { crop: 1.0, flip: false, drawn: 0, ..source.drawing.clone() };
-        let validation = Source {
-            products: validation,
-            drawn: Vec::new(),
-            vocabulary: source.vocabulary.clone(),
-            config: config.clone(),
-            drawing,
-        };
+        let drawing = Drawing { crop: 1.0, flip: false, blur: 0.0, ..source.drawing.clone() };
+        let Held { products, general, attribute } = held;
+        let vocabulary = source.vocabulary.clone();
+        let validation = Source::new(products, Vec::new(), vocabulary, config.clone(), drawing, Sampling::default());
         let mut run = Self {
             optimizer: Optimizer::new(plan.rule.clone(), &parameters),
             treatments: plan.training.treatments(&config, &parameters),
@@ -183,6 +197,8 @@ impl Run {
             folder: folder.into(),
             source: Arc::new(source),
             validation,
+            general,
+            attribute,
             state: State::default(),
         };
         let last = folder.join("last.safetensors");
@@ -310,10 +326,7 @@ impl Run {
     }
 
     fn validate(&mut self, log: &mut std::fs::File, report: &mut impl FnMut(&Metric)) -> Result<(), FitError> {
-        let products: Vec<&Product> = self.validation.products.iter().collect();
-        let vocabulary = &self.source.vocabulary;
-        let weights = validate::scores(&self.config, &self.parameters, vocabulary, &products);
-        let average = validate::scores(&self.config, &self.average, vocabulary, &products);
+        let (weights, average) = (self.scores(&self.parameters), self.scores(&self.average));
         let loss = self.validation_loss();
         let (step, seconds) = (self.state.step, self.state.seconds);
         let metric = Metric::Validation { step, seconds, loss, weights, average };
@@ -332,14 +345,27 @@ impl Run {
         self.save(&self.folder.join("last.safetensors"))
     }
 
+    fn scores(&self, parameters: &Parameters) -> Scores {
+        let (config, vocabulary) = (&self.config, &self.source.vocabulary);
+        let own: Vec<&Product> = self.validation.products.iter().collect();
+        let general: Vec<&Product> = self.general.iter().collect();
+        let general = if general.is_empty() { &own } else { &general };
+        let mut scores = validate::scores(config, parameters, vocabulary, general);
+        if let Some((attribute, values)) = &self.attribute {
+            let words = attribute::embed(attribute, values, config, parameters, vocabulary);
+            let photos = validate::embed_photos(config, parameters, &own);
+            scores.attribute = attribute::classify(attribute, values, &words, &own, &photos);
+        }
+        scores
+    }
+
     /// The averaged weights' loss on a few batches of held-out products, the same ones each time.
     fn validation_loss(&self) -> Losses {
         let source = &self.validation;
-        let order: Vec<u32> = (0..u32::try_from(source.products.len()).unwrap_or(u32::MAX)).collect();
         let batches = source.steps_per_epoch().min(VALIDATION_BATCHES);
         let all = self.config.patches();
         let list: Vec<Losses> = (0..batches)
-            .map(|at| step::losses(&self.config, &self.average, &source.batch(at, &order, all), self.plan.weights))
+            .map(|at| step::losses(&self.config, &self.average, &source.batch(at, all), self.plan.weights))
             .collect();
         Losses::mean(&list)
     }

@@ -110,6 +110,21 @@ pub fn resample(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
     out
 }
 
+/// A light blur of a square of pixels (`size x size x 3`): each is mixed with its neighbors, 1 2 1 across and down.
+#[must_use]
+pub fn blur(pixels: &[f32], size: usize) -> Vec<f32> {
+    let mixed = |from: &[f32], step: usize, place: fn(usize, usize) -> usize| -> Vec<f32> {
+        let mix = |(at, &value): (usize, &f32)| {
+            let before = if place(at, size) == 0 { value } else { from[at - step] };
+            let after = if place(at, size) + 1 == size { value } else { from[at + step] };
+            0.25 * before + 0.5 * value + 0.25 * after
+        };
+        from.iter().enumerate().map(mix).collect()
+    };
+    let across = mixed(pixels, 3, |at, size| at / 3 % size);
+    mixed(&across, size * 3, |at, size| at / 3 / size)
+}
+
 /// A square of pixels (`size x size x 3`, 0 to 255) as normalized patches, `grid * grid x 3 * patch * patch`,
 /// channels first within a patch.
 #[must_use]
@@ -142,6 +157,17 @@ mod tests {
         assert!(same.iter().zip(square.as_raw()).all(|(&a, &b)| (a - f32::from(b)).abs() < 1e-3));
         let flipped = resample(&square, &Window { flipped: true, ..Window::whole(8) }, 8);
         assert!((flipped[0] - 70.0).abs() < 1e-3 && (flipped[21] - 0.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn blur_spreads_a_dot_and_keeps_the_sum_and_what_is_plain() {
+        let mut dot = vec![0.0; 5 * 5 * 3];
+        dot[(2 * 5 + 2) * 3 + 1] = 16.0;
+        let out = blur(&dot, 5);
+        let green = |x: usize, y: usize| out[(y * 5 + x) * 3 + 1];
+        assert_eq!((green(2, 2), green(1, 2), green(1, 1), green(0, 2)), (4.0, 2.0, 1.0, 0.0));
+        assert_eq!((out.iter().sum::<f32>(), out[(2 * 5 + 2) * 3]), (16.0, 0.0));
+        assert_eq!(blur(&[7.0; 75], 5), [7.0; 75]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! arrays on the host. Everything that is drawn by chance comes from a named stream ([`dice`]), so that a run taken
 //! up again after a kill goes on as the unbroken one would have.
 
+pub mod attribute;
+pub mod batch;
 pub mod captions;
 pub mod checkpoint;
 pub mod dataset;
@@ -17,8 +19,10 @@ pub mod label;
 pub mod loss;
 pub mod network;
 pub mod optimizer;
+pub mod positions;
 pub mod prepare;
 pub mod recipe;
+pub mod sampler;
 pub mod scheduler;
 pub mod step;
 pub mod validate;

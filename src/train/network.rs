@@ -347,7 +347,7 @@ impl<'a> Network<'a> {
         fused::linear(x, self.matrix(&format!("{name}.weight")), self.vector(&format!("{name}.bias")))
     }
 
-    fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {
+    pub(super) fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "row numbers of a batch")]
         let values: Vec<i32> = values.map(|v| v as i32).collect();
         let count = values.len();

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Drawing;
+use super::attribute::Attribute;
+use super::batch::Drawing;
 use super::fit::{Plan, Watch};
 use super::fused::Activation;
 use super::network::{ClipConfig, TowerConfig};
 use super::optimizer::Rule;
+use super::sampler::Sampling;
 use super::scheduler::Schedule;
 use super::step::{Training, Weights};
 
@@ -37,6 +39,8 @@ pub struct Recipe {
     pub loss: Weights,
     pub training: Training,
     pub optimizer: Optimization,
+    /// An attribute that the model is to learn from labeled products.
+    pub attribute: Option<Attribute>,
     pub run: Length,
 }
 
@@ -90,10 +94,14 @@ pub struct Data {
     /// Drawn products to choose from, and how many of them are in a batch.
     pub drawn: u64,
     pub drawn_per_batch: usize,
+    /// Products of the general catalog (`fit --replay`) in a batch, so that what is known is not forgotten.
+    pub replay_per_batch: usize,
     /// Smallest edge of the random crop, as a share of the photo's.
     pub crop: f32,
     /// Mirror half of the photos.
     pub flip: bool,
+    /// Probability of a light blur.
+    pub blur: f32,
     /// Put the color of the laces into words where it is known.
     pub shoelaces: bool,
     /// Held-out products that each validation asks for.
@@ -102,7 +110,17 @@ pub struct Data {
 
 impl Default for Data {
     fn default() -> Self {
-        Self { batch: 128, drawn: 2000, drawn_per_batch: 10, crop: 0.8, flip: true, shoelaces: true, validation: 800 }
+        Self {
+            batch: 128,
+            drawn: 2000,
+            drawn_per_batch: 10,
+            replay_per_batch: 32,
+            crop: 0.8,
+            flip: true,
+            blur: 0.0,
+            shoelaces: true,
+            validation: 800,
+        }
     }
 }
 
@@ -145,8 +163,8 @@ pub struct Length {
     /// Share of an image's patches that is seen until that part of the run; then all are.
     pub keep_patches: f32,
     pub keep_until: f32,
-    /// Validations and checkpoints in an epoch.
-    pub validations_per_epoch: u64,
+    /// Validations and checkpoints in an epoch; below 1, one in several epochs (small data sets).
+    pub validations_per_epoch: f32,
     /// The figure that chooses the best checkpoint (and drives ReduceLROnPlateau).
     pub watch: Watch,
     /// Stop after so many validations in a row without a new best.
@@ -161,7 +179,7 @@ impl Default for Length {
             minutes: None,
             keep_patches: 0.5,
             keep_until: 0.75,
-            validations_per_epoch: 1,
+            validations_per_epoch: 1.0,
             watch: Watch::Retrieval,
             patience: None,
         }
@@ -195,7 +213,7 @@ impl Recipe {
 
     /// Everything that is wrong, one line each.
     fn problems(&self) -> Vec<String> {
-        let Self { model, data, loss, training, optimizer, run } = self;
+        let Self { model, data, loss, training, optimizer, attribute, run } = self;
         let share = |v: f32| v > 0.0 && v <= 1.0;
         let checks = [
             (
@@ -214,9 +232,17 @@ impl Recipe {
             ((4..=512).contains(&model.context), "model.context is between 4 and 512"),
             ((1..=4096).contains(&model.projection), "model.projection is between 1 and 4096"),
             (data.batch >= 2, "data.batch is at least 2: contrast needs something to differ from"),
-            (data.drawn_per_batch < data.batch, "data.drawn_per_batch is less than data.batch"),
+            (
+                data.drawn_per_batch.saturating_add(data.replay_per_batch) < data.batch,
+                "data.drawn_per_batch and data.replay_per_batch leave room in data.batch",
+            ),
+            ((0.0..=1.0).contains(&data.blur), "data.blur is in [0, 1]"),
+            (training.image_size.is_none_or(|size| (16..=1024).contains(&size)), "training.image_size is 16 to 1024"),
             (share(data.crop), "data.crop is in (0, 1]"),
-            (loss.texts >= 0.0 && loss.likeness >= 0.0, "the weights of the loss are not negative"),
+            (
+                loss.texts >= 0.0 && loss.likeness >= 0.0 && loss.labels >= 0.0,
+                "the weights of the loss are not negative",
+            ),
             (training.layer_decay > 0.0 && training.layer_decay <= 1.0, "training.layer_decay is in (0, 1]"),
             (
                 training.vision || training.text || training.projections || training.logit_scale,
@@ -231,10 +257,11 @@ impl Recipe {
             (run.minutes.is_none_or(|m| m > 0.0 && m.is_finite()), "run.minutes is positive"),
             (share(run.keep_patches), "run.keep_patches is in (0, 1]"),
             ((0.0..=1.0).contains(&run.keep_until), "run.keep_until is in [0, 1]"),
-            (run.validations_per_epoch >= 1, "run.validations_per_epoch is at least 1"),
+            (run.validations_per_epoch > 0.0, "run.validations_per_epoch is positive"),
         ];
         let wrong = checks.iter().filter(|(right, _)| !right).map(|(_, rule)| (*rule).to_owned());
-        wrong.chain(optimizer.rule.problems()).chain(optimizer.schedule.problems()).collect()
+        let attribute = attribute.iter().flat_map(Attribute::problems);
+        wrong.chain(optimizer.rule.problems()).chain(optimizer.schedule.problems()).chain(attribute).collect()
     }
 
     /// The model's sizes with the vocabulary that was learned.
@@ -257,8 +284,14 @@ impl Recipe {
     /// How batches are drawn.
     #[must_use]
     pub fn drawing(&self) -> Drawing {
-        let Data { batch, drawn_per_batch, crop, flip, .. } = self.data;
-        Drawing { seed: self.run.seed, batch, drawn: drawn_per_batch, crop, flip }
+        let Data { batch, crop, flip, blur, .. } = self.data;
+        Drawing { seed: self.run.seed, batch, crop, flip, blur }
+    }
+
+    /// How the products of a batch are chosen.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        self.attribute.as_ref().map_or_else(Sampling::default, |a| a.sampling)
     }
 
     /// The loop's plan, given the steps that see every product once.
@@ -272,6 +305,13 @@ impl Recipe {
         )]
         let steps =
             (f64::from(self.run.epochs) * steps_per_epoch as f64 / self.optimizer.accumulate as f64).ceil() as u64;
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of steps"
+        )]
+        let every = (steps_per_epoch as f64 / f64::from(self.run.validations_per_epoch)).round() as u64;
         Plan {
             seed: self.run.seed,
             rule: self.optimizer.rule.clone(),
@@ -289,7 +329,7 @@ impl Recipe {
             weights: self.loss,
             watch: self.run.watch,
             patience: self.run.patience,
-            validate_every: (steps_per_epoch / self.run.validations_per_epoch).max(1),
+            validate_every: every.max(1),
         }
     }
 }

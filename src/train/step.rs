@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Batch;
+use super::batch::Batch;
 use super::loss;
 use super::network::{ClipConfig, Network, Parameters};
 use super::optimizer::Treatment;
@@ -20,6 +20,9 @@ pub struct Losses {
     pub texts: f32,
     /// Photo against photo.
     pub likeness: f32,
+    /// Photo against photo, by category and label.
+    #[serde(default)]
+    pub labels: f32,
 }
 
 impl Losses {
@@ -34,6 +37,7 @@ impl Losses {
             asked: mean(|l| l.asked),
             texts: mean(|l| l.texts),
             likeness: mean(|l| l.likeness),
+            labels: mean(|l| l.labels),
         }
     }
 }
@@ -46,11 +50,13 @@ pub struct Weights {
     pub texts: f32,
     /// Between photos of one category.
     pub likeness: f32,
+    /// Between photos of one category and one value of the attribute that is learned.
+    pub labels: f32,
 }
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { texts: 0.25, likeness: 0.25 }
+        Self { texts: 0.25, likeness: 0.25, labels: 0.0 }
     }
 }
 
@@ -66,11 +72,13 @@ pub struct Training {
     pub logit_scale: bool,
     /// Factor on the learning rate for each layer further from the output (arXiv 2212.06138); 1 treats all alike.
     pub layer_decay: f32,
+    /// Edge of the input in pixels where it is to differ from the model's that is fine-tuned (`fit --from`).
+    pub image_size: Option<usize>,
 }
 
 impl Default for Training {
     fn default() -> Self {
-        Self { vision: true, text: true, projections: true, logit_scale: true, layer_decay: 1.0 }
+        Self { vision: true, text: true, projections: true, logit_scale: true, layer_decay: 1.0, image_size: None }
     }
 }
 
@@ -129,11 +137,20 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (burn::Ten
     let (scale, device) = (network.logit_scale(), network.device());
     let described = loss::contrastive(image.clone(), document.clone(), scale.clone(), &batch.described, device);
     let likeness = loss::likeness(image.clone(), &batch.categories, LIKENESS_TEMPERATURE, device);
+    let labels = match batch.labeled.len() {
+        0 | 1 => None,
+        _ if weights.labels == 0.0 => None,
+        _ => {
+            let rows = image.clone().select(0, network.ints(batch.labeled.iter().copied()));
+            Some(loss::likeness(rows, &batch.labels, LIKENESS_TEMPERATURE, device))
+        }
+    };
     let asked = loss::contrastive(image, query.clone(), scale.clone(), &batch.asked, device);
     let texts = loss::contrastive(document, query, scale, &batch.asked, device);
     let total = (described.clone() + asked.clone()).mul_scalar(0.5)
         + texts.clone().mul_scalar(weights.texts)
         + likeness.clone().mul_scalar(weights.likeness);
+    let total = labels.iter().fold(total, |total, part| total + part.clone().mul_scalar(weights.labels));
     let value = |t: burn::Tensor<1>| t.into_scalar::<f32>();
     let losses = Losses {
         total: value(total.clone()),
@@ -141,6 +158,7 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (burn::Ten
         asked: value(asked),
         texts: value(texts),
         likeness: value(likeness),
+        labels: labels.map_or(0.0, value),
     };
     (total, losses)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::attribute::Accuracy;
 use super::dataset::{MEAN, Product, STD};
 use super::images::{self, Window};
 use super::network::{ClipConfig, ImageBatch, Network, Parameters, TextBatch};
@@ -26,6 +27,9 @@ pub struct Scores {
     pub title_recall: f32,
     pub color_queries: usize,
     pub gender_queries: usize,
+    /// The attribute that is learned, where the recipe names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<Accuracy>,
 }
 
 /// Unit embeddings of the photos, whole, `products x projection`.
@@ -174,5 +178,6 @@ pub fn scores(config: &ClipConfig, parameters: &Parameters, vocabulary: &Vocabul
         })),
         color_queries: colors.len(),
         gender_queries: genders.len(),
+        attribute: None,
     }
 }

@@ -10,3 +10,5 @@ mod search;
 mod support;
 #[cfg(feature = "train")]
 mod train;
+#[cfg(feature = "train")]
+mod train_cli;

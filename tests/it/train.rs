@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use aglet::train::attribute;
+use aglet::train::batch::{Batch, Beside, Source};
 use aglet::train::checkpoint::{self, Precision};
-use aglet::train::dataset::{self, Batch, Source};
-use aglet::train::fit::{Metric, Plan, Run};
+use aglet::train::dataset::{self, Product};
+use aglet::train::fit::{Held, Metric, Plan, Run};
 use aglet::train::folder::{self, Which};
 use aglet::train::fused::Activation;
 use aglet::train::images;
 use aglet::train::loss::Truth;
 use aglet::train::network::{ClipConfig, ImageBatch, Network, Parameter, Parameters, TextBatch, TowerConfig};
 use aglet::train::optimizer::{self, Optimizer, Rule, Treatment};
+use aglet::train::prepare::templates::{self, Templates};
 use aglet::train::recipe::Recipe;
 use aglet::train::scheduler::{CyclicMode, Mode, Per, Schedule, Scheduler, ThresholdMode};
 use aglet::train::step::{self, Training, Weights};
@@ -75,6 +78,8 @@ fn recorded_step() -> Recorded {
         described: truth("described"),
         asked: truth("asked"),
         categories: vec![0, 1, 2, 1, 1, 0],
+        labeled: Vec::new(),
+        labels: Vec::new(),
     };
     Recorded { config, before, batch, arrays }
 }
@@ -103,8 +108,8 @@ fn the_forward_pass_is_transformers() {
 #[test]
 fn a_training_step_is_pytorchs() {
     let Recorded { config, before, batch, arrays } = recorded_step();
-    let (losses, mut gradients) =
-        step::gradients(&config, &before, &batch, Weights { texts: 0.25, likeness: 0.5 }, &Training::default());
+    let weights = Weights { texts: 0.25, likeness: 0.5, labels: 0.0 };
+    let (losses, mut gradients) = step::gradients(&config, &before, &batch, weights, &Training::default());
     let found = [losses.total, losses.described, losses.asked, losses.texts, losses.likeness];
     assert!(furthest(&found, &arrays["losses"].values) < 1e-5, "{found:?} {:?}", arrays["losses"].values);
     for (parameter, gradient) in before.0.iter().zip(&gradients) {
@@ -223,26 +228,46 @@ fn learning_rates_follow_pytorchs_schedulers() {
     }
 }
 
+/// Drawn shoes in prepared words, with the color of their laces as the label.
+fn labeled(seed: u64, count: u64) -> Vec<Product> {
+    let templates = Templates::parse(templates::DEFAULT).expect("templates");
+    let drawn = dataset::drawn(seed, count, 36).into_iter();
+    drawn.map(|p| p.phrased(&templates, Some("shoelace_color"))).collect()
+}
+
 /// A run over drawn shoes: small, but everything takes part.
 fn small_run(folder: &Path, steps: u64, resume: bool) -> Vec<f32> {
-    let products = dataset::drawn(3, 48);
+    let products = labeled(3, 48);
     let texts = dataset::sample_captions(&products, 1);
     let json = vocabulary::learn(texts.iter().map(String::as_str), 700).expect("a vocabulary");
     let overrides =
         ["image_size=32", "patch=16", "vision={ width = 64, layers = 1 }", "text={ width = 64, layers = 1 }"]
             .map(|o| format!("model.{o}"));
-    let text = "[data]\nbatch = 12\n[run]\nepochs = 2.0\n[optimizer]\nwarmup = 2\naccumulate = 2";
+    let text = "[data]\nbatch = 12\nblur = 0.5\ndrawn_per_batch = 4\nreplay_per_batch = 0\n[loss]\nlabels = 0.5\n\
+        [run]\nepochs = 2.0\nwatch = 'attribute'\n[optimizer]\nwarmup = 2\naccumulate = 2\n\
+        [attribute]\nname = 'shoelace_color'\nprompts = ['shoes with {} shoelaces']\nabsent = 'none'\n\
+        absent_prompts = ['shoes without shoelaces']\nsampling = { balance = 0.5, contrast = 3 }";
     let recipe = Recipe::parse(text, &overrides).expect("a recipe");
     let vocabulary = Vocabulary::parse(&json, recipe.model.context).expect("parses");
     let config = recipe.config(vocabulary.size());
-    let drawn = dataset::drawn(4, 4);
-    let source = Source { products, drawn, vocabulary, config, drawing: recipe.drawing() };
+    let beside = vec![Beside { products: labeled(4, 6), per_batch: recipe.data.drawn_per_batch }];
+    let values = attribute::values(&products);
+    let source = Source::new(products, beside, vocabulary, config, recipe.drawing(), recipe.sampling());
     let plan = Plan { steps, validate_every: 2, schedule: Schedule::Constant, ..recipe.plan(4) };
-    let mut run = Run::new(plan, folder, source, dataset::drawn(5, 24), None, resume).expect("a run");
+    let attribute = recipe.attribute.clone().map(|attribute| (attribute, values));
+    let held = Held { products: labeled(5, 24), general: dataset::drawn(6, 24, 36), attribute };
+    let mut run = Run::new(plan, folder, source, held, None, resume).expect("a run");
     let mut losses = Vec::new();
-    let keep = |metric: &Metric| {
-        if let Metric::Step(step) = metric {
+    let keep = |metric: &Metric| match metric {
+        Metric::Step(step) => {
+            assert!(step.losses.labels > 0.0, "labeled photos take part");
             losses.push(step.losses.total);
+        }
+        Metric::Validation { average, .. } => {
+            let found: attribute::Accuracy = average.attribute.expect("the recipe names an attribute");
+            // A color that no product of the training side has is no class.
+            assert!((20..=24).contains(&found.products), "{found:?}");
+            assert!(found.present_products < found.products && found.present_products > 0, "{found:?}");
         }
     };
     run.train(keep).expect("trains");

@@ -26,8 +26,15 @@ pub enum TemplateError {
 #[derive(Clone, Debug)]
 pub struct Templates {
     source: String,
-    templates: Vec<Vec<Piece>>,
+    templates: Vec<Template>,
     absent: BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Clone, Debug)]
+struct Template {
+    pieces: Vec<Piece>,
+    /// Attribute -> the value that a product must have for this template to speak of it.
+    when: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +46,23 @@ enum Piece {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    templates: Vec<String>,
+    templates: Vec<Written>,
     #[serde(default)]
     absent: BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Always(String),
+    When(Conditional),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Conditional {
+    text: String,
+    when: BTreeMap<String, String>,
 }
 
 impl Templates {
@@ -60,7 +81,11 @@ impl Templates {
         if file.templates.is_empty() {
             return Err(TemplateError::None);
         }
-        let templates = file.templates.iter().map(|t| pieces(t)).collect::<Result<_, _>>()?;
+        let template = |written: Written| match written {
+            Written::Always(text) => Ok(Template { pieces: pieces(&text)?, when: BTreeMap::new() }),
+            Written::When(Conditional { text, when }) => Ok(Template { pieces: pieces(&text)?, when }),
+        };
+        let templates = file.templates.into_iter().map(template).collect::<Result<_, TemplateError>>()?;
         Ok(Self { source: text.to_owned(), templates, absent: file.absent })
     }
 
@@ -73,11 +98,12 @@ impl Templates {
     /// The names in braces that no product of `entries` has: probably misspelled.
     #[must_use]
     pub fn unknown<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> BTreeSet<String> {
-        let slots = self.templates.iter().flatten().filter_map(|piece| match piece {
-            Piece::Slot(name) if name != "title" && name != "sentence" => Some(name.clone()),
+        let slots = self.templates.iter().flat_map(|t| &t.pieces).filter_map(|piece| match piece {
+            Piece::Slot(name) if name != "title" && name != "sentence" => Some(name),
             _ => None,
         });
-        let mut names: BTreeSet<String> = slots.collect();
+        let conditions = self.templates.iter().flat_map(|t| t.when.keys());
+        let mut names: BTreeSet<String> = slots.chain(conditions).cloned().collect();
         for entry in entries {
             names.retain(|name| !entry.attributes.contains_key(name));
         }
@@ -90,7 +116,14 @@ impl Templates {
     pub fn fill(&self, entry: &Entry) -> Vec<String> {
         let mut captions: Vec<String> = Vec::new();
         for template in &self.templates {
+            let has = |(name, wanted): (&String, &String)| {
+                entry.attributes.get(name).is_some_and(|v| v.iter().any(|v| v.eq_ignore_ascii_case(wanted)))
+            };
+            if !template.when.iter().all(has) {
+                continue;
+            }
             let words: Option<Vec<&str>> = template
+                .pieces
                 .iter()
                 .map(|piece| match piece {
                     Piece::Words(words) => Some(words.as_str()),
@@ -159,12 +192,20 @@ mod tests {
         assert_eq!(templates.fill(&shoe(None)), base);
         assert_eq!(templates.fill(&shoe(Some("None"))), base);
         assert_eq!(templates.fill(&shoe(Some("red")))[2..], ["casual shoes with red laces"]);
+        let without = Templates::parse(
+            "templates = ['{color} {category}', { text = '{category} without laces', when = { shoelace_color = 'none' } }]",
+        )
+        .expect("templates");
+        assert_eq!(without.fill(&shoe(Some("None"))), ["navy blue casual shoes", "casual shoes without laces"]);
+        assert_eq!(without.fill(&shoe(Some("red"))), ["navy blue casual shoes"]);
         let told = Entry { sentence: Some("A blue shoe.".to_owned()), ..shoe(None) };
         assert_eq!(templates.fill(&told)[2..], ["a blue shoe."]);
     }
 
     #[test]
     fn mistakes_are_reported() {
+        let odd = "templates = [{ text = '{title}', if = { color = 'red' } }]";
+        assert!(matches!(Templates::parse(odd), Err(TemplateError::Toml(_))));
         for wrong in ["'{title'", "'title}'", "'{}'", "'{a{b}}'"] {
             let parsed = Templates::parse(&format!("templates = [{wrong}]"));
             assert!(matches!(parsed, Err(TemplateError::Braces { .. })), "{wrong}");

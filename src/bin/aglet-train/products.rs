@@ -1,0 +1,77 @@
+//! The products of a run: what is trained on, what is mixed in, and what is kept from it.
+
+use std::collections::HashSet;
+
+use aglet::evaluate::split::held_out;
+use aglet::train::attribute;
+use aglet::train::batch::Beside;
+use aglet::train::dataset::{self, Product};
+use aglet::train::fit::Held;
+use aglet::train::prepare::{Side, Templates};
+use aglet::train::recipe::Recipe;
+use anyhow::bail;
+
+use super::FitArgs;
+
+pub struct Products {
+    pub train: Vec<Product>,
+    pub beside: Vec<Beside>,
+    pub held: Held,
+}
+
+/// Reads everything that the run needs, photos reduced to `edge`.
+pub fn gather(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products> {
+    let gathered = if args.data.join("train.jsonl").is_file() {
+        of_set(args, recipe, edge)?
+    } else if args.replay.is_some() || recipe.attribute.is_some() {
+        bail!("{}: no data set (train.jsonl); make one with `aglet-train prepare`", args.data.display());
+    } else {
+        of_catalog(args, recipe, edge)?
+    };
+    let held = if gathered.held.general.is_empty() { &gathered.held.products } else { &gathered.held.general };
+    let beside: Vec<String> = gathered.beside.iter().map(|b| b.products.len().to_string()).collect();
+    let (train, beside, held) = (gathered.train.len(), beside.join(" and "), held.len());
+    eprintln!("{train} products to train on, beside them {beside} replayed or drawn, {held} held out");
+    Ok(gathered)
+}
+
+/// A catalog: all of it but the held-out products, beside drawn ones.
+fn of_catalog(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products> {
+    let mut products = dataset::read(&args.data, edge)?;
+    let mut drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn, edge);
+    if !recipe.data.shoelaces {
+        products.iter_mut().chain(&mut drawn).for_each(|p| p.facts.shoelaces = None);
+    }
+    let (held, train): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id));
+    let products = dataset::some(held, recipe.data.validation);
+    let beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_per_batch }];
+    Ok(Products { train, beside, held: Held { products, general: Vec::new(), attribute: None } })
+}
+
+/// A data set's training side, beside products of a general catalog and drawn ones in the words of the same templates.
+fn of_set(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products> {
+    let name = recipe.attribute.as_ref().map(|a| a.name.as_str());
+    let train = dataset::read_set(&args.data, Side::Train, name, edge)?;
+    let validation = dataset::read_set(&args.data, Side::Validation, name, edge)?;
+    let templates = Templates::open(&args.data.join("captions.toml"))?;
+    let phrase = |list: Vec<Product>| list.into_iter().map(|p| p.phrased(&templates, name)).collect();
+    let drawn = phrase(dataset::drawn(recipe.run.seed, recipe.data.drawn, edge));
+    let mut beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_per_batch }];
+    let mut general = Vec::new();
+    if let Some(replay) = &args.replay {
+        // A product of the data set comes from there or, where it is kept from training, not at all; its labels
+        // are not known to the catalog.
+        let mut own: HashSet<String> = train.iter().chain(&validation).map(|p| p.id.clone()).collect();
+        if args.data.join("test.jsonl").is_file() {
+            own.extend(dataset::ids(&args.data, Side::Test)?);
+        }
+        let mut products = dataset::read(replay, edge)?;
+        products.iter_mut().for_each(|p| p.facts.shoelaces = None);
+        let (held, rest): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id));
+        general = dataset::some(held, recipe.data.validation);
+        let rest = rest.into_iter().filter(|p| !own.contains(&p.id)).collect();
+        beside.push(Beside { products: phrase(rest), per_batch: recipe.data.replay_per_batch });
+    }
+    let attribute = recipe.attribute.clone().map(|attribute| (attribute, attribute::values(&train)));
+    Ok(Products { train, beside, held: Held { products: validation, general, attribute } })
+}

@@ -1,0 +1,258 @@
+//! Batches: which products come together, in which words, and how their photos are cropped; made on a thread of its own,
+//! ahead of the step that uses them.
+//!
+//! Everything is drawn from streams named by the step, so that a run taken up again sees what the unbroken one would
+//! have seen.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+use super::captions::{self, Caption, Facts};
+use super::dataset::{MEAN, Product, STD};
+use super::dice::{Dice, Purpose};
+use super::images::{self, Window};
+use super::loss::Truth;
+use super::network::{ClipConfig, ImageBatch, TextBatch};
+use super::sampler::{Sampler, Sampling};
+use super::vocabulary::Vocabulary;
+use crate::encode::image::Photo;
+
+/// How a batch is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawing {
+    pub seed: u64,
+    pub batch: usize,
+    /// Smallest edge of the random crop, as a share of the photo's.
+    pub crop: f32,
+    pub flip: bool,
+    /// Probability that a photo is lightly blurred.
+    pub blur: f32,
+}
+
+/// One step's input.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub step: u64,
+    pub images: ImageBatch,
+    pub documents: TextBatch,
+    pub queries: TextBatch,
+    /// Product against document.
+    pub described: Truth,
+    /// Product against query.
+    pub asked: Truth,
+    /// The products' categories, as numbers that mean nothing beyond the batch.
+    pub categories: Vec<usize>,
+    /// The rows whose label is known, and these products' category and label, numbered the same way.
+    pub labeled: Vec<usize>,
+    pub labels: Vec<usize>,
+}
+
+/// Products that come beside the main ones, so many in each batch: drawn ones, or those of a general catalog that a
+/// fine-tuned model must not forget (replay).
+#[derive(Clone, Debug)]
+pub struct Beside {
+    pub products: Vec<Product>,
+    pub per_batch: usize,
+}
+
+/// Where batches come from.
+pub struct Source {
+    pub products: Vec<Product>,
+    pub beside: Vec<Beside>,
+    pub vocabulary: Vocabulary,
+    pub config: ClipConfig,
+    pub drawing: Drawing,
+    sampler: Sampler,
+}
+
+impl Source {
+    #[must_use]
+    pub fn new(
+        products: Vec<Product>,
+        beside: Vec<Beside>,
+        vocabulary: Vocabulary,
+        config: ClipConfig,
+        drawing: Drawing,
+        sampling: Sampling,
+    ) -> Self {
+        let sampler = Sampler::new(&products, sampling, drawing.seed);
+        let beside = beside.into_iter().filter(|b| b.per_batch > 0 && !b.products.is_empty()).collect();
+        Self { products, beside, vocabulary, config, drawing, sampler }
+    }
+
+    /// Steps that see as many products as there are main ones.
+    #[must_use]
+    pub fn steps_per_epoch(&self) -> u64 {
+        (self.products.len() / self.main()).max(1) as u64
+    }
+
+    /// Main products of a batch.
+    fn main(&self) -> usize {
+        let beside: usize = self.beside.iter().map(|b| b.per_batch).sum();
+        self.drawing.batch.saturating_sub(beside).max(1)
+    }
+
+    /// The batch of a step, the same each time it is made.
+    ///
+    /// # Panics
+    /// If there are no products.
+    #[must_use]
+    pub fn batch(&self, step: u64, kept: usize) -> Batch {
+        let mut dice = Dice::new(self.drawing.seed, Purpose::Batch, step);
+        let picked = self.sampler.pick(step, self.main());
+        let mut chosen: Vec<&Product> = picked.into_iter().map(|at| &self.products[at as usize]).collect();
+        for Beside { products, per_batch } in &self.beside {
+            chosen.extend((0..*per_batch).map(|_| &products[dice.below(products.len())]));
+        }
+        let (mut documents, mut queries) = (Vec::new(), Vec::new());
+        for product in &chosen {
+            documents.push(worded(product, captions::document, &mut dice));
+            queries.push(worded(product, captions::query, &mut dice));
+        }
+        let encode = |list: &[Caption]| {
+            let ids: Vec<Vec<u32>> = list.iter().map(|c| self.vocabulary.encode(&c.text)).collect();
+            TextBatch::new(&ids)
+        };
+        let labeled: Vec<usize> = (0..chosen.len()).filter(|&at| chosen[at].label.is_some()).collect();
+        Batch {
+            step,
+            images: self.images(&chosen, kept, &mut dice),
+            documents: encode(&documents),
+            queries: encode(&queries),
+            described: truth(&chosen, &documents),
+            asked: truth(&chosen, &queries),
+            categories: numbered(&chosen, |p| &p.facts.category),
+            labels: numbered(&labeled.iter().map(|&at| chosen[at]).collect::<Vec<_>>(), |p| {
+                (&p.facts.category, &p.label)
+            }),
+            labeled,
+        }
+    }
+
+    fn images(&self, chosen: &[&Product], kept: usize, dice: &mut Dice) -> ImageBatch {
+        let windows: Vec<Window> = chosen.iter().map(|p| self.window(&p.square, dice)).collect();
+        let details: Vec<u64> = chosen.iter().map(|_| dice.below(usize::MAX) as u64).collect();
+        let blurred: Vec<bool> =
+            chosen.iter().map(|_| self.drawing.blur > 0.0 && dice.chance(self.drawing.blur)).collect();
+        let (mut patches, mut positions) = (Vec::new(), Vec::new());
+        for (at, product) in chosen.iter().enumerate() {
+            let (pixels, seen) = self.cut(&product.square, &windows[at], blurred[at], kept, details[at]);
+            patches.extend(pixels);
+            positions.extend(seen);
+        }
+        ImageBatch { images: chosen.len(), kept, patches, positions }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "edges are small")]
+    fn window(&self, square: &Photo, dice: &mut Dice) -> Window {
+        let whole = square.width() as f32;
+        let edge = whole * dice.between(self.drawing.crop, 1.0);
+        let (left, top) = (dice.between(0.0, whole - edge), dice.between(0.0, whole - edge));
+        Window { left, top, edge, flipped: self.drawing.flip && dice.chance(0.5) }
+    }
+
+    /// The window's patches; of more than `kept`, those with something in them are preferred.
+    fn cut(&self, square: &Photo, window: &Window, blurred: bool, kept: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
+        let size = u32::try_from(self.config.image_size).expect("small");
+        let mut pixels = images::resample(square, window, size);
+        if blurred {
+            pixels = images::blur(&pixels, self.config.image_size);
+        }
+        let all = images::patches(&pixels, self.config.image_size, self.config.patch, MEAN, STD);
+        let length = 3 * self.config.patch * self.config.patch;
+        let total = all.len() / length;
+        if kept >= total {
+            return (all, (0..u32::try_from(total).expect("small")).collect());
+        }
+        let mut dice = Dice::new(seed, Purpose::Batch, u64::MAX);
+        // Efraimidis and Spirakis: the largest of u^(1/weight) are a weighted draw without replacement.
+        let mut order: Vec<(f32, usize)> = all
+            .chunks_exact(length)
+            .enumerate()
+            .map(|(at, patch)| {
+                let (low, high) = patch.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+                // Plain background spans little more than the three channels' different offsets.
+                let weight = if high - low < PLAIN { 0.1 } else { 1.0 };
+                (dice.unit().powf(1.0 / weight), at)
+            })
+            .collect();
+        order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut chosen: Vec<usize> = order[..kept].iter().map(|&(_, at)| at).collect();
+        chosen.sort_unstable();
+        let patches = chosen.iter().flat_map(|&at| all[at * length..(at + 1) * length].iter().copied()).collect();
+        (patches, chosen.into_iter().map(|at| u32::try_from(at).expect("small")).collect())
+    }
+}
+
+/// The product's own words, or words made of its facts.
+fn worded(product: &Product, make: fn(&Facts, &mut Dice) -> Caption, dice: &mut Dice) -> Caption {
+    match product.captions.len() {
+        0 => make(&product.facts, dice),
+        count => Caption::prepared(product.captions[dice.below(count)].clone()),
+    }
+}
+
+/// Of which products each caption is true: of its own, and of those that it says nothing wrong of.
+fn truth(chosen: &[&Product], captions: &[Caption]) -> Truth {
+    Truth::new(chosen.len(), chosen.len(), |product, caption| {
+        let text = &captions[caption].text;
+        product == caption
+            || captions[product].text == *text
+            || chosen[product].captions.contains(text)
+            || captions[caption].holds_for(&chosen[caption].facts, &chosen[product].facts)
+    })
+}
+
+/// Each product's number: the place of the first that has the same `key`.
+fn numbered<'a, K: PartialEq>(chosen: &[&'a Product], key: impl Fn(&'a Product) -> K) -> Vec<usize> {
+    let keys: Vec<K> = chosen.iter().map(|p| key(p)).collect();
+    keys.iter().map(|key| keys.iter().position(|other| other == key).unwrap_or_default()).collect()
+}
+
+/// Span of normalized values in a patch of plain white: CLIP's channels differ by 0.22 there.
+const PLAIN: f32 = 0.5;
+
+/// Makes batches on a thread of its own, a few ahead.
+pub struct Loader {
+    batches: mpsc::Receiver<Batch>,
+    /// Patches kept of an image, read when a batch is begun.
+    kept: Arc<AtomicUsize>,
+}
+
+impl Loader {
+    /// Starts the thread at `step`.
+    ///
+    /// # Panics
+    /// If the system refuses a thread.
+    #[must_use]
+    pub fn start(source: Arc<Source>, step: u64, kept: usize) -> Self {
+        let (send, batches) = mpsc::sync_channel(2);
+        let kept = Arc::new(AtomicUsize::new(kept));
+        let wanted = Arc::clone(&kept);
+        std::thread::Builder::new()
+            .name("batches".into())
+            .spawn(move || {
+                for step in step.. {
+                    if send.send(source.batch(step, wanted.load(Ordering::Relaxed))).is_err() {
+                        break;
+                    }
+                }
+            })
+            .expect("a thread for the batches");
+        Self { batches, kept }
+    }
+
+    /// From the next batch begun, keep so many patches.
+    pub fn keep(&self, patches: usize) {
+        self.kept.store(patches, Ordering::Relaxed);
+    }
+
+    /// The next step's batch.
+    ///
+    /// # Panics
+    /// If the thread panicked.
+    #[must_use]
+    pub fn next(&self) -> Batch {
+        self.batches.recv().expect("the batch thread runs as long as its loader")
+    }
+}

@@ -1,0 +1,98 @@
+//! From a catalog to a served model with the two programs alone: `prepare`, `fit` twice (from random weights, then
+//! fine-tuned at a larger input with replay), `score`, `export`, and `aglet model export`.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::runtime;
+
+const SMALL: &str = "
+    [model]
+    image_size = 32
+    vision = { width = 64, layers = 1 }
+    text = { width = 64, layers = 1 }
+    vocabulary = 700
+    [data]
+    batch = 8
+    drawn = 8
+    drawn_per_batch = 2
+    replay_per_batch = 0
+    [optimizer]
+    warmup = 1
+    [run]
+    epochs = 1.0
+    keep_patches = 1.0
+";
+
+const LACES: &str = "
+    [training]
+    image_size = 48
+    [data]
+    batch = 12
+    drawn = 8
+    drawn_per_batch = 2
+    replay_per_batch = 4
+    validation = 10
+    [loss]
+    labels = 0.5
+    [optimizer]
+    warmup = 1
+    [run]
+    epochs = 1.0
+    keep_patches = 1.0
+    watch = 'attribute'
+    [attribute]
+    name = 'shoelace_color'
+    prompts = ['{} shoelaces']
+    absent = 'none'
+    absent_prompts = ['no shoelaces']
+    sampling = { balance = 0.5, contrast = 2 }
+";
+
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let out = Command::new(program).args(arguments).output().expect("starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
+}
+
+#[test]
+fn a_catalog_becomes_a_model_that_the_server_loads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).to_str().expect("a path in words").to_owned();
+    let (aglet, train) = (env!("CARGO_BIN_EXE_aglet"), env!("CARGO_BIN_EXE_aglet-train"));
+    let (shop, set, base, tuned) = (at("shop"), at("set"), at("base"), at("tuned"));
+    std::fs::write(at("small.toml"), SMALL).expect("written");
+    std::fs::write(at("laces.toml"), LACES).expect("written");
+
+    run(aglet, &["demo", "--out", &shop, "--products", "60", "--seed", "3"]).expect("draws");
+    let prepare = ["prepare", "--data", &shop, "--require", "shoelace_color", "--class", "shoelace_color"];
+    run(train, &[&prepare[..], &["--test", "0.25", "--validation", "0.2", "--out", &set]].concat()).expect("prepares");
+
+    let fit = |recipe: &str, rest: &[&str]| run(train, &[&["fit", "--recipe", recipe][..], rest].concat());
+    fit(&at("small.toml"), &["--data", &set, "--out", &base]).expect("trains");
+    run(train, &["export", "--run", &base, "--to", &at("checkpoint")]).expect("exports");
+
+    let from = ["--data", &set, "--replay", &shop, "--from", &at("checkpoint"), "--out", &tuned];
+    fit(&at("laces.toml"), &from).expect("fine-tunes");
+    run(train, &["export", "--run", &tuned, "--to", &at("tuned_checkpoint"), "--float16"]).expect("exports");
+    let score = ["score", "--model", &at("tuned_checkpoint"), "--data", &set, "--recipe", &at("laces.toml")];
+    let found: serde_json::Value = serde_json::from_str(&run(train, &score).expect("measures")).expect("JSON");
+    let tested = std::fs::read_to_string(Path::new(&set).join("test.jsonl")).expect("a test side").lines().count();
+    assert!(tested > 5 && found["scores"]["attribute"]["products"] == tested, "{tested} {found}");
+    assert_eq!(found["guess"]["products"], tested, "{found}");
+
+    let library = runtime();
+    let library = ["--runtime", library.to_str().expect("a path in words")];
+    let export = ["model", "export", "--from", &at("tuned_checkpoint"), "--to", &at("model")];
+    run(aglet, &[&export[..], &library].concat()).expect("exports");
+    let manifest = std::fs::read_to_string(Path::new(&at("model")).join("model.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
+    assert_eq!(manifest["preprocessing"]["size"], 48, "{manifest}");
+
+    // What cannot be is said in words.
+    let refused = fit(&at("laces.toml"), &["--data", &shop, "--out", &at("other")]).expect_err("no data set");
+    assert!(refused.contains("aglet-train prepare"), "{refused}");
+    let odd = ["--set", "training.image_size=50", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
+    let refused = fit(&at("laces.toml"), &odd).expect_err("no multiple of the patch");
+    assert!(refused.contains("50 pixels"), "{refused}");
+}
