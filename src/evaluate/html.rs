@@ -31,7 +31,13 @@ pub fn render(document: &Document, baseline: Option<&Document>, verdicts: &[Verd
         "<p class=\"soft\">Model <code>{}</code> at <code>{}</code>{}</p>",
         escaped(&subject.model_id),
         escaped(&subject.at),
-        baseline.map(|b| format!(", compared with <b>{}</b>", escaped(&b.subject.model))).unwrap_or_default()
+        baseline
+            .map(|b| format!(
+                ", compared with <b>{}</b> at <code>{}</code>",
+                escaped(&b.subject.model),
+                escaped(&b.subject.at)
+            ))
+            .unwrap_or_default()
     );
     if !verdicts.is_empty() {
         let line = |v: &Verdict| {

@@ -25,8 +25,10 @@ use aglet::model::ModelFolder;
 
 use crate::support;
 use crate::support::clip::tiny_model;
+use service::Service;
 use stand_in::StandIn;
 
+mod service;
 mod stand_in;
 
 const COLORS: [(&str, [u8; 3]); 4] =
@@ -140,6 +142,31 @@ fn a_suite_scores_the_same_in_the_folder_and_through_the_api() {
     }
     assert!(service.uploads.load(Ordering::SeqCst) > 0, "photos went up as uploads");
     assert!(api.picture(&here.cases[0].results[0].id).is_some_and(|p| p.starts_with(b"\x89PNG")));
+}
+
+#[test]
+fn the_real_service_gives_the_scores_of_the_model_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = shop(folder.path(), 70);
+    let suite = suite(&shop, folder.path());
+    for words_percent in [0, 30] {
+        let mut local =
+            FolderEngine::new(embedder(None), shop.clone(), "tiny", words_percent, |_| {}).expect("embedded");
+        let here = retrieval::run(&mut local, &suite, folder.path(), |_| {});
+        let service = Service::start(folder.path(), words_percent);
+        let mut api = ApiEngine::connect(&service.url, None).expect("connects");
+        assert_eq!(api.count(&[]).expect("answers"), suite.pool.products);
+        let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
+        assert_eq!((here.errors(), there.errors()), (0, 0), "{:?}", there.cases.iter().find_map(|c| c.error.clone()));
+        // The index keeps vectors in bf16: products that are as good as equal may change places, cases may not differ
+        // in what they score beyond that.
+        let same = here.cases.iter().zip(&there.cases).filter(|(a, b)| a.points == b.points).count();
+        let sum = |r: &retrieval::RetrievalResult| f64::from(r.group(None, None).expect("cases").points.c);
+        let most = f64::from(here.group(None, None).expect("cases").maxima.nominal.c);
+        println!("words {words_percent}%: {same} of {} cases score the same", here.cases.len());
+        assert!(same * 10 >= here.cases.len() * 8, "words {words_percent}%: {same} of {} cases", here.cases.len());
+        assert!((sum(&here) - sum(&there)).abs() <= 0.03 * most, "{} and {}", sum(&here), sum(&there));
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Fashion-MNIST (Xiao, Rasul and Vollgraf, arXiv 1708.07747) in its own format: idx files, gzipped or not.
 //!
 //! idx: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian u32, then
-//! the values. Images are 28 x 28, dark ground. Class numbers and names are the official ones.
+//! the values. Images are 28 x 28 on dark ground; [`read_light`] turns them into the light ground that a shop's photos
+//! have. Class numbers and names are the official ones.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -16,6 +17,22 @@ const CLASSES: [&str; 10] =
 const EXPECTED: &str = "a folder with t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with or without .gz";
 /// Far above any file of this kind: a damaged header must not fill the memory.
 const LARGEST: u64 = 1 << 30;
+
+/// The test split with light and dark exchanged. A set of its own: its figures are not those of Fashion-MNIST as
+/// published.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_light(folder: &Path) -> Result<LabeledSet, DatasetError> {
+    let mut set = read(folder)?;
+    for item in &mut set.items {
+        if let Picture::Gray { pixels, .. } = &mut item.picture {
+            *pixels = pixels.iter().map(|v| 255 - v).collect();
+        }
+    }
+    set.name = "Fashion-MNIST light".to_owned();
+    Ok(set)
+}
 
 /// Reads the test split (`t10k-..`) of the folder.
 ///
@@ -132,6 +149,8 @@ mod tests {
         assert_eq!(classes, ["Ankle boot", "T-shirt/top", "Sneaker"]);
         let picture = image::load_from_memory(&set.picture(2).expect("PNG")).expect("PNG").to_luma8();
         assert_eq!((picture.dimensions(), picture.get_pixel(5, 5).0), ((28, 28), [2]));
+        let light = read_light(folder.path()).expect("a set").picture(2).expect("PNG");
+        assert_eq!(image::load_from_memory(&light).expect("PNG").to_luma8().get_pixel(5, 5).0, [253]);
     }
 
     #[test]

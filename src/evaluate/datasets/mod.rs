@@ -161,10 +161,11 @@ pub struct Data {
 impl std::str::FromStr for Data {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let kinds = "fashion-mnist:DIR, in-shop:DIR, classes:DIR or csv:FILE";
+        let kinds = "fashion-mnist:DIR, fashion-mnist-light:DIR, in-shop:DIR, classes:DIR or csv:FILE";
         let (kind, path) = text.split_once(':').ok_or_else(|| format!("{text:?} is none of {kinds}"))?;
         let read = match kind {
             "fashion-mnist" => fashion_mnist::read,
+            "fashion-mnist-light" => fashion_mnist::read_light,
             "in-shop" => in_shop::read,
             "classes" => folders::read,
             "csv" => table::read,

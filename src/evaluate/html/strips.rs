@@ -85,7 +85,7 @@ fn case(result: &RetrievalResult, case: &CaseResult, base: Option<(&str, &CaseRe
         [&result.main, &result.detail].map(|n| case.expect.get(n).map(ToString::to_string).unwrap_or_default());
     let heading = match case.kind {
         Kind::Text => format!("&ldquo;{}&rdquo;", escaped(&case.query)),
-        Kind::Image => format!("Photo of {} with {}", escaped(&expect[0]), escaped(&expect[1])),
+        Kind::Image => format!("Photo: {}, {}", escaped(&expect[0]), escaped(&expect[1])),
     };
     let mut html = format!(
         "<section class=\"case\"><header><b>{heading}</b><span class=\"tag\">{}, level {}</span>\
@@ -97,7 +97,7 @@ fn case(result: &RetrievalResult, case: &CaseResult, base: Option<(&str, &CaseRe
         points(case, base.map(|(_, b)| b))
     );
     if let Some((name, other)) = base {
-        html.push_str(&strip(result, other, Some(name), pictures));
+        html.push_str(&strip(result, other, Some(&format!("baseline: {name}")), pictures));
     }
     html.push_str(&strip(result, case, base.map(|_| "this model"), pictures));
     html + "</section>\n"

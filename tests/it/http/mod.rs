@@ -164,7 +164,7 @@ fn encoding() -> EncoderOptions {
 }
 
 /// The recorder of the process: one for all tests, as a process has one.
-fn metrics() -> PrometheusHandle {
+pub fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| aglet::telemetry::start_metrics().expect("the first recorder of the process")).clone()
 }

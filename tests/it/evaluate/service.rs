@@ -1,0 +1,74 @@
+//! The real service over a catalogue, on a port of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aglet::catalog::Catalog;
+use aglet::catalog::ingest::{self, ImportOptions, Progress};
+use aglet::encode::Encoder;
+use aglet::evaluate::shop::source_at;
+use aglet::http::{AppState, HttpOptions, Stage, router};
+use aglet::model::ModelFolder;
+use aglet::search::{Entry, IndexVersion, Searcher, rank};
+
+use super::options;
+use crate::support::clip::tiny_model;
+
+pub struct Service {
+    pub url: String,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Service {
+    /// Imports the catalogue in the folder and serves it.
+    pub fn start(folder: &Path, words_percent: u8) -> Self {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let folder = folder.to_owned();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            runtime.expect("a runtime").block_on(async move {
+                let state = state(&folder, words_percent).await;
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                tell.send(format!("http://{}", listener.local_addr().expect("an address"))).expect("somebody waits");
+                let until = async {
+                    let _ = stopped.await;
+                };
+                aglet::http::serve(listener, router(state), until, Duration::from_secs(1)).await.expect("serves");
+            });
+        });
+        let url = told.recv().expect("the service starts");
+        Self { url, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn state(folder: &Path, words_percent: u8) -> AppState {
+    let model = ModelFolder::open(&tiny_model()).expect("the tiny model");
+    let encoder = Encoder::start(&model, &options()).expect("starts");
+    let catalog = Catalog::open(&folder.join("data")).await.expect("a catalog");
+    let source = source_at(folder, &[], None).expect("a catalogue");
+    ingest::import(&catalog, &encoder, &source, &ImportOptions::default(), &Progress::default())
+        .await
+        .expect("imports");
+    let snapshot = catalog.embedded(encoder.model_id(), encoder.dimensions()).await.expect("embeddings");
+    let version = IndexVersion { catalog: snapshot.revision, model: encoder.model_id().clone(), words_percent };
+    let searcher = Searcher::empty(version.clone(), encoder.dimensions());
+    let entries = snapshot.products.into_iter().filter_map(|product| {
+        let embedding = rank::fuse(product.photo.as_ref(), product.words.as_ref(), words_percent)?;
+        Some(Entry { key: product.key, embedding, attributes: product.attributes })
+    });
+    searcher.rebuild(version, entries.collect()).expect("an index");
+    let stage = Stage::default();
+    stage.set_serving();
+    AppState::new(encoder, searcher, catalog, stage, crate::http::metrics(), HttpOptions::default())
+}
