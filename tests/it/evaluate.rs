@@ -114,8 +114,10 @@ fn suite(shop: &Shop, folder: &Path) -> Suite {
     Suite::load(&folder.join("suite.json")).expect("consistent")
 }
 
-fn folder_engine(shop: Shop) -> FolderEngine {
-    FolderEngine::new(embedder(None), shop, "tiny", 0, |_| {}).expect("embedded")
+/// With the embeddings kept in the folder: two engines of one test then have the same to the last bit, whatever
+/// batches the pictures went through in.
+fn folder_engine(shop: Shop, folder: &Path) -> FolderEngine {
+    FolderEngine::new(embedder(Some(&folder.join("kept"))), shop, "tiny", 0, |_| {}).expect("embedded")
 }
 
 #[test]
@@ -124,10 +126,10 @@ fn a_suite_scores_the_same_in_the_folder_and_through_the_api() {
     let shop = shop(folder.path(), 70);
     let suite = suite(&shop, folder.path());
     assert!(suite.cases.iter().any(|c| c.kind() == Kind::Image));
-    let mut local = folder_engine(shop.clone());
+    let mut local = folder_engine(shop.clone(), folder.path());
     let here = retrieval::run(&mut local, &suite, folder.path(), |_| {});
 
-    let service = StandIn::start(folder_engine(shop), Some("secret"));
+    let service = StandIn::start(folder_engine(shop, folder.path()), Some("secret"));
     let mut api = ApiEngine::connect(&service.url, Some("secret")).expect("connects");
     assert_eq!(api.subject().model_id, local.subject().model_id);
     let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
@@ -178,8 +180,8 @@ fn filters_of_the_suite_restrict_both_ways() {
     assert_eq!((all.offers.len(), men.offers.len()), (96, 48));
     let mut suite = suite(&men, folder.path());
     suite.pool.filters.insert(only.0, vec![only.1]);
-    let here = retrieval::run(&mut folder_engine(all.clone()), &suite, folder.path(), |_| {});
-    let service = StandIn::start(folder_engine(all), None);
+    let here = retrieval::run(&mut folder_engine(all.clone(), folder.path()), &suite, folder.path(), |_| {});
+    let service = StandIn::start(folder_engine(all, folder.path()), None);
     let mut api = ApiEngine::connect(&service.url, None).expect("connects");
     let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
     for (a, b) in here.cases.iter().zip(&there.cases) {
@@ -195,10 +197,10 @@ fn the_catalogue_benchmark_scores_the_same_both_ways() {
     let shop = shop(folder.path(), 1_500);
     for among in [Among::HeldOut, Among::All] {
         let plan = Plan { among, questions: 5, photos: 20, titles: 20, seed: 1 };
-        let mut local = folder_engine(catalog::answering(&shop, &plan));
+        let mut local = folder_engine(catalog::answering(&shop, &plan), folder.path());
         let here = catalog::run(&mut local, &shop, &plan, |_, _| {}).expect("answers");
         let whole = catalog::full_titles(&mut local, &plan).expect("answers");
-        let service = StandIn::start(folder_engine(shop.clone()), None);
+        let service = StandIn::start(folder_engine(shop.clone(), folder.path()), None);
         let mut api = ApiEngine::connect(&service.url, None).expect("connects");
         let there = catalog::run(&mut api, &shop, &plan, |_, _| {}).expect("answers");
         assert!(here.failures.is_empty() && there.failures.is_empty(), "{:?}", there.failures);
@@ -221,7 +223,7 @@ fn the_catalogue_benchmark_scores_the_same_both_ways() {
 #[test]
 fn a_busy_service_is_asked_again_and_an_error_names_its_code() {
     let folder = tempfile::tempdir().expect("a folder");
-    let service = StandIn::start(folder_engine(shop(folder.path(), 8)), Some("secret"));
+    let service = StandIn::start(folder_engine(shop(folder.path(), 8), folder.path()), Some("secret"));
     service.busy.store(2, Ordering::SeqCst);
     ApiEngine::connect(&service.url, Some("secret")).expect("the third answer is a good one");
     assert_eq!(service.busy.load(Ordering::SeqCst), 0);
