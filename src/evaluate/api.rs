@@ -177,14 +177,14 @@ impl Engine for ApiEngine {
     fn search(&mut self, ask: &Ask<'_>, need: &Need<'_>) -> Result<Vec<Found>, EngineError> {
         let mut found = Vec::with_capacity(need.results);
         let mut offset = 0;
-        let mut limit = need.results + usize::from(need.exclude.is_some());
+        let mut limit = need.results + need.exclude.len();
         while offset <= Window::MAX_OFFSET {
             limit = limit.min(Window::MAX_LIMIT);
             let answer = self.ask(ask, need.filters, limit, offset)?;
             let (came, total) = (answer.hits.len(), answer.estimated_total);
             for hit in answer.hits {
                 let hit = read_hit(hit)?;
-                if Some(&hit.id) != need.exclude && (need.among)(&hit.id) {
+                if !need.exclude.contains(&hit.id) && (need.among)(&hit.id) {
                     found.push(hit);
                 }
             }

@@ -120,11 +120,7 @@ pub fn run(
     };
     let category = attribute("category");
     let asked = questions::make(&unseen.iter().map(|o| &o.product), &category, plan.questions, plan.seed);
-    let mut draw = Draw::new(plan.seed);
-    let with_photo: Vec<&Offer> =
-        unseen.iter().copied().filter(|o| o.image.is_some() && o.product.attributes.contains_key(&category)).collect();
-    let photos = draw.sample(&with_photo, plan.photos);
-    let titles = draw.sample(&with_photo, plan.titles);
+    let (photos, titles) = asked_products(shop, plan);
     let mut result = CatalogResult {
         among: plan.among,
         products: answering.len(),
@@ -184,20 +180,8 @@ pub fn run(
 /// When the model makes no embedding of a title.
 pub fn full_titles(engine: &mut FolderEngine, plan: &Plan) -> Result<Vec<Ranking>, EngineError> {
     let among = |id: &ProductId| plan.among == Among::All || held_out(id.as_str());
-    let category = attribute("category");
-    let with_photo: Vec<Offer> = engine
-        .shop()
-        .offers
-        .iter()
-        .filter(|o| {
-            held_out(o.product.id.as_str()) && o.image.is_some() && o.product.attributes.contains_key(&category)
-        })
-        .cloned()
-        .collect();
-    let mut draw = Draw::new(plan.seed);
-    // The same titles as in `run`: the photos are drawn first.
-    let _photos = draw.sample(&with_photo, plan.photos);
-    let titles = draw.sample(&with_photo, plan.titles);
+    // The products that may answer hold all that may be asked for.
+    let titles: Vec<Offer> = asked_products(engine.shop(), plan).1.into_iter().cloned().collect();
     titles
         .iter()
         .map(|offer| {
@@ -209,6 +193,17 @@ pub fn full_titles(engine: &mut FolderEngine, plan: &Plan) -> Result<Vec<Ranking
             Ok(Ranking::of(&relevance, total, true))
         })
         .collect()
+}
+
+/// The held-out products whose photos are asked, and those whose titles are.
+fn asked_products<'a>(shop: &'a Shop, plan: &Plan) -> (Vec<&'a Offer>, Vec<&'a Offer>) {
+    let category = attribute("category");
+    let can = |o: &&Offer| {
+        held_out(o.product.id.as_str()) && o.image.is_some() && o.product.attributes.contains_key(&category)
+    };
+    let all: Vec<&Offer> = shop.offers.iter().filter(can).collect();
+    let mut draw = Draw::new(plan.seed);
+    (draw.sample(&all, plan.photos), draw.sample(&all, plan.titles))
 }
 
 /// The products that may answer.
@@ -321,7 +316,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn search(&mut self, ask: &Ask<'_>, exclude: Option<&ProductId>) -> Option<Vec<Found>> {
+    fn search(&mut self, ask: &Ask<'_>, exclude: &[ProductId]) -> Option<Vec<Found>> {
         let among: fn(&ProductId) -> bool = match self.among {
             Among::HeldOut => |id| held_out(id.as_str()),
             Among::All => |_| true,
@@ -338,7 +333,7 @@ impl Run<'_> {
     }
 
     fn text(&mut self, text: &str) -> Option<Vec<Found>> {
-        self.search(&Ask::Text(text), None)
+        self.search(&Ask::Text(text), &[])
     }
 
     fn question(&mut self, question: &Question, supply: &Supply) -> Option<QuestionResult> {
@@ -368,7 +363,7 @@ impl Run<'_> {
                 return None;
             }
         };
-        let found = self.search(&Ask::Photo(&file), Some(&offer.product.id))?;
+        let found = self.search(&Ask::Photo(&file), std::slice::from_ref(&offer.product.id))?;
         let fits = fits(&found, &attribute("category"), &category);
         Some(PhotoResult {
             product: offer.product.id.clone(),

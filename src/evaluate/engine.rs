@@ -1,7 +1,8 @@
 //! Who answers the questions: a model folder with exact search, or a running service.
 //!
 //! Both get the same questions and give the same kind of answer; everything that is scored is in the answer (ids,
-//! attributes, order), so that the same code judges both.
+//! attributes, order), so that the same code judges both. The folder keeps its vectors as the service's index does (in
+//! bf16): what is measured there is what the service will answer.
 
 use std::collections::HashMap;
 
@@ -14,6 +15,8 @@ use super::shop::{Offer, Shop, ShopError};
 use crate::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductError, ProductId, QueryError,
 };
+use crate::search::index::{IndexError, Vectors};
+use crate::search::rank;
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -27,8 +30,8 @@ pub enum Ask<'a> {
 #[derive(Clone, Debug)]
 pub struct Need<'a> {
     pub results: usize,
-    /// The product that the photo shows.
-    pub exclude: Option<&'a ProductId>,
+    /// The product that the photo shows, and any other with the very same photo.
+    pub exclude: &'a [ProductId],
     pub filters: &'a [(AttributeName, AttributeValue)],
     /// Products whose id this refuses are passed over, as if the catalogue did not hold them.
     pub among: fn(&ProductId) -> bool,
@@ -77,6 +80,8 @@ pub enum EngineError {
     Query(#[from] QueryError),
     #[error("the answer holds a product that is none: {0}")]
     Product(#[from] ProductError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
     #[error("no photo of the catalogue could be embedded; the first: {first}")]
     NothingEmbedded { first: String },
 }
@@ -97,8 +102,9 @@ pub struct FolderEngine {
     embedder: Embedder,
     shop: Shop,
     subject: Subject,
-    /// Position in the shop and embedding, of the products that have one.
-    embedded: Vec<(usize, Embedding)>,
+    /// Position in the shop of the products that have an embedding, in the order of `vectors`.
+    embedded: Vec<usize>,
+    vectors: Vectors,
     by_id: HashMap<ProductId, usize>,
     /// Products whose photo is missing or refused, with the reason.
     pub left_out: Vec<(ProductId, String)>,
@@ -118,7 +124,7 @@ impl FolderEngine {
         done: impl FnMut(usize),
     ) -> Result<Self, EngineError> {
         let photos = embedder.images(shop.offers.iter().map(|offer| shop.photo(offer)), done)?;
-        let (mut vectors, mut left_out) = (Vec::new(), Vec::new());
+        let (mut embedded, mut vectors, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for (position, photo) in photos.into_iter().enumerate() {
             let product = &shop.offers[position].product;
             let photo = match photo {
@@ -132,17 +138,19 @@ impl FolderEngine {
                 0 => photo,
                 _ => {
                     let words = embedder.text(&crate::catalog::caption::caption(product))?;
-                    crate::search::rank::fuse(photo.as_ref(), Some(&words), words_percent)
+                    rank::fuse(photo.as_ref(), Some(&words), words_percent)
                 }
             };
             if let Some(vector) = vector {
-                vectors.push((position, vector));
+                embedded.push(position);
+                vectors.push(vector);
             }
         }
         if vectors.is_empty() {
             let first = left_out.first().map(|(id, reason)| format!("{id}: {reason}")).unwrap_or_default();
             return Err(EngineError::NothingEmbedded { first });
         }
+        let vectors = Vectors::of(embedder.encoder().dimensions(), &vectors)?;
         let subject = Subject {
             model: embedder.encoder().model_name().to_owned(),
             model_id: embedder.encoder().model_id().to_string(),
@@ -150,7 +158,7 @@ impl FolderEngine {
             how: How::Folder,
         };
         let by_id = shop.offers.iter().enumerate().map(|(i, o)| (o.product.id.clone(), i)).collect();
-        Ok(Self { embedder, shop, subject, embedded: vectors, by_id, left_out })
+        Ok(Self { embedder, shop, subject, embedded, vectors, by_id, left_out })
     }
 
     #[must_use]
@@ -190,9 +198,9 @@ impl FolderEngine {
 
     /// Every product with its cosine, best first; of equal ones the one that the catalogue names first.
     pub fn ranked(&self, query: &Embedding) -> Vec<(&Offer, f32)> {
-        let scores: Vec<f32> = self.embedded.iter().map(|(_, e)| query.cosine(e)).collect();
+        let scores: Vec<f32> = (0..self.vectors.len()).map(|slot| self.vectors.cosine(query, slot)).collect();
         let order = super::metrics::order(&scores);
-        order.into_iter().map(|i| (&self.shop.offers[self.embedded[i].0], scores[i])).collect()
+        order.into_iter().map(|i| (&self.shop.offers[self.embedded[i]], scores[i])).collect()
     }
 }
 
@@ -206,7 +214,7 @@ impl Engine for FolderEngine {
         let query = self.embed(ask)?;
         let fits = |offer: &Offer| {
             let id = &offer.product.id;
-            Some(id) != need.exclude && (need.among)(id) && filters.matches(&offer.product.attributes)
+            !need.exclude.contains(id) && (need.among)(id) && filters.matches(&offer.product.attributes)
         };
         let ranked = self.ranked(&query);
         let best = ranked.into_iter().filter(|(offer, _)| fits(offer)).take(need.results);

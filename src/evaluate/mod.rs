@@ -27,6 +27,7 @@ mod fixtures;
 pub mod html;
 pub mod junit;
 pub mod metrics;
+pub mod prepared;
 pub mod questions;
 pub mod retrieval;
 pub mod scoring;

@@ -101,25 +101,23 @@ fn ask(
     filters: &[(AttributeName, AttributeValue)],
     folder: &Path,
 ) -> Result<Vec<Found>, String> {
-    let need = |exclude| Need { results: suite.results, exclude, filters, among: suite.pool.among() };
+    let own = case.own();
+    let need = Need { results: suite.results, exclude: &own, filters, among: suite.pool.among() };
     let answer = match &case.query {
-        Query::Text { text } => engine.search(&Ask::Text(text), &need(None)),
-        Query::Image { image, product } => {
+        Query::Text { text } => engine.search(&Ask::Text(text), &need),
+        Query::Image { image, .. } => {
             let path = folder.join(image);
             let file = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            engine.search(&Ask::Photo(&Bytes::from(file)), &need(Some(product)))
+            engine.search(&Ask::Photo(&Bytes::from(file)), &need)
         }
     };
     answer.map_err(|error: EngineError| error.to_string())
 }
 
 fn judge(suite: &Suite, case: &Case, found: Vec<Found>, error: Option<String>) -> CaseResult {
-    let own = match &case.query {
-        Query::Image { product, .. } => Some(product),
-        Query::Text { .. } => None,
-    };
-    // The engines leave it out already; nobody's word is taken for it.
-    let found = found.into_iter().filter(|f| Some(&f.id) != own).take(suite.results);
+    let own = case.own();
+    // The engines leave them out already; nobody's word is taken for it.
+    let found = found.into_iter().filter(|f| !own.contains(&f.id)).take(suite.results);
     let results: Vec<Scored> = found
         .enumerate()
         .map(|(place, found)| {
@@ -200,11 +198,17 @@ impl RetrievalResult {
         figures
     }
 
-    /// The cases' points in each scoring.
+    /// The cases' points in each scoring: of all cases, and where both kinds are asked of each by itself.
     #[must_use]
     pub fn series(&self) -> Vec<(String, Vec<f64>)> {
-        let column = |i: usize| self.cases.iter().map(|c| f64::from(c.points.values()[i])).collect();
-        Points::NAMES.iter().enumerate().map(|(i, letter)| ((*letter).to_owned(), column(i))).collect()
+        let of = |kind: Option<Kind>| self.cases.iter().filter(move |c| kind.is_none_or(|k| k == c.kind));
+        let kinds = [(None, ""), (Some(Kind::Text), "text."), (Some(Kind::Image), "image.")];
+        let asked = kinds.into_iter().filter(|(k, _)| k.is_none() || (1..self.cases.len()).contains(&of(*k).count()));
+        let column = |k, i: usize| of(k).map(|c| f64::from(c.points.values()[i])).collect();
+        let letters = || Points::NAMES.iter().enumerate();
+        asked
+            .flat_map(|(kind, scope)| letters().map(move |(i, letter)| (format!("{scope}{letter}"), column(kind, i))))
+            .collect()
     }
 
     #[must_use]
@@ -233,7 +237,7 @@ mod tests {
     struct Parrot {
         subject: Subject,
         says: Vec<Found>,
-        excluded: Vec<Option<ProductId>>,
+        excluded: Vec<Vec<ProductId>>,
     }
 
     impl Engine for Parrot {
@@ -241,7 +245,7 @@ mod tests {
             &self.subject
         }
         fn search(&mut self, _: &Ask<'_>, need: &Need<'_>) -> Result<Vec<Found>, EngineError> {
-            self.excluded.push(need.exclude.cloned());
+            self.excluded.push(need.exclude.to_vec());
             Ok(self.says.clone())
         }
         fn picture(&mut self, _: &ProductId) -> Option<Bytes> {
@@ -279,7 +283,7 @@ mod tests {
             found("3", "Formal Shoes", "black"),
         ]);
         let result = run(&mut engine, &suite(), folder.path(), |_| {});
-        assert_eq!(engine.excluded, [None, Some(ProductId::new("9").expect("id"))]);
+        assert_eq!(engine.excluded, [vec![], vec![ProductId::new("9").expect("id")]]);
         // In words: formal black, casual beige (right), sports beige, formal black.
         assert_eq!(result.cases[0].points, Points { a: 4, b: 2, c: 4, d: 4 + 3 });
         // By photo: the query's own product is left out even though the engine returned it.

@@ -1,10 +1,11 @@
 //! A labeled catalogue as evaluation reads it: products with their attributes and where their photos are, straight
-//! from the shop's files, without a database.
+//! from the shop's files or from a data set made of them, without a database.
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::prepared::{self, PreparedError};
 use crate::catalog::source::{Source, SourceError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{AttributeName, AttributeValue, Filters, Product, ProductId};
@@ -31,7 +32,9 @@ pub enum ShopError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Picture(#[from] CatalogError),
-    #[error("{folder} has neither styles.csv nor products.jsonl")]
+    #[error(transparent)]
+    Prepared(#[from] PreparedError),
+    #[error("{folder} has neither styles.csv nor products.jsonl, and is no data set of `aglet-train prepare`")]
     NoTable { folder: PathBuf },
     #[error("{what} has no product that can be used")]
     Empty { what: PathBuf },
@@ -61,6 +64,17 @@ pub fn source_at(path: &Path, images: &[PathBuf], shoelaces: Option<&Path>) -> R
 }
 
 impl Shop {
+    /// The catalogue or the data set at a path: see [`source_at`] and [`prepared`].
+    ///
+    /// # Errors
+    /// When there is none, or as [`Shop::read`].
+    pub fn at(path: &Path, images: &[PathBuf], shoelaces: Option<&Path>) -> Result<Self, ShopError> {
+        match prepared::side_at(path) {
+            Some(side) => Ok(Self { offers: prepared::read(&side)?, rejected: 0, pictures: Photos::default() }),
+            None => Self::read(&source_at(path, images, shoelaces)?),
+        }
+    }
+
     /// Reads the catalogue's files; rows that cannot be used are counted, not refused.
     ///
     /// # Errors

@@ -79,10 +79,13 @@ pub enum Query {
     Text {
         text: String,
     },
-    /// A photo beside the suite file, and the product that it shows: never among the results that are scored.
+    /// A photo beside the suite file, and the product that it shows.
     Image {
         image: PathBuf,
         product: ProductId,
+        /// Other products that the shop shows with the very same photo.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        same: Vec<ProductId>,
     },
 }
 
@@ -219,6 +222,15 @@ impl Case {
             Query::Image { .. } => Kind::Image,
         }
     }
+
+    /// Products that are never among the results that are scored: those that the query's photo is of.
+    #[must_use]
+    pub fn own(&self) -> Vec<ProductId> {
+        match &self.query {
+            Query::Text { .. } => Vec::new(),
+            Query::Image { product, same, .. } => std::iter::once(product).chain(same).cloned().collect(),
+        }
+    }
 }
 
 impl Kind {
@@ -295,7 +307,11 @@ mod tests {
         assert!(broken(|s| s.cases[0].maxima.attainable.c += 1).contains("attainable"));
         assert!(broken(|s| s.cases[0].maxima.nominal.c += 1).contains("nominal"));
         assert!(broken(|s| s.cases[0].expect.clear()).contains("does not say which"));
-        let photo = |image: &str| Query::Image { image: image.into(), product: ProductId::new("1").expect("id") };
+        let photo = |image: &str| Query::Image {
+            image: image.into(),
+            product: ProductId::new("1").expect("id"),
+            same: Vec::new(),
+        };
         let mut suite = suite();
         for outside in ["../secret.jpg", "/etc/passwd", "images/../../x.jpg", ""] {
             suite.cases[1].query = photo(outside);

@@ -3,16 +3,18 @@
 //!
 //! **Text cases**: every main value that has the detail at all, times every value of the detail; a combination that no
 //! product has is a case of level 3. **Image cases**: for every combination that occurs, one photo drawn by the seed;
-//! the product it shows is left out of the count as it will be left out of the results, so a combination with a single
-//! product is a case of level 3. Values that mean "has none" (`none`) make no cases.
+//! the products that have that very photo are left out of the count as they will be left out of the results, so a
+//! combination with a single product is a case of level 3. Values that mean "has none" (`none`) make no cases.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::bootstrap::Draw;
+use super::embedder::{PhotoHash, hash};
 use super::scoring::{Level, Supply, attainable, nominal};
+use super::shop::{Shop, ShopError};
 use super::suite::{Case, FORMAT, Kind, Maxima, Pool, Query, Suite, carries, pool_sha256};
-use crate::domain::{AttributeName, AttributeValue, Product};
+use crate::domain::{AttributeName, AttributeValue, Product, ProductId};
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -33,8 +35,14 @@ pub struct Plan {
     pub held_out: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Shop(#[from] ShopError),
+    #[error("product {id} is asked for by its photo, and the catalogue does not hold it")]
+    NoProduct { id: ProductId },
     #[error("no product has both a {main} and a {detail} other than none: there is nothing to ask for")]
     NothingToAsk { main: AttributeName, detail: AttributeName },
     #[error("the prompt {prompt:?} names neither the {main} nor the {detail}")]
@@ -48,12 +56,44 @@ pub fn default_prompt(detail: &AttributeName) -> String {
     format!("{{main}} with {{detail}} {noun}.")
 }
 
-/// Builds the suite. `products`: the whole pool, each with whether its photo can be uploaded. The photo of product ID
-/// is expected at `images/ID.jpg` beside the suite file ([`photo_path`]).
+/// Builds the suite over a catalogue. Photos that cannot be read are not asked with.
+///
+/// # Errors
+/// As [`build`].
+pub fn of_shop(plan: &Plan, shop: &Shop) -> Result<Suite, BuildError> {
+    let photo = |offer| shop.photo(offer).ok().map(|file| hash(&file));
+    let products: Vec<_> = shop.offers.iter().map(|offer| (&offer.product, photo(offer))).collect();
+    build(plan, &products)
+}
+
+/// Writes the suite's file, and beside it the photos that it asks with.
+///
+/// # Errors
+/// When a photo cannot be read or a file cannot be written.
+pub fn save(suite: &Suite, shop: &Shop, path: &Path) -> Result<(), BuildError> {
+    let put = |path: PathBuf, bytes: &[u8]| {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, bytes));
+        written.map_err(|source| BuildError::Io { path, source })
+    };
+    for case in &suite.cases {
+        if let Query::Image { image, product, .. } = &case.query {
+            let offer = shop.find(product).ok_or_else(|| BuildError::NoProduct { id: product.clone() })?;
+            put(path.parent().unwrap_or(Path::new("")).join(image), &shop.photo(offer)?)?;
+        }
+    }
+    put(path.to_owned(), suite.to_json().as_bytes())
+}
+
+/// A product of the pool, and the hash of its photo where it can be asked with.
+type Pooled<'a> = (&'a Product, Option<PhotoHash>);
+
+/// Builds the suite. `products`: the whole pool. The photo of product ID is expected at `images/ID.jpg` beside the
+/// suite file ([`photo_path`]).
 ///
 /// # Errors
 /// When nothing in the catalogue can be asked for, or the prompt would ask for nothing.
-pub fn build(plan: &Plan, products: &[(&Product, bool)]) -> Result<Suite, BuildError> {
+pub fn build(plan: &Plan, products: &[Pooled<'_>]) -> Result<Suite, BuildError> {
     let (main, detail) = (plan.main.clone(), plan.detail.clone());
     let places = |text: &str| {
         text.contains("{main}")
@@ -112,7 +152,7 @@ struct Combinations {
 }
 
 impl Combinations {
-    fn of(plan: &Plan, products: &[(&Product, bool)]) -> Self {
+    fn of(plan: &Plan, products: &[Pooled<'_>]) -> Self {
         let without: BTreeSet<String> = plan.without.iter().map(AttributeValue::folded).collect();
         let mut found = Self { mains: BTreeMap::new(), details: BTreeMap::new() };
         for (product, _) in products {
@@ -135,26 +175,30 @@ impl Combinations {
         self.mains.values().flat_map(|m| self.details.values().map(move |d| (m, d)))
     }
 
-    fn text_cases(&self, plan: &Plan, products: &[(&Product, bool)]) -> Vec<Case> {
+    fn text_cases(&self, plan: &Plan, products: &[Pooled<'_>]) -> Vec<Case> {
         let case = |(main, detail)| {
             let text = render(plan, main, detail);
-            make(plan, Kind::Text, main, detail, Query::Text { text }, supply(plan, products, main, detail))
+            make(plan, Kind::Text, main, detail, Query::Text { text }, supply(plan, products, None, main, detail))
         };
         self.pairs().map(case).collect()
     }
 
-    fn image_cases(&self, plan: &Plan, products: &[(&Product, bool)]) -> Vec<Case> {
+    fn image_cases(&self, plan: &Plan, products: &[Pooled<'_>]) -> Vec<Case> {
         let mut draw = Draw::new(plan.seed);
         let mut cases = Vec::new();
         for (main, detail) in self.pairs() {
             let fits =
                 |p: &Product| carries(&p.attributes, &plan.main, main) && carries(&p.attributes, &plan.detail, detail);
-            let candidates: Vec<&Product> =
-                products.iter().filter(|(p, photo)| *photo && fits(p)).map(|(p, _)| *p).collect();
-            for product in draw.sample(&candidates, 1) {
-                let mut supply = supply(plan, products, main, detail);
-                supply.both -= 1;
-                let query = Query::Image { image: photo_path(product), product: product.id.clone() };
+            let candidates: Vec<(&Product, PhotoHash)> =
+                products.iter().filter(|(p, _)| fits(p)).filter_map(|(p, photo)| Some((*p, (*photo)?))).collect();
+            for (product, photo) in draw.sample(&candidates, 1) {
+                let others = products.iter().filter(|(p, other)| *other == Some(photo) && p.id != product.id);
+                let query = Query::Image {
+                    image: photo_path(product),
+                    product: product.id.clone(),
+                    same: others.map(|(p, _)| p.id.clone()).collect(),
+                };
+                let supply = supply(plan, products, Some(photo), main, detail);
                 cases.push(make(plan, Kind::Image, main, detail, query, supply));
             }
         }
@@ -162,8 +206,16 @@ impl Combinations {
     }
 }
 
-fn supply(plan: &Plan, products: &[(&Product, bool)], main: &AttributeValue, detail: &AttributeValue) -> Supply {
-    products.iter().fold(Supply::default(), |mut supply, (p, _)| {
+/// What of the pool fits, the products with the photo `asked` left out.
+fn supply(
+    plan: &Plan,
+    products: &[Pooled<'_>],
+    asked: Option<PhotoHash>,
+    main: &AttributeValue,
+    detail: &AttributeValue,
+) -> Supply {
+    let counted = products.iter().filter(|(_, photo)| asked.is_none() || *photo != asked);
+    counted.fold(Supply::default(), |mut supply, (p, _)| {
         match (carries(&p.attributes, &plan.main, main), carries(&p.attributes, &plan.detail, detail)) {
             (true, true) => supply.both += 1,
             (true, false) => supply.main_only += 1,
@@ -216,7 +268,6 @@ mod tests {
 
     use super::super::scoring::RESULTS;
     use super::*;
-    use crate::domain::ProductId;
 
     fn name(n: &str) -> AttributeName {
         AttributeName::new(n).expect("name")
@@ -257,9 +308,13 @@ mod tests {
         products
     }
 
+    /// Every product with a photo of its own.
+    fn pool(products: &[Product]) -> Vec<Pooled<'_>> {
+        products.iter().map(|p| (p, Some(hash(p.id.as_str().as_bytes())))).collect()
+    }
+
     fn built(plan: &Plan, products: &[Product]) -> Suite {
-        let all: Vec<(&Product, bool)> = products.iter().map(|p| (p, true)).collect();
-        let suite = build(plan, &all).expect("something to ask");
+        let suite = build(plan, &pool(products)).expect("something to ask");
         suite.check().expect("consistent");
         suite
     }
@@ -297,6 +352,17 @@ mod tests {
     }
 
     #[test]
+    fn products_with_the_very_same_photo_are_left_out_together() {
+        let products = shop("collar", &[("Shirts", Some("polo"), 3), ("Tshirts", Some("polo"), 1)]);
+        let photo = hash(b"one photo");
+        let all: Vec<Pooled<'_>> = products.iter().map(|p| (p, (p.id.as_str() != "1").then_some(photo))).collect();
+        let suite = build(&plan("collar"), &all).expect("something to ask");
+        let case = case(&suite, "image: Shirts, polo");
+        assert_eq!(case.own().len(), 3, "{:?}", case.query);
+        assert_eq!(case.supply, Supply { both: 1, main_only: 0, detail_only: 0 }, "the one without a photo is left");
+    }
+
+    #[test]
     fn any_other_detail_does_as_well() {
         let products = shop("collar", &[("Shirts", Some("mandarin"), 2), ("Tshirts", Some("polo"), 1)]);
         let suite = built(&plan("collar"), &products);
@@ -317,7 +383,7 @@ mod tests {
     #[test]
     fn refuses_to_ask_for_nothing() {
         let products = shop("collar", &[("Shirts", Some("none"), 3)]);
-        let all: Vec<(&Product, bool)> = products.iter().map(|p| (p, true)).collect();
+        let all = pool(&products);
         assert!(matches!(build(&plan("collar"), &all), Err(BuildError::NothingToAsk { .. })));
         let mute = Plan { prompt: "shoes".to_owned(), ..plan("collar") };
         assert!(matches!(build(&mute, &all), Err(BuildError::Prompt { .. })));
@@ -337,13 +403,17 @@ mod tests {
             let details = [Some("white"), Some("black"), Some("none"), None, Some("red")];
             let kinds: Vec<_> = kinds.into_iter().map(|(m, d, n)| (mains[m], details[d], n)).collect();
             let products = shop("shoelace_color", &kinds);
-            let all: Vec<(&Product, bool)> = products.iter().map(|p| (p, true)).collect();
+            // Every fourth product shares its photo with the one before it.
+            let mut all = pool(&products);
+            for i in (1..all.len()).step_by(4) {
+                all[i].1 = all[i - 1].1;
+            }
             if let Ok(suite) = build(&Plan { seed, ..plan("shoelace_color") }, &all) {
                 prop_assert!(suite.check().is_ok());
                 for case in &suite.cases {
                     // Counting again, product by product, with the definition that results are scored by.
-                    let own = match &case.query { Query::Image { product, .. } => Some(product), Query::Text { .. } => None };
-                    let fits: Vec<_> = products.iter().filter(|p| Some(&p.id) != own).map(|p| suite.fit(case, &p.attributes)).collect();
+                    let own = case.own();
+                    let fits: Vec<_> = products.iter().filter(|p| !own.contains(&p.id)).map(|p| suite.fit(case, &p.attributes)).collect();
                     prop_assert_eq!(fits.iter().filter(|f| f.main && f.detail).count(), case.supply.both);
                     prop_assert_eq!(fits.iter().filter(|f| !f.main && f.detail).count(), case.supply.detail_only);
                 }

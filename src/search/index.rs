@@ -195,7 +195,7 @@ impl Index {
         slots: impl Iterator<Item = u32> + 'a,
     ) -> Result<impl Iterator<Item = (u32, f32)> + 'a, IndexError> {
         self.check(query)?;
-        Ok(slots.map(|slot| (slot, dot(query.as_slice(), self.vectors.row(slot as usize)).clamp(-1.0, 1.0))))
+        Ok(slots.map(|slot| (slot, self.vectors.cosine(query, slot as usize))))
     }
 
     /// The vector in `slot` as it is stored, rounded to bf16; `None` when there is no such slot.
@@ -214,14 +214,17 @@ impl Index {
     }
 }
 
-/// A row for each slot, one after the other.
-struct Vectors {
+/// Embeddings as an index stores them (bf16), a row for each slot: exact scores without a graph, the same to the last
+/// bit as an [`Index`] of the same embeddings gives.
+pub struct Vectors {
     dimensions: usize,
     values: Vec<bf16>,
 }
 
 impl Vectors {
-    fn of(dimensions: usize, embeddings: &[Embedding]) -> Result<Self, IndexError> {
+    /// # Errors
+    /// When an embedding is of another size.
+    pub fn of(dimensions: usize, embeddings: &[Embedding]) -> Result<Self, IndexError> {
         let mut values = Vec::with_capacity(dimensions * embeddings.len());
         for embedding in embeddings {
             if embedding.dimensions() != dimensions {
@@ -251,8 +254,20 @@ impl Vectors {
         Ok(Self { dimensions, values })
     }
 
-    fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.values.len() / self.dimensions.max(1)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The cosine between an f32 query of the same size and the row in `slot`.
+    #[must_use]
+    pub fn cosine(&self, query: &Embedding, slot: usize) -> f32 {
+        dot(query.as_slice(), self.row(slot)).clamp(-1.0, 1.0)
     }
 
     fn row(&self, slot: usize) -> &[bf16] {

@@ -48,7 +48,8 @@ enum EvaluateCommand {
 struct ClassifyArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// fashion-mnist:DIR, in-shop:DIR, classes:DIR (a folder a class) or csv:FILE (columns image and label)
+    /// fashion-mnist:DIR, in-shop:DIR, classes:DIR (a folder a class), csv:FILE (columns image and label) or
+    /// set:PATH[@ATTRIBUTE] (a data set of `aglet-train prepare`, or a catalogue; the category when not given)
     #[arg(long)]
     data: Data,
     #[command(flatten)]
@@ -120,7 +121,7 @@ struct BenchmarkArgs {
     /// The folder of DeepFashion In-shop
     #[arg(long, value_name = "DIR")]
     in_shop: Option<PathBuf>,
-    /// A retailer's own set: csv:FILE or classes:DIR; repeatable
+    /// A retailer's own set: csv:FILE, classes:DIR or set:PATH[@ATTRIBUTE]; repeatable
     #[arg(long, value_name = "DATA")]
     labeled: Vec<Data>,
     #[command(flatten)]

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use aglet::domain::{AttributeName, AttributeValue, Filters};
 use aglet::evaluate::shop;
-use aglet::evaluate::suite::{Case, Kind, Query};
+use aglet::evaluate::suite::{Case, Kind};
 use aglet::evaluate::suite_build::{self, Plan, default_prompt};
 use aglet::evaluate::table::Table;
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use crate::evaluate::ShopArgs;
@@ -93,18 +92,8 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
         filters,
         held_out: args.shop.held_out(),
     };
-    let products: Vec<_> = shop.offers.iter().map(|o| (&o.product, o.image.is_some())).collect();
-    let suite = suite_build::build(&plan, &products)?;
-    let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    for case in &suite.cases {
-        if let Query::Image { image, product } = &case.query {
-            let offer = shop.find(product).context("the product that a case was made of")?;
-            let path = folder.join(image);
-            std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
-            std::fs::write(&path, shop.photo(offer)?).with_context(|| path.display().to_string())?;
-        }
-    }
-    std::fs::write(&args.out, suite.to_json()).with_context(|| args.out.display().to_string())?;
+    let suite = suite_build::of_shop(&plan, &shop)?;
+    suite_build::save(&suite, &shop, &args.out)?;
     println!("{} cases over {} products in {}\n", suite.cases.len(), suite.pool.products, args.out.display());
     print!("{}", overview(&suite.cases).plain());
     Ok(())

@@ -6,7 +6,7 @@
 //! | [`in_shop`] | DeepFashion In-shop: `Eval/list_eval_partition.txt` and `img/` |
 //! | [`table`] | a CSV of paths and labels |
 //! | [`folders`] | a folder of class folders |
-//! | [`shop`] | a catalogue: one of its attributes is the label |
+//! | [`of_shop`] | a catalogue or a data set of `aglet-train prepare` ([`super::prepared`]): an attribute is the label |
 //!
 //! Each refuses a file that is missing or malformed, and says which, where, and what was expected. A picture is not
 //! opened here: one that cannot be read is left out of the evaluation and counted.
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::shop::Shop;
+use super::shop::{Shop, ShopError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::AttributeName;
 
@@ -68,6 +68,8 @@ pub enum DatasetError {
     NoPicture,
     #[error(transparent)]
     Picture(#[from] CatalogError),
+    #[error(transparent)]
+    Shop(#[from] ShopError),
     #[error("a gray picture could not be written as PNG: {0}")]
     Png(String),
 }
@@ -151,27 +153,42 @@ pub fn of_shop(shop: &Shop, label: &AttributeName, name: &str) -> Result<Labeled
     Ok(LabeledSet { name: name.to_owned(), classes, items, pictures: Photos::default() })
 }
 
-/// Labeled images as a command line names them: `fashion-mnist:DIR`, `in-shop:DIR`, `classes:DIR`, `csv:FILE`.
+/// Labeled images as a command line names them: `fashion-mnist:DIR`, `fashion-mnist-light:DIR`, `in-shop:DIR`,
+/// `classes:DIR`, `csv:FILE`, `set:PATH` (the category of a data set's or a catalogue's products) or
+/// `set:PATH@ATTRIBUTE`.
 #[derive(Clone, Debug)]
 pub struct Data {
-    read: fn(&Path) -> Result<LabeledSet, DatasetError>,
+    kind: Kind,
     path: PathBuf,
 }
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Files(fn(&Path) -> Result<LabeledSet, DatasetError>),
+    Products { label: AttributeName },
+}
+
+/// What [`Data`] may be, for a help text.
+const KINDS: &str = "fashion-mnist:DIR, fashion-mnist-light:DIR, in-shop:DIR, classes:DIR, csv:FILE or set:PATH";
 
 impl std::str::FromStr for Data {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let kinds = "fashion-mnist:DIR, fashion-mnist-light:DIR, in-shop:DIR, classes:DIR or csv:FILE";
-        let (kind, path) = text.split_once(':').ok_or_else(|| format!("{text:?} is none of {kinds}"))?;
-        let read = match kind {
-            "fashion-mnist" => fashion_mnist::read,
-            "fashion-mnist-light" => fashion_mnist::read_light,
-            "in-shop" => in_shop::read,
-            "classes" => folders::read,
-            "csv" => table::read,
-            _ => return Err(format!("{kind:?} is no kind of data: {kinds}")),
+        let (kind, path) = text.split_once(':').ok_or_else(|| format!("{text:?} is none of {KINDS}"))?;
+        let kind = match kind {
+            "fashion-mnist" => Kind::Files(fashion_mnist::read),
+            "fashion-mnist-light" => Kind::Files(fashion_mnist::read_light),
+            "in-shop" => Kind::Files(in_shop::read),
+            "classes" => Kind::Files(folders::read),
+            "csv" => Kind::Files(table::read),
+            "set" => {
+                let (path, label) = path.rsplit_once('@').unwrap_or((path, "category"));
+                let label = AttributeName::new(label).map_err(|e| e.to_string())?;
+                return Ok(Self { kind: Kind::Products { label }, path: path.into() });
+            }
+            _ => return Err(format!("{kind:?} is no kind of data: {KINDS}")),
         };
-        Ok(Self { read, path: path.into() })
+        Ok(Self { kind, path: path.into() })
     }
 }
 
@@ -179,7 +196,13 @@ impl Data {
     /// # Errors
     /// See the reader of the kind.
     pub fn read(&self) -> Result<LabeledSet, DatasetError> {
-        (self.read)(&self.path)
+        match &self.kind {
+            Kind::Files(read) => read(&self.path),
+            Kind::Products { label } => {
+                let stem = self.path.file_stem().map_or_else(|| "products".to_owned(), |n| n.display().to_string());
+                of_shop(&Shop::at(&self.path, &[], None)?, label, &format!("{label} of {stem}"))
+            }
+        }
     }
 }
 

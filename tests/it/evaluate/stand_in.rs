@@ -102,7 +102,7 @@ impl Shared {
                 (Some(text), _) => Ask::Text(text),
                 (None, photo) => Ask::Photo(photo.as_ref().expect("words or a photo")),
             };
-            let need = Need { results: usize::MAX, exclude: None, filters: &filters, among: |_| true };
+            let need = Need { results: usize::MAX, exclude: &[], filters: &filters, among: |_| true };
             let found = engine.search(&ask, &need).expect("answers");
             let total = found.len();
             let hits: Vec<Value> = found

@@ -8,7 +8,7 @@ use aglet::domain::{AttributeName, AttributeValue, Filters};
 use aglet::encode::Device;
 use aglet::evaluate::api::ApiEngine;
 use aglet::evaluate::embedder::Embedder;
-use aglet::evaluate::shop::{Shop, source_at};
+use aglet::evaluate::shop::Shop;
 use aglet::model::ModelFolder;
 use anyhow::Context as _;
 use clap::Args;
@@ -58,8 +58,8 @@ impl ServiceArgs {
 /// A labeled catalogue.
 #[derive(Args)]
 pub struct ShopArgs {
-    /// A catalogue: a folder with styles.csv (and shoelaces.csv, images/, images-60x80.zip) or products.jsonl, or a
-    /// JSON Lines file
+    /// A catalogue: a folder with styles.csv (and shoelaces.csv, images/, images-60x80.zip) or products.jsonl, a JSON
+    /// Lines file, or a data set of `aglet-train prepare` (its test side, or the side that is named)
     #[arg(long, value_name = "PATH")]
     catalog: Option<PathBuf>,
     /// The catalogue's table, instead of --catalog
@@ -100,24 +100,20 @@ impl ShopArgs {
     }
 
     pub fn read(&self) -> anyhow::Result<Shop> {
-        let source = self.source()?;
-        let shop = Shop::read(&source)?;
+        let shop = self.all()?;
         let filters = Filters::new(self.filters.iter().cloned())?;
         let shop = shop.only(&filters, |p| !self.held_out || aglet::evaluate::split::held_out(p.id.as_str()));
         anyhow::ensure!(!shop.offers.is_empty(), "no product of the catalogue is left after --where and --held-out");
         Ok(shop)
     }
 
-    fn source(&self) -> anyhow::Result<Source> {
+    fn all(&self) -> anyhow::Result<Shop> {
         if let Some(styles) = &self.styles {
-            return Ok(Source::Kaggle {
-                styles: styles.clone(),
-                images: self.images.clone(),
-                shoelaces: self.shoelaces.clone(),
-            });
+            let (images, shoelaces) = (self.images.clone(), self.shoelaces.clone());
+            return Ok(Shop::read(&Source::Kaggle { styles: styles.clone(), images, shoelaces })?);
         }
         let path =
             self.catalog.as_deref().context("give the catalogue: --catalog DIR or --styles FILE --images DIR")?;
-        Ok(source_at(path, &self.images, self.shoelaces.as_deref())?)
+        Ok(Shop::at(path, &self.images, self.shoelaces.as_deref())?)
     }
 }
