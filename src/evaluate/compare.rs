@@ -1,5 +1,6 @@
 //! Many models or epochs on the same questions: one table, the best by a stated rule, and why.
 //!
+//! What may be compared is a [`Candidate`]: a model folder, a checkpoint, or a run with the checkpoints of its epochs.
 //! Every model sits the same [`Exam`]: a pretest (zero-shot recognition of an attribute), the retrieval suite, the
 //! catalogue benchmark and labeled sets, as far as each is given. What a model answered is kept (`MODEL-DATA.json`,
 //! named by the hash of the model and that of the questions), so that a run with one more epoch measures that epoch.
@@ -8,39 +9,26 @@
 //! model), the one with the largest weighted sum of figures; of equals, the first. By default scoring (c) of the suite
 //! plus the pretest's macro F1, and every macro F1 of a labeled set is guarded, with a tolerance of one point.
 
+mod candidates;
+mod exam;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::catalog;
-use super::datasets::LabeledSet;
-use super::document::{Document, DocumentError, Outcome, Part};
-use super::embedder::{Embedder, EmbedderError};
-use super::engine::{EngineError, FolderEngine, How, Subject};
-use super::retrieval;
-use super::shop::Shop;
-use super::suite::{Suite, hex};
+use super::document::{Document, DocumentError};
+use super::embedder::EmbedderError;
+use super::engine::EngineError;
 use super::table::Table;
 use super::terminal::percent;
-use super::zero_shot::{self, Prompts, ZeroShotError};
-use crate::encode::EncoderOptions;
-use crate::model::{ModelError, ModelFolder};
+use super::zero_shot::ZeroShotError;
+use crate::model::{ExportError, ModelError};
+pub use candidates::{Candidate, candidates, export_once, files_sha256};
+pub use exam::Exam;
 
 pub const PRETEST: &str = "pretest";
 pub const RETRIEVAL: &str = "retrieval";
-
-/// What is asked of every model.
-#[derive(Default)]
-pub struct Exam {
-    pub pretest: Option<(LabeledSet, Prompts)>,
-    /// The suite, the folder where its file lies, and the catalogue it is asked of.
-    pub suite: Option<(Suite, PathBuf, Shop)>,
-    pub catalog: Option<(Shop, catalog::Plan)>,
-    pub labeled: Vec<LabeledSet>,
-}
 
 /// Which model is the best. In a recipe: the table `[compare]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,8 +58,13 @@ pub struct Comparison {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    #[error("{path} is no model folder and holds none")]
+    #[error(
+        "{path} is no model folder, no checkpoint and no training run, and holds none: a model folder has model.json, \
+         a checkpoint config.json and model.safetensors, a run config.json and last.safetensors"
+    )]
     NoModel { path: PathBuf },
+    #[error("{path}: {source}")]
+    Export { path: PathBuf, source: Box<ExportError> },
     #[error("there is nothing to ask: give a suite, a catalogue or labeled images")]
     NothingToAsk,
     #[error("{path}: {source}")]
@@ -95,180 +88,6 @@ impl Default for Rule {
     }
 }
 
-/// The model folders at the paths given: a path with a `model.json`, or every folder below it (two levels) that has
-/// one, in order of their names with numbers in them ordered as numbers (`epoch-9` before `epoch-10`).
-///
-/// # Errors
-/// When a path leads to no model folder.
-pub fn model_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CompareError> {
-    let mut all = Vec::new();
-    for path in paths {
-        let mut found = Vec::new();
-        collect(path, 2, &mut found);
-        if found.is_empty() {
-            return Err(CompareError::NoModel { path: path.clone() });
-        }
-        found.sort_by_key(|p| natural(&p.to_string_lossy()));
-        all.extend(found.into_iter().filter(|p| !all.contains(p)).collect::<Vec<_>>());
-    }
-    Ok(all)
-}
-
-fn collect(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    if path.join("model.json").is_file() {
-        found.push(path.to_owned());
-    } else if depth > 0 {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path());
-        for folder in entries.filter(|p| p.is_dir()) {
-            collect(&folder, depth - 1, found);
-        }
-    }
-}
-
-/// Words and the numbers after them, in turn: runs of digits compare as numbers.
-fn natural(text: &str) -> Vec<(String, u64)> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let word = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let (before, after) = rest.split_at(word);
-        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        parts.push((before.to_owned(), after[..digits].parse().unwrap_or(0)));
-        rest = &after[digits..];
-    }
-    parts
-}
-
-impl Exam {
-    /// Asks one model everything, or takes what is kept. `report` hears what is being done.
-    ///
-    /// # Errors
-    /// When the model cannot be opened, something cannot be measured, or the cache cannot be written.
-    pub fn sit(
-        &self,
-        model: &Path,
-        options: &EncoderOptions,
-        cache: &Path,
-        report: &mut dyn FnMut(&str),
-    ) -> Result<Document, CompareError> {
-        let folder = ModelFolder::open(model)?;
-        let mut sitting = Sitting { folder: &folder, model, options, cache, embedder: None, report };
-        let mut parts = Vec::new();
-        if let Some((set, prompts)) = &self.pretest {
-            parts.push(sitting.labeled(PRETEST, set, prompts)?);
-        }
-        if let Some((suite, beside, shop)) = &self.suite {
-            parts.push(sitting.suite(suite, beside, shop)?);
-        }
-        if let Some((shop, plan)) = &self.catalog {
-            parts.push(sitting.catalog(shop, plan)?);
-        }
-        for set in &self.labeled {
-            parts.push(sitting.labeled(&set.prefix(), set, &Prompts::default())?);
-        }
-        if parts.is_empty() {
-            return Err(CompareError::NothingToAsk);
-        }
-        let subject = Subject {
-            model: folder.manifest().name.clone(),
-            model_id: folder.id().to_string(),
-            at: model.display().to_string(),
-            how: How::Folder,
-        };
-        Ok(Document::new(subject, parts))
-    }
-}
-
-/// One model at its exam.
-struct Sitting<'a> {
-    folder: &'a ModelFolder,
-    model: &'a Path,
-    options: &'a EncoderOptions,
-    cache: &'a Path,
-    /// Started when something is not in the cache.
-    embedder: Option<Embedder>,
-    report: &'a mut dyn FnMut(&str),
-}
-
-impl Sitting<'_> {
-    fn labeled(&mut self, prefix: &str, set: &LabeledSet, prompts: &Prompts) -> Result<Part, CompareError> {
-        let sha256 = zero_shot::data_sha256(set, prompts);
-        let title = format!("{}: {} images, {} classes", set.name, set.items.len(), set.classes.len());
-        self.kept(prefix, title, sha256, |sitting| {
-            let mut embedder = sitting.start()?;
-            let result = zero_shot::run(&mut embedder, set, prompts, |_| {})?;
-            sitting.embedder = Some(embedder);
-            Ok(Outcome::ZeroShot(result))
-        })
-    }
-
-    fn suite(&mut self, suite: &Suite, beside: &Path, shop: &Shop) -> Result<Part, CompareError> {
-        let pool = catalog::data_sha256(shop, &catalog::Plan::default());
-        let sha256 = hex(&Sha256::digest(format!("{} {pool}", suite.sha256())));
-        let title = format!("Retrieval suite {:?}: {} cases", suite.name, suite.cases.len());
-        self.kept(RETRIEVAL, title, sha256, |sitting| {
-            let mut engine = sitting.engine(shop.clone())?;
-            let result = retrieval::run(&mut engine, suite, beside, |_| {});
-            sitting.embedder = Some(engine.into_embedder());
-            Ok(Outcome::Retrieval(result))
-        })
-    }
-
-    fn catalog(&mut self, shop: &Shop, plan: &catalog::Plan) -> Result<Part, CompareError> {
-        let title = format!("Catalogue of {} products", shop.offers.len());
-        self.kept("catalog", title, catalog::data_sha256(shop, plan), |sitting| {
-            let mut engine = sitting.engine(catalog::answering(shop, plan))?;
-            let result = catalog::run(&mut engine, shop, plan, |_, _| {})?;
-            let whole_titles = catalog::full_titles(&mut engine, plan)?;
-            sitting.embedder = Some(engine.into_embedder());
-            Ok(Outcome::Catalog { result, whole_titles })
-        })
-    }
-
-    fn engine(&mut self, shop: Shop) -> Result<FolderEngine, CompareError> {
-        let embedder = self.start()?;
-        Ok(FolderEngine::new(embedder, shop, &self.model.display().to_string(), 0, |_| {})?)
-    }
-
-    fn start(&mut self) -> Result<Embedder, CompareError> {
-        if let Some(embedder) = self.embedder.take() {
-            return Ok(embedder);
-        }
-        Ok(Embedder::start(self.folder, self.options, Some(self.cache))?)
-    }
-
-    /// The part as it was measured before, or measured now and kept.
-    fn kept(
-        &mut self,
-        prefix: &str,
-        title: String,
-        data_sha256: String,
-        measure: impl FnOnce(&mut Self) -> Result<Outcome, CompareError>,
-    ) -> Result<Part, CompareError> {
-        let name = format!("{}-{}.json", self.folder.id().short(), &data_sha256[..12]);
-        let path = self.cache.join(name);
-        let model = self.folder.manifest().name.clone();
-        // A file that cannot be read is measured again.
-        let known = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Part>(&text).ok());
-        if let Some(known) = known.filter(|part| part.data_sha256 == data_sha256) {
-            (self.report)(&format!("{model}: {prefix} is known"));
-            return Ok(Part { prefix: prefix.to_owned(), title, ..known });
-        }
-        (self.report)(&format!("{model}: {prefix}"));
-        let started = Instant::now();
-        let outcome = measure(self)?;
-        let seconds = started.elapsed().as_secs_f64();
-        let part = Part { prefix: prefix.to_owned(), title, data_sha256, seconds, outcome };
-        let io = |source| CompareError::Io { path: path.clone(), source };
-        std::fs::create_dir_all(self.cache).map_err(io)?;
-        let text = serde_json::to_string(&part).map_err(|e| io(e.into()))?;
-        // Whole or not at all.
-        let beside = path.with_extension("part");
-        std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path)).map_err(io)?;
-        Ok(part)
-    }
-}
-
 impl Comparison {
     /// Chooses among the models; the first is the base. Figures of the rule that no model has are left out of it.
     #[must_use]
@@ -282,6 +101,9 @@ impl Comparison {
             .map(|f| format!("{f} was not measured and does not count"))
             .collect();
         rule.weights.retain(|figure, _| known(figure));
+        if rule.weights.is_empty() {
+            why.push("nothing that the rule weighs was measured: there is no best".to_owned());
+        }
         if rule.guards.is_empty() {
             let labeled = |name: &str| name.ends_with(".macro_f1") && !name.starts_with(PRETEST);
             let names = models.first().map(|(_, d)| d.figures.iter().map(|f| f.name.clone()));
@@ -297,6 +119,7 @@ impl Comparison {
                 continue;
             }
             match sums[position] {
+                None if rule.weights.is_empty() => {}
                 None => why.push(format!("{name} is out: a figure of the rule is missing")),
                 Some(sum) if best.is_none_or(|(_, most)| sum > most) => best = Some((position, sum)),
                 Some(_) => {}
@@ -413,21 +236,9 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_no_winner() {
-        assert_eq!(Comparison::new(vec![document("a", &[])], &Rule::default()).best, None);
+        let comparison = Comparison::new(vec![document("a", &[(FMNIST, 0.5)])], &Rule::default());
+        assert_eq!(comparison.best, None);
+        assert!(comparison.why.last().expect("a reason").contains("there is no best"), "{:?}", comparison.why);
         assert_eq!(Comparison::new(Vec::new(), &Rule::default()).best, None);
-    }
-
-    #[test]
-    fn runs_are_opened_in_the_order_of_their_epochs() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for name in ["run/epoch-10", "run/epoch-9", "run/best", "single"] {
-            let model = folder.path().join(name);
-            std::fs::create_dir_all(&model).expect("a folder");
-            std::fs::write(model.join("model.json"), "{}").expect("written");
-        }
-        let found = model_folders(&[folder.path().join("single"), folder.path().join("run")]).expect("models");
-        let names: Vec<_> = found.iter().map(|p| p.file_name().expect("a name").to_string_lossy()).collect();
-        assert_eq!(names, ["single", "best", "epoch-9", "epoch-10"]);
-        assert!(matches!(model_folders(&[folder.path().join("none")]), Err(CompareError::NoModel { .. })));
     }
 }

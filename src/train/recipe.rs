@@ -42,6 +42,9 @@ pub struct Recipe {
     /// An attribute that the model is to learn from labeled products.
     pub attribute: Option<Attribute>,
     pub run: Length,
+    /// By what `aglet-train compare` chooses among the run's epochs; its own default when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compare: Option<crate::evaluate::compare::Rule>,
 }
 
 /// The model's sizes, for weights that begin at random.
@@ -213,7 +216,7 @@ impl Recipe {
 
     /// Everything that is wrong, one line each.
     fn problems(&self) -> Vec<String> {
-        let Self { model, data, loss, training, optimizer, attribute, run } = self;
+        let Self { model, data, loss, training, optimizer, attribute, run, compare: _ } = self;
         let share = |v: f32| v > 0.0 && v <= 1.0;
         let checks = [
             (
