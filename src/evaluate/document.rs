@@ -194,12 +194,18 @@ impl Document {
                 continue;
             };
             let theirs = other.series();
+            let mut named = |name: String, test: Paired| {
+                let name = if part.prefix.is_empty() { name } else { format!("{}.{name}", part.prefix) };
+                tests.push((name, test));
+            };
             for (name, ours) in part.series() {
                 let Some((_, base)) = theirs.iter().find(|(n, _)| *n == name) else { continue };
                 if let Some(test) = bootstrap::paired(base, &ours, SEED) {
-                    let name = if part.prefix.is_empty() { name } else { format!("{}.{name}", part.prefix) };
-                    tests.push((name, test));
+                    named(name, test);
                 }
+            }
+            if let (Outcome::ZeroShot(ours), Outcome::ZeroShot(theirs)) = (&part.outcome, &other.outcome) {
+                ours.paired(theirs).into_iter().for_each(|(name, test)| named(name, test));
             }
         }
         tests

@@ -50,11 +50,13 @@ pub fn render(document: &Document, baseline: Option<&Document>, verdicts: &[Verd
         let tests = document.against(base);
         let _ = write!(
             html,
-            "<h2>Is it better?</h2>\n<p class=\"note\">{} against {}, case by case on the same data: the mean \
-             difference with its 95% bootstrap interval, and the two-sided p-value of a randomization test. Points \
-             where the figure is a scoring, shares of one elsewhere.</p>\n{}",
-            escaped(&subject.model),
-            escaped(&base.subject.model),
+            "<h2>Is it better?</h2>\n<p class=\"note\">{}, case by case on the same data: the mean difference with its \
+             95% bootstrap interval, and the two-sided p-value of a randomization test, that is how often two equally \
+             good models would differ as much by chance; <b>not clear</b> where that is 5% or more. (Of twenty tests of \
+             equal models one comes out clear all the same.) a, b, c and d are points a case in the four scorings, with \
+             text. or image. before them for the cases asked in words or by photo; other figures are shares of \
+             one.</p>\n{}",
+            against(&subject.model, &subject.at, &base.subject.model, &base.subject.at),
             table(&terminal::paired(&tests))
         );
     }
@@ -91,6 +93,12 @@ pub fn comparison(comparison: &Comparison) -> String {
     html + "</html>\n"
 }
 
+/// Which of two is measured against which: by place where they are called the same.
+fn against(name: &str, at: &str, base: &str, base_at: &str) -> String {
+    let (ours, theirs) = if name == base { (at, base_at) } else { (name, base) };
+    format!("<b>{}</b> against the baseline <b>{}</b>", escaped(ours), escaped(theirs))
+}
+
 fn head(title: &str, style: &str) -> String {
     let title = escaped(title);
     format!(
@@ -111,13 +119,19 @@ fn part(part: &Part, baseline: Option<&Document>, pictures: &Pictures) -> String
         Outcome::ZeroShot(result) => figures(&part.figures(), &base_figures) + &labeled::section(result),
         Outcome::Retrieval(result) => {
             let other = base.and_then(|(document, part)| match &part.outcome {
-                Outcome::Retrieval(result) => Some((document.subject.model.as_str(), result)),
+                Outcome::Retrieval(result) => Some((document.subject.at.as_str(), result)),
                 _ => None,
             });
             strips::section(result, other, pictures)
         }
         Outcome::Catalog { result, .. } => {
             let mut html = figures(&part.figures(), &base_figures);
+            html.push_str(
+                "<p class=\"note\">P@10 (p10) is the share of the first ten results that are right. text_category: the \
+                 category of a question in words; color_type and type_gender: the category and the color or gender; \
+                 image_category: the category of a photo; title: whether a product is found by its own title; category \
+                 and color: by such a word alone. The dark line on a bar is the 95% interval.</p>\n",
+            );
             let mut rows = Table::new(&["question", "matching", "category P@10", "both P@10"]);
             let mut questions: Vec<_> = result.questions.iter().collect();
             questions.sort_by(|a, b| a.both_p10.total_cmp(&b.both_p10));

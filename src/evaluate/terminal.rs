@@ -75,23 +75,39 @@ pub fn figures(figures: &[Figure]) -> Table {
     table
 }
 
-/// The suite's table: a row a group, for each scoring points of the nominal maximum, its share, and the share of what
-/// the catalogue allows.
+/// The suite's table: a row a group, for each scoring points of the nominal maximum, its share, and (if wanted) the
+/// share of what the catalogue allows.
 #[must_use]
-pub fn groups(result: &RetrievalResult) -> Table {
+pub fn groups(result: &RetrievalResult, attainable: bool) -> Table {
     let mut heading = vec!["cases".to_owned(), "n".to_owned()];
     for letter in Points::NAMES {
-        heading.extend([format!("({letter})"), "of max".to_owned(), "of attainable".to_owned()]);
+        heading.extend([format!("({letter})"), "of max".to_owned()]);
+        heading.extend(attainable.then(|| "of attainable".to_owned()));
     }
+    let share = |e: Option<Estimate>| e.map_or("-".to_owned(), |e| percent(e.value));
     let mut table = Table { heading, rows: Vec::new() };
     for group in result.groups() {
         let mut row = vec![label(&group), group.cases.to_string()];
         for i in 0..4 {
             row.push(format!("{}/{}", group.points.values()[i], group.maxima.nominal.values()[i]));
-            row.push(group.of_nominal[i].map_or("-".to_owned(), |e| percent(e.value)));
-            row.push(group.of_attainable[i].map_or("-".to_owned(), |e| percent(e.value)));
+            row.push(share(group.of_nominal[i]));
+            row.extend(attainable.then(|| share(group.of_attainable[i])));
         }
         table.rows.push(row);
+    }
+    table
+}
+
+/// The shares over all levels with their intervals: of all cases, in words, by photo.
+#[must_use]
+pub fn intervals(result: &RetrievalResult) -> Table {
+    let mut table = Table::new(&["cases", "scoring", "of max", "of attainable"]);
+    let show = |e: Option<Estimate>| e.as_ref().map_or("-".to_owned(), with_interval);
+    for group in result.groups().into_iter().filter(|g| g.level.is_none()) {
+        for (i, letter) in Points::NAMES.iter().enumerate() {
+            let scoring = format!("({letter})");
+            table.push([label(&group), scoring, show(group.of_nominal[i]), show(group.of_attainable[i])]);
+        }
     }
     table
 }
@@ -108,15 +124,8 @@ pub fn label(group: &Group) -> String {
 }
 
 fn retrieval(result: &RetrievalResult) -> String {
-    let mut text = groups(result).plain();
-    if let Some(all) = result.group(None, None) {
-        let mut table = Table::new(&["scoring", "of max", "of attainable"]);
-        let show = |e: Option<Estimate>| e.as_ref().map_or("-".to_owned(), with_interval);
-        for (i, letter) in Points::NAMES.iter().enumerate() {
-            table.push([format!("({letter})"), show(all.of_nominal[i]), show(all.of_attainable[i])]);
-        }
-        let _ = write!(text, "\n{}", table.plain());
-    }
+    let mut text = groups(result, true).plain();
+    let _ = write!(text, "\nwith 95% intervals\n{}", intervals(result).plain());
     for warning in &result.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
@@ -130,11 +139,12 @@ fn retrieval(result: &RetrievalResult) -> String {
 #[must_use]
 pub fn paired(tests: &[(String, Paired)]) -> Table {
     let mut table =
-        Table::new(&["against the baseline", "difference", "95% interval", "p", "better", "equal", "worse"]);
+        Table::new(&["against the baseline", "", "difference", "95% interval", "p", "cases better", "equal", "worse"]);
     for (name, test) in tests {
         let d = &test.difference;
         table.push([
             name.clone(),
+            test.verdict().to_owned(),
             format!("{:+.4}", d.value),
             format!("[{:+.4}, {:+.4}]", d.interval.low, d.interval.high),
             format!("{:.4}", test.p_value),

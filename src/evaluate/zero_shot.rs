@@ -10,13 +10,17 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::bootstrap::{self, Estimate};
+use super::bootstrap::{self, Estimate, Paired};
 use super::classification::{Report, ReportError, Rows, TopK, ZeroDivision, judge};
 use super::datasets::{DatasetError, LabeledSet};
 use super::document::{Figure, SEED};
 use super::embedder::{Embedder, EmbedderError};
 use super::metrics::{as_f64, rank_points};
 use crate::domain::{AttributeName, Embedding, EmbeddingError};
+
+/// The averages that lead, out of a report.
+const AVERAGES: &[(&str, fn(&Report) -> f64)] =
+    &[("macro_f1", |r| r.macro_average.f1), ("weighted_f1", |r| r.weighted_average.f1)];
 
 /// What the classes are called and the texts they stand in. A TOML file:
 ///
@@ -234,23 +238,55 @@ impl ZeroShotResult {
             ("rank_score", over(|p| f64::from(rank_points(p)) / 5.0)),
         ];
         let mut figures: Vec<Figure> = means.iter().filter_map(|(name, values)| Figure::mean(name, values)).collect();
-        for (name, of) in
-            [("macro_f1", (|r| r.macro_average.f1) as fn(&Report) -> f64), ("weighted_f1", |r| r.weighted_average.f1)]
-        {
+        for (name, of) in AVERAGES {
             let (value, n) = (of(&self.report), self.truth.len());
-            let interval = bootstrap::interval(n, SEED, |positions| self.again(positions).map(|report| of(&report)));
+            let interval = bootstrap::interval(n, SEED, |positions| {
+                self.again(positions, |i| self.predicted[i]).map(|report| of(&report))
+            });
             figures.extend(
-                interval.map(|interval| Figure { name: name.to_owned(), estimate: Estimate { value, interval, n } }),
+                interval.map(|interval| Figure { name: (*name).to_owned(), estimate: Estimate { value, interval, n } }),
             );
         }
         figures
     }
 
-    /// The report over the images drawn.
-    fn again(&self, positions: &[usize]) -> Option<Report> {
-        let pick = |of: &[usize]| positions.iter().map(|&i| of[i]).collect::<Vec<_>>();
-        let (truth, predicted) = (pick(&self.truth), pick(&self.predicted));
+    /// The report over the images drawn, with the prediction that `predicted` has for each.
+    fn again(&self, positions: &[usize], predicted: impl Fn(usize) -> usize) -> Option<Report> {
+        let truth: Vec<usize> = positions.iter().map(|&i| self.truth[i]).collect();
+        let predicted: Vec<usize> = positions.iter().map(|&i| predicted(i)).collect();
         Report::new(&truth, &predicted, &self.classes, Rows::Present, ZeroDivision::Zero).ok()
+    }
+
+    /// Tests of the F1 averages against another model's on the same images; none on others. What got better or worse
+    /// is counted in classes.
+    #[must_use]
+    pub fn paired(&self, base: &Self) -> Vec<(String, Paired)> {
+        if self.truth != base.truth || self.classes != base.classes {
+            return Vec::new();
+        }
+        let f1 = |result: &Self, class: &str| {
+            result.report.classes.iter().find(|c| c.name == class).map_or(0.0, |c| c.scores.f1)
+        };
+        let mut counts = [0; 3];
+        for class in &self.classes {
+            // What was read from a file differs in the last bit.
+            let change = f1(self, class) - f1(base, class);
+            counts[if change > 1e-9 {
+                0
+            } else if change < -1e-9 {
+                2
+            } else {
+                1
+            }] += 1;
+        }
+        let test = |of: fn(&Report) -> f64| {
+            bootstrap::paired_figure(self.truth.len(), SEED, counts, |positions, exchanged| {
+                let ours = |i: usize| if exchanged[i] { base.predicted[i] } else { self.predicted[i] };
+                let theirs = |i: usize| if exchanged[i] { self.predicted[i] } else { base.predicted[i] };
+                Some(of(&self.again(positions, ours)?) - of(&self.again(positions, theirs)?))
+            })
+        };
+        AVERAGES.iter().filter_map(|(name, of)| Some(((*name).to_owned(), test(*of)?))).collect()
     }
 
     /// Right or wrong, and the rank score, image by image.

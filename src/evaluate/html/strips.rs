@@ -23,14 +23,24 @@ pub fn section(result: &RetrievalResult, base: Option<(&str, &RetrievalResult)>,
         "<p class=\"note\">A case asks for a {main} and a {detail}; its first {k} results get points: (a) 2 for the right \
          {main} and 1 for the right {detail}; (b) 1 for the right {detail}; (c) {k} down to 1 by place where both are \
          right; (d) {k} down to 1 by place where the {detail} is. Level 1: {k} or more products match; level 2: fewer; \
-         level 3: none. <b>of max</b> is the share of the largest sum of points, <b>of attainable</b> that of what a \
-         perfect search could get from this catalogue. Below, a green frame is right in both, an amber one in one of \
-         them, a red one in neither.</p>",
+         level 3: none. <b>of max</b> is the share of the largest sum of points. Not all of it can be had where fewer \
+         than {k} products match: the second table has the share of what a perfect search would get from this \
+         catalogue{}; the dark line on a bar is its 95% interval.</p>",
+        if base.is_some() { ", and behind it the difference to the baseline in percentage points" } else { "" },
         k = result.results
     );
-    html.push_str(&table(&terminal::groups(result)));
+    html.push_str(&table(&terminal::groups(result, false)));
     html.push_str(&levels(result, base));
     html.push_str(if base.is_some() { "<h3>Cases, largest differences first</h3>\n" } else { "<h3>Cases</h3>\n" });
+    let _ = writeln!(
+        html,
+        "<p class=\"note\">Every case with its first {k} results: a <span class=\"up\">green</span> frame is right in \
+         {main} and {detail}, an <span class=\"part\">amber</span> one in one of them, a <span class=\"down\">red</span> \
+         one in neither. Under a picture stand the product's {main} and {detail} and its points in the four scorings; \
+         at the right of a case its points of those attainable{}.</p>",
+        if base.is_some() { ", with the difference to the baseline" } else { "" },
+        k = result.results
+    );
     let mut cases: Vec<(&CaseResult, Option<&CaseResult>)> = result
         .cases
         .iter()
