@@ -59,8 +59,9 @@ openapi: tools ## write openapi/openapi.json anew
 bench: tools runtime ## the benchmarks of docs/benchmarks.md
 	cargo bench --locked
 
-qa: ## the retrieval suite against a live service: make qa API=http://localhost:8080
-	$(AGLET) evaluate retrieval --suite tests/retrieval/suite.json --api $(API)
+qa: build ## the retrieval suite against a live service: make qa API=http://localhost:8080 [QA_GATES="c=0.3 text.b=0.5"]
+	$(AGLET) evaluate retrieval --suite tests/retrieval/suite.json --api $(API) $(QA_GATES:%=--min-share %) \
+	  --json target/qa/result.json --junit target/qa/junit.xml --html target/qa/report.html
 
 fashionclip: build runtime ## FashionCLIP itself as models/fashion-clip (downloads 600 MB)
 	$(AGLET) model pull patrickjohncyh/fashion-clip --to data/hub/fashion-clip

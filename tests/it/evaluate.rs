@@ -16,7 +16,7 @@ use aglet::evaluate::document::{Document, Outcome, Part};
 use aglet::evaluate::embedder::Embedder;
 use aglet::evaluate::engine::{Engine, FolderEngine};
 use aglet::evaluate::retrieval;
-use aglet::evaluate::scoring::RESULTS;
+use aglet::evaluate::scoring::{Level, RESULTS};
 use aglet::evaluate::shop::{Shop, source_at};
 use aglet::evaluate::suite::{Kind, Query, Suite};
 use aglet::evaluate::suite_build::{self, default_prompt};
@@ -28,6 +28,7 @@ use crate::support::clip::tiny_model;
 use service::Service;
 use stand_in::StandIn;
 
+mod drawn;
 mod service;
 mod stand_in;
 
@@ -101,16 +102,8 @@ fn suite(shop: &Shop, folder: &Path) -> Suite {
         filters: std::collections::BTreeMap::new(),
         held_out: false,
     };
-    let products: Vec<_> = shop.offers.iter().map(|o| (&o.product, o.image.is_some())).collect();
-    let suite = suite_build::build(&plan, &products).expect("something to ask");
-    for case in &suite.cases {
-        if let Query::Image { image, product } = &case.query {
-            let photo = shop.photo(shop.find(product).expect("there")).expect("a photo");
-            std::fs::create_dir_all(folder.join("images")).expect("a folder");
-            std::fs::write(folder.join(image), photo).expect("written");
-        }
-    }
-    std::fs::write(folder.join("suite.json"), suite.to_json()).expect("written");
+    let suite = suite_build::of_shop(&plan, shop).expect("something to ask");
+    suite_build::save(&suite, shop, &folder.join("suite.json")).expect("written");
     Suite::load(&folder.join("suite.json")).expect("consistent")
 }
 
@@ -347,7 +340,14 @@ fn the_command_builds_a_suite_measures_it_and_gates() {
     assert!(std::fs::read_to_string(&html).expect("HTML").contains("data:image/jpeg;base64,"));
 
     let compared = run(&["--baseline", path(&json)]);
-    assert!(String::from_utf8_lossy(&compared.stdout).contains("against the baseline"));
+    let table = String::from_utf8_lossy(&compared.stdout).into_owned();
+    assert!(table.contains("against the baseline") && table.contains("image.c"), "{table}");
+    let verdicts = |what: &str| table.lines().filter(|l| l.split_whitespace().nth(1) == Some(what)).count();
+    assert_eq!(
+        (verdicts("not"), verdicts("better"), verdicts("worse")),
+        (12, 0, 0),
+        "it is as good as itself: {table}"
+    );
     let failed = run(&["--min-share", "c=0.999"]);
     assert!(!failed.status.success());
     assert!(String::from_utf8_lossy(&failed.stdout).contains("FAILED"));
@@ -356,10 +356,16 @@ fn the_command_builds_a_suite_measures_it_and_gates() {
 }
 
 #[test]
-fn the_bundled_suite_is_whole() {
+fn the_bundled_suite_asks_in_words_and_by_photo_at_every_level() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/retrieval");
     let suite = Suite::load(&folder.join("suite.json")).expect("consistent");
-    assert!(suite.cases.iter().any(|c| c.kind() == Kind::Text && c.level.number() == 3));
+    for kind in [Kind::Text, Kind::Image] {
+        for level in Level::ALL {
+            // Of every combination that was drawn at all there are several shoes: no photo is of level 3.
+            let drawn = (kind, level) != (Kind::Image, Level::Three);
+            assert_eq!(suite.cases.iter().any(|c| c.kind() == kind && c.level == level), drawn, "{kind:?} {level:?}");
+        }
+    }
     for case in &suite.cases {
         if let Query::Image { image, .. } = &case.query {
             let photo = std::fs::read(folder.join(image)).expect("beside the suite");
