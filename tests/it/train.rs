@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use aglet::encode::{Device, Encoder, EncoderOptions, ImageLimits, Priority};
+use aglet::model::ModelFolder;
 use aglet::train::attribute;
 use aglet::train::batch::{Batch, Beside, Source};
 use aglet::train::checkpoint::{self, Precision};
@@ -18,7 +21,10 @@ use aglet::train::prepare::templates::{self, Templates};
 use aglet::train::recipe::Recipe;
 use aglet::train::scheduler::{CyclicMode, Mode, Per, Schedule, Scheduler, ThresholdMode};
 use aglet::train::step::{self, Training, Weights};
+use aglet::train::validate;
 use aglet::train::vocabulary::{self, Vocabulary};
+
+use crate::support;
 
 fn reference(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)
@@ -286,4 +292,40 @@ fn a_run_taken_up_again_is_the_unbroken_run() {
     let out = broken.path().join("folder");
     folder::write(&out, &config, &parameters, "{}", Precision::F32).expect("writes");
     assert_eq!(folder::read(&out).expect("reads"), (config, parameters));
+}
+
+#[tokio::test]
+async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/aglet-small");
+    let (config, parameters) = folder::read(&path).expect("the checkpoint in the model folder");
+    let vocabulary = Vocabulary::open(&path.join("tokenizer.json"), config.context).expect("its vocabulary");
+    let options = EncoderOptions {
+        runtime: support::runtime(),
+        device: Device::Cpu,
+        text_sessions: 1,
+        image_sessions: 1,
+        intra_threads: 1,
+        queue: 8,
+        max_batch: 4,
+        max_wait: Duration::ZERO,
+        cache: 0,
+        image_limits: ImageLimits { max_pixels: 1_000_000, max_edge: 1000 },
+    };
+    let encoder = Encoder::start(&ModelFolder::open(&path).expect("opens"), &options).expect("starts");
+    let texts = ["black casual shoes with white shoelaces", "Tshirts for Women", "\u{2602} 42"];
+    let trained = validate::embed_texts(&config, &parameters, &vocabulary, &texts);
+    for (text, trained) in texts.iter().zip(trained.chunks_exact(config.projection)) {
+        let served = encoder.text(text, Priority::Search, None).await.expect("embeds");
+        assert!(furthest(served.as_slice(), trained) < 1e-4, "{text}");
+    }
+    // A square of the model's own size reaches both unchanged.
+    let edge = u32::try_from(config.image_size).expect("small");
+    let product = dataset::drawn(6, 1).remove(0);
+    let square = ::image::imageops::resize(&product.square, edge, edge, ::image::imageops::FilterType::CatmullRom);
+    let mut file = std::io::Cursor::new(Vec::new());
+    square.write_to(&mut file, ::image::ImageFormat::Png).expect("encodes");
+    let served = encoder.image(file.into_inner().into(), Priority::Search, None).await.expect("embeds");
+    let product = dataset::Product { square, ..product };
+    let trained = validate::embed_photos(&config, &parameters, &[&product]);
+    assert!(furthest(served.as_slice(), &trained) < 1e-4);
 }
