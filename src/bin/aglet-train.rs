@@ -1,11 +1,17 @@
 //! `aglet-train`: the training companion. Each subcommand turns its arguments into library calls.
 
+#[path = "aglet-train/bench.rs"]
+mod bench;
 #[path = "aglet/evaluate/compare.rs"]
 mod compare;
 #[path = "aglet-train/data.rs"]
 mod data;
+#[path = "aglet-train/interpolate.rs"]
+mod interpolate;
 #[path = "aglet-train/products.rs"]
 mod products;
+#[path = "aglet-train/stand_in.rs"]
+mod stand_in;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +49,12 @@ enum Command {
     Export(ExportArgs),
     Score(ScoreArgs),
     Compare(compare::CompareArgs),
+    Interpolate(interpolate::InterpolateArgs),
+    Report(ReportArgs),
+    StandIn(stand_in::StandInArgs),
+    /// Time the step of `fit` (see tests/benches/train_step.py)
+    #[command(hide = true)]
+    Bench(bench::BenchArgs),
 }
 
 /// Train a model by a recipe. Never trained on: a data set's validation and test sides, and of a catalog the products
@@ -88,6 +100,13 @@ struct ExportArgs {
     float16: bool,
 }
 
+/// Draw a run's curves anew: curves.svg and report.html in its folder
+#[derive(Args)]
+struct ReportArgs {
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+}
+
 /// Measure a checkpoint folder on products that it was not trained on
 #[derive(Args)]
 struct ScoreArgs {
@@ -114,6 +133,10 @@ fn main() -> anyhow::Result<()> {
         Command::Export(args) => export(&args),
         Command::Score(args) => score(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Interpolate(args) => interpolate::run(&args),
+        Command::Report(args) => report(&args),
+        Command::StandIn(args) => stand_in::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }
 
@@ -217,5 +240,12 @@ fn score(args: &ScoreArgs) -> anyhow::Result<()> {
         guessed = attribute::guess(attribute, &values, &train, &products);
     }
     println!("{}", serde_json::to_string_pretty(&serde_json::json!({"scores": scores, "guess": guessed}))?);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+fn report(args: &ReportArgs) -> anyhow::Result<()> {
+    aglet::train::report::write(&args.run)?;
+    println!("{}", args.run.join("report.html").display());
     Ok(())
 }

@@ -16,6 +16,7 @@ pub enum Purpose {
     Batch,
     Vocabulary,
     Sample,
+    Adapters,
 }
 
 impl Dice {
@@ -29,6 +30,7 @@ impl Dice {
             Purpose::Batch => 3,
             Purpose::Vocabulary => 4,
             Purpose::Sample => 5,
+            Purpose::Adapters => 6,
         };
         key[16..24].copy_from_slice(&number.to_le_bytes());
         Self(ChaCha8Rng::from_seed(key))

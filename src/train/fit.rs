@@ -6,14 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::attribute::{self, Attribute};
 use super::batch::{Drawing, Loader, Source};
 use super::checkpoint::{self, CheckpointError};
 use super::dataset::Product;
+use super::epochs::{self, EpochError, Keep};
+use super::lora::Lora;
+use super::loss::Kind;
 use super::network::{ClipConfig, Parameters};
 use super::optimizer::{self, Optimizer, Rule, Treatment};
+use super::report::{self, ReportError};
 use super::sampler::Sampling;
 use super::scheduler::{Plateau, Schedule, Scheduler};
 use super::step::{self, Losses, Training, Weights};
@@ -25,6 +30,10 @@ pub enum FitError {
     Io { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error("the loss is {loss} at step {step}: lower the learning rate, or look at the data")]
     Diverged { step: u64, loss: f32 },
 }
@@ -59,6 +68,8 @@ pub struct Plan {
     pub watch: Watch,
     /// The run stops after so many validations in a row without a new best.
     pub patience: Option<u64>,
+    /// Which validations leave a model folder.
+    pub keep_epochs: Keep,
 }
 
 /// A figure of a validation.
@@ -78,7 +89,9 @@ pub enum Watch {
 }
 
 impl Watch {
-    fn value(self, loss: f32, scores: &Scores) -> f32 {
+    /// The figure, of a validation's loss and scores.
+    #[must_use]
+    pub fn value(self, loss: f32, scores: &Scores) -> f32 {
         match self {
             Self::Loss => loss,
             Self::TextCategory => scores.text_category,
@@ -98,7 +111,7 @@ impl Watch {
 /// What a checkpoint says beside its arrays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-struct State {
+pub struct State {
     step: u64,
     optimizer_steps: u64,
     seconds: f64,
@@ -106,7 +119,22 @@ struct State {
     best: Option<f32>,
     stale: u64,
     epochs: u64,
+    /// The validation that is the best so far.
+    best_epoch: u64,
     plateau: Option<Plateau>,
+    /// What the low-rank pairs count, where there are any (see [`super::lora`]).
+    pub adapters: Option<f32>,
+}
+
+impl State {
+    /// Reads it from a checkpoint's table.
+    ///
+    /// # Errors
+    /// If it is not there or broken.
+    pub fn parse(path: &Path, metadata: &checkpoint::Metadata) -> Result<Self, CheckpointError> {
+        let state = metadata.get("run").ok_or(CheckpointError::NoState { path: path.into() })?;
+        serde_json::from_str(state).map_err(|source| CheckpointError::State { path: path.into(), source })
+    }
 }
 
 /// A line of `metrics.jsonl`.
@@ -114,7 +142,19 @@ struct State {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Metric {
     Step(StepMetric),
-    Validation { step: u64, seconds: f64, loss: Losses, weights: Scores, average: Scores },
+    Validation {
+        step: u64,
+        seconds: f64,
+        /// Validations so far, this one included; the name of its folder under `epochs/`.
+        #[serde(default)]
+        epoch: u64,
+        /// Whether it is the best so far.
+        #[serde(default)]
+        best: bool,
+        loss: Losses,
+        weights: Scores,
+        average: Scores,
+    },
 }
 
 /// One step.
@@ -134,6 +174,9 @@ pub struct StepMetric {
     pub images_per_second: f32,
     /// Seconds that the step waited for its batch.
     pub waited: f32,
+    /// The share of the step's time in which it did not wait.
+    #[serde(default)]
+    pub utilization: f32,
 }
 
 /// Products that are not trained on.
@@ -181,7 +224,8 @@ impl Run {
         let path = folder.join("config.json");
         std::fs::write(&path, format!("{:#}\n", config.to_hugging_face()))
             .map_err(|source| FitError::Io { path, source })?;
-        let parameters = from.unwrap_or_else(|| Parameters::random(&config, plan.seed));
+        let mut parameters = from.unwrap_or_else(|| Parameters::random(&config, plan.seed));
+        plan.training.begin(plan.weights.kind, &mut parameters, plan.seed);
         let drawing = Drawing { crop: 1.0, flip: false, blur: 0.0, ..source.drawing.clone() };
         let Held { products, general, attribute } = held;
         let vocabulary = source.vocabulary.clone();
@@ -256,6 +300,7 @@ impl Run {
             self.kept(self.progress(before)),
         );
         let mut log = self.log()?;
+        let mut validated = None;
         loop {
             let begun = Instant::now();
             let progress = self.progress(self.state.seconds);
@@ -278,18 +323,20 @@ impl Run {
                 logit_scale: self.parameters.get("logit_scale").map_or(0.0, |p| p.values[0].exp()),
                 images_per_second: images as f32 / begun.elapsed().as_secs_f32(),
                 waited,
+                utilization: (1.0 - waited / begun.elapsed().as_secs_f32()).clamp(0.0, 1.0),
             });
             self.write(&mut log, &metric)?;
             report(&metric);
             if self.state.step.is_multiple_of(self.plan.validate_every) {
                 self.validate(&mut log, &mut report)?;
+                validated = Some(self.state.step);
                 self.state.seconds = before + start.elapsed().as_secs_f64();
                 if self.plan.patience.is_some_and(|patience| self.state.stale >= patience) {
                     return Ok(());
                 }
             }
         }
-        self.validate(&mut log, &mut report)
+        if validated == Some(self.state.step) { Ok(()) } else { self.validate(&mut log, &mut report) }
     }
 
     fn advance(&mut self, loader: &Loader, rate: f32) -> Result<Advance, FitError> {
@@ -310,39 +357,43 @@ impl Run {
         }
         let norm = optimizer::clip(&mut gradients, self.plan.clip);
         self.optimizer.step(&mut self.parameters, &gradients, rate, &self.treatments);
-        if let Some(scale) = self.parameters.get_mut("logit_scale") {
+        let capped = self.plan.weights.kind == Kind::Contrastive && self.plan.training.moves("logit_scale");
+        if let Some(scale) = self.parameters.get_mut("logit_scale").filter(|_| capped) {
             // CLIP's cap: a temperature below 1/100 makes training unstable.
             scale.values[0] = scale.values[0].clamp(0.0, 100.0_f32.ln());
         }
         #[expect(clippy::cast_precision_loss, reason = "a ramp over the first steps")]
         let keep = self.plan.average.min((1.0 + self.state.step as f32) / (10.0 + self.state.step as f32));
-        for (average, now) in self.average.0.iter_mut().zip(&self.parameters.0) {
-            for (a, &w) in average.values.iter_mut().zip(&now.values) {
-                *a += (w - *a) * (1.0 - keep);
-            }
-        }
+        average(&mut self.average, &self.parameters, keep);
         self.state.step += 1;
         Ok(Advance { losses, norm, waited, images })
     }
 
     fn validate(&mut self, log: &mut std::fs::File, report: &mut impl FnMut(&Metric)) -> Result<(), FitError> {
-        let (weights, average) = (self.scores(&self.parameters), self.scores(&self.average));
+        let plain = self.plan.training.plain(&self.average);
+        let weights = self.scores(&self.plan.training.plain(&self.parameters));
+        let average = self.scores(&plain);
         let loss = self.validation_loss();
         let (step, seconds) = (self.state.step, self.state.seconds);
-        let metric = Metric::Validation { step, seconds, loss, weights, average };
+        let watched = self.plan.watch.value(loss.total, &average);
+        let best = self.plan.watch.better(watched, self.state.best);
+        self.scheduler.epoch_ends(f64::from(watched));
+        let epoch = self.scheduler.state().0;
+        if best {
+            self.state.best = Some(watched);
+            self.state.best_epoch = epoch;
+            let path = self.folder.join("best.safetensors");
+            checkpoint::write_weights(&path, &plain, checkpoint::Precision::F32)?;
+        }
+        self.state.stale = if best { 0 } else { self.state.stale + 1 };
+        self.plan.keep_epochs.apply(&self.folder, epoch, self.state.best_epoch, |to| {
+            epochs::write(to, &self.folder, &self.config, &plain, epochs::provenance(epoch, step, loss.total, &average))
+        })?;
+        let metric = Metric::Validation { step, seconds, epoch, best, loss, weights, average };
         self.write(log, &metric)?;
         report(&metric);
-        let watched = self.plan.watch.value(loss.total, &average);
-        self.scheduler.epoch_ends(f64::from(watched));
-        if self.plan.watch.better(watched, self.state.best) {
-            self.state.best = Some(watched);
-            self.state.stale = 0;
-            let path = self.folder.join("best.safetensors");
-            checkpoint::write_weights(&path, &self.average, checkpoint::Precision::F32)?;
-        } else {
-            self.state.stale += 1;
-        }
-        self.save(&self.folder.join("last.safetensors"))
+        self.save(&self.folder.join("last.safetensors"))?;
+        Ok(report::write(&self.folder)?)
     }
 
     fn scores(&self, parameters: &Parameters) -> Scores {
@@ -365,7 +416,10 @@ impl Run {
         let batches = source.steps_per_epoch().min(VALIDATION_BATCHES);
         let all = self.config.patches();
         let list: Vec<Losses> = (0..batches)
-            .map(|at| step::losses(&self.config, &self.average, &source.batch(at, all), self.plan.weights))
+            .map(|at| {
+                let batch = source.batch(at, all);
+                step::losses(&self.config, &self.average, &batch, self.plan.weights, &self.plan.training)
+            })
             .collect();
         Losses::mean(&list)
     }
@@ -391,7 +445,9 @@ impl Run {
             }
         }
         let (epochs, plateau) = self.scheduler.state();
-        let state = State { optimizer_steps: self.optimizer.steps, epochs, plateau: Some(plateau), ..self.state };
+        let adapters = self.plan.training.lora.as_ref().map(Lora::scale);
+        let optimizer_steps = self.optimizer.steps;
+        let state = State { optimizer_steps, epochs, plateau: Some(plateau), adapters, ..self.state };
         let state = serde_json::to_string(&state).expect("numbers are JSON");
         let metadata = HashMap::from([("run".to_owned(), state)]);
         Ok(checkpoint::write(path, &arrays, metadata, checkpoint::Precision::F32)?)
@@ -399,17 +455,14 @@ impl Run {
 
     fn load(&mut self, path: &Path) -> Result<(), FitError> {
         let (mut arrays, metadata) = checkpoint::read(path)?;
-        let state = metadata.get("run").ok_or(CheckpointError::NoState { path: path.into() })?;
-        let state: State =
-            serde_json::from_str(state).map_err(|source| CheckpointError::State { path: path.into(), source })?;
+        let state = State::parse(path, &metadata)?;
         checkpoint::fill(path, &mut arrays, "weights.", &mut self.parameters)?;
         checkpoint::fill(path, &mut arrays, "average.", &mut self.average)?;
-        let mut slot = self.parameters.clone();
-        for number in 0..self.optimizer.slots.first().map_or(0, Vec::len) {
-            checkpoint::fill(path, &mut arrays, &format!("slot{number}."), &mut slot)?;
-            for (slots, filled) in self.optimizer.slots.iter_mut().zip(&slot.0) {
-                slots[number].clone_from(&filled.values);
-            }
+        for (parameter, slots) in self.parameters.0.iter().zip(&mut self.optimizer.slots) {
+            // All slots of a parameter or none: it has not moved yet.
+            let found = (0..self.plan.rule.slots()).map(|n| arrays.remove(&format!("slot{n}.{}", parameter.name)));
+            let found: Option<Vec<_>> = found.collect();
+            *slots = found.unwrap_or_default().into_iter().map(|slot| slot.values).collect();
         }
         self.optimizer.steps = state.optimizer_steps;
         if let Some(plateau) = state.plateau {
@@ -418,6 +471,15 @@ impl Run {
         self.state = state;
         Ok(())
     }
+}
+
+/// Moves the averaged weights towards the present ones: `keep` of theirs stays.
+pub fn average(average: &mut Parameters, now: &Parameters, keep: f32) {
+    average.0.par_iter_mut().zip(&now.0).for_each(|(average, now)| {
+        for (a, &w) in average.values.iter_mut().zip(&now.values) {
+            *a += (w - *a) * (1.0 - keep);
+        }
+    });
 }
 
 /// Held-out batches whose loss a validation takes.

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::checkpoint::{self, CheckpointError, Precision};
 use super::dataset::{MEAN, STD};
+use super::fit::State;
+use super::lora;
 use super::network::{ClipConfig, Parameters};
 
 /// Which of a checkpoint's weights.
@@ -78,8 +80,19 @@ pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), Fo
         Which::Best => ("best.safetensors", ""),
     };
     let path = run.join(file);
-    let (mut arrays, _) = checkpoint::read(&path)?;
+    let (mut arrays, metadata) = checkpoint::read(&path)?;
     checkpoint::fill(&path, &mut arrays, prefix, &mut parameters)?;
+    if which != Which::Best {
+        // The best weights were written merged.
+        let scale = State::parse(&path, &metadata)?.adapters;
+        for (name, mut found) in arrays {
+            if let Some(name) = name.strip_prefix(prefix).filter(|n| lora::is_adapter(n)) {
+                name.clone_into(&mut found.name);
+                parameters.0.push(found);
+            }
+        }
+        parameters = scale.map_or_else(|| parameters.clone(), |scale| lora::merged(&parameters, scale));
+    }
     Ok((config, parameters))
 }
 

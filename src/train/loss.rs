@@ -1,6 +1,39 @@
 //! The losses that pull an image's embedding to the embeddings of the words that are true of it.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::network::{Parameter, Parameters};
+
+/// How images and words, and long and short captions, are held against each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A softmax over the batch, CLIP's (see [`contrastive`]).
+    #[default]
+    Contrastive,
+    /// Each pair for itself, SigLIP's (see [`siglip`]).
+    Siglip,
+}
+
+/// The parameter that SigLIP's loss adds to every logit; its name in Hugging Face's `SiglipModel`.
+///
+/// It belongs to training alone: added to all scores of a query it changes no order and no cosine, so that an
+/// exported model does without it.
+pub const BIAS: &str = "logit_bias";
+
+/// Puts the loss's own parameters to where they begin: SigLIP's temperature to 10 and its bias to -10 (arXiv
+/// 2303.15343, section 3.2), so that the many pairs that do not belong together cost little at first. CLIP's loss
+/// goes on with the temperature that is there.
+pub fn begin(kind: Kind, parameters: &mut Parameters) {
+    parameters.0.retain(|p| p.name != BIAS);
+    if kind == Kind::Siglip {
+        if let Some(scale) = parameters.get_mut("logit_scale") {
+            scale.values[0] = 10.0_f32.ln();
+        }
+        parameters.0.push(Parameter { name: BIAS.to_owned(), shape: vec![1], values: vec![-10.0] });
+    }
+}
 
 /// Which pairs of a batch belong together: `rows x columns`, 1 where they do.
 ///
@@ -50,6 +83,26 @@ pub fn contrastive(a: Tensor<2>, b: Tensor<2>, logit_scale: Tensor<1>, truth: &T
     #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
     let (per_row, per_column) = (-0.5 / truth.rows as f32, -0.5 / truth.columns as f32);
     rows.mul_scalar(per_row) + columns.mul_scalar(per_column)
+}
+
+/// SigLIP's loss (arXiv 2303.15343): each pair is a question of its own, whether it belongs together;
+/// `-sum_ij log sigmoid(z_ij (exp(logit_scale) a_i.b_j + bias)) / rows`, with `z` 1 for the pairs that `truth` knows
+/// (several in a row, where one caption is true of several products) and -1 for all others.
+#[must_use]
+pub fn siglip(
+    a: Tensor<2>,
+    b: Tensor<2>,
+    logit_scale: Tensor<1>,
+    bias: Tensor<1>,
+    truth: &Truth,
+    device: &Device,
+) -> Tensor<1> {
+    let signs: Vec<f32> = truth.pairs.iter().map(|pair| 2.0 * pair - 1.0).collect();
+    let signs = Tensor::<2>::from_data(TensorData::new(signs, [truth.rows, truth.columns]), device);
+    let logits = a.matmul(b.transpose()) * logit_scale.exp().reshape([1, 1]) + bias.reshape([1, 1]);
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    let per_row = -1.0 / truth.rows as f32;
+    burn::tensor::activation::log_sigmoid(signs * logits).sum().mul_scalar(per_row)
 }
 
 /// The supervised contrastive loss within one modality (SupCon, arXiv 2004.11362, its `L_out`): rows of the same

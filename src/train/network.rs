@@ -13,6 +13,7 @@ use std::collections::HashMap;
 
 use super::dice::{Dice, Purpose};
 use super::fused::{self, Activation, Visible};
+use super::lora;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 
 /// Sizes of one tower.
@@ -273,6 +274,8 @@ pub struct Network<'a> {
     config: &'a ClipConfig,
     device: Device,
     leaves: HashMap<&'a str, Leaf>,
+    /// What low-rank pairs among the parameters count.
+    adapters: Option<f32>,
 }
 
 struct Leaf {
@@ -295,7 +298,13 @@ impl<'a> Network<'a> {
                 (p.name.as_str(), Leaf { tensor, shape: p.shape.clone() })
             })
             .collect();
-        Self { config, device, leaves }
+        Self { config, device, leaves, adapters: None }
+    }
+
+    /// Lets the low-rank pairs among the parameters take part, at `scale` (see [`lora`]).
+    #[must_use]
+    pub fn adapted(self, scale: f32) -> Self {
+        Self { adapters: Some(scale), ..self }
     }
 
     #[must_use]
@@ -338,13 +347,29 @@ impl<'a> Network<'a> {
         self.vector("logit_scale")
     }
 
+    /// What is added to every logit of SigLIP's loss, a tensor of one value.
+    ///
+    /// # Panics
+    /// If the parameters have none (see [`super::loss::begin`]).
+    #[must_use]
+    pub fn logit_bias(&self) -> Tensor<1> {
+        self.vector(super::loss::BIAS)
+    }
+
     fn norm(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
         let weight = self.vector(&format!("{name}.weight"));
         fused::layer_norm(x, weight, self.vector(&format!("{name}.bias")), self.config.epsilon)
     }
 
     fn linear(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
-        fused::linear(x, self.matrix(&format!("{name}.weight")), self.vector(&format!("{name}.bias")))
+        let (weight, bias) = (self.matrix(&format!("{name}.weight")), self.vector(&format!("{name}.bias")));
+        let (down, up) = lora::names(name);
+        if !self.leaves.contains_key(down.as_str()) {
+            return fused::linear(x, weight, bias);
+        }
+        let scale = self.adapters.expect("pairs take part at a scale (`adapted`), or are merged before");
+        let beside = x.clone().matmul(self.matrix(&down).transpose()).matmul(self.matrix(&up).transpose());
+        fused::linear(x, weight, bias) + beside.mul_scalar(scale)
     }
 
     pub(super) fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {

@@ -18,7 +18,17 @@ pub enum Rule {
 }
 
 impl Rule {
-    fn slots(&self) -> usize {
+    /// What a slot holds at first.
+    fn start(&self) -> f32 {
+        match *self {
+            Self::Adagrad { initial_accumulator, .. } => initial_accumulator,
+            Self::Adamw { .. } | Self::Sgd { .. } => 0.0,
+        }
+    }
+
+    /// How many arrays are remembered of each parameter.
+    #[must_use]
+    pub fn slots(&self) -> usize {
         match self {
             Self::Adamw { .. } => 2,
             Self::Sgd { .. } | Self::Adagrad { .. } => 1,
@@ -65,19 +75,15 @@ pub struct Optimizer {
     rule: Rule,
     /// Steps taken.
     pub steps: u64,
-    /// For each parameter its slots: AdamW's first and second moment, SGD's velocity, Adagrad's sum of squares.
+    /// For each parameter its slots: AdamW's first and second moment, SGD's velocity, Adagrad's sum of squares; none
+    /// before its first gradient, so that what is frozen costs nothing.
     pub slots: Vec<Vec<Vec<f32>>>,
 }
 
 impl Optimizer {
     #[must_use]
     pub fn new(rule: Rule, parameters: &Parameters) -> Self {
-        let start = match rule {
-            Rule::Adagrad { initial_accumulator, .. } => initial_accumulator,
-            _ => 0.0,
-        };
-        let slots = parameters.0.iter().map(|p| vec![vec![start; p.values.len()]; rule.slots()]).collect();
-        Self { rule, steps: 0, slots }
+        Self { rule, steps: 0, slots: vec![Vec::new(); parameters.0.len()] }
     }
 
     /// One step. A parameter without a gradient stays as it is, as in PyTorch.
@@ -98,6 +104,9 @@ impl Optimizer {
         parameters.0.par_iter_mut().zip(&mut self.slots).zip(gradients).zip(treatments).for_each(
             |(((parameter, slots), gradient), treatment)| {
                 if let Some(gradient) = gradient {
+                    if slots.is_empty() {
+                        *slots = vec![vec![rule.start(); gradient.len()]; rule.slots()];
+                    }
                     rule.apply(steps, &mut parameter.values, slots, gradient, rate * treatment.rate, treatment.decays);
                 }
             },

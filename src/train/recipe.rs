@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::attribute::Attribute;
 use super::batch::Drawing;
+use super::epochs::Keep;
 use super::fit::{Plan, Watch};
 use super::fused::Activation;
+use super::lora::Lora;
 use super::network::{ClipConfig, TowerConfig};
 use super::optimizer::Rule;
 use super::sampler::Sampling;
@@ -172,6 +174,8 @@ pub struct Length {
     pub watch: Watch,
     /// Stop after so many validations in a row without a new best.
     pub patience: Option<u64>,
+    /// Which validations leave a model folder under `epochs/`: "none", "best", "all" or `{ last = 3 }` (and the best).
+    pub keep_epochs: Keep,
 }
 
 impl Default for Length {
@@ -185,6 +189,7 @@ impl Default for Length {
             validations_per_epoch: 1.0,
             watch: Watch::Retrieval,
             patience: None,
+            keep_epochs: Keep::Best,
         }
     }
 }
@@ -251,6 +256,7 @@ impl Recipe {
                 training.vision || training.text || training.projections || training.logit_scale,
                 "training: something has to move",
             ),
+            (training.lora.is_none() || training.vision || training.text, "training.lora needs a tower that moves"),
             (optimizer.accumulate >= 1, "optimizer.accumulate is at least 1"),
             (run.patience.is_none_or(|p| p >= 1), "run.patience is at least 1"),
             (optimizer.rate > 0.0 && optimizer.rate.is_finite(), "optimizer.rate is positive"),
@@ -264,7 +270,9 @@ impl Recipe {
         ];
         let wrong = checks.iter().filter(|(right, _)| !right).map(|(_, rule)| (*rule).to_owned());
         let attribute = attribute.iter().flat_map(Attribute::problems);
-        wrong.chain(optimizer.rule.problems()).chain(optimizer.schedule.problems()).chain(attribute).collect()
+        let lora = training.lora.iter().flat_map(Lora::problems);
+        let rules = optimizer.rule.problems().into_iter().chain(optimizer.schedule.problems());
+        wrong.chain(lora).chain(rules).chain(attribute).collect()
     }
 
     /// The model's sizes with the vocabulary that was learned.
@@ -332,6 +340,7 @@ impl Recipe {
             weights: self.loss,
             watch: self.run.watch,
             patience: self.run.patience,
+            keep_epochs: self.run.keep_epochs,
             validate_every: every.max(1),
         }
     }

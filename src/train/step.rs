@@ -1,9 +1,14 @@
 //! One step: a batch's loss and gradients, and how each parameter is treated.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
+use burn::Tensor;
+
 use super::batch::Batch;
-use super::loss;
+use super::lora::{self, Lora};
+use super::loss::{self, Kind};
 use super::network::{ClipConfig, Network, Parameters};
 use super::optimizer::Treatment;
 
@@ -42,10 +47,11 @@ impl Losses {
     }
 }
 
-/// What the parts of the loss count beside the two between photos and words, which count a half each.
+/// Which loss, and what its parts count beside the two between photos and words, which count a half each.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Weights {
+    pub kind: Kind,
     /// Between the long and the short caption of a product.
     pub texts: f32,
     /// Between photos of one category.
@@ -56,7 +62,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { texts: 0.25, likeness: 0.25, labels: 0.0 }
+        Self { kind: Kind::Contrastive, texts: 0.25, likeness: 0.25, labels: 0.0 }
     }
 }
 
@@ -74,11 +80,21 @@ pub struct Training {
     pub layer_decay: f32,
     /// Edge of the input in pixels where it is to differ from the model's that is fine-tuned (`fit --from`).
     pub image_size: Option<usize>,
+    /// Train low-rank pairs beside the matrices of the towers that move, and nothing else.
+    pub lora: Option<Lora>,
 }
 
 impl Default for Training {
     fn default() -> Self {
-        Self { vision: true, text: true, projections: true, logit_scale: true, layer_decay: 1.0, image_size: None }
+        Self {
+            vision: true,
+            text: true,
+            projections: true,
+            logit_scale: true,
+            layer_decay: 1.0,
+            image_size: None,
+            lora: None,
+        }
     }
 }
 
@@ -86,12 +102,42 @@ impl Training {
     /// Whether a parameter gets a gradient at all.
     #[must_use]
     pub fn moves(&self, name: &str) -> bool {
+        (self.lora.is_none() || lora::is_adapter(name)) && self.takes_part(name)
+    }
+
+    fn takes_part(&self, name: &str) -> bool {
         match name.split('.').next().unwrap_or_default() {
             "vision_model" => self.vision,
             "text_model" => self.text,
             "visual_projection" | "text_projection" => self.projections,
             _ => self.logit_scale,
         }
+    }
+
+    /// What low-rank pairs count.
+    #[must_use]
+    pub fn scale(&self) -> f32 {
+        self.lora.as_ref().map_or(1.0, Lora::scale)
+    }
+
+    /// Adds to the model's weights what training needs beside them: the low-rank pairs, the loss's bias.
+    pub fn begin(&self, kind: Kind, parameters: &mut Parameters, seed: u64) {
+        loss::begin(kind, parameters);
+        if let Some(lora) = &self.lora {
+            lora.attach(parameters, seed, |name| self.takes_part(name));
+        }
+    }
+
+    /// The model's weights alone, as they are validated and exported.
+    #[must_use]
+    pub fn plain<'a>(&self, parameters: &'a Parameters) -> Cow<'a, Parameters> {
+        let extra = parameters.0.iter().any(|p| p.name == loss::BIAS || lora::is_adapter(&p.name));
+        if !extra {
+            return Cow::Borrowed(parameters);
+        }
+        let mut merged = lora::merged(parameters, self.scale());
+        merged.0.retain(|p| p.name != loss::BIAS);
+        Cow::Owned(merged)
     }
 
     /// How each parameter is treated. Weight decay applies to matrices alone: not to norms, biases, positions, the
@@ -130,12 +176,19 @@ fn distance(config: &ClipConfig, name: &str) -> i32 {
 const LIKENESS_TEMPERATURE: f32 = 0.1;
 
 /// The loss as the graph's last node, and its parts.
-fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (burn::Tensor<1>, Losses) {
+fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (Tensor<1>, Losses) {
     let image = network.image(&batch.images);
     let document = network.text(&batch.documents);
     let query = network.text(&batch.queries);
-    let (scale, device) = (network.logit_scale(), network.device());
-    let described = loss::contrastive(image.clone(), document.clone(), scale.clone(), &batch.described, device);
+    let device = network.device();
+    let pairs = |a: &Tensor<2>, b: &Tensor<2>, truth| {
+        let (a, b, scale) = (a.clone(), b.clone(), network.logit_scale());
+        match weights.kind {
+            Kind::Contrastive => loss::contrastive(a, b, scale, truth, device),
+            Kind::Siglip => loss::siglip(a, b, scale, network.logit_bias(), truth, device),
+        }
+    };
+    let described = pairs(&image, &document, &batch.described);
     let likeness = loss::likeness(image.clone(), &batch.categories, LIKENESS_TEMPERATURE, device);
     let labels = match batch.labeled.len() {
         0 | 1 => None,
@@ -145,13 +198,13 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (burn::Ten
             Some(loss::likeness(rows, &batch.labels, LIKENESS_TEMPERATURE, device))
         }
     };
-    let asked = loss::contrastive(image, query.clone(), scale.clone(), &batch.asked, device);
-    let texts = loss::contrastive(document, query, scale, &batch.asked, device);
+    let asked = pairs(&image, &query, &batch.asked);
+    let texts = pairs(&document, &query, &batch.asked);
     let total = (described.clone() + asked.clone()).mul_scalar(0.5)
         + texts.clone().mul_scalar(weights.texts)
         + likeness.clone().mul_scalar(weights.likeness);
     let total = labels.iter().fold(total, |total, part| total + part.clone().mul_scalar(weights.labels));
-    let value = |t: burn::Tensor<1>| t.into_scalar::<f32>();
+    let value = |t: Tensor<1>| t.into_scalar::<f32>();
     let losses = Losses {
         total: value(total.clone()),
         described: value(described),
@@ -165,8 +218,15 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (burn::Ten
 
 /// A batch's loss.
 #[must_use]
-pub fn losses(config: &ClipConfig, parameters: &Parameters, batch: &Batch, weights: Weights) -> Losses {
-    forward(&Network::bind(config, parameters, |_| false), batch, weights).1
+pub fn losses(
+    config: &ClipConfig,
+    parameters: &Parameters,
+    batch: &Batch,
+    weights: Weights,
+    training: &Training,
+) -> Losses {
+    let network = Network::bind(config, parameters, |_| false).adapted(training.scale());
+    forward(&network, batch, weights).1
 }
 
 /// A batch's loss and its gradients, in the order of the parameters; `None` for those that do not move.
@@ -178,7 +238,7 @@ pub fn gradients(
     weights: Weights,
     training: &Training,
 ) -> (Losses, Vec<Option<Vec<f32>>>) {
-    let network = Network::bind(config, parameters, |name| training.moves(name));
+    let network = Network::bind(config, parameters, |name| training.moves(name)).adapted(training.scale());
     let (total, losses) = forward(&network, batch, weights);
     let found = total.backward();
     (losses, network.gradients(parameters, &found))

@@ -1,6 +1,9 @@
 //! The training companion against PyTorch's recorded values.
 
-use std::collections::HashMap;
+mod lora;
+mod losses;
+
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use aglet::train::fit::{Held, Metric, Plan, Run};
 use aglet::train::folder::{self, Which};
 use aglet::train::fused::Activation;
 use aglet::train::images;
-use aglet::train::loss::Truth;
+use aglet::train::loss::{Kind, Truth};
 use aglet::train::network::{ClipConfig, ImageBatch, Network, Parameter, Parameters, TextBatch, TowerConfig};
 use aglet::train::optimizer::{self, Optimizer, Rule, Treatment};
 use aglet::train::prepare::templates::{self, Templates};
@@ -90,6 +93,9 @@ fn recorded_step() -> Recorded {
     Recorded { config, before, batch, arrays }
 }
 
+/// As train_step.py weighs the parts.
+const WEIGHTS: Weights = Weights { kind: Kind::Contrastive, texts: 0.25, likeness: 0.5, labels: 0.0 };
+
 fn furthest(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
@@ -114,8 +120,7 @@ fn the_forward_pass_is_transformers() {
 #[test]
 fn a_training_step_is_pytorchs() {
     let Recorded { config, before, batch, arrays } = recorded_step();
-    let weights = Weights { texts: 0.25, likeness: 0.5, labels: 0.0 };
-    let (losses, mut gradients) = step::gradients(&config, &before, &batch, weights, &Training::default());
+    let (losses, mut gradients) = step::gradients(&config, &before, &batch, WEIGHTS, &Training::default());
     let found = [losses.total, losses.described, losses.asked, losses.texts, losses.likeness];
     assert!(furthest(&found, &arrays["losses"].values) < 1e-5, "{found:?} {:?}", arrays["losses"].values);
     for (parameter, gradient) in before.0.iter().zip(&gradients) {
@@ -167,7 +172,23 @@ fn recorded() -> Reference {
 #[test]
 fn optimizers_move_the_weights_as_pytorchs_do() {
     let Reference { rate, optimizers, .. } = recorded();
+    let kinds: Vec<&str> = optimizers
+        .iter()
+        .map(|run| match run.rule {
+            Rule::Adamw { .. } => "adamw",
+            Rule::Sgd { nesterov, .. } => {
+                if nesterov {
+                    "nesterov"
+                } else {
+                    "sgd"
+                }
+            }
+            Rule::Adagrad { .. } => "adagrad",
+        })
+        .collect();
+    assert_eq!(kinds, ["adamw", "sgd", "nesterov", "adagrad"]);
     for run in optimizers {
+        assert!(run.gradients.len() == 12 && furthest(&run.start[0], &run.end[0]) > 1e-3, "nothing recorded");
         let parameter = |(at, values): (usize, &Vec<f32>)| Parameter {
             name: at.to_string(),
             shape: vec![values.len()],
@@ -180,6 +201,7 @@ fn optimizers_move_the_weights_as_pytorchs_do() {
             let gradients: Vec<Option<Vec<f32>>> = gradients.into_iter().map(Some).collect();
             optimizer.step(&mut parameters, &gradients, rate, &treatments);
         }
+        assert_eq!(parameters.0.len(), run.end.len());
         for (found, wanted) in parameters.0.iter().zip(&run.end) {
             assert!(furthest(&found.values, wanted) < 2e-6, "{:?}: {:?} {wanted:?}", run.rule, found.values);
         }
@@ -203,29 +225,43 @@ fn learning_rates_follow_pytorchs_schedulers() {
     for (name, schedule, warmup) in by_steps {
         let scheduler = Scheduler::new(schedule, rate, warmup);
         let wanted: Vec<f64> = serde_json::from_value(schedules[name].clone()).expect("rates");
+        let several = if name == "warmup" { 8 } else { 15 };
+        assert!(wanted.iter().map(|v| v.to_bits()).collect::<HashSet<_>>().len() >= several, "{name}: nothing moves");
         for (step, wanted) in (0..).zip(wanted) {
             let found = scheduler.rate(step, 0.0);
             assert!((found - wanted).abs() < 1e-6 * f64::from(rate), "{name} at {step}: {found} {wanted}");
         }
     }
-    let plateau = |mode, factor, patience, threshold, threshold_mode, cooldown, min_rate| Schedule::ReduceOnPlateau {
-        mode,
-        factor,
-        patience,
-        threshold,
-        threshold_mode,
-        cooldown,
-        min_rate,
-        eps: 1e-8,
+    // Those that may count epochs instead: the same rates, whatever the step.
+    let by_epochs = [
+        ("exponential", Schedule::Exponential { gamma: 0.93, per: Per::Epoch }),
+        ("cosine", Schedule::CosineAnnealing { t_max: 15, eta_min: 1e-4, per: Per::Epoch }),
+    ];
+    for (name, schedule) in by_epochs {
+        let mut scheduler = Scheduler::new(schedule, rate, 0);
+        for (epoch, wanted) in
+            serde_json::from_value::<Vec<f64>>(schedules[name].clone()).expect("rates").iter().enumerate()
+        {
+            let found = scheduler.rate(1000 - epoch as u64, 0.5);
+            assert!((found - wanted).abs() < 1e-6 * f64::from(rate), "{name} in epoch {epoch}: {found} {wanted}");
+            scheduler.epoch_ends(1.0);
+        }
+    }
+    let plateau = |mode, factor, patience, threshold, threshold_mode, cooldown, min_rate, eps| {
+        Schedule::ReduceOnPlateau { mode, factor, patience, threshold, threshold_mode, cooldown, min_rate, eps }
     };
     for (name, schedule) in [
-        ("plateau_min", plateau(Mode::Min, 0.5, 1, 1e-3, ThresholdMode::Rel, 1, 1e-3)),
-        ("plateau_max", plateau(Mode::Max, 0.1, 2, 0.02, ThresholdMode::Abs, 0, 0.0)),
+        ("plateau_min", plateau(Mode::Min, 0.5, 1, 1e-3, ThresholdMode::Rel, 1, 1e-3, 1e-8)),
+        ("plateau_max", plateau(Mode::Max, 0.1, 2, 0.02, ThresholdMode::Abs, 0, 0.0, 1e-8)),
+        ("plateau_min_abs", plateau(Mode::Min, 0.3, 0, 0.015, ThresholdMode::Abs, 2, 1e-5, 1e-8)),
+        ("plateau_max_rel", plateau(Mode::Max, 0.7, 1, 0.03, ThresholdMode::Rel, 0, 0.0, 2.5e-3)),
     ] {
         let list = |field: &str| -> Vec<f64> {
             serde_json::from_value(schedules[name][field].clone()).expect("a list of numbers")
         };
         let mut scheduler = Scheduler::new(schedule, rate, 0);
+        let reductions: HashSet<u64> = list("rates").iter().map(|v| v.to_bits()).collect();
+        assert!(reductions.len() >= 2 && list("values").len() == list("rates").len(), "{name}: nothing moves");
         for (epoch, (value, wanted)) in list("values").into_iter().zip(list("rates")).enumerate() {
             scheduler.epoch_ends(value);
             let found = scheduler.rate(100, 0.5);
@@ -242,13 +278,16 @@ fn labeled(seed: u64, count: u64) -> Vec<Product> {
 }
 
 /// A run over drawn shoes: small, but everything takes part.
-fn small_run(folder: &Path, steps: u64, resume: bool) -> Vec<f32> {
+fn small_run(folder: &Path, steps: u64, resume: bool, more: &[&str]) -> Vec<f32> {
     let products = labeled(3, 48);
     let texts = dataset::sample_captions(&products, 1);
     let json = vocabulary::learn(texts.iter().map(String::as_str), 700).expect("a vocabulary");
-    let overrides =
+    std::fs::write(folder.join("tokenizer.json"), &json).expect("the run's vocabulary");
+    let mut overrides: Vec<String> =
         ["image_size=32", "patch=16", "vision={ width = 64, layers = 1 }", "text={ width = 64, layers = 1 }"]
-            .map(|o| format!("model.{o}"));
+            .map(|o| format!("model.{o}"))
+            .into();
+    overrides.extend(more.iter().map(|o| (*o).to_owned()));
     let text = "[data]\nbatch = 12\nblur = 0.5\ndrawn_per_batch = 4\nreplay_per_batch = 0\n[loss]\nlabels = 0.5\n\
         [run]\nepochs = 2.0\nwatch = 'attribute'\n[optimizer]\nwarmup = 2\naccumulate = 2\n\
         [attribute]\nname = 'shoelace_color'\nprompts = ['shoes with {} shoelaces']\nabsent = 'none'\n\
@@ -283,11 +322,14 @@ fn small_run(folder: &Path, steps: u64, resume: bool) -> Vec<f32> {
 #[test]
 fn a_run_taken_up_again_is_the_unbroken_run() {
     let (whole, broken) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
-    let unbroken = small_run(whole.path(), 4, false);
-    let mut halves = small_run(broken.path(), 2, false);
-    halves.extend(small_run(broken.path(), 4, true));
+    let unbroken = small_run(whole.path(), 4, false, &[]);
+    let mut halves = small_run(broken.path(), 2, false, &[]);
+    halves.extend(small_run(broken.path(), 4, true, &[]));
     assert_eq!(unbroken, halves);
     assert!(unbroken[3] < unbroken[0], "{unbroken:?}");
+    for name in ["curves.svg", "report.html"] {
+        assert!(broken.path().join(name).metadata().expect("drawn at each validation").len() > 1000, "{name}");
+    }
     let (config, parameters) = folder::read_run(broken.path(), Which::Best).expect("a best checkpoint");
     let out = broken.path().join("folder");
     folder::write(&out, &config, &parameters, "{}", Precision::F32).expect("writes");
@@ -320,7 +362,7 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
     }
     // A square of the model's own size reaches both unchanged.
     let edge = u32::try_from(config.image_size).expect("small");
-    let product = dataset::drawn(6, 1).remove(0);
+    let product = dataset::drawn(6, 1, 128).remove(0);
     let square = ::image::imageops::resize(&product.square, edge, edge, ::image::imageops::FilterType::CatmullRom);
     let mut file = std::io::Cursor::new(Vec::new());
     square.write_to(&mut file, ::image::ImageFormat::Png).expect("encodes");

@@ -81,6 +81,18 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     assert!(tested > 5 && found["scores"]["attribute"]["products"] == tested, "{tested} {found}");
     assert_eq!(found["guess"]["products"], tested, "{found}");
 
+    // Between the base, brought to the larger input, and the tuned model, as the validation side likes it.
+    let sweep = ["interpolate", "--base", &at("checkpoint"), "--tuned", &at("tuned_checkpoint"), "--alphas", "0.5,1"];
+    let exam = ["--data", &set, "--recipe", &at("laces.toml"), "--table", &at("sweep.json"), "--out", &at("mixed")];
+    let found = run(train, &[&sweep[..], &exam].concat()).expect("mixes");
+    assert!(found.contains("best"), "{found}");
+    let table = std::fs::read_to_string(at("sweep.json")).expect("a table");
+    let table: serde_json::Value = serde_json::from_str(&table).expect("JSON");
+    assert_eq!(table["rows"].as_array().map(Vec::len), Some(3), "{table}");
+    assert!(Path::new(&at("mixed")).join("model.safetensors").is_file());
+    run(train, &["report", "--run", &tuned]).expect("draws");
+    assert!(Path::new(&tuned).join("report.html").is_file());
+
     let library = runtime();
     let library = ["--runtime", library.to_str().expect("a path in words")];
     let export = ["model", "export", "--from", &at("tuned_checkpoint"), "--to", &at("model")];

@@ -81,6 +81,10 @@ schedules = {
     "plateau_min": by_metric(plateau, mode="min", factor=0.5, patience=1, threshold=1e-3, cooldown=1, min_lr=1e-3),
     "plateau_max": by_metric([-v for v in plateau], mode="max", factor=0.1, patience=2, threshold=0.02,
                              threshold_mode="abs", cooldown=0, min_lr=0.0),
+    "plateau_min_abs": by_metric(plateau, mode="min", factor=0.3, patience=0, threshold=0.015, threshold_mode="abs",
+                                 cooldown=2, min_lr=1e-5),
+    "plateau_max_rel": by_metric([2 - v for v in plateau], mode="max", factor=0.7, patience=1, threshold=0.03,
+                                 threshold_mode="rel", cooldown=0, min_lr=0.0, eps=2.5e-3),
 }
 out = {"rate": RATE, "optimizers": optimizers, "schedules": schedules}
 Path(__file__).with_suffix(".json").write_text(json.dumps(out) + "\n")

@@ -1,0 +1,147 @@
+//! `aglet-train interpolate`: a base and its fine-tuned model, mixed where the mixture is best.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aglet::evaluate::split::held_out;
+use aglet::train::attribute::{self, Attribute};
+use aglet::train::checkpoint::Precision;
+use aglet::train::dataset::{self, Product, kept_edge};
+use aglet::train::fit::Watch;
+use aglet::train::interpolate::{self, Verdict};
+use aglet::train::network::{ClipConfig, Parameters};
+use aglet::train::prepare::Side;
+use aglet::train::recipe::Recipe;
+use aglet::train::vocabulary::Vocabulary;
+use aglet::train::{folder, positions, validate};
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+/// Mix a base with what fine-tuning made of it (WiSE-FT), at the share that validation data likes best
+#[derive(Args)]
+pub struct InterpolateArgs {
+    /// The checkpoint folder that fine-tuning began at; brought to the tuned one's input size where that is another
+    #[arg(long, value_name = "DIR")]
+    base: PathBuf,
+    /// The fine-tuned checkpoint folder
+    #[arg(long, value_name = "DIR")]
+    tuned: PathBuf,
+    /// Shares of the tuned model to try
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1")]
+    alphas: Vec<f32>,
+    /// The data set that `prepare` made: its validation side judges; without it one alpha is taken as it is
+    #[arg(long, value_name = "DIR", requires = "recipe")]
+    data: Option<PathBuf>,
+    /// The recipe whose [attribute] is the new ability
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// A catalog in the Kaggle layout whose held-out products show the base's abilities [default: the validation side]
+    #[arg(long, value_name = "DIR")]
+    general: Option<PathBuf>,
+    /// Points that each of the base's abilities may lose
+    #[arg(long, value_name = "POINTS", default_value_t = 1.0)]
+    most_lost: f64,
+    /// Write the table as JSON
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+    /// The checkpoint folder to write
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Half precision: half the size
+    #[arg(long)]
+    float16: bool,
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
+    let (mut before, mut base) = folder::read(&args.base)?;
+    let (config, tuned) = folder::read(&args.tuned)?;
+    let words = |folder: &PathBuf| {
+        let file = folder.join("tokenizer.json");
+        std::fs::read_to_string(&file).with_context(|| file.display().to_string())
+    };
+    let vocabulary = words(&args.base)?;
+    if words(&args.tuned)? != vocabulary {
+        bail!("the two have different vocabularies: an id of one is another word in the other");
+    }
+    if before.image_size != config.image_size {
+        eprintln!("the base is brought from {} to {} pixels", before.image_size, config.image_size);
+        (before, base) = positions::resized(&before, base, config.image_size).map_err(anyhow::Error::msg)?;
+    }
+    if before != config {
+        bail!("the two differ in more than their weights: {before:?} and {config:?}");
+    }
+    let alpha = match (&args.data, args.alphas.as_slice()) {
+        (None, [alpha]) => *alpha,
+        (None, _) => bail!("--data is needed to choose among several alphas"),
+        (Some(data), alphas) => {
+            let exam = Exam::read(args, data, config.clone(), Vocabulary::parse(&vocabulary, config.context)?)?;
+            let sweep = interpolate::sweep(&base, &tuned, alphas, args.most_lost, |alpha, model| {
+                eprintln!("alpha {alpha}");
+                Ok(exam.judge(model))
+            })?;
+            println!("{}", sweep.table());
+            if let Some(path) = &args.table {
+                let json = serde_json::to_string_pretty(&sweep)?;
+                std::fs::write(path, json).with_context(|| path.display().to_string())?;
+            }
+            sweep.best
+        }
+    };
+    let model = interpolate::between(&base, &tuned, alpha)?;
+    let precision = if args.float16 { Precision::F16 } else { Precision::F32 };
+    folder::write(&args.out, &config, &model, &vocabulary, precision)?;
+    println!("alpha {alpha} in {}", args.out.display());
+    Ok(())
+}
+
+/// What every mixture is asked.
+struct Exam {
+    config: ClipConfig,
+    vocabulary: Vocabulary,
+    attribute: Attribute,
+    values: Vec<String>,
+    labeled: Vec<Product>,
+    general: Vec<Product>,
+}
+
+impl Exam {
+    fn read(
+        args: &InterpolateArgs,
+        data: &std::path::Path,
+        config: ClipConfig,
+        vocabulary: Vocabulary,
+    ) -> anyhow::Result<Self> {
+        let recipe = args.recipe.as_deref().context("--recipe names the attribute")?;
+        let recipe = Recipe::open(recipe, &[])?;
+        let attribute =
+            recipe.attribute.context("the recipe has no [attribute]: nothing says what is the new ability")?;
+        let (name, edge) = (Some(attribute.name.as_str()), kept_edge(config.image_size));
+        let values = attribute::values(&dataset::read_set(data, Side::Train, name, edge)?);
+        let labeled = dataset::read_set(data, Side::Validation, name, edge)?;
+        let mut general = args.general.as_deref().map_or(Ok(Vec::new()), |folder| dataset::read(folder, edge))?;
+        general.retain(|p| held_out(&p.id));
+        let general = dataset::some(general, recipe.data.validation);
+        Ok(Self { config, vocabulary, attribute, values, labeled, general })
+    }
+
+    fn judge(&self, model: &Parameters) -> Verdict {
+        let own: Vec<&Product> = self.labeled.iter().collect();
+        let general: Vec<&Product> = self.general.iter().collect();
+        let general = if general.is_empty() { &own } else { &general };
+        let mut scores = validate::scores(&self.config, model, &self.vocabulary, general);
+        let words = attribute::embed(&self.attribute, &self.values, &self.config, model, &self.vocabulary);
+        let photos = validate::embed_photos(&self.config, model, &own);
+        scores.attribute = attribute::classify(&self.attribute, &self.values, &words, &own, &photos);
+        let kept = [
+            ("type", scores.text_category),
+            ("color", scores.text_category_color),
+            ("photo", scores.image_category),
+            ("title", scores.title_recall),
+        ];
+        Verdict {
+            ability: f64::from(Watch::Attribute.value(0.0, &scores)),
+            general: BTreeMap::from(kept.map(|(name, score)| (name.to_owned(), f64::from(score)))),
+        }
+    }
+}
