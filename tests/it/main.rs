@@ -12,3 +12,5 @@ mod support;
 mod train;
 #[cfg(feature = "train")]
 mod train_cli;
+#[cfg(feature = "train")]
+mod train_data;
