@@ -105,7 +105,9 @@ impl Progress {
     /// Starts counting anew, until the guard is dropped.
     fn start(&self) -> Running<'_> {
         let all = [&self.products, &self.photos, &self.words, &self.photos_done, &self.words_done, &self.failed];
-        all.into_iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
+        for counter in all {
+            counter.store(0, Ordering::Relaxed);
+        }
         self.running.store(true, Ordering::Relaxed);
         Running(self)
     }
@@ -143,9 +145,13 @@ pub struct Summary {
 /// What embedding did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EmbedSummary {
+    /// Products whose photo had no embedding of this model and has one now.
     pub photos: u64,
+    /// Photos that the model was run on: of equal ones, the first.
+    pub contents: u64,
+    /// Captions that the model was run on: of equal ones, the first.
     pub words: u64,
-    /// Pictures and captions that cannot be embedded, or read.
+    /// Products whose picture cannot be embedded or read, and captions that cannot be embedded.
     pub failed: u64,
     pub elapsed: Duration,
 }
@@ -175,14 +181,7 @@ pub async fn import<E: Embedder>(
     options: &ImportOptions,
     progress: &Progress,
 ) -> Result<Summary, IngestError> {
-    let (_running, start) = (progress.start(), Instant::now());
-    let writer = Writer::lock(catalog)?;
-    let mut rejects = rejects(catalog, options);
-    let (mut summary, lines) = load_rows(&writer, source, options, &mut rejects, progress).await?;
-    let mut run = embed::Run::new(&writer, embedder, progress, Some((&lines, &mut rejects)));
-    summary.embedded = run.embed().await?;
-    finish(&mut summary, &mut rejects, start)?;
-    Ok(summary)
+    bring_in(catalog, Some(embedder), source, options, progress).await
 }
 
 /// [`import`] without the embedding.
@@ -195,11 +194,29 @@ pub async fn load(
     options: &ImportOptions,
     progress: &Progress,
 ) -> Result<Summary, IngestError> {
+    bring_in(catalog, None::<&Encoder>, source, options, progress).await
+}
+
+async fn bring_in<E: Embedder>(
+    catalog: &Catalog,
+    embedder: Option<&E>,
+    source: &Source,
+    options: &ImportOptions,
+    progress: &Progress,
+) -> Result<Summary, IngestError> {
     let (_running, start) = (progress.start(), Instant::now());
     let writer = Writer::lock(catalog)?;
     let mut rejects = rejects(catalog, options);
-    let (mut summary, _) = load_rows(&writer, source, options, &mut rejects, progress).await?;
-    finish(&mut summary, &mut rejects, start)?;
+    let (mut summary, lines) = load_rows(&writer, source, options, &mut rejects, progress).await?;
+    if let Some(embedder) = embedder {
+        let mut run = embed::Run::new(&writer, embedder, progress, Some((&lines, &mut rejects)));
+        summary.embedded = run.embed().await?;
+    }
+    rejects.flush()?;
+    summary.elapsed = start.elapsed();
+    summary.rejected_rows = rejects.rows();
+    summary.rejected_parts = rejects.parts();
+    summary.rejects = rejects.path().map(ToOwned::to_owned);
     Ok(summary)
 }
 
@@ -222,15 +239,6 @@ fn rejects(catalog: &Catalog, options: &ImportOptions) -> Rejects {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let default = || catalog.data().join(format!("rejects-{}.csv", now.as_secs()));
     Rejects::new(options.rejects.clone().unwrap_or_else(default))
-}
-
-fn finish(summary: &mut Summary, rejects: &mut Rejects, start: Instant) -> Result<(), CatalogError> {
-    rejects.flush()?;
-    summary.elapsed = start.elapsed();
-    summary.rejected_rows = rejects.rows();
-    summary.rejected_parts = rejects.parts();
-    summary.rejects = rejects.path().map(ToOwned::to_owned);
-    Ok(())
 }
 
 /// The line of the source that each product is in.

@@ -100,18 +100,18 @@ pub(super) fn read(
 ) -> Result<Ignored, SourceError> {
     let mut lines: HashMap<ProductId, u64> = HashMap::new();
     let mut once = |item: Item| match item {
-        Item::Record(record) => match lines.get(&record.product.id) {
-            Some(first) => emit(Item::Reject(Reject {
-                line: record.line,
-                id: Some(record.product.id.to_string()),
-                lost: Lost::Row,
-                reason: format!("the id was already used in line {first}"),
-            })),
-            None => {
-                lines.insert(record.product.id.clone(), record.line);
-                emit(Item::Record(record))
+        Item::Record(record) => {
+            if let Some(first) = lines.get(&record.product.id) {
+                return emit(Item::Reject(Reject {
+                    line: record.line,
+                    id: Some(record.product.id.to_string()),
+                    lost: Lost::Row,
+                    reason: format!("the id was already used in line {first}"),
+                }));
             }
-        },
+            lines.insert(record.product.id.clone(), record.line);
+            emit(Item::Record(record))
+        }
         reject @ Item::Reject(_) => emit(reject),
     };
     match source {

@@ -74,7 +74,8 @@ impl Catalog {
 
     /// What SQLite's result codes mean to whoever runs the shop.
     pub(super) fn error(&self, error: sqlx::Error) -> CatalogError {
-        let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
+        let code =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|c| c.parse::<i32>().ok());
         // The low byte is the primary result code (https://www.sqlite.org/rescode.html).
         match code.map(|c| c & 0xff) {
             Some(11 | 26) => CatalogError::Corrupt { path: self.path(), reason: error.to_string() },

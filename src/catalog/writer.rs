@@ -42,12 +42,14 @@ pub(super) enum Outcome {
         hash: Hash,
         embedding: Result<Embedding, String>,
     },
-    /// `embedding` is `None` when it is there already. `moved`: the product had another picture, or none.
+    /// `embedding` is `None` when it is there already. `moved`: the product had another picture, or none; `news`: it
+    /// had no embedding of this one.
     Photo {
         key: ProductKey,
         stamp: String,
         hash: Hash,
         moved: bool,
+        news: bool,
         embedding: Option<Result<Embedding, String>>,
     },
     Unreadable {
@@ -203,14 +205,13 @@ impl Writer {
         tasks.map_err(|e| self.catalog.error(e))
     }
 
-    /// The contents of one kind that `model` has seen, and whether it could embed them.
-    pub(super) async fn seen(&self, model: i64, kind: &str) -> Result<Vec<(Hash, State)>, CatalogError> {
-        let sql = "SELECT hash, 0 AS failed FROM embeddings WHERE model = ?1 AND kind = ?2
-                   UNION ALL SELECT hash, 1 FROM failures WHERE model = ?1 AND kind = ?2";
+    /// The contents of one kind that `model` has seen, and why it could not embed those that it could not.
+    pub(super) async fn seen(&self, model: i64, kind: &str) -> Result<Vec<(Hash, Option<String>)>, CatalogError> {
+        let sql = "SELECT hash, NULL AS failed FROM embeddings WHERE model = ?1 AND kind = ?2
+                   UNION ALL SELECT hash, reason FROM failures WHERE model = ?1 AND kind = ?2";
         let rows = sqlx::query(sql).bind(model).bind(kind).fetch_all(&self.catalog.inner.writer).await;
         let seen = rows.and_then(|rows| {
-            let state = |failed| if failed { State::Failed } else { State::Vector };
-            rows.iter().map(|r| Ok((hash_column(r.try_get("hash")?)?, state(r.try_get("failed")?)))).collect()
+            rows.iter().map(|row| Ok((hash_column(row.try_get("hash")?)?, row.try_get("failed")?))).collect()
         });
         seen.map_err(|e| self.catalog.error(e))
     }
@@ -228,7 +229,7 @@ impl Writer {
                 Outcome::Words { hash, embedding } => {
                     index_follows |= put(&mut transaction, model, "words", hash, embedding).await?;
                 }
-                Outcome::Photo { key, stamp, hash, moved, embedding } => {
+                Outcome::Photo { key, stamp, hash, moved, embedding, .. } => {
                     if let Some(embedding) = embedding {
                         index_follows |= put(&mut transaction, model, "photo", hash, embedding).await?;
                     }

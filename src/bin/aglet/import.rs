@@ -162,11 +162,14 @@ fn report(summary: &Summary) {
     println!("products  {new} new, {changed} changed, {unchanged} unchanged, {removed} removed");
     let seconds = embedded.elapsed.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = embedded.photos as f64 / seconds.max(1e-3);
+    let rate = embedded.contents as f64 / seconds.max(1e-3);
     println!(
         "embedded  {} photos, {} captions in {seconds:.1} s ({rate:.1} photos/s), {} failed",
         embedded.photos, embedded.words, embedded.failed
     );
+    if embedded.contents < embedded.photos {
+        println!("          {} different photos: equal ones are embedded once", embedded.contents);
+    }
     println!("rejected  {rejected_rows} rows, {rejected_parts} photos or attributes");
     if let Some(path) = &summary.rejects {
         println!("          listed in {}", path.display());

@@ -1,7 +1,7 @@
 //! Embeds what is missing: threads read and hash pictures, a bounded number of requests is with the encoder, results
 //! are written some hundred at a time.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,6 +43,31 @@ pub(super) struct Run<'a, E> {
     written: Instant,
 }
 
+/// What is known of a picture's content, to this model.
+enum Known {
+    Embedded,
+    /// It cannot be embedded, and why.
+    Failed(String),
+    /// It is with the encoder; these have the same one and are answered with it.
+    Asked(Vec<Twin>),
+}
+
+/// A product's picture, read.
+struct Twin {
+    key: ProductKey,
+    stamp: String,
+    hash: Hash,
+    moved: bool,
+    news: bool,
+}
+
+impl Twin {
+    fn outcome(self, embedding: Option<Result<Embedding, String>>) -> Outcome {
+        let Self { key, stamp, hash, moved, news } = self;
+        Outcome::Photo { key, stamp, hash, moved, news, embedding }
+    }
+}
+
 /// A picture to look at.
 struct Look {
     key: ProductKey,
@@ -56,11 +81,12 @@ struct Look {
 /// What a reader found.
 enum Seen {
     Same,
-    Photo { key: ProductKey, stamp: String, hash: Hash, moved: bool, bytes: Bytes },
+    Photo(Twin, Bytes),
     Unreadable { key: ProductKey, reason: String },
 }
 
 type Requests = JoinSet<(Outcome, Option<EncodeError>)>;
+type Answer = Result<(Outcome, Option<EncodeError>), tokio::task::JoinError>;
 
 impl<'a, E: Embedder> Run<'a, E> {
     pub(super) fn new(
@@ -117,7 +143,7 @@ impl<'a, E: Embedder> Run<'a, E> {
                     continue;
                 }
                 while requests.len() >= IN_FLIGHT {
-                    self.take(model, requests.join_next().await, &asked).await?;
+                    self.take_words(model, requests.join_next().await, &asked).await?;
                 }
                 let embedder = self.embedder.clone();
                 requests.spawn(async move {
@@ -127,23 +153,26 @@ impl<'a, E: Embedder> Run<'a, E> {
             }
         }
         while !requests.is_empty() {
-            self.take(model, requests.join_next().await, &asked).await?;
+            self.take_words(model, requests.join_next().await, &asked).await?;
         }
         self.write(model).await
     }
 
     async fn photos(&mut self, model: i64, looks: VecDeque<Look>) -> Result<(), IngestError> {
         let seen = self.writer.seen(model, "photo").await?;
-        // Known to this model, for good or bad; an import asks once more for the bad ones.
+        // An import asks once more for the contents that could not be embedded.
         let again = self.import.is_some();
-        let mut known: HashSet<Hash> =
-            seen.into_iter().filter(|(_, s)| !again || *s == State::Vector).map(|(h, _)| h).collect();
+        let mut known: HashMap<Hash, Known> = seen
+            .into_iter()
+            .filter(|(_, failed)| !again || failed.is_none())
+            .map(|(hash, failed)| (hash, failed.map_or(Known::Embedded, Known::Failed)))
+            .collect();
         let mut read = readers(looks, &self.writer.catalog().inner.photos);
         let mut requests = Requests::new();
-        let (mut reading, none) = (true, HashMap::new());
+        let mut reading = true;
         while reading || !requests.is_empty() {
             tokio::select! {
-                done = requests.join_next(), if !requests.is_empty() => self.take(model, done, &none).await?,
+                done = requests.join_next(), if !requests.is_empty() => self.take_photo(model, done, &mut known).await?,
                 seen = read.recv(), if reading && requests.len() < IN_FLIGHT => match seen {
                     None => reading = false,
                     Some(seen) => self.ask(model, seen, &mut known, &mut requests).await?,
@@ -159,7 +188,7 @@ impl<'a, E: Embedder> Run<'a, E> {
         &mut self,
         model: i64,
         seen: Seen,
-        known: &mut HashSet<Hash>,
+        known: &mut HashMap<Hash, Known>,
         requests: &mut Requests,
     ) -> Result<(), IngestError> {
         match seen {
@@ -168,39 +197,76 @@ impl<'a, E: Embedder> Run<'a, E> {
                 Ok(())
             }
             Seen::Unreadable { key, reason } => self.done(model, Outcome::Unreadable { key, reason }).await,
-            Seen::Photo { key, stamp, hash, moved, .. } if !known.insert(hash) => {
-                self.done(model, Outcome::Photo { key, stamp, hash, moved, embedding: None }).await
-            }
-            Seen::Photo { key, stamp, hash, moved, bytes } => {
-                let embedder = self.embedder.clone();
-                requests.spawn(async move {
-                    let (embedding, fatal) = patiently(|| embedder.photo(bytes.clone())).await;
-                    (Outcome::Photo { key, stamp, hash, moved, embedding: Some(embedding) }, fatal)
-                });
-                Ok(())
-            }
+            Seen::Photo(twin, bytes) => match known.get_mut(&twin.hash) {
+                Some(Known::Embedded) => self.done(model, twin.outcome(None)).await,
+                Some(Known::Failed(reason)) => {
+                    let failed = Some(Err(reason.clone()));
+                    self.done(model, twin.outcome(failed)).await
+                }
+                Some(Known::Asked(twins)) => {
+                    twins.push(twin);
+                    Ok(())
+                }
+                None => {
+                    known.insert(twin.hash, Known::Asked(Vec::new()));
+                    let embedder = self.embedder.clone();
+                    requests.spawn(async move {
+                        let (embedding, fatal) = patiently(|| embedder.photo(bytes.clone())).await;
+                        (twin.outcome(Some(embedding)), fatal)
+                    });
+                    Ok(())
+                }
+            },
         }
     }
 
-    /// Takes the answer to one request. When the model is gone, what it answered before is written first.
-    async fn take(
+    /// Takes the answer to a picture, which is the answer to all that have the same content.
+    async fn take_photo(
         &mut self,
         model: i64,
-        answer: Option<Result<(Outcome, Option<EncodeError>), tokio::task::JoinError>>,
+        answer: Option<Answer>,
+        known: &mut HashMap<Hash, Known>,
+    ) -> Result<(), IngestError> {
+        let Some(outcome) = self.answered(model, answer).await? else { return Ok(()) };
+        let Outcome::Photo { hash, embedding: Some(embedding), .. } = &outcome else {
+            return self.done(model, outcome).await;
+        };
+        let (hash, failed) = (*hash, embedding.as_ref().err().cloned());
+        self.done(model, outcome).await?;
+        let now = failed.clone().map_or(Known::Embedded, Known::Failed);
+        if let Some(Known::Asked(twins)) = known.insert(hash, now) {
+            for twin in twins {
+                self.done(model, twin.outcome(failed.clone().map(Err))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the answer to a caption.
+    async fn take_words(
+        &mut self,
+        model: i64,
+        answer: Option<Answer>,
         asked: &HashMap<Hash, ProductKey>,
     ) -> Result<(), IngestError> {
-        let Some(answer) = answer else { return Ok(()) };
-        let (outcome, fatal) = answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        if let Some(error) = fatal {
-            self.write(model).await?;
-            return Err(IngestError::Encode(error));
-        }
+        let Some(outcome) = self.answered(model, answer).await? else { return Ok(()) };
         if let Outcome::Words { hash, embedding: Err(reason) } = &outcome
             && let Some(key) = asked.get(hash)
         {
             self.reject(*key, Lost::Attribute, format!("its words cannot be embedded: {reason}")).await?;
         }
         self.done(model, outcome).await
+    }
+
+    /// What a request came to. When the model is gone, what it answered before is written first.
+    async fn answered(&mut self, model: i64, answer: Option<Answer>) -> Result<Option<Outcome>, IngestError> {
+        let Some(answer) = answer else { return Ok(None) };
+        let (outcome, fatal) = answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        if let Some(error) = fatal {
+            self.write(model).await?;
+            return Err(IngestError::Encode(error));
+        }
+        Ok(Some(outcome))
     }
 
     async fn done(&mut self, model: i64, outcome: Outcome) -> Result<(), IngestError> {
@@ -220,15 +286,11 @@ impl<'a, E: Embedder> Run<'a, E> {
     async fn reject(&mut self, key: ProductKey, lost: Lost, reason: String) -> Result<(), CatalogError> {
         let found = self.writer.catalog().products(&[key]).await?;
         let id = found.first().map(|p| p.product.id.to_string());
-        match &mut self.import {
-            Some((lines, rejects)) => {
-                rejects.add(&Reject { line: lines.get(&key).copied().unwrap_or_default(), id, lost, reason })
-            }
-            None => {
-                tracing::warn!(id, reason, "a product cannot be embedded");
-                Ok(())
-            }
-        }
+        let Some((lines, rejects)) = &mut self.import else {
+            tracing::warn!(id, reason, "a product cannot be embedded");
+            return Ok(());
+        };
+        rejects.add(&Reject { line: lines.get(&key).copied().unwrap_or_default(), id, lost, reason })
     }
 
     /// Writes what is waiting, and only then counts it.
@@ -245,22 +307,25 @@ impl<'a, E: Embedder> Run<'a, E> {
     }
 
     fn count(&mut self, outcome: &Outcome) {
-        let (summary, done) = match outcome {
-            Outcome::Words { .. } => (&mut self.summary.words, &self.progress.words_done),
-            Outcome::Photo { .. } | Outcome::Unreadable { .. } => {
-                (&mut self.summary.photos, &self.progress.photos_done)
-            }
+        let Self { summary, progress, .. } = self;
+        let good = match outcome {
+            Outcome::Words { embedding, .. } => embedding.is_ok(),
+            Outcome::Photo { embedding, .. } => !matches!(embedding, Some(Err(_))),
+            Outcome::Unreadable { .. } => false,
         };
-        match outcome {
-            Outcome::Words { embedding: Ok(_), .. } | Outcome::Photo { embedding: Some(Ok(_)), .. } => *summary += 1,
-            Outcome::Photo { embedding: None, .. } => {}
-            _ => {
-                self.summary.failed += 1;
-                self.progress.failed.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
+        if !good {
+            summary.failed += 1;
+            progress.failed.fetch_add(1, Ordering::Relaxed);
+            return;
         }
-        done.fetch_add(1, Ordering::Relaxed);
+        if let Outcome::Photo { news, embedding, .. } = outcome {
+            summary.photos += u64::from(*news);
+            summary.contents += u64::from(embedding.is_some());
+            progress.photos_done.fetch_add(1, Ordering::Relaxed);
+        } else {
+            summary.words += 1;
+            progress.words_done.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -295,7 +360,7 @@ fn readers(looks: VecDeque<Look>, photos: &Photos) -> mpsc::Receiver<Seen> {
         tokio::task::spawn_blocking(move || {
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             while let Some(look) = next() {
-                if send.blocking_send(see(look, &photos)).is_err() {
+                if send.blocking_send(see(&look, &photos)).is_err() {
                     break;
                 }
             }
@@ -304,7 +369,7 @@ fn readers(looks: VecDeque<Look>, photos: &Photos) -> mpsc::Receiver<Seen> {
     receive
 }
 
-fn see(look: Look, photos: &Photos) -> Seen {
+fn see(look: &Look, photos: &Photos) -> Seen {
     let key = look.key;
     let gone = || Seen::Unreadable { key, reason: "the picture is gone".to_owned() };
     // The stamp before the bytes: a file that is replaced in between is read again next time.
@@ -319,7 +384,8 @@ fn see(look: Look, photos: &Photos) -> Seen {
     match photos.read(&look.image) {
         Ok(Some(bytes)) => {
             let hash = hash(&bytes);
-            Seen::Photo { key, stamp, hash, moved: look.hash != Some(hash), bytes }
+            let moved = look.hash != Some(hash);
+            Seen::Photo(Twin { key, stamp, hash, moved, news: moved || look.embed }, bytes)
         }
         Ok(None) => gone(),
         Err(error) => Seen::Unreadable { key, reason: error.to_string() },

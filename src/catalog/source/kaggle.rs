@@ -32,6 +32,7 @@ fn given(value: &str) -> Option<&str> {
     Some(value.trim()).filter(|v| !v.is_empty() && *v != "NA")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "most reasons are made where they are given")]
 fn reject(line: u64, id: Option<&str>, lost: Lost, reason: impl ToString) -> Item {
     Item::Reject(Reject { line, id: id.map(str::to_owned), lost, reason: reason.to_string() })
 }

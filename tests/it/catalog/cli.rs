@@ -48,7 +48,6 @@ fn run(mut command: Command) -> (i32, String) {
 }
 
 #[test]
-#[ignore = "known to fail: the count of photos leaves out those of equal content"]
 fn what_it_says_and_its_exit_code() {
     let shop = shop(40);
     let (code, text) = run(kaggle(&shop, &tiny_model()));
@@ -79,7 +78,6 @@ fn what_it_says_and_its_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "known to fail: the count of photos leaves out those of equal content"]
 async fn killed_in_the_middle_of_it() {
     const PRODUCTS: u32 = 3000;
     let shop = shop(PRODUCTS);

@@ -23,28 +23,28 @@ async fn at_full_size() {
             let (options, progress) = (ImportOptions::default(), Progress::default());
             let summary = ingest::import(&catalog, &fake, &source, &options, &progress).await.expect("imports");
             let (photos, words) = (summary.embedded.photos, summary.embedded.words);
-            println!("{dimensions}: {run} import {:?}: {photos} photos, {words} captions", start.elapsed());
+            eprintln!("{dimensions}: {run} import {:?}: {photos} photos, {words} captions", start.elapsed());
         }
         catalog.close().await;
         let size = std::fs::metadata(folder.path().join("catalog.sqlite")).expect("database").len();
-        println!("{dimensions}: database {} MB", size / 1_000_000);
+        eprintln!("{dimensions}: database {} MB", size / 1_000_000);
         let start = Instant::now();
         let catalog = Catalog::open(folder.path()).await.expect("opens");
-        println!("{dimensions}: open {:?}", start.elapsed());
+        eprintln!("{dimensions}: open {:?}", start.elapsed());
         for _ in 0..2 {
             let start = Instant::now();
             let revision = catalog.revision().await.expect("revision");
-            println!("{dimensions}: revision {:?} ({revision})", start.elapsed());
+            eprintln!("{dimensions}: revision {:?} ({revision})", start.elapsed());
             let start = Instant::now();
             let counts = catalog.counts(&fake.model).await.expect("counts");
-            println!("{dimensions}: counts {:?} ({counts:?})", start.elapsed());
+            eprintln!("{dimensions}: counts {:?} ({counts:?})", start.elapsed());
             let start = Instant::now();
             let all = catalog.embedded(&fake.model, dimensions).await.expect("reads").products;
-            println!("{dimensions}: embedded {:?} ({} products)", start.elapsed(), all.len());
+            eprintln!("{dimensions}: embedded {:?} ({} products)", start.elapsed(), all.len());
             let keys: Vec<_> = all.iter().step_by(170).map(|p| p.key).collect();
             let start = Instant::now();
             let products = catalog.products(&keys).await.expect("reads").len();
-            println!("{dimensions}: {products} products by key {:?}", start.elapsed());
+            eprintln!("{dimensions}: {products} products by key {:?}", start.elapsed());
         }
     }
 }

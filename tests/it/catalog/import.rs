@@ -184,9 +184,24 @@ async fn the_same_picture_is_embedded_once() {
         shop.photo(*id, "the same");
     }
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
-    shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!(fake.calls(), (1, 1));
+    assert_eq!((summary.embedded.photos, summary.embedded.contents, summary.embedded.words), (40, 1, 1));
     let counts = Counts { products: 40, embedded: 40, without_embedding: 0 };
+    assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_broken_picture_is_every_products_loss() {
+    let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two"), (3, "Puma Three")]);
+    for id in 1..=3 {
+        shop.photo(id, "broken");
+    }
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    assert_eq!((fake.calls().0, summary.embedded.photos, summary.embedded.failed), (1, 0, 3));
+    assert_eq!(rejects(&summary).len(), 3);
+    let counts = Counts { products: 3, embedded: 0, without_embedding: 3 };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
 }
 

@@ -111,7 +111,7 @@ impl Shop {
                         productDisplayName\n"
             .to_owned();
         for (id, name) in rows {
-            text += &format!("{id},Men,Footwear,Shoes,Casual Shoes,Black,,NA,Casual,{name}\n");
+            text.extend(["", &id.to_string(), ",Men,Footwear,Shoes,Casual Shoes,Black,,NA,Casual,", name, "\n"]);
         }
         self.write("styles.csv", text);
     }

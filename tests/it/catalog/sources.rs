@@ -29,7 +29,9 @@ async fn the_kaggle_layout_as_it_is() {
         b"../6,Men,Footwear,Shoes,Casual Shoes,Black,Fall,2011,Casual,Sneaky\r\n",
         b"7,Men,Footwear,Shoes,Casual Shoes,Black,Fall,2011,Casual,Last",
     ];
-    rows.iter().for_each(|row| text.extend_from_slice(row));
+    for row in rows {
+        text.extend_from_slice(row);
+    }
     shop.write("styles.csv", text);
     for id in ["1", "5", "7"] {
         shop.write(&format!("images/{id}.jpg"), id);

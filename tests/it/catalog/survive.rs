@@ -104,7 +104,7 @@ async fn killed() {
 async fn one_writer_many_readers() {
     let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two")]);
     let (catalog, other) = (shop.catalog().await, shop.catalog().await);
-    let slow = Fake { pause: Duration::from_secs(60), ..Fake::new("a") };
+    let slow = Fake { pause: Duration::from_mins(1), ..Fake::new("a") };
     let (task_catalog, source) = (catalog.clone(), shop.kaggle());
     let progress = Arc::new(Progress::default());
     let watched = progress.clone();
