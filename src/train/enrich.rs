@@ -140,7 +140,7 @@ fn keys(sides: &[(Side, Vec<Entry>)], asking: &Asking) -> Result<HashMap<String,
             hash.update(text);
         }
         hash.update(&picture);
-        let key = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = crate::model::hex(&hash.finalize());
         keys.insert(entry.id.clone(), key);
     }
     Ok(keys)
@@ -288,7 +288,7 @@ fn ask(agent: &ureq::Agent, asking: &Asking, picture: &[u8]) -> Result<String, F
         match ask_once(agent, asking, picture) {
             Err(Failure::Passing(_)) if tries < asking.tries => {
                 std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_secs(60));
+                pause = (pause * 2).min(Duration::from_mins(1));
                 tries += 1;
             }
             result => return result,

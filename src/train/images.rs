@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_whole_square_at_its_own_size_stays_as_it_is_and_flips() {
-        let square = Photo::from_fn(8, 8, |x, y| ::image::Rgb([x as u8 * 10, y as u8 * 20, 7]));
+        let square =
+            Photo::from_fn(8, 8, |x, y| ::image::Rgb([(x * 10).to_le_bytes()[0], (y * 20).to_le_bytes()[0], 7]));
         let same = resample(&square, &Window::whole(8), 8);
         assert!(same.iter().zip(square.as_raw()).all(|(&a, &b)| (a - f32::from(b)).abs() < 1e-3));
         let flipped = resample(&square, &Window { flipped: true, ..Window::whole(8) }, 8);
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn patches_run_row_by_row_with_channels_first() {
-        let pixels: Vec<f32> = (0..4 * 4 * 3).map(|v| v as f32).collect();
+        let pixels: Vec<f32> = (0..4_u8 * 4 * 3).map(f32::from).collect();
         let out = patches(&pixels, 4, 2, [0.0; 3], [1.0 / 255.0; 3]);
         // The second patch starts at column 2 of row 0; its red plane comes first.
         assert_eq!(&out[12..16], &[6.0, 9.0, 18.0, 21.0]);

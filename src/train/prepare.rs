@@ -40,6 +40,8 @@ pub enum PrepareError {
     Pictures(#[from] CatalogError),
     #[error(transparent)]
     Templates(#[from] TemplateError),
+    #[error("what was prepared cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
     #[error("the caption templates name {}, which no product has", .0.join(", "))]
     Slots(Vec<String>),
     #[error("{path} holds a data set already", path = path.display())]
@@ -196,7 +198,7 @@ pub fn prepare(plan: &Plan, out: &Path, seen: impl Fn(usize, usize)) -> Result<R
     }
     std::fs::create_dir_all(out).map_err(|e| PrepareError::io(out, e))?;
     put(&out.join("captions.toml"), plan.templates.source().as_bytes())?;
-    let text = serde_json::to_vec_pretty(&report).expect("a report is plain data");
+    let text = serde_json::to_vec_pretty(&report)?;
     put(&out.join("report.json"), &text)?;
     // The training part is written last: a folder that has it is complete.
     for (side, entries) in parts.iter().rev() {
@@ -353,7 +355,7 @@ pub fn read_side(folder: &Path, side: Side) -> Result<Vec<Entry>, PrepareError> 
 pub fn write_side(folder: &Path, side: Side, entries: &[Entry]) -> Result<(), PrepareError> {
     let mut text = String::new();
     for entry in entries {
-        text.push_str(&serde_json::to_string(entry).expect("an entry is plain data"));
+        text.push_str(&serde_json::to_string(entry)?);
         text.push('\n');
     }
     put(&folder.join(format!("{side}.jsonl")), text.as_bytes())

@@ -26,7 +26,7 @@ pub enum TemplateError {
 #[derive(Clone, Debug)]
 pub struct Templates {
     source: String,
-    templates: Vec<Template>,
+    list: Vec<Template>,
     absent: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -85,8 +85,8 @@ impl Templates {
             Written::Always(text) => Ok(Template { pieces: pieces(&text)?, when: BTreeMap::new() }),
             Written::When(Conditional { text, when }) => Ok(Template { pieces: pieces(&text)?, when }),
         };
-        let templates = file.templates.into_iter().map(template).collect::<Result<_, TemplateError>>()?;
-        Ok(Self { source: text.to_owned(), templates, absent: file.absent })
+        let list = file.templates.into_iter().map(template).collect::<Result<_, TemplateError>>()?;
+        Ok(Self { source: text.to_owned(), list, absent: file.absent })
     }
 
     /// The file's text, to be kept with what was made by it.
@@ -98,11 +98,11 @@ impl Templates {
     /// The names in braces that no product of `entries` has: probably misspelled.
     #[must_use]
     pub fn unknown<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> BTreeSet<String> {
-        let slots = self.templates.iter().flat_map(|t| &t.pieces).filter_map(|piece| match piece {
+        let slots = self.list.iter().flat_map(|t| &t.pieces).filter_map(|piece| match piece {
             Piece::Slot(name) if name != "title" && name != "sentence" => Some(name),
             _ => None,
         });
-        let conditions = self.templates.iter().flat_map(|t| t.when.keys());
+        let conditions = self.list.iter().flat_map(|t| t.when.keys());
         let mut names: BTreeSet<String> = slots.chain(conditions).cloned().collect();
         for entry in entries {
             names.retain(|name| !entry.attributes.contains_key(name));
@@ -115,7 +115,7 @@ impl Templates {
     #[must_use]
     pub fn fill(&self, entry: &Entry) -> Vec<String> {
         let mut captions: Vec<String> = Vec::new();
-        for template in &self.templates {
+        for template in &self.list {
             let has = |(name, wanted): (&String, &String)| {
                 entry.attributes.get(name).is_some_and(|v| v.iter().any(|v| v.eq_ignore_ascii_case(wanted)))
             };
@@ -217,7 +217,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "known to fail: too few default templates apply to a laced shoe"]
     fn the_default_templates_are_templates() {
         assert!(Templates::parse(DEFAULT).expect("templates").fill(&shoe(Some("red"))).len() > 4);
     }
