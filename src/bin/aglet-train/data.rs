@@ -1,4 +1,5 @@
 //! `aglet-train prepare | enrich | label`: from a catalog to a data set.
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
