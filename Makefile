@@ -5,7 +5,10 @@ SHELL := /bin/bash
 
 PORT ?= 8080
 DEMO_PRODUCTS ?= 600
+# A folder in the layout of `aglet demo` or Kaggle; drawn when it is not there.
 DEMO ?= data/demo
+# The catalog that `make run` serves: one for each DEMO, apart from what is imported by hand.
+DATA ?= data/catalog-$(notdir $(abspath $(DEMO)))
 MODEL ?= models/aglet-small
 API ?= http://localhost:$(PORT)
 AGLET := target/release/aglet
@@ -26,18 +29,30 @@ help: ## what can be made
 run: build runtime data ## build, draw the demonstration catalog, embed it, serve it
 	@printf '\nAglet: http://localhost:%s   (Ctrl-C stops it)\n' '$(PORT)'
 	@printf "  curl 'http://localhost:%s/search?q=black+formal+shoes'\n" '$(PORT)'
-	@printf "  curl -F image=@%s/images/100001.jpg http://localhost:%s/search/image\n\n" '$(DEMO)' '$(PORT)'
-	@exec $(AGLET) serve --listen 127.0.0.1:$(PORT) --model $(MODEL) --data data
+	@photo=$$(find '$(DEMO)/images' -name '*.jpg' -print -quit); \
+	printf "  curl -F image=@'%s' http://localhost:%s/search/image\n\n" "$$photo" '$(PORT)'
+	@exec $(AGLET) serve --listen '127.0.0.1:$(PORT)' --model '$(MODEL)' --data '$(DATA)'
 
 build: tools ## the server, optimized
 	cargo build --release --locked
 
+# Exit code 3: imported, some rows or photos rejected; it has said which, and what there is can be served.
 data: build runtime demo
-	@# Exit code 3: imported, some rows rejected.
-	$(AGLET) import --model $(MODEL) --data data --styles $(DEMO)/styles.csv --images $(DEMO)/images --shoelaces $(DEMO)/shoelaces.csv
+	@laces=(); if [ -f '$(DEMO)/shoelaces.csv' ]; then laces=(--shoelaces '$(DEMO)/shoelaces.csv'); fi; code=0; \
+	$(AGLET) import --model '$(MODEL)' --data '$(DATA)' --styles '$(DEMO)/styles.csv' --images '$(DEMO)/images' \
+	  "$${laces[@]}" || code=$$?; \
+	if [ $$code = 3 ]; then echo 'some rows or photos were rejected (see above): going on without them'; \
+	elif [ $$code != 0 ]; then exit $$code; fi
 
+# Under another name until it is whole, so that a drawing that was interrupted is begun again.
 demo: build ## draw the demonstration catalog
-	@[ -f $(DEMO)/shoelaces.csv ] || $(AGLET) demo --out $(DEMO) --products $(DEMO_PRODUCTS) --seed 1
+	@if [ ! -f '$(DEMO)/styles.csv' ]; then \
+	  if [ -d '$(DEMO)' ] && ! rmdir '$(DEMO)' 2>/dev/null; then \
+	    echo '$(DEMO) is not empty and has no styles.csv: name another DEMO' >&2; exit 1; fi; \
+	  rm -rf '$(DEMO).partial'; \
+	  $(AGLET) demo --out '$(DEMO).partial' --products $(DEMO_PRODUCTS) --seed 1; \
+	  mv '$(DEMO).partial' '$(DEMO)'; \
+	fi
 
 test: tools runtime ## every test, the training companion's included
 	@mkdir -p target
