@@ -16,7 +16,7 @@ use crate::catalog::ingest::{self, IngestError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::Config;
 use crate::encode::{EncodeError, Encoder};
-use crate::http::{self, AppState, HttpOptions, Stage};
+use crate::http::{self, AppState, HttpOptions, Stage, UploadBudget};
 use crate::model::{ModelError, ModelFolder};
 use crate::search::{Entry, IndexVersion, SearchError, Searcher, rank};
 use crate::telemetry::{self, BlockingError};
@@ -82,26 +82,12 @@ impl App {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let Self { listener, keeper, metrics, config } = self;
         let stage = keeper.stage.clone();
-        let options = HttpOptions {
-            max_body: config.max_body_bytes,
-            request_timeout: config.request_timeout,
-            concurrency: config.max_concurrency,
-            allowed_origins: config.cors_origins.clone(),
-            ..HttpOptions::default()
-        };
-        let state = AppState::new(
-            keeper.encoder.clone(),
-            keeper.searcher.clone(),
-            keeper.catalog.clone(),
-            stage.clone(),
-            metrics,
-            options,
-        );
-        let catalog = keeper.catalog.clone();
+        let Keeper { encoder, searcher, catalog, .. } = keeper.clone();
+        let parts = AppState::new(encoder, searcher, catalog.clone(), stage.clone(), metrics, door(&config));
         let keeping = tokio::spawn(keeper.keep(config.refresh));
         let served = http::serve(
             listener,
-            http::router(state),
+            http::router(parts),
             async {
                 shutdown.await;
                 stage.set_stopping();
@@ -114,6 +100,19 @@ impl App {
         let _ = keeping.await;
         catalog.close().await;
         served.map(|_| ()).map_err(AppError::Serve)
+    }
+}
+
+/// The limits of the door, as the settings have them.
+fn door(config: &Config) -> HttpOptions {
+    HttpOptions {
+        max_body: config.max_body_bytes,
+        uploads: UploadBudget::new(config.max_upload_bytes),
+        request_timeout: config.request_timeout,
+        body_timeout: config.body_timeout,
+        concurrency: config.max_concurrency,
+        allowed_origins: config.cors_origins.clone(),
+        public_url: config.public_url.clone(),
     }
 }
 
@@ -239,5 +238,29 @@ impl Keeper {
 
     fn folder(&self) -> PathBuf {
         self.catalog.data().join("index")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn the_door_is_as_the_settings_say() {
+        let settings = Settings {
+            max_body_bytes: Some(2_000),
+            request_timeout_ms: Some(70),
+            body_timeout_ms: Some(90),
+            max_concurrency: Some(3),
+            cors_origins: Some(vec!["https://shop.example".to_owned()]),
+            public_url: Some("https://api.shop.example/".to_owned()),
+            ..Settings::default()
+        };
+        let door = door(&Config::check(settings).expect("valid"));
+        assert_eq!((door.max_body, door.concurrency), (2_000, 3));
+        assert_eq!((door.request_timeout.as_millis(), door.body_timeout.as_millis()), (70, 90));
+        assert_eq!(door.allowed_origins, ["https://shop.example"]);
+        assert_eq!(door.public_url, "https://api.shop.example");
     }
 }

@@ -92,14 +92,21 @@ settings! {
     words_percent: u8 = crate::search::rank::DEFAULT_WORDS_PERCENT, "AGLET_WORDS_PERCENT";
     /// Largest request body in bytes.
     max_body_bytes: usize = 10 << 20, "AGLET_MAX_BODY_BYTES";
-    /// Largest photo that is decoded, in pixels.
+    /// Most bytes of photos held at once, all requests together; one more is answered 503.
+    max_upload_bytes: usize = 256 << 20, "AGLET_MAX_UPLOAD_BYTES";
+    /// Largest photo that is decoded, in pixels; two of them may be in decoding at a time, or more smaller ones.
     max_pixels: u64 = 50_000_000, "AGLET_MAX_PIXELS";
     /// Longest edge of a photo that is decoded, in pixels.
     max_edge: u32 = 20_000, "AGLET_MAX_EDGE";
     /// Milliseconds after which a request is given up.
     request_timeout_ms: u64 = 10_000, "AGLET_REQUEST_TIMEOUT_MS";
+    /// Milliseconds that a request's body may take to arrive.
+    body_timeout_ms: u64 = 30_000, "AGLET_BODY_TIMEOUT_MS";
     /// Requests in flight; one more is answered 503.
     max_concurrency: usize = 1_024, "AGLET_MAX_CONCURRENCY";
+    /// Where clients reach the service, as https://api.shop.example or with a path: put before image_url, and the
+    /// server of the OpenAPI document. Empty: both are relative.
+    public_url: String = String::new(), "AGLET_PUBLIC_URL";
     /// Seconds that requests in flight get to finish at shutdown.
     drain_seconds: u64 = 20, "AGLET_DRAIN_SECONDS";
     /// Seconds between two looks for changes that an import made; 0: never.
@@ -124,9 +131,13 @@ pub struct Config {
     /// See [`crate::search::rank::fuse`].
     pub words_percent: u8,
     pub max_body_bytes: usize,
+    pub max_upload_bytes: usize,
     pub request_timeout: Duration,
+    pub body_timeout: Duration,
     pub max_concurrency: usize,
     pub cors_origins: Vec<String>,
+    /// Without a slash at its end; empty when there is none.
+    pub public_url: String,
     pub drain: Duration,
     /// `None`: an import of another process is not looked for.
     pub refresh: Option<Duration>,
@@ -201,9 +212,12 @@ impl Config {
             },
             words_percent: values.words_percent,
             max_body_bytes: values.max_body_bytes,
+            max_upload_bytes: values.max_upload_bytes,
             request_timeout: Duration::from_millis(values.request_timeout_ms),
+            body_timeout: Duration::from_millis(values.body_timeout_ms),
             max_concurrency: values.max_concurrency,
             cors_origins: values.cors_origins,
+            public_url: values.public_url.trim_end_matches('/').to_owned(),
             drain: Duration::from_secs(values.drain_seconds),
             refresh: Some(values.refresh_seconds).filter(|s| *s > 0).map(Duration::from_secs),
             log_format: values.log_format,
@@ -234,9 +248,11 @@ fn problems(values: &Values) -> Vec<Problem> {
     range("max_wait_us", values.max_wait_us, 0, 1_000_000);
     range("words_percent", u64::from(values.words_percent), 0, 100);
     range("max_body_bytes", values.max_body_bytes as u64, 1_024, 1 << 30);
+    range("max_upload_bytes", values.max_upload_bytes as u64, values.max_body_bytes as u64, 1 << 40);
     range("max_pixels", values.max_pixels, 1_024, 1 << 30);
     range("max_edge", u64::from(values.max_edge), 32, 65_535);
     range("request_timeout_ms", values.request_timeout_ms, 10, 600_000);
+    range("body_timeout_ms", values.body_timeout_ms, 10, 3_600_000);
     range("max_concurrency", values.max_concurrency as u64, 1, 1 << 20);
     range("drain_seconds", values.drain_seconds, 0, 3_600);
     for origin in &values.cors_origins {
@@ -246,10 +262,20 @@ fn problems(values: &Values) -> Vec<Problem> {
             found.push(Problem { setting: "cors_origins", reason });
         }
     }
+    if !values.public_url.is_empty() && !is_address(&values.public_url) {
+        let reason = format!("{:?} is no address such as https://api.shop.example", values.public_url);
+        found.push(Problem { setting: "public_url", reason });
+    }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&values.log_filter) {
         found.push(Problem { setting: "log_filter", reason: format!("{:?}: {error}", values.log_filter) });
     }
     found
+}
+
+/// An absolute http(s) address without query and fragment.
+fn is_address(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|r| !r.is_empty() && !r.starts_with('/') && !r.contains(['?', '#', '*', '"', '<', '\\', ' ']))
 }
 
 #[cfg(test)]
@@ -270,12 +296,28 @@ mod tests {
             words_percent: Some(101),
             queue: Some(0),
             cors_origins: Some(vec!["*".to_owned()]),
+            public_url: Some("shop.example".to_owned()),
+            max_upload_bytes: Some(1),
             log_filter: Some("a=b=c".to_owned()),
             ..Settings::default()
         };
         let Err(ConfigError::Problems(problems)) = Config::check(settings) else { panic!("must be refused") };
         let names: Vec<_> = problems.iter().map(|p| p.setting).collect();
-        assert_eq!(names, ["queue", "words_percent", "cors_origins", "log_filter"]);
+        assert_eq!(names, ["queue", "words_percent", "max_upload_bytes", "cors_origins", "public_url", "log_filter"]);
+    }
+
+    #[test]
+    fn a_public_address_is_kept_without_its_slash() {
+        let public = |url: &str| {
+            let settings = Settings { public_url: Some(url.to_owned()), ..Settings::default() };
+            Config::check(settings).map(|config| config.public_url).ok()
+        };
+        assert_eq!(public("https://api.shop.example/").as_deref(), Some("https://api.shop.example"));
+        assert_eq!(public("http://10.0.0.7:8080/search/v1").as_deref(), Some("http://10.0.0.7:8080/search/v1"));
+        assert_eq!(public("").as_deref(), Some(""));
+        for bad in ["/", "https://", "https:///x", "ftp://x", "https://a?b", "https://a b", "javascript:alert(1)"] {
+            assert_eq!(public(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 use super::params::RawQuery;
-use super::state::HttpOptions;
+use super::state::{HttpOptions, UploadShare};
 
 /// JSON bodies hold words and filters: 256 values of 256 characters fit well.
 const MAX_JSON: usize = 1024 * 1024;
@@ -75,7 +75,8 @@ async fn within<T>(time: Duration, read: impl Future<Output = Result<T, ApiError
 
 async fn whole(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let too_large = std::error::Error::source(&error).is_some_and(|e| e.is::<http_body_util::LengthLimitError>());
+        let too_large = std::error::Error::source(&error)
+            .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
         if too_large { ApiError::BodyTooLarge { what: "the body", limit } } else { ApiError::IncompleteBody }
     })
 }
@@ -84,6 +85,8 @@ async fn whole(body: Body, limit: usize) -> Result<Bytes, ApiError> {
 pub struct Upload {
     pub image: Bytes,
     pub fields: RawQuery,
+    /// The photo's room in memory: to be kept until it is not needed any more.
+    pub share: UploadShare,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Upload
@@ -108,11 +111,11 @@ where
             };
             ApiError::MalformedMultipart { reason }
         })?;
-        within(options.body_timeout, read_form(form, limit)).await
+        within(options.body_timeout, read_form(form, limit, options.uploads.share())).await
     }
 }
 
-async fn read_form(mut form: Multipart, limit: usize) -> Result<Upload, ApiError> {
+async fn read_form(mut form: Multipart, limit: usize, mut share: UploadShare) -> Result<Upload, ApiError> {
     let mut image = None;
     let mut fields = RawQuery::new(false);
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
@@ -121,23 +124,31 @@ async fn read_form(mut form: Multipart, limit: usize) -> Result<Upload, ApiError
             if image.is_some() {
                 return Err(ApiError::RepeatedParameter { name });
             }
-            image = Some(read_field(field, "the picture", limit).await?);
+            image = Some(read_field(field, "the picture", limit, Some(&mut share)).await?);
         } else {
-            let value = read_field(field, "a form field", MAX_FIELD).await?;
+            let value = read_field(field, "a form field", MAX_FIELD, None).await?;
             let value = std::str::from_utf8(&value).map_err(|_| ApiError::NotUtf8)?.to_owned();
             fields.add(name, value)?;
         }
     }
     let image = image.ok_or(ApiError::MissingParameter { name: "image" })?;
-    Ok(Upload { image, fields })
+    Ok(Upload { image, fields, share })
 }
 
 /// Stops at the cap instead of reading on to find out how much more there is.
-async fn read_field(mut field: Field<'_>, what: &'static str, limit: usize) -> Result<Bytes, ApiError> {
+async fn read_field(
+    mut field: Field<'_>,
+    what: &'static str,
+    limit: usize,
+    mut share: Option<&mut UploadShare>,
+) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
         if bytes.len() + chunk.len() > limit {
             return Err(ApiError::BodyTooLarge { what, limit });
+        }
+        if let Some(share) = &mut share {
+            share.grow(chunk.len())?;
         }
         bytes.extend_from_slice(&chunk);
     }

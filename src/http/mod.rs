@@ -40,7 +40,7 @@ pub use edge::describe_metrics;
 pub use error::{ApiError, ErrorCode};
 pub use openapi::{document, document_text};
 pub use serve::serve;
-pub use state::{AppState, HttpOptions, Stage};
+pub use state::{AppState, HttpOptions, Stage, UploadBudget};
 
 /// The whole service.
 pub fn router(state: AppState) -> Router {
@@ -83,7 +83,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers([header::CONTENT_TYPE, request_id.clone(), traceparent])
         .expose_headers([request_id, header::RETRY_AFTER])
-        .max_age(std::time::Duration::from_secs(3600));
+        .max_age(std::time::Duration::from_hours(1));
     Some(layer)
 }
 

@@ -1,19 +1,22 @@
 //! The OpenAPI document, assembled from the routes themselves, and what serves it.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{OpenApi, Required, Schema};
+use utoipa::openapi::{OpenApi, Required, Schema, Server};
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorCode, Problem, Problems};
 use super::params::DEFAULT_LIMIT;
-use super::state::AppState;
+use super::state::{AppState, HttpOptions};
 use super::{attributes, health, products, search};
 use crate::domain::Window;
 
@@ -67,7 +70,11 @@ pub fn document() -> OpenApi {
 /// # Errors
 /// Never in practice: the document is plain data.
 pub fn document_text() -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(&document()).map(|text| text + "\n")
+    text_of(&document())
+}
+
+fn text_of(document: &OpenApi) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(document).map(|text| text + "\n")
 }
 
 /// This document
@@ -75,8 +82,12 @@ pub fn document_text() -> Result<String, serde_json::Error> {
     get, path = "/openapi.json", operation_id = "openapi", tag = "about",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object), Problems)
 )]
-async fn openapi_json() -> Result<impl IntoResponse, ApiError> {
-    let text = document_text().map_err(|error| ApiError::internal("the document cannot be written", error))?;
+async fn openapi_json(State(options): State<Arc<HttpOptions>>) -> Result<impl IntoResponse, ApiError> {
+    let mut document = document();
+    if !options.public_url.is_empty() {
+        document.servers = Some(vec![Server::new(&options.public_url)]);
+    }
+    let text = text_of(&document).map_err(|error| ApiError::internal("the document cannot be written", error))?;
     Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], text))
 }
 

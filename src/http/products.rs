@@ -70,9 +70,9 @@ pub async fn product_image(
 
 /// A strong validator: the same bytes, the same tag.
 pub fn etag(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    let hex: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    let start = digest.first_chunk().map_or(0, |start| u128::from_be_bytes(*start));
+    format!("\"{start:032x}\"")
 }
 
 /// `If-None-Match`, RFC 9110 section 13.1.2: weak comparison, a list, or `*`.

@@ -87,10 +87,12 @@ pub struct ImageForm {
 pub async fn search_image(State(state): State<AppState>, upload: Upload) -> Result<Json<SearchResponse>, ApiError> {
     let started = Instant::now();
     serving(&state)?;
-    let asked = upload.fields.check(&state.searcher)?;
-    let echo = QueryEcho { image_bytes: Some(upload.image.len()), ..QueryEcho::new(&asked) };
+    let Upload { image, fields, share } = upload;
+    let asked = fields.check(&state.searcher)?;
+    let echo = QueryEcho { image_bytes: Some(image.len()), ..QueryEcho::new(&asked) };
     let deadline = started + state.options.request_timeout;
-    let embedding = state.encoder.image(upload.image, Priority::Search, Some(deadline)).await?;
+    let embedding = state.encoder.image(image, Priority::Search, Some(deadline)).await?;
+    drop(share);
     answer(state, embedding, asked, None, echo, started).await
 }
 

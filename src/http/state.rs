@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::error::ApiError;
 use super::health::Probe;
 use crate::catalog::Catalog;
 use crate::encode::Encoder;
@@ -50,6 +52,8 @@ impl FromRef<AppState> for Arc<HttpOptions> {
 pub struct HttpOptions {
     /// Largest body in bytes; reading stops there.
     pub max_body: usize,
+    /// The photos of all requests together.
+    pub uploads: UploadBudget,
     /// From the whole request to the answer.
     pub request_timeout: Duration,
     /// For the body to arrive.
@@ -58,20 +62,60 @@ pub struct HttpOptions {
     pub concurrency: usize,
     /// Origins (`https://shop.example`) whose pages may call the API from a browser; none by default.
     pub allowed_origins: Vec<String>,
-    /// Put before the path in `image_url`, without a slash at its end; empty: the path alone.
+    /// Put before the path in `image_url`, and named as the server in the OpenAPI document; without a slash at its end.
+    /// Empty: the path alone.
     pub public_url: String,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
-            max_body: 10 * 1024 * 1024,
+            max_body: 10 << 20,
+            uploads: UploadBudget::new(256 << 20),
             request_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             concurrency: 256,
             allowed_origins: Vec::new(),
             public_url: String::new(),
         }
+    }
+}
+
+/// Counts the bytes of uploads that are held in memory, from their arrival until they are answered. Clones share the
+/// count.
+#[derive(Clone, Debug)]
+pub struct UploadBudget(Arc<Semaphore>);
+
+impl UploadBudget {
+    /// Room for so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Nothing taken yet.
+    pub(super) fn share(&self) -> UploadShare {
+        UploadShare { budget: self.0.clone(), taken: None }
+    }
+}
+
+/// One request's part of an [`UploadBudget`]; gives it back when dropped.
+pub(super) struct UploadShare {
+    budget: Arc<Semaphore>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl UploadShare {
+    /// Takes room for `bytes` more, or says at once that there is none: whoever waited for room while holding some
+    /// could wait for ever.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let more = self.budget.clone().try_acquire_many_owned(wanted).map_err(|_| ApiError::Overloaded)?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        Ok(())
     }
 }
 

@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::ModelId;
 pub use clip_config::ClipConfig;
 pub use export::{ExportError, ExportOptions, WeightType, export};
+pub(crate) use manifest::hex;
 pub use manifest::{FileEntry, Fit, Manifest, ManifestError, Preprocessing};
 
 /// A folder whose manifest was read and whose files are the ones that the manifest names.
@@ -133,7 +134,7 @@ fn file_entry(path: &Path) -> Result<FileEntry, ModelError> {
     loop {
         let read = file.read(&mut buffer).map_err(io)?;
         if read == 0 {
-            return Ok(FileEntry { bytes, sha256: manifest::hex(&hash.finalize()) });
+            return Ok(FileEntry { bytes, sha256: hex(&hash.finalize()) });
         }
         hash.update(&buffer[..read]);
         bytes += read as u64;

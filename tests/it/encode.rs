@@ -275,21 +275,6 @@ fn tokens_equal_those_of_transformers() {
     assert!(wrong.err().expect("refused").to_string().contains("does not end"));
 }
 
-fn options() -> EncoderOptions {
-    EncoderOptions {
-        runtime: support::runtime(),
-        device: Device::Cpu,
-        text_sessions: 1,
-        image_sessions: 1,
-        intra_threads: 1,
-        queue: 64,
-        max_batch: 8,
-        max_wait: Duration::ZERO,
-        cache: 100,
-        image_limits: LIMITS,
-    }
-}
-
 fn folder() -> ModelFolder {
     ModelFolder::open(&support::tiny_model()).expect("opens")
 }
@@ -311,7 +296,7 @@ fn an_exported_folder_passes_its_check() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn company_in_the_batch_changes_no_embedding() {
-    let encoder = started(&options());
+    let encoder = started(&support::encoding());
     let texts: Vec<String> = (1..=40)
         .map(|n| ["black shoes", "red", "casual shirt for men with stripes"][n % 3].repeat(n % 4 + 1) + &n.to_string())
         .collect();
@@ -343,7 +328,7 @@ async fn company_in_the_batch_changes_no_embedding() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_queries_are_embedded_once() {
-    let encoder = started(&options());
+    let encoder = started(&support::encoding());
     let first = encoder.text("Black  shoes", Priority::Search, None).await.expect("embeds");
     // Its time is over already: only the cache can answer.
     let past = Some(Instant::now());
@@ -355,14 +340,14 @@ async fn equal_queries_are_embedded_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_photo_is_said_and_the_next_one_is_embedded() {
-    let encoder = started(&options());
+    let encoder = started(&support::encoding());
     let answer = encoder.image(bytes::Bytes::from_static(b"hello"), Priority::Search, None).await;
     assert!(matches!(answer, Err(EncodeError::Image(ImageError::UnsupportedFormat))), "{answer:?}");
     let photo = png(&generated(1, 50, 50));
     let cut = encoder.image(photo.slice(..photo.len() / 2), Priority::Search, None).await;
     assert!(matches!(cut, Err(EncodeError::Image(ImageError::Broken { .. }))), "{cut:?}");
     let tight = ImageLimits { max_pixels: 2_499, ..LIMITS };
-    let strict = started(&EncoderOptions { image_limits: tight, ..options() });
+    let strict = started(&EncoderOptions { image_limits: tight, ..support::encoding() });
     let large = strict.image(photo.clone(), Priority::Search, None).await;
     assert!(matches!(large, Err(EncodeError::Image(ImageError::TooLarge { width: 50, .. }))), "{large:?}");
     encoder.image(photo, Priority::Search, None).await.expect("embeds");
@@ -370,7 +355,7 @@ async fn what_is_no_photo_is_said_and_the_next_one_is_embedded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_queue_refuses_searches_and_never_catalog_work() {
-    let encoder = started(&EncoderOptions { queue: 1, max_batch: 1, cache: 0, ..options() });
+    let encoder = started(&EncoderOptions { queue: 1, max_batch: 1, cache: 0, ..support::encoding() });
     let ask = async |priority| {
         let mut answers = JoinSet::new();
         for number in 0..200 {
@@ -389,8 +374,8 @@ async fn a_small_queue_refuses_searches_and_never_catalog_work() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_provider_in_use_is_reported() {
     // The CPU's library: CUDA is an error where it is asked for, and a reason where it is not insisted on.
-    let cuda = Encoder::start(&folder(), &EncoderOptions { device: Device::Cuda, ..options() });
-    let auto = started(&EncoderOptions { device: Device::Auto, text_sessions: 2, ..options() });
+    let cuda = Encoder::start(&folder(), &EncoderOptions { device: Device::Cuda, ..support::encoding() });
+    let auto = started(&EncoderOptions { device: Device::Auto, text_sessions: 2, ..support::encoding() });
     let status = auto.status();
     match cuda {
         Err(EncodeError::Session(SessionError::NoCuda { .. })) => {
@@ -405,13 +390,13 @@ async fn the_provider_in_use_is_reported() {
     }
     assert_eq!((status.text_sessions, status.image_sessions), (2, 1));
     auto.probe().await.expect("embeds");
-    let cpu = started(&options());
+    let cpu = started(&support::encoding());
     assert_eq!((cpu.provider(), cpu.status().fallback), (Provider::Cpu, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shutting_down_answers_what_was_accepted() {
-    let encoder = started(&EncoderOptions { cache: 0, ..options() });
+    let encoder = started(&EncoderOptions { cache: 0, ..support::encoding() });
     let mut answers = JoinSet::new();
     for number in 0..30 {
         let encoder = encoder.clone();

@@ -7,6 +7,7 @@ mod evaluate;
 mod http;
 mod model;
 mod search;
+mod serve;
 mod support;
 #[cfg(feature = "train")]
 mod train;

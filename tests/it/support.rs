@@ -1,9 +1,14 @@
 //! What the integration tests share.
 
 pub mod clip;
+pub mod multipart;
+pub mod service;
 
 use std::path::{Path, PathBuf};
 
+use std::time::Duration;
+
+use aglet::encode::{Device, EncoderOptions, ImageLimits};
 pub use clip::tiny_model;
 
 /// The folder of real product photos, when there is one: `AGLET_SHARED_DATA`, or `../shared/data` beside the project.
@@ -16,6 +21,22 @@ pub fn shared_data(test: &str) -> Option<PathBuf> {
     }
     eprintln!("skipped {test}: no data at {}", folder.display());
     None
+}
+
+/// One session a tower on the CPU, and no waiting.
+pub fn encoding() -> EncoderOptions {
+    EncoderOptions {
+        runtime: runtime(),
+        device: Device::Cpu,
+        text_sessions: 1,
+        image_sessions: 1,
+        intra_threads: 1,
+        queue: 64,
+        max_batch: 8,
+        max_wait: Duration::ZERO,
+        cache: 100,
+        image_limits: ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 },
+    }
 }
 
 /// The folder with ONNX Runtime's library: `AGLET_RUNTIME`, or `.runtime` in the project.

@@ -405,7 +405,7 @@ async fn the_page_refuses_what_it_should() {
         app.clone().oneshot(request.expect("a request"))
     };
     let status = |r: Result<axum::response::Response, _>| {
-        r.map(|r| r.status()).unwrap_or_else(|e: std::convert::Infallible| match e {})
+        r.map_or_else(|never: std::convert::Infallible| match never {}, |r| r.status())
     };
     assert_eq!(status(send("evil.example:8091", "application/json").await), StatusCode::FORBIDDEN);
     assert_eq!(status(send("localhost:8091", "text/plain").await), StatusCode::UNSUPPORTED_MEDIA_TYPE);

@@ -98,10 +98,9 @@ codes! {
 /// By hand: the derive does not see through the macro's renaming.
 impl utoipa::PartialSchema for ErrorCode {
     fn schema() -> RefOr<Schema> {
-        let rows: String = Self::ALL
-            .iter()
-            .map(|code| format!("\n| `{}` | {} | {} |", code.as_str(), code.status().as_u16(), code.meaning()))
-            .collect();
+        let rows = Self::ALL.iter().fold(String::new(), |rows, code| {
+            format!("{rows}\n| `{}` | {} | {} |", code.as_str(), code.status().as_u16(), code.meaning())
+        });
         let schema = ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some(format!("| code | status | meaning |\n| --- | --- | --- |{rows}")))

@@ -65,6 +65,8 @@ pub enum ApiError {
     MethodNotAllowed,
     #[error("the request was refused with status {status}")]
     Refused { status: StatusCode },
+    #[error("a layer answered {status} without saying why")]
+    Unexplained { status: StatusCode },
     #[error("the body did not arrive within {} s", .within.as_secs_f32())]
     BodyTimeout { within: Duration },
     #[error("no answer could be made in time")]
@@ -87,6 +89,7 @@ impl ApiError {
         Self::Internal { context, source: Some(Box::new(source)) }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "most reasons are made where they are given")]
     pub fn parameter(name: impl Into<String>, reason: impl ToString) -> Self {
         Self::InvalidParameter { name: name.into(), reason: reason.to_string() }
     }
@@ -97,8 +100,9 @@ impl ApiError {
             StatusCode::NOT_FOUND => Self::NoRoute,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::SERVICE_UNAVAILABLE => Self::Overloaded,
+            StatusCode::GATEWAY_TIMEOUT => Self::DeadlineExceeded,
             status if status.is_client_error() => Self::Refused { status },
-            _ => Self::Internal { context: "a layer answered without saying why", source: None },
+            status => Self::Unexplained { status },
         }
     }
 
@@ -133,14 +137,14 @@ impl ApiError {
             Self::DeadlineExceeded => ErrorCode::DeadlineExceeded,
             Self::Overloaded => ErrorCode::Overloaded,
             Self::NotReady { .. } => ErrorCode::NotReady,
-            Self::Internal { .. } => ErrorCode::Internal,
+            Self::Internal { .. } | Self::Unexplained { .. } => ErrorCode::Internal,
         }
     }
 
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Refused { status } => *status,
+            Self::Refused { status } | Self::Unexplained { status } => *status,
             other => other.code().status(),
         }
     }
@@ -148,7 +152,9 @@ impl ApiError {
     /// What a person is told.
     fn detail(&self) -> String {
         match self {
-            Self::Internal { .. } => "Something went wrong on our side; the request id finds it in the log.".to_owned(),
+            Self::Internal { .. } | Self::Unexplained { .. } => {
+                "Something went wrong on our side; the request id finds it in the log.".to_owned()
+            }
             Self::UnknownAttribute { known, .. } if known.is_empty() => {
                 format!("{self}; no product has any attribute yet")
             }

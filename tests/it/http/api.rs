@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{FORM, PRODUCTS, Shop, form, ids, request};
+use super::{FORM, PRODUCTS, Server, Shop, form, ids, request};
 
 #[tokio::test]
 async fn words_find_products_best_first() {
@@ -257,25 +257,21 @@ async fn every_code_is_documented() {
 }
 
 #[tokio::test]
-async fn an_image_url_carries_the_public_address() {
+async fn addresses_carry_the_public_one() {
     let options = aglet::http::HttpOptions { public_url: "https://api.example".to_owned(), ..Default::default() };
     let shop = Shop::with(options).await;
     assert_eq!(shop.get("/products/1").await.ok()["product"]["image_url"], "https://api.example/products/1/image");
+    let hits = shop.get("/search?q=boots&limit=1&category=Boots").await.ok();
+    let url = hits["hits"][0]["product"]["image_url"].as_str().expect("a picture").to_owned();
+    assert!(url.starts_with("https://api.example/products/"), "{url}");
+    assert_eq!(shop.get("/openapi.json").await.ok()["servers"], json!([{"url": "https://api.example"}]));
 }
 
 #[tokio::test]
 async fn a_real_client_over_a_real_socket() {
     let shop = Shop::open().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let base = format!("http://{}", listener.local_addr().expect("bound"));
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = shop.router.clone();
-    let server = tokio::spawn(aglet::http::serve(
-        listener,
-        router,
-        async { stopped.await.unwrap_or(()) },
-        std::time::Duration::from_secs(5),
-    ));
+    let server = Server::start(shop.router.clone()).await;
+    let base = server.url.clone();
     let picture = shop.picture("3");
     let client = tokio::task::spawn_blocking(move || {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
@@ -288,6 +284,5 @@ async fn a_real_client_over_a_real_socket() {
         assert_eq!(agent.get(format!("{base}/nowhere")).call().expect("answers").status(), 404);
     });
     client.await.expect("the client's assertions hold");
-    stop.send(()).expect("serving");
-    assert_eq!(server.await.expect("no panic").expect("serves"), 0);
+    server.end().await;
 }

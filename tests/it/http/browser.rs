@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use super::Shop;
+use super::{Server, Shop};
 
 /// Chromium by one of the names it goes by; prints why the test is skipped when there is none.
 fn chromium() -> Option<PathBuf> {
@@ -42,11 +41,8 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 async fn a_person_searches_filters_and_looks_for_the_like() {
     let Some(chromium) = chromium() else { return };
     let shop = Shop::open().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let base = format!("http://{}", listener.local_addr().expect("bound"));
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let shutdown = async { stopped.await.unwrap_or(()) };
-    let server = tokio::spawn(aglet::http::serve(listener, shop.router.clone(), shutdown, Duration::from_secs(5)));
+    let server = Server::start(shop.router.clone()).await;
+    let base = server.url.clone();
     let browse = tokio::task::spawn_blocking(move || {
         let start = rendered(&chromium, &format!("{base}/"));
         assert!(start.contains("black formal shoes") && start.contains("Filter by shoelace color"));
@@ -74,6 +70,5 @@ async fn a_person_searches_filters_and_looks_for_the_like() {
         assert!(between(&nothing, "role=\"status\"", "</p>").contains("No product matches these filters"));
     });
     browse.await.expect("the page is as it should be");
-    stop.send(()).expect("serving");
-    server.await.expect("no panic").expect("serves");
+    server.end().await;
 }

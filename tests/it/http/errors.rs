@@ -48,7 +48,7 @@ async fn every_code() {
     cut.truncate(60);
     expect(shop.upload(&[("image", &cut)]).await, 422, "broken_image");
     expect(shop.upload(&[("image", &bomb())]).await, 413, "image_too_large");
-    expect(shop.upload(&[("image", &[0; 200_001])]).await, 413, "body_too_large");
+    expect(shop.upload(&[("image", &vec![0; 200_001])]).await, 413, "body_too_large");
     let broken = request(Method::POST, "/search/image", &[("content-type", super::FORM)], Body::from("--b1--"));
     expect(shop.call(broken).await, 400, "malformed_multipart");
     expect(shop.get("/products/404").await, 404, "product_not_found");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
-use aglet::encode::{Device, Encoder, EncoderOptions, ImageLimits};
+use aglet::encode::Encoder;
 use aglet::http::{AppState, HttpOptions, Stage, router};
 use aglet::model::ModelFolder;
 use aglet::search::{Entry, IndexVersion, Searcher, rank};
@@ -27,6 +27,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::support;
+use crate::support::multipart::{FORM, form};
 
 const WORDS_PERCENT: u8 = 30;
 
@@ -59,8 +60,9 @@ impl Shop {
 
     async fn with(options: HttpOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let encoder = Encoder::start(&ModelFolder::open(&support::tiny_model()).expect("the tiny model"), &encoding())
-            .expect("the encoder starts");
+        let encoder =
+            Encoder::start(&ModelFolder::open(&support::tiny_model()).expect("the tiny model"), &support::encoding())
+                .expect("the encoder starts");
         let catalog = Catalog::open(&folder.path().join("data")).await.expect("a catalog");
         let source = draw(folder.path());
         let summary = ingest::import(&catalog, &encoder, &source, &ImportOptions::default(), &Progress::default())
@@ -70,8 +72,8 @@ impl Shop {
         let searcher = index(&catalog, &encoder).await;
         let stage = Stage::default();
         stage.set_serving();
-        let state = AppState::new(encoder, searcher, catalog, stage, metrics(), options);
-        Self { router: router(state.clone()), state, folder }
+        let parts = AppState::new(encoder, searcher, catalog, stage, metrics(), options);
+        Self { router: router(parts.clone()), state: parts, folder }
     }
 
     async fn call(&self, request: Request) -> Answer {
@@ -97,6 +99,30 @@ impl Shop {
 
     fn picture(&self, id: &str) -> Vec<u8> {
         std::fs::read(self.folder.path().join(format!("{id}.png"))).expect("a drawn picture")
+    }
+}
+
+/// The service on a socket of its own.
+struct Server {
+    url: String,
+    end: tokio::sync::oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<std::io::Result<usize>>,
+}
+
+impl Server {
+    async fn start(router: Router) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let shutdown = async { ended.await.unwrap_or(()) };
+        let task = tokio::spawn(aglet::http::serve(listener, router, shutdown, Duration::from_secs(5)));
+        Self { url, end, task }
+    }
+
+    /// Ends it, which cuts nobody off.
+    async fn end(self) {
+        self.end.send(()).expect("serving");
+        assert_eq!(self.task.await.expect("no panic").expect("serves"), 0);
     }
 }
 
@@ -130,37 +156,8 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> 
     builder.body(body).expect("a request")
 }
 
-const FORM: &str = "multipart/form-data; boundary=b0";
-
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (name, value) in parts {
-        let head = format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"x\"\r\n\r\n");
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(value);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(b"--b0--\r\n");
-    body
-}
-
 fn ids(answer: &Value) -> Vec<&str> {
     answer["hits"].as_array().expect("hits").iter().map(|hit| hit["id"].as_str().expect("an id")).collect()
-}
-
-fn encoding() -> EncoderOptions {
-    EncoderOptions {
-        runtime: support::runtime(),
-        device: Device::Cpu,
-        text_sessions: 1,
-        image_sessions: 1,
-        intra_threads: 1,
-        queue: 64,
-        max_batch: 8,
-        max_wait: Duration::ZERO,
-        cache: 100,
-        image_limits: ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 },
-    }
 }
 
 /// The recorder of the process: one for all tests, as a process has one.
@@ -172,21 +169,22 @@ pub fn metrics() -> PrometheusHandle {
 /// Writes the products as JSON Lines with a picture each.
 fn draw(folder: &Path) -> Source {
     let mut lines = String::new();
-    for (number, (id, title, category, color, gender, laces)) in PRODUCTS.iter().enumerate() {
+    for (number, (id, title, category, color, gender, laces)) in (0_u8..).zip(PRODUCTS) {
         let file = format!("{}.png", id.replace(['/', ' '], "-"));
-        let mut product = json!({"id": id, "title": title, "price": 10.5 + number as f64,
+        let mut product = json!({"id": id, "title": title, "price": 10.5 + f64::from(number),
             "url": format!("https://shop.example/{number}"),
             "attributes": {"category": category, "color": color, "gender": gender}});
         if !laces.is_empty() {
             product["attributes"]["shoelace_color"] = json!(laces);
         }
         if *id != "no-picture" {
-            let shade = u8::try_from(20 * number).expect("few products");
-            let picture = RgbImage::from_fn(60, 80, |x, y| Rgb([shade, (3 * x) as u8, (2 * y) as u8]));
+            let shade = 20 * number;
+            let picture =
+                RgbImage::from_fn(60, 80, |x, y| Rgb([shade, (3 * x).to_le_bytes()[0], (2 * y).to_le_bytes()[0]]));
             picture.save(folder.join(&file)).expect("a picture");
             product["image"] = json!(file);
         }
-        lines += &format!("{product}\n");
+        lines.extend([product.to_string().as_str(), "\n"]);
     }
     let file = folder.join("products.jsonl");
     std::fs::write(&file, lines).expect("written");

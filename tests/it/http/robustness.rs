@@ -1,4 +1,4 @@
-//! Broken, strange and hostile files, all of them through `POST /search/image` on a real socket.
+//! Broken, strange and hostile files, all of them through `POST /search/image` of the program itself.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{FORM, Shop, form};
-use crate::support;
+use crate::support::multipart::{FORM, form};
+use crate::support::service::Service;
+use crate::support::shared_data;
 
 /// What Pillow made of a file.
 struct File {
@@ -28,25 +29,25 @@ fn files(folder: &Path) -> Vec<File> {
     .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_file_breaks_the_service() {
-    let Some(data) = support::shared_data("no_file_breaks_the_service") else { return };
+#[test]
+fn no_file_breaks_the_service() {
+    let Some(data) = shared_data("no_file_breaks_the_service") else { return };
     let folder = data.join("robustness");
     let files = files(&folder);
-    let shop = Shop::open().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}/search/image", listener.local_addr().expect("bound"));
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let shutdown = async { stopped.await.unwrap_or(()) };
-    let server = tokio::spawn(aglet::http::serve(listener, shop.router.clone(), shutdown, Duration::from_secs(5)));
-
-    let sent = tokio::task::spawn_blocking(move || send_all(&folder, &url, &files));
-    let (answers, claimed, answered) = sent.await.expect("every answer is as it should be");
+    let home = tempfile::tempdir().expect("a folder");
+    let mut service = Service::start(&home.path().join("data"), &[]);
+    service.ready();
+    let before = service.peak_memory();
+    let (answers, claimed, answered) = send_all(&folder, &format!("{}/search/image", service.url), &files);
     eprintln!("robustness: {answers:?}; of {claimed} that Pillow reads, {answered} answered 200");
     assert!(answered * 100 >= claimed * 97, "{answered} of {claimed}");
-    stop.send(()).expect("serving");
-    assert_eq!(server.await.expect("no panic").expect("serves"), 0);
-    shop.get("/readyz").await.ok();
+    if let (Some(before), Some(after)) = (before, service.peak_memory()) {
+        eprintln!("robustness: memory grew by {} MiB", (after - before) >> 20);
+        // Two of the largest photos at 16 bytes a pixel, and the files.
+        assert!(after - before < 2 * 50_000_000 * 16 + (256 << 20), "{} bytes", after - before);
+    }
+    service.ready();
+    service.end();
 }
 
 /// How often each status and code was answered; the files that should be readable, and those that were.
@@ -58,7 +59,7 @@ fn send_all(folder: &Path, url: &str, files: &[File]) -> (BTreeMap<String, usize
             scope.spawn(|| {
                 let agent: ureq::Agent = ureq::Agent::config_builder()
                     .http_status_as_error(false)
-                    .timeout_global(Some(Duration::from_secs(60)))
+                    .timeout_global(Some(Duration::from_mins(1)))
                     .build()
                     .into();
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {

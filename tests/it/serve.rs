@@ -1,0 +1,268 @@
+//! `aglet serve`, the program itself: its start and its restart, an import beside it, its end, its log, its memory.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use serde_json::{Value, json};
+
+use crate::support::multipart::{FORM, form};
+use crate::support::service::{Service, aglet, json};
+
+/// A photo of 60 x 80 pixels, another for every number.
+fn photo(number: u8) -> Vec<u8> {
+    let pixel = |x: u32, y: u32| Rgb([number.wrapping_mul(20), (3 * x).to_le_bytes()[0], (2 * y).to_le_bytes()[0]]);
+    file(&RgbImage::from_fn(60, 80, pixel).into(), ImageFormat::Png)
+}
+
+fn file(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).expect("encodes");
+    bytes.into_inner()
+}
+
+/// A shop of so many products as JSON Lines with a photo each.
+fn draw(folder: &Path, products: u8) {
+    let line = |number: u8| {
+        std::fs::write(folder.join(format!("{number}.png")), photo(number)).expect("written");
+        let color = ["Black", "Brown"][usize::from(number % 2)];
+        let attributes = json!({"category": "Boots", "color": color});
+        let product = json!({"id": number.to_string(), "title": format!("Boot {number}"),
+            "image": format!("{number}.png"), "attributes": attributes});
+        format!("{product}\n")
+    };
+    std::fs::write(folder.join("products.jsonl"), (1..=products).map(line).collect::<String>()).expect("written");
+}
+
+fn import(folder: &Path) -> Command {
+    let mut command = aglet("import", &folder.join("data"));
+    command.arg("--products").arg(folder.join("products.jsonl")).arg("--images").arg(folder);
+    command
+}
+
+fn imported(mut command: Command) {
+    let output = command.output().expect("runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// How many products a search over everything ranks.
+fn found(service: &Service) -> Value {
+    service.get("/search?q=boots&limit=1").1["estimated_total"].clone()
+}
+
+#[test]
+fn a_restart_is_ready_without_embedding_or_building_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 9);
+    imported(import(folder.path()));
+    let data = folder.path().join("data");
+    let mut first = Service::start(&data, &[]);
+    let report = first.ready();
+    assert_eq!((&report["products"], &report["catalog"]["embedded"]), (&json!(9), &json!(9)));
+    let answer = first.get("/search?q=brown+boots&limit=3&color=Brown").1;
+    assert_eq!((answer["hits"].as_array().map(Vec::len), &answer["estimated_total"]), (Some(3), &json!(5)));
+    assert!(first.has_logged("index built"));
+    first.end();
+
+    let mut second = Service::start(&data, &[]);
+    let again = second.ready();
+    assert_eq!((&again["products"], &again["index_version"]), (&json!(9), &report["index_version"]));
+    assert_eq!(second.get("/search?q=brown+boots&limit=3&color=Brown").1["hits"], answer["hits"]);
+    // The keeper has looked once it says so; then nothing was built and nothing embedded.
+    second.until("a look at the catalog", |service| service.has_logged("saved index loaded").then_some(()));
+    second.end();
+    assert!(!second.has_logged("index built") && !second.has_logged("catalog embedded"), "{:#?}", second.log());
+
+    // A snapshot that is damaged is built anew, not served.
+    let index = data.join("index");
+    let largest =
+        std::fs::read_dir(&index).expect("a folder").flatten().max_by_key(|f| f.metadata().expect("a file").len());
+    let path = largest.expect("a file").path();
+    let mut bytes = std::fs::read(&path).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&path, bytes).expect("written");
+    let mut third = Service::start(&data, &[]);
+    assert_eq!(third.ready()["products"], 9);
+    assert_eq!(third.get("/search?q=brown+boots&limit=3&color=Brown").1["hits"], answer["hits"]);
+    assert!(third.has_logged("index built"));
+    third.end();
+}
+
+#[test]
+fn what_an_import_brings_is_served_without_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 4);
+    // Loaded and not embedded: that is what the service does first.
+    let mut load = import(folder.path());
+    load.arg("--skip-embedding");
+    imported(load);
+    let mut service = Service::start(&folder.path().join("data"), &["--refresh-seconds", "1"]);
+    service.until("four products", |service| (found(service) == 4).then_some(()));
+    let progress = service.until("all embedded", |service| {
+        let report = service.get("/readyz").1;
+        (report["catalog"]["embedded"] == 4).then_some(report)
+    });
+    assert_eq!(progress["catalog"], json!({"products": 4, "embedded": 4, "pending": 0, "without_picture": 0}));
+    draw(folder.path(), 7);
+    imported(import(folder.path()));
+    service.until("seven products", |service| (found(service) == 7).then_some(()));
+    // And what is taken out is gone.
+    draw(folder.path(), 2);
+    let mut prune = import(folder.path());
+    prune.arg("--prune");
+    imported(prune);
+    service.until("two products", |service| (found(service) == 2).then_some(()));
+    assert_eq!(service.get("/products/5").0, 404);
+    service.end();
+}
+
+#[test]
+fn a_request_leaves_one_line_with_its_id_and_trace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut service = Service::start(&folder.path().join("data"), &["--public-url", "https://api.shop.example/"]);
+    service.ready();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let url = format!("{}/attributes", service.url);
+    let request = service.agent.get(&url).header("x-request-id", "from-the-shop-7");
+    let answer = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01")).call().expect("answers");
+    assert_eq!(answer.headers()["x-request-id"], "from-the-shop-7");
+    assert_eq!(service.get("/openapi.json").1["servers"], json!([{"url": "https://api.shop.example"}]));
+    service.end();
+    let of_request: Vec<Value> =
+        service.log().into_iter().filter(|line| line["span"]["request_id"] == "from-the-shop-7").collect();
+    let [line] = of_request.as_slice() else { panic!("{:#?}", service.log()) };
+    assert_eq!((&line["message"], &line["status"], &line["level"]), (&json!("answered"), &json!(200), &json!("INFO")));
+    let span = &line["span"];
+    assert_eq!(
+        (&span["trace_id"], &span["route"], &span["method"]),
+        (&json!(trace), &json!("/attributes"), &json!("GET"))
+    );
+    assert!(line["ms"].is_number() && line["timestamp"].is_string(), "{line}");
+}
+
+/// A connection that has sent the head of an upload and half of its body.
+fn half_sent(service: &Service, body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).expect("connects");
+    let head = format!(
+        "POST /search/image HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body[..body.len() / 2]].concat()).expect("sent");
+    // In work once it is counted, beside the scrape itself.
+    let metrics = format!("{}/metrics", service.url);
+    loop {
+        let text = service.agent.get(&metrics).call().expect("answers").into_body().read_to_string().expect("text");
+        if text.lines().any(|line| line == "aglet_http_requests_in_flight 2") {
+            return stream;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn read_to_end(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    // A connection that is cut may end with a reset.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn it_ends_when_what_is_in_work_is_answered_and_no_later_than_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 3);
+    imported(import(folder.path()));
+    let data = folder.path().join("data");
+    let body = form(&[("image", &photo(1))]);
+    let mut patient = Service::start(&data, &["--body-timeout-ms", "3600000", "--drain-seconds", "3600"]);
+    patient.ready();
+    let mut slow = half_sent(&patient, &body);
+    patient.terminate();
+    let address = patient.url.trim_start_matches("http://").to_owned();
+    patient.until("no new connections", |_| TcpStream::connect(&address).is_err().then_some(()));
+    slow.write_all(&body[body.len() / 2..]).expect("sent");
+    let answer = read_to_end(slow);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"estimated_total\":3"), "{answer}");
+    assert!(patient.wait().success());
+
+    let mut bounded = Service::start(&data, &["--body-timeout-ms", "3600000", "--drain-seconds", "0"]);
+    bounded.ready();
+    let stuck = half_sent(&bounded, &body);
+    bounded.terminate();
+    assert!(bounded.wait().success());
+    assert!(!read_to_end(stuck).starts_with("HTTP/1.1 200"));
+
+    // A body that does not come is the client's fault, and does not keep the service from anything.
+    let mut strict = Service::start(&data, &["--body-timeout-ms", "50"]);
+    strict.ready();
+    let late = read_to_end(half_sent(&strict, &body));
+    assert!(late.starts_with("HTTP/1.1 408") && late.contains("\"code\":\"request_timeout\""), "{late}");
+    strict.end();
+}
+
+/// Many of the largest pictures at once wait for each other or are turned away: what is decoded stays within the
+/// bound, two of the largest pictures of 16 bytes a pixel, and so do the files.
+#[test]
+fn memory_is_bounded_whatever_is_sent() {
+    const PIXELS: u64 = 4_000_000;
+    const UPLOADS: u64 = 8 << 20;
+    const SENDERS: usize = 24;
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 3);
+    imported(import(folder.path()));
+    let (pixels, uploads) = (PIXELS.to_string(), UPLOADS.to_string());
+    let flags = ["--max-pixels", &pixels, "--max-upload-bytes", &uploads, "--max-body-bytes", "4194304"];
+    let mut service = Service::start(&folder.path().join("data"), &flags);
+    service.ready();
+    let url = format!("{}/search/image", service.url);
+    let send = |bytes: &[u8]| {
+        let request = service.agent.post(&url).header("content-type", FORM);
+        let answer = request.send(form(&[("image", bytes)]).as_slice()).expect("answers");
+        (answer.status().as_u16(), answer.headers().contains_key("retry-after"), json(answer))
+    };
+    let deep = DynamicImage::ImageRgba16(image::ImageBuffer::from_fn(2_000, 2_000, |x, y| {
+        image::Rgba([x, y, x ^ y, x * y].map(|v| u16::try_from(v % 65_536).expect("16 bits") & 0xff00))
+    }));
+    let gray = DynamicImage::ImageRgb8(RgbImage::from_fn(2_000, 2_000, |x, y| {
+        Rgb([(10 * ((x / 40 + y / 40) % 25)).to_le_bytes()[0]; 3])
+    }));
+    let huge = [file(&deep, ImageFormat::Png), file(&gray, ImageFormat::Jpeg), file(&gray, ImageFormat::WebP)];
+    let large = file(&DynamicImage::new_rgb8(2_001, 2_000), ImageFormat::Png);
+    assert!(huge.iter().all(|file| file.len() < 4 << 20), "{:?}", huge.each_ref().map(Vec::len));
+    // One small photo first: what the model itself takes is no part of the bound.
+    assert_eq!(send(&photo(1)).0, 200);
+    let before = service.peak_memory();
+
+    let answers = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (send, huge, large, answers) = (&send, &huge, &large, &answers);
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let answer = send(&huge[(sender + round) % huge.len()]);
+                    answers.lock().expect("no panic").push(answer);
+                }
+                let (status, _, problem) = send(large);
+                assert!(status == 413 || status == 503, "{status} {problem}");
+            });
+        }
+    });
+    let answers = answers.into_inner().expect("no panic");
+    let good = answers.iter().filter(|(status, ..)| *status == 200).count();
+    for (status, retry, body) in answers.iter().filter(|(status, ..)| *status != 200) {
+        assert_eq!((*status, *retry, &body["code"]), (503, true, &json!("overloaded")), "{body}");
+    }
+    eprintln!("{good} of {} large photos answered, the others were turned away", answers.len());
+    assert!(good > 0);
+    if let (Some(before), Some(after)) = (before, service.peak_memory()) {
+        let bound = 2 * PIXELS * 16 + 2 * UPLOADS;
+        let grown = after - before;
+        eprintln!("memory grew by {} MiB, the bound is {} MiB", grown >> 20, bound >> 20);
+        // A decoded photo that was freed may stay with the allocator of the thread that had it.
+        assert!(grown < bound + (64 << 20), "{grown} over {bound}");
+    }
+    assert_eq!(send(&photo(2)).0, 200, "and it serves on");
+    service.end();
+}
