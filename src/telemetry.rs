@@ -32,7 +32,11 @@ pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), TelemetryErr
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
     match format {
-        LogFormat::Text => builder.with_target(false).finish().try_init()?,
+        LogFormat::Text => {
+            // Colors are for people: a file or a collector gets none.
+            let colors = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_target(false).with_ansi(colors).finish().try_init()?;
+        }
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())

@@ -8,6 +8,9 @@
 //! vectors. One thread searches.
 #![expect(clippy::print_stdout, reason = "a benchmark reports to whoever started it")]
 
+#[path = "../it/support/noise.rs"]
+mod noise;
+
 use std::time::{Duration, Instant};
 
 use aglet::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window};
@@ -15,30 +18,17 @@ use aglet::search::filter::{Candidates, plan};
 use aglet::search::index::Index;
 use aglet::search::{Entry, Hit, IndexVersion, Searcher, rank};
 
+use noise::Noise;
+
 const CLUSTERS: usize = 1_000;
 /// Share of the products that carry the value, in thousandths.
 const SHARES: [u32; 7] = [500, 200, 150, 100, 50, 10, 1];
 
-struct Noise(u64);
-
-impl Noise {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u32) -> u32 {
-        u32::try_from(self.bits() % u64::from(n)).expect("below a u32")
-    }
-
-    /// Roughly normal: the sum of three uniform numbers, in 1/65,536.
-    fn normal(&mut self) -> f32 {
-        let bits = self.bits();
-        let part = |shift: u32| f32::from(u16::try_from(bits >> shift & 0xffff).expect("16 bits")) / 65_536.0 - 0.5;
-        (part(0) + part(16) + part(32)) * 2.0
-    }
+/// Roughly normal: the sum of three uniform numbers, in 1/65,536.
+fn normal(noise: &mut Noise) -> f32 {
+    let bits = noise.bits();
+    let part = |shift: u32| f32::from(u16::try_from(bits >> shift & 0xffff).expect("16 bits")) / 65_536.0 - 0.5;
+    (part(0) + part(16) + part(32)) * 2.0
 }
 
 struct Space {
@@ -50,13 +40,13 @@ struct Space {
 impl Space {
     fn new(dimensions: usize) -> Self {
         let mut noise = Noise(2026);
-        let centers = (0..CLUSTERS).map(|_| (0..dimensions).map(|_| noise.normal()).collect()).collect();
+        let centers = (0..CLUSTERS).map(|_| (0..dimensions).map(|_| normal(&mut noise)).collect()).collect();
         Self { noise, dimensions, centers }
     }
 
     fn point(&mut self) -> Embedding {
-        let center = &self.centers[self.noise.below(1_000) as usize];
-        let values = center.iter().map(|c| c + self.noise.normal()).collect();
+        let center = &self.centers[self.noise.below(CLUSTERS)];
+        let values = center.iter().map(|c| c + normal(&mut self.noise)).collect();
         Embedding::new(values, self.dimensions).expect("not zero")
     }
 }
@@ -73,7 +63,7 @@ fn entries(space: &mut Space, count: usize) -> Vec<Entry> {
     let yes = || vec![AttributeValue::new("yes").expect("a value")];
     let entry = |key: usize| {
         let embedding = space.point();
-        let carried = SHARES.into_iter().filter(|&share| space.noise.below(1_000) < share);
+        let carried = SHARES.into_iter().filter(|&share| space.noise.below(1_000) < share as usize);
         let attributes: Attributes = carried.map(|share| (share_name(share), yes())).collect();
         Entry { key: ProductKey(u32::try_from(key).expect("few")), embedding, attributes }
     };

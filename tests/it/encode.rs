@@ -339,6 +339,26 @@ async fn equal_queries_are_embedded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_cache_holds_as_many_as_told_and_knows_no_other_model() {
+    let past = Some(Instant::now());
+    let none = started(&EncoderOptions { cache: 0, ..support::encoding() });
+    none.text("black shoes", Priority::Search, None).await.expect("embeds");
+    let again = none.text("black shoes", Priority::Search, past).await;
+    assert!(matches!(again, Err(EncodeError::Expired)), "{again:?}");
+    let few = started(&EncoderOptions { cache: 3, ..support::encoding() });
+    for number in 0..200 {
+        few.text(&format!("shoes {number}"), Priority::Search, None).await.expect("embeds");
+    }
+    let mut known = 0;
+    for number in 0..200 {
+        known += u32::from(few.text(&format!("shoes {number}"), Priority::Search, past).await.is_ok());
+    }
+    assert!((1..=3).contains(&known), "{known}");
+    let other = started(&support::encoding());
+    assert!(other.text("shoes 199", Priority::Search, past).await.is_err(), "another encoder, another cache");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_photo_is_said_and_the_next_one_is_embedded() {
     let encoder = started(&support::encoding());
     let answer = encoder.image(bytes::Bytes::from_static(b"hello"), Priority::Search, None).await;

@@ -11,27 +11,13 @@ use aglet::search::filter::{Plan, plan};
 use aglet::search::{Entry, Hits, IndexVersion, SearchError, Searcher, rank};
 use proptest::prelude::*;
 
+use crate::support::noise::Noise;
+
 const COLORS: [&str; 4] = ["Black", "white", "Off White", "RED"];
 
-/// A small generator, so that every run sees the same vectors.
-struct Noise(u64);
-
-impl Noise {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.bits() % n as u64).expect("below n")
-    }
-
-    fn embedding(&mut self, dimensions: usize) -> Embedding {
-        let mut value = || f32::from(u16::try_from(self.bits() >> 48).expect("16 bits")) / 32_768.0 - 1.0;
-        Embedding::new((0..dimensions).map(|_| value()).collect(), dimensions).expect("not zero")
-    }
+fn embedding(noise: &mut Noise, dimensions: usize) -> Embedding {
+    let mut value = || f32::from(u16::try_from(noise.bits() >> 48).expect("16 bits")) / 32_768.0 - 1.0;
+    Embedding::new((0..dimensions).map(|_| value()).collect(), dimensions).expect("not zero")
 }
 
 fn version(catalog: u64) -> IndexVersion {
@@ -59,7 +45,7 @@ fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Entry> {
                 attributes.insert(AttributeName::new("size").expect("a name"), sizes);
             }
             let key = ProductKey(u32::try_from(i * 3 + 5).expect("small"));
-            Entry { key, embedding: noise.embedding(dimensions), attributes }
+            Entry { key, embedding: embedding(&mut noise, dimensions), attributes }
         })
         .collect();
     for i in (1..count).rev() {
@@ -123,7 +109,7 @@ proptest! {
     ) {
         let entries = entries(count, 8, seed);
         let searcher = searcher(entries.clone(), 8);
-        let query = Noise(!seed).embedding(8);
+        let query = embedding(&mut Noise(!seed), 8);
         let color = |i: usize| COLORS.get(i).copied().unwrap_or("nothing has it").to_uppercase();
         let pairs = colors.iter().map(|&i| pair("color", &color(i)));
         let pairs = pairs.chain(sizes.iter().map(|i| pair("size", &i.to_string())));
@@ -144,7 +130,7 @@ proptest! {
         exclude: bool,
     ) {
         let (entries, searcher) = large();
-        let query = Noise(seed).embedding(24);
+        let query = embedding(&mut Noise(seed), 24);
         let pairs = colors.iter().map(|&i| pair("color", COLORS.get(i).copied().unwrap_or("nothing has it")));
         let filters = Filters::new(pairs).expect("few");
         let exclude = exclude.then_some(entries[0].key);
@@ -182,7 +168,7 @@ fn recall_at_10(filters: &Filters) -> usize {
         let exact = brute_force(searcher, entries, &query, filters, None);
         exact[..10].iter().filter(|(key, _)| hits.iter().any(|h| h.key == *key)).count()
     };
-    (0..50).map(|_| found(noise.embedding(24))).sum()
+    (0..50).map(|_| found(embedding(&mut noise, 24))).sum()
 }
 
 #[test]
@@ -205,7 +191,7 @@ fn pages_join_without_repeating_or_losing_a_product() {
         (filters(&COLORS.map(|color| ("color", color))), None),
         (filters(&[("color", "black"), ("size", "3")]), None),
     ] {
-        let query = Noise(5).embedding(24);
+        let query = embedding(&mut Noise(5), 24);
         let page = |limit, offset| {
             let window = Window::new(limit, offset).expect("allowed");
             searcher.search(&query, &filters, window, exclude).expect("a search")
@@ -226,7 +212,7 @@ fn pages_join_without_repeating_or_losing_a_product() {
 
 #[test]
 fn equal_vectors_are_ordered_by_key_and_all_found() {
-    let same = Noise(1).embedding(12);
+    let same = embedding(&mut Noise(1), 12);
     for count in [300_u32, 4_000] {
         let entries = (0..count).rev().map(|key| Entry {
             key: ProductKey(key),
@@ -248,7 +234,7 @@ fn equal_vectors_are_ordered_by_key_and_all_found() {
 #[test]
 fn nothing_and_one_product() {
     let searcher = Searcher::empty(version(0), 8);
-    let query = Noise(2).embedding(8);
+    let query = embedding(&mut Noise(2), 8);
     let window = Window::new(250, 0).expect("allowed");
     let hits = searcher.search(&query, &Filters::default(), window, Some(ProductKey(1))).expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0 && hits.version == version(0));
@@ -269,7 +255,7 @@ fn nothing_and_one_product() {
 fn another_number_of_dimensions_is_an_error_and_changes_nothing() {
     let searcher = searcher(entries(10, 8, 4), 8);
     let window = Window::new(3, 0).expect("allowed");
-    let wrong = searcher.search(&Noise(1).embedding(9), &Filters::default(), window, None);
+    let wrong = searcher.search(&embedding(&mut Noise(1), 9), &Filters::default(), window, None);
     assert!(matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })), "{wrong:?}");
     let wrong = searcher.rebuild(version(2), entries(10, 9, 4));
     assert!(matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })), "{wrong:?}");
@@ -303,7 +289,7 @@ fn searches_during_a_rebuild_see_one_index_whole() {
                 let mut noise = Noise(seed);
                 let mut answered = 0;
                 while answered < 20 || !done.load(Ordering::Relaxed) {
-                    let hits = searcher.search(&noise.embedding(16), &Filters::default(), window, None);
+                    let hits = searcher.search(&embedding(&mut noise, 16), &Filters::default(), window, None);
                     let hits = hits.expect("a search");
                     let catalog = u32::try_from(hits.version.catalog).expect("small");
                     assert_eq!(hits.estimated_total, if catalog == 1 { 1_500 } else { 900 });
@@ -328,7 +314,7 @@ fn answers(searcher: &Searcher) -> Vec<(u32, u32)> {
     let mut noise = Noise(99);
     let window = Window::new(20, 0).expect("allowed");
     let of = |query| searcher.search(&query, &filters(&[("color", "black")]), window, None).expect("a search").hits;
-    (0..5).flat_map(|_| of(noise.embedding(8))).map(|h| (h.key.0, h.score.to_bits())).collect()
+    (0..5).flat_map(|_| of(embedding(&mut noise, 8))).map(|h| (h.key.0, h.score.to_bits())).collect()
 }
 
 fn restored(folder: &Path) -> Option<Searcher> {
@@ -354,7 +340,7 @@ fn a_snapshot_gives_back_the_same_index() {
     assert!(restored.restore(folder, &version(1)).expect("readable"));
     let window = Window::new(250, 400).expect("allowed");
     let answers =
-        |s: &Searcher| s.search(&Noise(3).embedding(24), &Filters::default(), window, None).expect("hits").hits;
+        |s: &Searcher| s.search(&embedding(&mut Noise(3), 24), &Filters::default(), window, None).expect("hits").hits;
     assert_eq!(answers(&restored), answers(saved));
 }
 
@@ -445,7 +431,7 @@ fn facets_are_those_of_the_index_in_use() {
     for (value, count) in &color.values {
         let window = Window::new(1, 0).expect("allowed");
         let filter = filters(&[("color", value)]);
-        let hits = searcher.search(&Noise(1).embedding(8), &filter, window, None).expect("a search");
+        let hits = searcher.search(&embedding(&mut Noise(1), 8), &filter, window, None).expect("a search");
         assert_eq!(hits.estimated_total as u64, *count, "{value}");
     }
     assert!(color.values.is_sorted_by(|a, b| a.1 >= b.1));

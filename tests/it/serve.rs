@@ -223,7 +223,7 @@ fn memory_is_bounded_whatever_is_sent() {
         (answer.status().as_u16(), answer.headers().contains_key("retry-after"), json(answer))
     };
     let deep = DynamicImage::ImageRgba16(image::ImageBuffer::from_fn(2_000, 2_000, |x, y| {
-        image::Rgba([x, y, x ^ y, x * y].map(|v| u16::try_from(v % 65_536).expect("16 bits") & 0xff00))
+        image::Rgba([x, y, x ^ y, 0xff00].map(|v| u16::try_from(v % 65_536).expect("16 bits") & 0xff00))
     }));
     let gray = DynamicImage::ImageRgb8(RgbImage::from_fn(2_000, 2_000, |x, y| {
         Rgb([(10 * ((x / 40 + y / 40) % 25)).to_le_bytes()[0]; 3])
@@ -265,4 +265,53 @@ fn memory_is_bounded_whatever_is_sent() {
     }
     assert_eq!(send(&photo(2)).0, 200, "and it serves on");
     service.end();
+}
+
+#[test]
+fn the_health_command_says_what_readyz_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut service = Service::start(&folder.path().join("data"), &[]);
+    service.ready();
+    let health = |url: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_aglet")).args(["health", url]).output().expect("runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(health(&service.url).0);
+    service.end();
+    let (healthy, why) = health(&service.url);
+    assert!(!healthy && why.contains("no answer"), "{why}");
+}
+
+/// No engine can build the images here; what they set must at least be settings, and the toolchain the project's.
+#[test]
+fn the_containers_set_what_there_is_to_set() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(project.join("Cargo.toml")).expect("Cargo.toml");
+    let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("a version");
+    for (file, device) in [("Dockerfile", "auto"), ("Dockerfile.cuda", "cuda")] {
+        let text = std::fs::read_to_string(project.join("docker").join(file)).expect(file);
+        assert!(text.contains(&format!("FROM rust:{}-", rust.trim_matches('"'))), "{file}");
+        let words = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
+        let set: Vec<(&str, &str)> =
+            words.filter_map(|w| w.split_once('=')).filter(|(n, _)| n.starts_with("AGLET_")).collect();
+        assert!(set.len() >= 5, "{file}: {set:?}");
+        let output = Command::new(env!("CARGO_BIN_EXE_aglet"))
+            .args(["serve", "--check-config"])
+            .env_remove("AGLET_CONFIG")
+            .envs(set.iter().copied())
+            .output()
+            .expect("runs");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+        for (name, value) in set {
+            let key = name.trim_start_matches("AGLET_").to_lowercase();
+            assert!(shown.lines().any(|line| line == format!("{key} = \"{value}\"")), "{file}: {name} in {shown}");
+        }
+        assert!(shown.contains(&format!("device = \"{device}\"")), "{file}");
+        // The build copies what the project has.
+        for path in text.lines().filter_map(|l| l.strip_prefix("COPY ")).filter(|l| !l.starts_with("--from")) {
+            let from = path.split_whitespace().next().expect("a path");
+            assert!(project.join(from).exists(), "{file}: {from}");
+        }
+    }
 }

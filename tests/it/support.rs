@@ -2,6 +2,7 @@
 
 pub mod clip;
 pub mod multipart;
+pub mod noise;
 pub mod service;
 
 use std::path::{Path, PathBuf};

@@ -61,8 +61,8 @@ fn what_it_says_and_its_exit_code() {
     let (code, text) = run(kaggle(&shop, &tiny_model()));
     assert!(code == 3 && text.contains("rejected  0 rows, 1 photos") && text.contains("rejects-"), "{code} {text}");
     let rows = shop.path("rows.jsonl");
-    let mut lines = import(&shop, &["--skip-embedding", "--products"]);
-    lines.arg(rows).arg("--rejects").arg(shop.path("not.csv"));
+    let mut lines = import(&shop, &["--skip-embedding"]);
+    lines.arg("--products").arg(rows).arg("--rejects").arg(shop.path("not.csv"));
     let (code, text) = run(lines);
     assert!(code == 3 && text.contains("rejected  1 rows") && text.contains("not.csv"), "{code} {text}");
     let listed = std::fs::read_to_string(shop.path("not.csv")).expect("rejects");
