@@ -3,7 +3,7 @@
 //! The measure is zero-shot classification as in CLIP (arXiv 2103.00020, section 3.1): each value is put into words by
 //! several prompts, their unit embeddings are averaged, and a photo's value is the one with the nearest words.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -149,8 +149,8 @@ pub fn guess(attribute: &Attribute, values: &[String], train: &[Product], produc
 /// The values that the products have, in order.
 #[must_use]
 pub fn values(products: &[Product]) -> Vec<String> {
-    let counts: BTreeMap<&String, ()> = products.iter().filter_map(|p| Some((p.label.as_ref()?, ()))).collect();
-    counts.into_keys().cloned().collect()
+    let distinct: BTreeSet<&String> = products.iter().filter_map(|p| p.label.as_ref()).collect();
+    distinct.into_iter().cloned().collect()
 }
 
 /// The unit embedding of each value's words, `values x projection`.

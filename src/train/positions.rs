@@ -66,7 +66,7 @@ mod tests {
         // torch.nn.functional.interpolate(tensor([[1., 2.], [3., 5.]]), size=(3, 3), mode="bilinear")
         let wanted = [1.0, 1.5, 2.0, 2.0, 2.75, 3.5, 3.0, 4.0, 5.0];
         assert_eq!(resampled(&[1.0, 2.0, 3.0, 5.0], 1, 2, 3), wanted);
-        let same: Vec<f32> = (0..18).map(|v| v as f32).collect();
+        let same: Vec<f32> = (0..18_u8).map(f32::from).collect();
         assert_eq!(resampled(&same, 2, 3, 3), same);
     }
 }

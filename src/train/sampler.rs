@@ -85,7 +85,9 @@ impl Sampler {
             let group = alike.remove(&key).expect("a key of this map");
             if group.iter().any(|&at| self.values[at as usize] != self.values[group[0] as usize]) {
                 let number = u32::try_from(self.groups.len()).expect("as many groups as products at most");
-                group.iter().for_each(|&at| self.group_of[at as usize] = Some(number));
+                for &at in &group {
+                    self.group_of[at as usize] = Some(number);
+                }
                 self.groups.push(group);
             }
         }

@@ -66,7 +66,9 @@ fn of_set(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products
             own.extend(dataset::ids(&args.data, Side::Test)?);
         }
         let mut products = dataset::read(replay, edge)?;
-        products.iter_mut().for_each(|p| p.facts.shoelaces = None);
+        for product in &mut products {
+            product.facts.shoelaces = None;
+        }
         let (held, rest): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id));
         general = dataset::some(held, recipe.data.validation);
         let rest = rest.into_iter().filter(|p| !own.contains(&p.id)).collect();
