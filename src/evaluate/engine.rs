@@ -134,12 +134,11 @@ impl FolderEngine {
                     None
                 }
             };
-            let vector = match words_percent {
-                0 => photo,
-                _ => {
-                    let words = embedder.text(&crate::catalog::caption::caption(product))?;
-                    rank::fuse(photo.as_ref(), Some(&words), words_percent)
-                }
+            let vector = if words_percent == 0 {
+                photo
+            } else {
+                let words = embedder.text(&crate::catalog::caption::caption(product))?;
+                rank::fuse(photo.as_ref(), Some(&words), words_percent)
             };
             if let Some(vector) = vector {
                 embedded.push(position);
