@@ -171,7 +171,7 @@ pub fn paired_figure(
 ) -> Option<Paired> {
     let (all, mut exchanged): (Vec<usize>, _) = ((0..n).collect(), vec![false; n]);
     let value = difference(&all, &exchanged)?;
-    let interval = interval(n, seed, |positions| difference(positions, &vec![false; n]))?;
+    let interval = interval(n, seed, |positions| difference(positions, &exchanged))?;
     let mut draw = Draw::new(seed ^ PAIRED);
     let mut extreme = 0;
     for _ in 0..RESAMPLES {

@@ -162,6 +162,25 @@ impl Report {
     }
 }
 
+/// Macro and weighted average of F1 alone, out of (truth, predicted), as a [`Report`] of [`Rows::Present`] and
+/// [`ZeroDivision::Zero`] has them: resampling asks for them thousands of times. `None` of no image.
+pub fn f1_averages(pairs: impl Iterator<Item = (usize, usize)>, classes: usize) -> Option<[f64; 2]> {
+    // Of each class: right, true, predicted.
+    let mut counts = vec![[0_usize; 3]; classes];
+    for (truth, predicted) in pairs {
+        counts[truth][0] += usize::from(truth == predicted);
+        counts[truth][1] += 1;
+        counts[predicted][2] += 1;
+    }
+    let present = counts.iter().filter(|[_, truth, predicted]| truth + predicted > 0);
+    let scored: Vec<(f64, f64)> =
+        present.map(|[right, truth, predicted]| (ratio(2 * right, truth + predicted), as_f64(*truth))).collect();
+    (!scored.is_empty()).then(|| {
+        let plain = scored.iter().map(|(f1, _)| (*f1, 1.0));
+        [average(plain), average(scored.iter().copied())]
+    })
+}
+
 /// How the classes were ranked for every image: what goes beyond the first guess.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopK {
@@ -330,6 +349,9 @@ mod tests {
             let names: Vec<String> = (0..6).map(|i| format!("class {i}")).collect();
             let (t, p): (Vec<usize>, Vec<usize>) = pairs.into_iter().unzip();
             let report = Report::new(&t, &p, &names, Rows::Present, ZeroDivision::Zero).expect("valid");
+            let [plain, weighted] = f1_averages(t.iter().copied().zip(p.iter().copied()), 6).expect("images");
+            prop_assert!((plain - report.macro_average.f1).abs() < 1e-12);
+            prop_assert!((weighted - report.weighted_average.f1).abs() < 1e-12);
             // Weighted recall is accuracy; the matrix holds every image once.
             prop_assert!((report.weighted_average.recall - report.accuracy).abs() < 1e-12);
             prop_assert_eq!(report.confusion.iter().flatten().sum::<usize>(), t.len());

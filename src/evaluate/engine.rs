@@ -124,7 +124,7 @@ impl FolderEngine {
         done: impl FnMut(usize),
     ) -> Result<Self, EngineError> {
         let photos = embedder.images(shop.offers.iter().map(|offer| shop.photo(offer)), done)?;
-        let (mut embedded, mut vectors, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut positions, mut vectors, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for (position, photo) in photos.into_iter().enumerate() {
             let product = &shop.offers[position].product;
             let photo = match photo {
@@ -141,7 +141,7 @@ impl FolderEngine {
                 rank::fuse(photo.as_ref(), Some(&words), words_percent)
             };
             if let Some(vector) = vector {
-                embedded.push(position);
+                positions.push(position);
                 vectors.push(vector);
             }
         }
@@ -157,7 +157,7 @@ impl FolderEngine {
             how: How::Folder,
         };
         let by_id = shop.offers.iter().enumerate().map(|(i, o)| (o.product.id.clone(), i)).collect();
-        Ok(Self { embedder, shop, subject, embedded, vectors, by_id, left_out })
+        Ok(Self { embedder, shop, subject, embedded: positions, vectors, by_id, left_out })
     }
 
     #[must_use]

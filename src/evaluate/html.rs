@@ -116,7 +116,13 @@ fn part(part: &Part, baseline: Option<&Document>, pictures: &Pictures) -> String
     let mut html = format!("<h2>{}</h2>\n", escaped(&part.title));
     let base_figures = base.map(|(_, p)| p.figures()).unwrap_or_default();
     let inside = match &part.outcome {
-        Outcome::ZeroShot(result) => figures(&part.figures(), &base_figures) + &labeled::section(result),
+        Outcome::ZeroShot(result) => {
+            let other = base.and_then(|(_, part)| match &part.outcome {
+                Outcome::ZeroShot(result) => Some(result),
+                _ => None,
+            });
+            figures(&part.figures(), &base_figures) + &labeled::section(result, other)
+        }
         Outcome::Retrieval(result) => {
             let other = base.and_then(|(document, part)| match &part.outcome {
                 Outcome::Retrieval(result) => Some((document.subject.at.as_str(), result)),
@@ -237,6 +243,9 @@ mod tests {
             assert!(!html.contains(outside), "{outside}");
         }
         assert_eq!(html.matches("class=\"case\"").count(), 2);
+        // Three classes, macro and weighted average, none of them changed.
+        assert!(html.contains("F1 against baseline") && html.matches("+0.000</span>").count() == 5, "{html}");
+        assert!(!render(&document, None, &[], &Pictures::default()).contains("baseline"));
     }
 
     #[test]

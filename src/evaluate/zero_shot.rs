@@ -11,16 +11,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bootstrap::{self, Estimate, Paired};
-use super::classification::{Report, ReportError, Rows, TopK, ZeroDivision, judge};
+use super::classification::{Report, ReportError, Rows, TopK, ZeroDivision, f1_averages, judge};
 use super::datasets::{DatasetError, LabeledSet};
 use super::document::{Figure, SEED};
 use super::embedder::{Embedder, EmbedderError};
 use super::metrics::{as_f64, rank_points};
 use crate::domain::{AttributeName, Embedding, EmbeddingError};
 
-/// The averages that lead, out of a report.
-const AVERAGES: &[(&str, fn(&Report) -> f64)] =
-    &[("macro_f1", |r| r.macro_average.f1), ("weighted_f1", |r| r.weighted_average.f1)];
+/// The averages that lead, as [`f1_averages`] has them.
+const AVERAGES: [&str; 2] = ["macro_f1", "weighted_f1"];
 
 /// What the classes are called and the texts they stand in. A TOML file:
 ///
@@ -238,23 +237,19 @@ impl ZeroShotResult {
             ("rank_score", over(|p| f64::from(rank_points(p)) / 5.0)),
         ];
         let mut figures: Vec<Figure> = means.iter().filter_map(|(name, values)| Figure::mean(name, values)).collect();
-        for (name, of) in AVERAGES {
-            let (value, n) = (of(&self.report), self.truth.len());
-            let interval = bootstrap::interval(n, SEED, |positions| {
-                self.again(positions, |i| self.predicted[i]).map(|report| of(&report))
-            });
-            figures.extend(
-                interval.map(|interval| Figure { name: (*name).to_owned(), estimate: Estimate { value, interval, n } }),
-            );
+        let values = [self.report.macro_average.f1, self.report.weighted_average.f1];
+        for (i, (name, value)) in AVERAGES.into_iter().zip(values).enumerate() {
+            let n = self.truth.len();
+            let interval = bootstrap::interval(n, SEED, |drawn| self.f1(i, drawn, |at| self.predicted[at]));
+            let estimate = interval.map(|interval| Estimate { value, interval, n });
+            figures.extend(estimate.map(|estimate| Figure { name: name.to_owned(), estimate }));
         }
         figures
     }
 
-    /// The report over the images drawn, with the prediction that `predicted` has for each.
-    fn again(&self, positions: &[usize], predicted: impl Fn(usize) -> usize) -> Option<Report> {
-        let truth: Vec<usize> = positions.iter().map(|&i| self.truth[i]).collect();
-        let predicted: Vec<usize> = positions.iter().map(|&i| predicted(i)).collect();
-        Report::new(&truth, &predicted, &self.classes, Rows::Present, ZeroDivision::Zero).ok()
+    /// An average over the images drawn, with the prediction that `predicted` has for each.
+    fn f1(&self, average: usize, drawn: &[usize], predicted: impl Fn(usize) -> usize) -> Option<f64> {
+        Some(f1_averages(drawn.iter().map(|&at| (self.truth[at], predicted(at))), self.classes.len())?[average])
     }
 
     /// Tests of the F1 averages against another model's on the same images; none on others. What got better or worse
@@ -279,14 +274,14 @@ impl ZeroShotResult {
                 1
             }] += 1;
         }
-        let test = |of: fn(&Report) -> f64| {
-            bootstrap::paired_figure(self.truth.len(), SEED, counts, |positions, exchanged| {
-                let ours = |i: usize| if exchanged[i] { base.predicted[i] } else { self.predicted[i] };
-                let theirs = |i: usize| if exchanged[i] { self.predicted[i] } else { base.predicted[i] };
-                Some(of(&self.again(positions, ours)?) - of(&self.again(positions, theirs)?))
+        let test = |average: usize| {
+            bootstrap::paired_figure(self.truth.len(), SEED, counts, |drawn, exchanged| {
+                let ours = |at: usize| if exchanged[at] { base.predicted[at] } else { self.predicted[at] };
+                let theirs = |at: usize| if exchanged[at] { self.predicted[at] } else { base.predicted[at] };
+                Some(self.f1(average, drawn, ours)? - self.f1(average, drawn, theirs)?)
             })
         };
-        AVERAGES.iter().filter_map(|(name, of)| Some(((*name).to_owned(), test(*of)?))).collect()
+        (0..).zip(AVERAGES).filter_map(|(i, name)| Some((name.to_owned(), test(i)?))).collect()
     }
 
     /// Right or wrong, and the rank score, image by image.

@@ -158,7 +158,7 @@ fn the_real_service_gives_the_scores_of_the_model_folder() {
         let same = here.cases.iter().zip(&there.cases).filter(|(a, b)| a.points == b.points).count();
         let sum = |r: &retrieval::RetrievalResult| f64::from(r.group(None, None).expect("cases").points.c);
         let most = f64::from(here.group(None, None).expect("cases").maxima.nominal.c);
-        println!("words {words_percent}%: {same} of {} cases score the same", here.cases.len());
+        eprintln!("words {words_percent}%: {same} of {} cases score the same", here.cases.len());
         assert!(same * 10 >= here.cases.len() * 8, "words {words_percent}%: {same} of {} cases", here.cases.len());
         assert!((sum(&here) - sum(&there)).abs() <= 0.03 * most, "{} and {}", sum(&here), sum(&there));
     }

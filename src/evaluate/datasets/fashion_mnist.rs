@@ -30,8 +30,7 @@ pub fn read_light(folder: &Path) -> Result<LabeledSet, DatasetError> {
             *pixels = pixels.iter().map(|v| 255 - v).collect();
         }
     }
-    set.name = "Fashion-MNIST light".to_owned();
-    Ok(set)
+    Ok(LabeledSet { name: "Fashion-MNIST light".to_owned(), ..set })
 }
 
 /// Reads the test split (`t10k-..`) of the folder.

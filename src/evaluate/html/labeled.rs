@@ -6,41 +6,57 @@ use super::super::classification::Report;
 use super::super::table::Table;
 use super::super::terminal::percent;
 use super::super::zero_shot::ZeroShotResult;
-use super::{escaped, hundredths, meter, table};
+use super::{escaped, hundredths, meter, signed, table};
 
 /// Beyond so many classes the matrix is not readable; the list of mistakes remains.
 const LARGEST_MATRIX: usize = 70;
 const MISTAKES: usize = 15;
+const MACRO: &str = "macro average";
+const WEIGHTED: &str = "weighted average";
 
-pub fn section(result: &ZeroShotResult) -> String {
+/// `base`: another model's result on the same images.
+pub fn section(result: &ZeroShotResult, base: Option<&ZeroShotResult>) -> String {
     let t = &result.top;
     let mut html = format!(
-        "<p class=\"note\">{} images{}. Rank score {} of {}: 5 points where the right class comes first, down to 1 where \
-         it comes fifth. Texts: {}.</p>\n",
+        "<p class=\"note\">{} images{}, each taken for the class whose text is nearest. accuracy: the right class comes \
+         first; top_5: it is among the first five; rank score {} of {}: 5 points where it comes first, down to 1 where \
+         it comes fifth; macro_f1 and weighted_f1: mean over the classes, plain and weighted by their images. The dark \
+         line on a bar is the 95% interval. Texts, with the class's name for {{}}: {}.</p>\n",
         t.images,
         if result.left_out == 0 { String::new() } else { format!(", {} more could not be read", result.left_out) },
         t.rank_score,
         t.rank_score_max,
         result.prompts.templates.iter().map(|t| format!("<code>{}</code>", escaped(t))).collect::<Vec<_>>().join(", ")
     );
-    html.push_str(&bars(&result.report));
+    html.push_str(&bars(&result.report, base.map(|b| &b.report)));
     if result.report.classes.len() <= LARGEST_MATRIX {
         html.push_str(&matrix(&result.report));
     }
     html + &mistakes(&result.report)
 }
 
-fn bars(report: &Report) -> String {
+fn bars(report: &Report, base: Option<&Report>) -> String {
     let mut html = "<h3>Classes</h3>\n<div class=\"scroll\"><table><thead><tr><th>class<th>precision<th><th>recall<th>\
-                    <th>F1<th><th>images<tbody>\n"
+                    <th>F1<th>"
         .to_owned();
-    let averages = [("macro average", report.macro_average), ("weighted average", report.weighted_average)];
+    html.push_str(if base.is_some() { "<th>F1 against baseline<th>images<tbody>\n" } else { "<th>images<tbody>\n" });
+    let before = |name: &str| {
+        base.map(|base| match name {
+            MACRO => base.macro_average.f1,
+            WEIGHTED => base.weighted_average.f1,
+            class => base.classes.iter().find(|c| c.name == class).map_or(0.0, |c| c.scores.f1),
+        })
+    };
+    let averages = [(MACRO, report.macro_average), (WEIGHTED, report.weighted_average)];
     let classes = report.classes.iter().map(|c| (c.name.as_str(), c.scores, c.support, ""));
     let averages = averages.into_iter().map(|(name, scores)| (name, scores, report.support, " class=\"sum\""));
     for (name, s, support, class) in classes.chain(averages) {
         let _ = write!(html, "<tr{class}><td>{}", escaped(name));
         for value in [s.precision, s.recall, s.f1] {
             let _ = write!(html, "<td>{value:.3}<td>{}", meter(value, None, "small"));
+        }
+        if let Some(before) = before(name) {
+            let _ = write!(html, "<td>{}", signed(s.f1 - before, 3));
         }
         let _ = writeln!(html, "<td>{support}");
     }
@@ -49,8 +65,8 @@ fn bars(report: &Report) -> String {
 
 fn matrix(report: &Report) -> String {
     let mut html = "<h3>What was taken for what</h3>\n<p class=\"note\">Rows are the true classes, columns the \
-                    predicted ones; the shade is the share of the row.</p>\n<div class=\"scroll\"><table \
-                    class=\"confusion\"><thead><tr><th>"
+                    predicted ones; the shade is the share of the row, green where they agree.</p>\n<div \
+                    class=\"scroll\"><table class=\"confusion\"><thead><tr><th>"
         .to_owned();
     for class in &report.classes {
         let _ = write!(html, "<th>{}", escaped(&class.name));
