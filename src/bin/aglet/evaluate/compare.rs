@@ -163,8 +163,8 @@ fn rule(args: &CompareArgs) -> anyhow::Result<Rule> {
             None => toml::from_str(&text).with_context(|| path.display().to_string()),
         };
     }
-    let recipes = args.models.iter().filter_map(|path| std::fs::read_to_string(path.join("recipe.toml")).ok());
-    Ok(recipes.filter_map(|text| rule_of_recipe(&text)).next().unwrap_or_default())
+    let mut recipes = args.models.iter().filter_map(|path| std::fs::read_to_string(path.join("recipe.toml")).ok());
+    Ok(recipes.find_map(|text| rule_of_recipe(&text)).unwrap_or_default())
 }
 
 fn rule_of_recipe(text: &str) -> Option<Rule> {
