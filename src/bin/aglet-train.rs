@@ -28,7 +28,7 @@ use aglet::train::prepare::Side;
 use aglet::train::recipe::Recipe;
 use aglet::train::validate;
 use aglet::train::vocabulary::{self, Vocabulary};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use products::Products;
@@ -143,6 +143,9 @@ fn main() -> anyhow::Result<()> {
 fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let recipe = Recipe::open(&args.recipe, &args.set)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
+    if recipe.training.lora.is_some() && args.from.is_none() {
+        bail!("training.lora leaves the base as it is: --from must name one");
+    }
     let base = args.from.as_deref().map(folder::read).transpose()?;
     let base = match (base, recipe.training.image_size) {
         (Some((config, parameters)), Some(size)) => {

@@ -372,6 +372,12 @@ mod tests {
         let recipe = Recipe::parse("", &["optimizer.rate=1e-4".into(), "run.minutes = 3.5".into()]).expect("valid");
         assert_eq!((recipe.optimizer.rate, recipe.run.minutes), (1e-4, Some(3.5)));
         assert_eq!(Recipe { optimizer: Optimization::default(), run: Length::default(), ..recipe }, Recipe::default());
+        let changed = ["training.lora={ rank = 4 }", "run.keep_epochs={ last = 3 }", "loss.kind=siglip"];
+        let recipe = Recipe::parse("", &changed.map(String::from)).expect("valid");
+        assert_eq!(recipe.training.lora, Some(Lora { rank: 4, ..Lora::default() }));
+        assert_eq!((recipe.run.keep_epochs, recipe.loss.kind), (Keep::Last(3), super::super::loss::Kind::Siglip));
+        let text = toml::to_string(&recipe).expect("writes");
+        assert_eq!(Recipe::parse(&text, &[]).expect("reads what it wrote"), recipe);
         let text = toml::to_string(&Recipe::default()).expect("writes");
         assert_eq!(Recipe::parse(&text, &[]).expect("reads what it wrote"), Recipe::default());
     }
@@ -386,5 +392,7 @@ mod tests {
         assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(matches!(Recipe::parse("[data]\nbatches = 2", &[]), Err(RecipeError::Toml(_))));
         assert!(matches!(Recipe::parse("", &["rate".into()]), Err(RecipeError::Set(_))));
+        let still = "[training]\nvision = false\ntext = false\nlora = { rank = 0 }";
+        assert!(matches!(Recipe::parse(still, &[]), Err(RecipeError::Values(p)) if p.len() == 2));
     }
 }

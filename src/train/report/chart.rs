@@ -13,9 +13,10 @@ const BOTTOM: f64 = 32.0;
 const POINTS: usize = 300;
 
 const STYLE: &str = "<style>\
-.aglet-curves{--ink:#1c1e21;--dim:#5d636b;--grid:#e3e5e8;--c0:#2a6fdb;--c1:#c2571a;--c2:#178058;--c3:#8b4fc4;--c4:#a8323e}\
+.aglet-curves{--paper:#fbfbfa;--ink:#1c1e21;--dim:#5d636b;--grid:#e3e5e8;--c0:#2a6fdb;--c1:#c2571a;--c2:#178058;--c3:#8b4fc4;--c4:#a8323e}\
 @media (prefers-color-scheme: dark){\
-.aglet-curves{--ink:#e8eaed;--dim:#9aa1aa;--grid:#33373d;--c0:#6aa5ff;--c1:#f0945a;--c2:#4fc79a;--c3:#b98cf0;--c4:#f2858f}}\
+.aglet-curves{--paper:#15171a;--ink:#e8eaed;--dim:#9aa1aa;--grid:#33373d;--c0:#6aa5ff;--c1:#f0945a;--c2:#4fc79a;--c3:#b98cf0;--c4:#f2858f}}\
+.aglet-curves .paper{fill:var(--paper)}\
 .aglet-curves text{font:11px system-ui,sans-serif;fill:var(--dim)}\
 .aglet-curves .title{font-size:13px;font-weight:600;fill:var(--ink)}\
 .aglet-curves .grid{stroke:var(--grid);stroke-width:1}\
@@ -220,7 +221,8 @@ pub fn picture(panels: &[Panel], last: f64) -> String {
     let (width, height) = (2.0 * WIDTH, rows * HEIGHT);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"aglet-curves\" viewBox=\"0 0 {width} {height}\" \
-         width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"Curves of the run over its steps\">{STYLE}"
+         width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"Curves of the run over its steps\">{STYLE}\
+         <rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>"
     );
     let (mut left, mut top) = (0.0, 0.0);
     for panel in panels {
