@@ -53,6 +53,9 @@ fn check(base: &Parameters, tuned: &Parameters) -> Result<(), InterpolateError> 
 ///
 /// # Errors
 /// If the two are not of one kind or `alpha` is not between 0 and 1.
+///
+/// # Panics
+/// Never: the names are compared before.
 pub fn between(base: &Parameters, tuned: &Parameters, alpha: f32) -> Result<Parameters, InterpolateError> {
     if !(0.0..=1.0).contains(&alpha) {
         return Err(InterpolateError::Alpha(alpha));

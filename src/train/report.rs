@@ -151,9 +151,9 @@ pub fn curves(history: &History) -> String {
             ],
         )
         .marked(best),
-        Panel::new("Learning rate", vec![steps("rate", &|s| f64::from(s.rate))]).from_zero(),
+        Panel::new("Learning rate", vec![steps("rate", &|s| f64::from(s.rate))]).above_zero(),
         Panel::new("Images a second", vec![steps("images/s", &|s| f64::from(s.images_per_second)).smoothed()])
-            .from_zero(),
+            .above_zero(),
         Panel::new(
             "Utilization, % (not waiting for batches)",
             vec![steps("utilization", &|s| f64::from(s.utilization) * 100.0).smoothed()],

@@ -99,7 +99,7 @@ impl Panel {
         self
     }
 
-    pub fn from_zero(self) -> Self {
+    pub fn above_zero(self) -> Self {
         Self { least: Some(0.0), ..self }
     }
 
