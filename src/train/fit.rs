@@ -23,6 +23,7 @@ use super::sampler::Sampling;
 use super::scheduler::{Plateau, Schedule, Scheduler};
 use super::step::{self, Losses, Training, Weights};
 use super::validate::{self, Scores};
+use super::wide::wide;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
@@ -476,9 +477,11 @@ impl Run {
 /// Moves the averaged weights towards the present ones: `keep` of theirs stays.
 pub fn average(average: &mut Parameters, now: &Parameters, keep: f32) {
     average.0.par_iter_mut().zip(&now.0).for_each(|(average, now)| {
-        for (a, &w) in average.values.iter_mut().zip(&now.values) {
-            *a += (w - *a) * (1.0 - keep);
-        }
+        wide(#[inline(always)] || {
+            for (a, &w) in average.values.iter_mut().zip(&now.values) {
+                *a += (w - *a) * (1.0 - keep);
+            }
+        });
     });
 }
 

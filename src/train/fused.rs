@@ -1,4 +1,5 @@
-//! The four operations that a transformer spends its time in, each as one node of the autodiff graph.
+//! The operations that a transformer spends its time in, each as one node of the autodiff graph; the one between
+//! tokens is [`super::attention`].
 //!
 //! burn's autodiff takes layer norm, softmax with a mask and quick GELU apart into a dozen element-wise passes
 //! each; on a CPU those cost as much as the matrix products between them. Here each is one pass forward and one
@@ -15,6 +16,10 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::bf16::{self, Matrix};
+use super::wide::wide;
 
 type Cpu = Autodiff<Flex>;
 type Node = <Cpu as burn::backend::BackendTypes>::FloatTensorPrimitive;
@@ -22,30 +27,30 @@ type Node = <Cpu as burn::backend::BackendTypes>::FloatTensorPrimitive;
 /// Rows handed to a thread at once.
 const ROWS: usize = 64;
 
-fn node<const D: usize>(tensor: Tensor<D>) -> Node {
+pub(super) fn node<const D: usize>(tensor: Tensor<D>) -> Node {
     tensor.try_into_primitive::<Cpu>().expect("training tensors live on the CPU's autodiff device")
 }
 
-fn wrap<const D: usize>(node: Node) -> Tensor<D> {
+pub(super) fn wrap<const D: usize>(node: Node) -> Tensor<D> {
     Tensor::from_primitive::<Cpu>(node)
 }
 
-fn values(tensor: &FlexTensor) -> &[f32] {
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice::<f32>().expect("contiguous f32")
 }
 
-fn from_values(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
+pub(super) fn from_values(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.to_vec()))
 }
 
-fn dims(tensor: &FlexTensor) -> Vec<usize> {
+pub(super) fn dims(tensor: &FlexTensor) -> Vec<usize> {
     tensor.layout().shape().to_vec()
 }
 
 /// e^x to about 2e-7 relative, without branches so that the compiler can use vector registers.
-#[inline]
+#[inline(always)]
 #[expect(clippy::many_single_char_names, reason = "the letters of Cody and Waite")]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     /// Adding and subtracting it rounds to an integer, in one instruction each on every x86-64.
     const ROUND: f32 = 12_582_912.0;
     /// 355 / 512: the upper bits of ln 2.
@@ -66,13 +71,13 @@ fn exp(x: f32) -> f32 {
     y * scale
 }
 
-#[inline]
-fn sum(row: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn sum(row: &[f32]) -> f32 {
     lanes(row, |x| x)
 }
 
 /// Sums `f` over the row in 16 independent lanes, which is what lets the compiler vectorize a float sum.
-#[inline]
+#[inline(always)]
 fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut acc = [0.0_f32; 16];
     let mut chunks = row.chunks_exact(16);
@@ -84,8 +89,8 @@ fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     acc.iter().sum::<f32>() + chunks.remainder().iter().map(|&x| f(x)).sum::<f32>()
 }
 
-#[inline]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut acc = [0.0_f32; 16];
     let (mut ca, mut cb) = (a.chunks_exact(16), b.chunks_exact(16));
     for (x, y) in (&mut ca).zip(&mut cb) {
@@ -102,11 +107,16 @@ fn column_sums(data: &[f32], width: usize) -> Vec<f32> {
     data.par_chunks(width * 1024)
         .map(|block| {
             let mut acc = vec![0.0_f32; width];
-            for row in block.chunks_exact(width) {
-                for (a, &x) in acc.iter_mut().zip(row) {
-                    *a += x;
-                }
-            }
+            wide(
+                #[inline(always)]
+                || {
+                    for row in block.chunks_exact(width) {
+                        for (a, &x) in acc.iter_mut().zip(row) {
+                            *a += x;
+                        }
+                    }
+                },
+            );
             acc
         })
         .reduce(|| vec![0.0; width], add_into)
@@ -152,15 +162,20 @@ pub fn layer_norm(x: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, eps: f32) -> 
     (values(&x).par_chunks(ROWS * width), out.par_chunks_mut(ROWS * width), moments.par_chunks_mut(ROWS))
         .into_par_iter()
         .for_each(|(x, out, moments)| {
-            for ((x, out), m) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(moments) {
-                let mean = sum(x) * inverse;
-                let variance = lanes(x, |v| (v - mean) * (v - mean)) * inverse;
-                let scale = 1.0 / (variance + eps).sqrt();
-                for (((o, &x), &g), &b) in out.iter_mut().zip(x).zip(g).zip(b) {
-                    *o = (x - mean) * scale * g + b;
-                }
-                *m = (mean, scale);
-            }
+            wide(
+                #[inline(always)]
+                || {
+                    for ((x, out), m) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(moments) {
+                        let mean = sum(x) * inverse;
+                        let variance = lanes(x, |v| (v - mean) * (v - mean)) * inverse;
+                        let scale = 1.0 / (variance + eps).sqrt();
+                        for (((o, &x), &g), &b) in out.iter_mut().zip(x).zip(g).zip(b) {
+                            *o = (x - mean) * scale * g + b;
+                        }
+                        *m = (mean, scale);
+                    }
+                },
+            );
         });
     let out = from_values(out, &shape);
     wrap(match LayerNorm.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
@@ -193,22 +208,27 @@ impl Backward<Flex, 3> for LayerNorm {
             .fold(zeros, |(mut dgamma, mut dbeta), (x, grad, dx, moments)| {
                 let rows = x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
                 let mut scaled = vec![0.0_f32; width];
-                for (((x, grad), dx), &(mean, scale)) in rows.zip(moments) {
-                    // dx holds the normalized input until its gradient is known.
-                    for ((((n, s), &x), &d), &g) in dx.iter_mut().zip(&mut scaled).zip(x).zip(grad).zip(gamma) {
-                        *n = (x - mean) * scale;
-                        *s = d * g;
-                    }
-                    for (((dg, db), &n), &d) in dgamma.iter_mut().zip(&mut dbeta).zip(&*dx).zip(grad) {
-                        *dg += n * d;
-                        *db += d;
-                    }
-                    let mean_s = sum(&scaled) * inverse;
-                    let mean_sn = dot(&scaled, dx) * inverse;
-                    for (n, &s) in dx.iter_mut().zip(&scaled) {
-                        *n = scale * (s - mean_s - *n * mean_sn);
-                    }
-                }
+                wide(
+                    #[inline(always)]
+                    || {
+                        for (((x, grad), dx), &(mean, scale)) in rows.zip(moments) {
+                            // dx holds the normalized input until its gradient is known.
+                            for ((((n, s), &x), &d), &g) in dx.iter_mut().zip(&mut scaled).zip(x).zip(grad).zip(gamma) {
+                                *n = (x - mean) * scale;
+                                *s = d * g;
+                            }
+                            for (((dg, db), &n), &d) in dgamma.iter_mut().zip(&mut dbeta).zip(&*dx).zip(grad) {
+                                *dg += n * d;
+                                *db += d;
+                            }
+                            let mean_s = sum(&scaled) * inverse;
+                            let mean_sn = dot(&scaled, dx) * inverse;
+                            for (n, &s) in dx.iter_mut().zip(&scaled) {
+                                *n = scale * (s - mean_s - *n * mean_sn);
+                            }
+                        }
+                    },
+                );
                 (dgamma, dbeta)
             })
             .reduce(zeros, |a, b| (add_into(a.0, b.0), add_into(a.1, b.1)));
@@ -226,58 +246,98 @@ impl Backward<Flex, 3> for LayerNorm {
 
 // -------------------------------------------------------------------- linear
 
+/// How the factors of a layer's matrix products are kept; their sums are f32 either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    #[default]
+    F32,
+    /// Rounded to bf16 where the processor multiplies these faster (see [`bf16`]); f32 elsewhere.
+    Bf16,
+}
+
+/// A factor, and whether its rows count as columns.
+type Factor<'a> = (&'a FlexTensor, bool);
+
+impl Precision {
+    /// `a b`, to whose rows `bias` is added.
+    fn product(self, a: Factor<'_>, b: Factor<'_>, bias: Option<&[f32]>) -> FlexTensor {
+        if self == Self::Bf16 && bf16::available() {
+            let (left, right) = (a.0.to_contiguous(), b.0.to_contiguous());
+            let (a, b) = (matrix(&left, a.1), matrix(&right, b.1));
+            return from_values(bf16::product(a, b, bias), &[a.rows, b.columns]);
+        }
+        let lying = |(tensor, turned): Factor<'_>| if turned { tensor.transpose(0, 1) } else { tensor.clone() };
+        let mut out = Flex::float_matmul(lying(a), lying(b));
+        if let Some(bias) = bias {
+            out.storage_mut::<f32>().par_chunks_mut(bias.len() * ROWS).for_each(|rows| {
+                for row in rows.chunks_exact_mut(bias.len()) {
+                    for (o, &b) in row.iter_mut().zip(bias) {
+                        *o += b;
+                    }
+                }
+            });
+        }
+        out
+    }
+}
+
+fn matrix(tensor: &FlexTensor, turned: bool) -> Matrix<'_> {
+    let shape = tensor.layout().shape();
+    let matrix = Matrix::new(values(tensor), shape[0], shape[1]);
+    if turned { matrix.turned() } else { matrix }
+}
+
 #[derive(Debug)]
 struct Linear;
+
+#[derive(Clone, Debug)]
+struct LinearState {
+    x: FlexTensor,
+    weight: FlexTensor,
+    precision: Precision,
+}
 
 /// `x W^T + b`: `x` is `rows x in`, `weight` `out x in` as Hugging Face stores it, `bias` `out`.
 ///
 /// # Panics
 /// If a tensor is not on the CPU's autodiff device.
 #[must_use]
-pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, precision: Precision) -> Tensor<2> {
     let (x, weight, bias) = (node(x), node(weight), node(bias));
     let guards = [x.node(), weight.node(), bias.node()];
     let (x, weight) = (x.into_primitive(), weight.into_primitive());
     let bias = bias.into_primitive().to_contiguous();
-    let mut out = Flex::float_matmul(x.clone(), weight.transpose(0, 1));
-    let b = values(&bias);
-    out.storage_mut::<f32>().par_chunks_mut(b.len() * ROWS).for_each(|rows| {
-        for row in rows.chunks_exact_mut(b.len()) {
-            for (o, &b) in row.iter_mut().zip(b) {
-                *o += b;
-            }
-        }
-    });
+    let out = precision.product((&x, false), (&weight, true), Some(values(&bias)));
     wrap(match Linear.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish((x, weight), out),
+        OpsKind::Tracked(prep) => prep.finish(LinearState { x, weight, precision }, out),
         OpsKind::UnTracked(prep) => prep.finish(out),
     })
 }
 
 impl Backward<Flex, 3> for Linear {
-    type State = (FlexTensor, FlexTensor);
+    type State = LinearState;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let (x, weight) = ops.state;
+        let LinearState { x, weight, precision } = ops.state;
         let [x_node, weight_node, bias_node] = ops.parents;
         if let Some(node) = bias_node {
             let width = weight.layout().shape()[0];
             grads.register::<Flex>(node.id, from_values(column_sums(values(&grad), width), &[width]));
         }
         if let Some(node) = weight_node {
-            grads.register::<Flex>(node.id, Flex::float_matmul(grad.transpose(0, 1), x));
+            grads.register::<Flex>(node.id, precision.product((&grad, true), (&x, false), None));
         }
         if let Some(node) = x_node {
-            grads.register::<Flex>(node.id, Flex::float_matmul(grad, weight));
+            grads.register::<Flex>(node.id, precision.product((&grad, false), (&weight, false), None));
         }
     }
 }
-
 // ---------------------------------------------------------------- activation
 
 /// The activation between the two layers of the MLP, by its name in Hugging Face's `hidden_act`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// `x * sigmoid(1.702 x)`, OpenAI's CLIP.
@@ -308,9 +368,14 @@ fn quick_gelu(x: Tensor<2>) -> Tensor<2> {
     let shape = dims(&x);
     let mut out = vec![0.0_f32; values(&x).len()];
     (values(&x).par_chunks(8192), out.par_chunks_mut(8192)).into_par_iter().for_each(|(x, out)| {
-        for (o, &x) in out.iter_mut().zip(x) {
-            *o = x / (1.0 + exp(-1.702 * x));
-        }
+        wide(
+            #[inline(always)]
+            || {
+                for (o, &x) in out.iter_mut().zip(x) {
+                    *o = x / (1.0 + exp(-1.702 * x));
+                }
+            },
+        );
     });
     let out = from_values(out, &shape);
     wrap(match QuickGelu.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
@@ -330,99 +395,15 @@ impl Backward<Flex, 1> for QuickGelu {
         (values(&ops.state).par_chunks(8192), values(&grad).par_chunks(8192), dx.par_chunks_mut(8192))
             .into_par_iter()
             .for_each(|(x, grad, dx)| {
-                for ((o, &x), &d) in dx.iter_mut().zip(x).zip(grad) {
-                    let s = 1.0 / (1.0 + exp(-1.702 * x));
-                    *o = d * s * (1.702 * x * (1.0 - s) + 1.0);
-                }
-            });
-        grads.register::<Flex>(node.id, from_values(dx, &shape));
-    }
-}
-
-// ------------------------------------------------------------------- softmax
-
-#[derive(Debug)]
-struct Softmax;
-
-#[derive(Clone, Debug)]
-struct SoftmaxState {
-    probabilities: FlexTensor,
-    scale: f32,
-}
-
-/// Which keys a query attends to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Visible {
-    All,
-    /// Itself and those before it; as many queries as keys.
-    Causal,
-    /// The first so many, for each member of the batch.
-    Prefix(Vec<usize>),
-}
-
-/// Softmax over the last axis of `scale * scores`, `batch x heads x queries x keys`, over the visible keys.
-///
-/// # Panics
-/// If the tensor is not on the CPU's autodiff device.
-#[must_use]
-pub fn attention_weights(scores: Tensor<4>, scale: f32, visible: &Visible) -> Tensor<4> {
-    let scores = node(scores);
-    let guards = [scores.node()];
-    let scores = scores.into_primitive().to_contiguous();
-    let shape = dims(&scores);
-    let (queries, keys) = (shape[2], shape[3]);
-    let block = queries * keys;
-    let mut out = vec![0.0_f32; values(&scores).len()];
-    let heads = shape[1];
-    (values(&scores).par_chunks(block), out.par_chunks_mut(block))
-        .into_par_iter()
-        .enumerate()
-        .with_min_len(16)
-        .for_each(|(at, (scores, out))| {
-            for (query, (s, o)) in scores.chunks_exact(keys).zip(out.chunks_exact_mut(keys)).enumerate() {
-                let seen = match visible {
-                    Visible::All => keys,
-                    Visible::Causal => query + 1,
-                    Visible::Prefix(lengths) => lengths[at / heads],
-                };
-                let largest = s[..seen].iter().fold(f32::MIN, |m, &x| m.max(x));
-                for (o, &s) in o[..seen].iter_mut().zip(s) {
-                    *o = exp((s - largest) * scale);
-                }
-                let inverse = 1.0 / sum(&o[..seen]);
-                for o in &mut o[..seen] {
-                    *o *= inverse;
-                }
-            }
-        });
-    let out = from_values(out, &shape);
-    wrap(match Softmax.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(SoftmaxState { probabilities: out.clone(), scale }, out),
-        OpsKind::UnTracked(prep) => prep.finish(out),
-    })
-}
-
-impl Backward<Flex, 1> for Softmax {
-    type State = SoftmaxState;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let [Some(node)] = ops.parents else { return };
-        let SoftmaxState { probabilities, scale } = ops.state;
-        let shape = dims(&probabilities);
-        let (block, keys) = (shape[2] * shape[3], shape[3]);
-        let mut dx = vec![0.0_f32; values(&grad).len()];
-        (values(&probabilities).par_chunks(block), values(&grad).par_chunks(block), dx.par_chunks_mut(block))
-            .into_par_iter()
-            .with_min_len(16)
-            .for_each(|(p, grad, dx)| {
-                for ((p, grad), dx) in p.chunks_exact(keys).zip(grad.chunks_exact(keys)).zip(dx.chunks_exact_mut(keys))
-                {
-                    let mean = dot(p, grad);
-                    for ((o, &p), &d) in dx.iter_mut().zip(p).zip(grad) {
-                        *o = scale * p * (d - mean);
-                    }
-                }
+                wide(
+                    #[inline(always)]
+                    || {
+                        for ((o, &x), &d) in dx.iter_mut().zip(x).zip(grad) {
+                            let s = 1.0 / (1.0 + exp(-1.702 * x));
+                            *o = d * s * (1.702 * x * (1.0 - s) + 1.0);
+                        }
+                    },
+                );
             });
         grads.register::<Flex>(node.id, from_values(dx, &shape));
     }

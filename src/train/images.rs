@@ -1,5 +1,6 @@
 //! Photos as training keeps and changes them: small 8-bit squares in memory, cropped, flipped and cut into patches.
 
+use super::wide::wide;
 use crate::encode::image::Photo;
 
 /// The region of a square that is seen, in pixels of the square.
@@ -76,6 +77,14 @@ fn weights(start: f32, edge: f32, source: u32, size: u32) -> Vec<(usize, Vec<f32
 /// The window at `size x size`, as values from 0 to 255, three per pixel.
 #[must_use]
 pub fn resample(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
+    wide(
+        #[inline(always)]
+        || resampled(square, window, size),
+    )
+}
+
+#[inline(always)]
+fn resampled(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
     let source = square.width();
     let across = weights(window.left, window.edge, source, size);
     let down = weights(window.top, window.edge, source, size);

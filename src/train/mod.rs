@@ -4,8 +4,10 @@
 //! arrays on the host. Everything that is drawn by chance comes from a named stream ([`dice`]), so that a run taken
 //! up again after a kill goes on as the unbroken one would have.
 
+pub mod attention;
 pub mod attribute;
 pub mod batch;
+pub mod bf16;
 pub mod captions;
 pub mod checkpoint;
 pub mod dataset;
@@ -31,3 +33,4 @@ pub mod scheduler;
 pub mod step;
 pub mod validate;
 pub mod vocabulary;
+pub mod wide;

@@ -10,9 +10,12 @@
 //! In the last layer only the pooled token is computed: nothing else of that layer reaches the embedding.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
+use super::attention::{Heads, Sequence, attention};
 use super::dice::{Dice, Purpose};
-use super::fused::{self, Activation, Visible};
+use super::fused::{self, Activation, Precision};
 use super::lora;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 
@@ -276,6 +279,7 @@ pub struct Network<'a> {
     leaves: HashMap<&'a str, Leaf>,
     /// What low-rank pairs among the parameters count.
     adapters: Option<f32>,
+    precision: Precision,
 }
 
 struct Leaf {
@@ -298,13 +302,19 @@ impl<'a> Network<'a> {
                 (p.name.as_str(), Leaf { tensor, shape: p.shape.clone() })
             })
             .collect();
-        Self { config, device, leaves, adapters: None }
+        Self { config, device, leaves, adapters: None, precision: Precision::F32 }
     }
 
     /// Lets the low-rank pairs among the parameters take part, at `scale` (see [`lora`]).
     #[must_use]
     pub fn adapted(self, scale: f32) -> Self {
         Self { adapters: Some(scale), ..self }
+    }
+
+    /// Keeps the factors of its matrix products so.
+    #[must_use]
+    pub fn at(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     #[must_use]
@@ -365,11 +375,18 @@ impl<'a> Network<'a> {
         let (weight, bias) = (self.matrix(&format!("{name}.weight")), self.vector(&format!("{name}.bias")));
         let (down, up) = lora::names(name);
         if !self.leaves.contains_key(down.as_str()) {
-            return fused::linear(x, weight, bias);
+            return fused::linear(x, weight, bias, self.precision);
         }
         let scale = self.adapters.expect("pairs take part at a scale (`adapted`), or are merged before");
         let beside = x.clone().matmul(self.matrix(&down).transpose()).matmul(self.matrix(&up).transpose());
-        fused::linear(x, weight, bias) + beside.mul_scalar(scale)
+        fused::linear(x, weight, bias, self.precision) + beside.mul_scalar(scale)
+    }
+
+    /// A linear layer without a bias.
+    fn projected(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
+        let weight = self.matrix(name);
+        let none = Tensor::zeros([weight.dims()[0]], &self.device);
+        fused::linear(x, weight, none, self.precision)
     }
 
     pub(super) fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {
@@ -390,17 +407,17 @@ impl<'a> Network<'a> {
         let pixels = 3 * config.patch * config.patch;
         let patches = TensorData::new(batch.patches.clone(), [images * kept, pixels]);
         let patches = Tensor::<2>::from_data(patches, &self.device);
-        let weight = self.matrix("vision_model.embeddings.patch_embedding.weight");
         let positions = self.matrix("vision_model.embeddings.position_embedding.weight");
         let at = self.ints(batch.positions.iter().map(|&p| p as usize + 1));
-        let x = patches.matmul(weight.transpose()) + positions.clone().select(0, at);
+        let x = self.projected("vision_model.embeddings.patch_embedding.weight", patches);
+        let x = x + positions.clone().select(0, at);
         let class = self.vector("vision_model.embeddings.class_embedding").reshape([1, 1, width])
             + positions.slice_dim(0, 0..1).reshape([1, 1, width]);
         let x = Tensor::cat(vec![class.expand([images, 1, width]), x.reshape([images, kept, width])], 1);
         let tokens = kept + 1;
         let x = self.norm("vision_model.pre_layrnorm", x.reshape([images * tokens, width]));
-        let pooled: Vec<usize> = (0..images).map(|i| i * tokens).collect();
-        let x = self.tower("vision_model", &config.vision, x, images, tokens, None, &pooled);
+        let sequences: Vec<Range<usize>> = (0..images).map(|i| i * tokens..(i + 1) * tokens).collect();
+        let x = self.tower("vision_model", &config.vision, x, &sequences, Pooled::First);
         self.embed("vision_model.post_layernorm", "visual_projection.weight", x)
     }
 
@@ -411,64 +428,76 @@ impl<'a> Network<'a> {
     #[must_use]
     pub fn text(&self, batch: &TextBatch) -> Tensor<2> {
         let config = self.config;
-        let (texts, length, width) = (batch.texts, batch.length, config.text.width);
-        let at = self.ints(batch.ids.iter().map(|&id| id as usize));
-        let x = self.matrix("text_model.embeddings.token_embedding.weight").select(0, at);
-        let positions = self.matrix("text_model.embeddings.position_embedding.weight").slice_dim(0, 0..length);
-        let x = x.reshape([texts, length, width]) + positions.reshape([1, length, width]);
-        let pooled: Vec<usize> = batch.lengths.iter().enumerate().map(|(i, &n)| i * length + n - 1).collect();
-        let x = x.reshape([texts * length, width]);
-        let x = self.tower("text_model", &config.text, x, texts, length, Some(&batch.lengths), &pooled);
+        let (mut ids, mut places, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
+        for (text, &length) in batch.ids.chunks(batch.length.max(1)).zip(&batch.lengths) {
+            assert!((1..=config.context).contains(&length), "a text of {length} tokens");
+            sequences.push(ids.len()..ids.len() + length);
+            ids.extend(text[..length].iter().map(|&id| id as usize));
+            places.extend(0..length);
+        }
+        let rows = |table: &str, at: Vec<usize>| self.matrix(table).select(0, self.ints(at.into_iter()));
+        let x = rows("text_model.embeddings.token_embedding.weight", ids)
+            + rows("text_model.embeddings.position_embedding.weight", places);
+        let x = self.tower("text_model", &config.text, x, &sequences, Pooled::Last);
         self.embed("text_model.final_layer_norm", "text_projection.weight", x)
     }
 
     fn embed(&self, norm: &str, projection: &str, pooled: Tensor<2>) -> Tensor<2> {
-        let x = self.norm(norm, pooled).matmul(self.matrix(projection).transpose());
+        let x = self.projected(projection, self.norm(norm, pooled));
         let length = (x.clone() * x.clone()).sum_dim(1).sqrt();
         x / length
     }
 
-    /// The layers of a tower; returns the rows `pooled` alone. `lengths` makes it causal.
-    #[expect(clippy::too_many_arguments, reason = "the shape of a batch, private")]
+    /// The layers of a tower over sequences that lie one after the other; returns the pooled row of each.
     #[expect(clippy::many_single_char_names, reason = "queries, keys, values and hidden states, as in the papers")]
     fn tower(
         &self,
         prefix: &str,
         tower: &TowerConfig,
         mut x: Tensor<2>,
-        batch: usize,
-        tokens: usize,
-        lengths: Option<&[usize]>,
-        pooled: &[usize],
+        sequences: &[Range<usize>],
+        pooled: Pooled,
     ) -> Tensor<2> {
-        let heads = |x: Tensor<2>, rows: usize| {
-            x.reshape([batch, rows, tower.heads, tower.width / tower.heads]).swap_dims(1, 2)
-        };
         #[expect(clippy::cast_precision_loss, reason = "widths are small")]
         let scale = ((tower.width / tower.heads) as f32).powf(-0.5);
+        let heads = Heads { count: tower.heads, scale, causal: pooled == Pooled::Last };
+        let all: Arc<[Sequence]> = sequences.iter().map(|s| Sequence { queries: s.clone(), keys: s.clone() }).collect();
+        let one = |(at, s): (usize, &Range<usize>)| Sequence { queries: at..at + 1, keys: s.clone() };
+        let ends: Arc<[Sequence]> = sequences.iter().enumerate().map(one).collect();
         for layer in 0..tower.layers {
             let at = format!("{prefix}.encoder.layers.{layer}");
+            // Of the last layer nothing but the pooled rows reaches the embedding.
             let last = layer + 1 == tower.layers;
-            let queries = if last { 1 } else { tokens };
-            let h = self.norm(&format!("{at}.layer_norm1"), x.clone());
-            let k = heads(self.linear(&format!("{at}.self_attn.k_proj"), h.clone()), tokens);
-            let v = heads(self.linear(&format!("{at}.self_attn.v_proj"), h.clone()), tokens);
-            let h = if last { h.select(0, self.ints(pooled.iter().copied())) } else { h };
-            let q = heads(self.linear(&format!("{at}.self_attn.q_proj"), h), queries);
-            let visible = match lengths {
-                None => Visible::All,
-                Some(lengths) if last => Visible::Prefix(lengths.to_vec()),
-                Some(_) => Visible::Causal,
+            let only = |x: Tensor<2>| {
+                if last { x.select(0, self.ints(sequences.iter().map(|s| pooled.of(s)))) } else { x }
             };
-            let weights = fused::attention_weights(q.matmul(k.swap_dims(2, 3)), scale, &visible);
-            let mixed = weights.matmul(v).swap_dims(1, 2).reshape([batch * queries, tower.width]);
-            if last {
-                x = x.select(0, self.ints(pooled.iter().copied()));
-            }
-            x = x + self.linear(&format!("{at}.self_attn.out_proj"), mixed);
+            let h = self.norm(&format!("{at}.layer_norm1"), x.clone());
+            let k = self.linear(&format!("{at}.self_attn.k_proj"), h.clone());
+            let v = self.linear(&format!("{at}.self_attn.v_proj"), h.clone());
+            let q = self.linear(&format!("{at}.self_attn.q_proj"), only(h));
+            let mixed = attention(q, k, v, Arc::clone(if last { &ends } else { &all }), heads);
+            x = only(x) + self.linear(&format!("{at}.self_attn.out_proj"), mixed);
             let h = self.linear(&format!("{at}.mlp.fc1"), self.norm(&format!("{at}.layer_norm2"), x.clone()));
             x = x + self.linear(&format!("{at}.mlp.fc2"), fused::activate(h, self.config.activation));
         }
         x
+    }
+}
+
+/// Which row of a sequence becomes its embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pooled {
+    /// A photo's class token, which sees all others.
+    First,
+    /// A text's end, which sees what comes before, as every token of a text does.
+    Last,
+}
+
+impl Pooled {
+    fn of(self, sequence: &Range<usize>) -> usize {
+        match self {
+            Self::First => sequence.start,
+            Self::Last => sequence.end - 1,
+        }
     }
 }

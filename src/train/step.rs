@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use burn::Tensor;
 
 use super::batch::Batch;
+use super::fused::Precision;
 use super::lora::{self, Lora};
 use super::loss::{self, Kind};
 use super::network::{ClipConfig, Network, Parameters};
@@ -80,6 +81,8 @@ pub struct Training {
     pub layer_decay: f32,
     /// Edge of the input in pixels where it is to differ from the model's that is fine-tuned (`fit --from`).
     pub image_size: Option<usize>,
+    /// How the factors of the layers' matrix products are kept: "f32", or "bf16" where the processor has a unit for it.
+    pub precision: Precision,
     /// Train low-rank pairs beside the matrices of the towers that move, and nothing else.
     pub lora: Option<Lora>,
 }
@@ -93,6 +96,7 @@ impl Default for Training {
             logit_scale: true,
             layer_decay: 1.0,
             image_size: None,
+            precision: Precision::F32,
             lora: None,
         }
     }
@@ -225,7 +229,7 @@ pub fn losses(
     weights: Weights,
     training: &Training,
 ) -> Losses {
-    let network = Network::bind(config, parameters, |_| false).adapted(training.scale());
+    let network = Network::bind(config, parameters, |_| false).adapted(training.scale()).at(training.precision);
     forward(&network, batch, weights).1
 }
 
@@ -238,7 +242,7 @@ pub fn gradients(
     weights: Weights,
     training: &Training,
 ) -> (Losses, Vec<Option<Vec<f32>>>) {
-    let network = Network::bind(config, parameters, |name| training.moves(name)).adapted(training.scale());
+    let network = Network::bind(config, parameters, |name| training.moves(name)).adapted(training.scale()).at(training.precision);
     let (total, losses) = forward(&network, batch, weights);
     let found = total.backward();
     (losses, network.gradients(parameters, &found))

@@ -8,7 +8,7 @@ use std::time::Instant;
 use aglet::train::batch::Batch;
 use aglet::train::dice::{Dice, Purpose};
 use aglet::train::fit;
-use aglet::train::fused::Activation;
+use aglet::train::fused::{Activation, Precision};
 use aglet::train::loss::Truth;
 use aglet::train::network::{ClipConfig, ImageBatch, Parameters, TextBatch, TowerConfig};
 use aglet::train::optimizer::{self, Optimizer, Rule};
@@ -19,6 +19,9 @@ use clap::{Args, ValueEnum};
 pub struct BenchArgs {
     #[arg(long, value_enum)]
     shape: Shape,
+    /// As the recipe's training.precision
+    #[arg(long)]
+    bf16: bool,
 }
 
 /// The sizes stand in tests/benches/train_step.py as well.
@@ -89,7 +92,8 @@ fn batch(config: &ClipConfig, count: usize) -> Batch {
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let (config, count) = args.shape.config();
     let mut parameters = Parameters::random(&config, 1);
-    let (training, weights) = (Training::default(), Weights::default());
+    let precision = if args.bf16 { Precision::Bf16 } else { Precision::F32 };
+    let (training, weights) = (Training { precision, ..Training::default() }, Weights::default());
     let treatments = training.treatments(&config, &parameters);
     let rule = Rule::Adamw { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.1 };
     let mut optimizer = Optimizer::new(rule, &parameters);
