@@ -24,7 +24,7 @@ ORT_GPU_VERSION := 1.31.1
 ORT_GPU_SHA256_x86_64 := e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
 MACHINE := $(shell uname -m)
 
-.PHONY: help run test lint openapi bench runtime runtime-gpu demo docker fashionclip qa tools build data
+.PHONY: help run test lint openapi bench runtime runtime-cpu runtime-gpu demo docker fashionclip qa tools build data
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,23 +59,29 @@ demo: build ## draw the demonstration catalog
 
 test: tools runtime ## every test, the training companion's included
 	@mkdir -p target
-	@cargo test --locked --features train --no-fail-fast 2>&1 | tee target/test.log; code=$${PIPESTATUS[0]}; \
+	@code=0; cargo test --locked --features train --no-fail-fast 2>&1 | tee target/test.log || code=$$?; \
 	awk '/^test result:/ { p += $$4; f += $$6; i += $$8 } END { printf "\n%d passed, %d failed, %d skipped\n", p, f, i; exit p == 0 }' target/test.log || code=1; \
 	exit $$code
 
-lint: tools ## format, clippy, the house rules, dependencies
+# hadolint's DL3008 would pin the versions of Debian's packages, which its mirrors drop as soon as there is a fix.
+lint: tools ## format, clippy, the house rules, dependencies, Dockerfiles
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features train -- -D warnings
 	.ci/house-rules
-	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo 'cargo-deny is not installed: licences not checked'; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo 'cargo-deny is not installed: licenses not checked'; fi
+	@if command -v hadolint >/dev/null; then \
+	  hadolint --ignore DL3008 --failure-threshold warning docker/Dockerfile docker/Dockerfile.cuda; \
+	else echo 'hadolint is not installed: Dockerfiles not checked'; fi
 
 openapi: tools ## write openapi/openapi.json anew
 	cargo run --locked --quiet --bin aglet -- openapi > target/openapi.json
 	mv target/openapi.json openapi/openapi.json
 
 bench: tools runtime ## the benchmarks of docs/benchmarks.md
-	cargo bench --locked
+	cargo bench --locked --bench index
+	cargo bench --locked --bench http -- random
+	cargo bench --locked --bench http -- models/aglet-small
 
 qa: build ## the retrieval suite against a live service: make qa API=http://localhost:8080 [QA_GATES="c=0.3 text.b=0.5"]
 	$(AGLET) evaluate retrieval --suite tests/retrieval/suite.json --api $(API) $(QA_GATES:%=--min-share %) \
@@ -103,13 +109,25 @@ tools:
 	fi
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust (rustup)' >&2; exit 1; }
 
-runtime: .runtime/$(ORT_VERSION).cpu ## ONNX Runtime for the CPU, into .runtime/
-runtime-gpu: .runtime/$(ORT_GPU_VERSION).gpu ## ONNX Runtime for CUDA 13, into .runtime/
+# The library and a file that names its version and kind. Either may go without the other: both are looked for.
+LIBRARY := .runtime/libonnxruntime.so
+CUDA_LIBRARY := .runtime/libonnxruntime_providers_cuda.so
+CPU_MARK := .runtime/$(ORT_VERSION).cpu
+GPU_MARK := .runtime/$(ORT_GPU_VERSION).gpu
 
-.runtime/$(ORT_VERSION).cpu: | tools
-	@.ci/fetch-runtime onnxruntime $(ORT_VERSION) '$(ORT_SHA256_$(MACHINE))' .runtime
-	@rm -f .runtime/*.gpu; touch $@
+# The one for CUDA computes on the CPU too: once it was fetched, nothing but runtime-cpu takes it away.
+runtime: tools ## ONNX Runtime into .runtime/, of the kind that was there, else for the CPU
+	@if compgen -G '.runtime/*.gpu' >/dev/null; then kind=gpu; else kind=cpu; fi; \
+	$(MAKE) --no-print-directory runtime-$$kind
 
-.runtime/$(ORT_GPU_VERSION).gpu: | tools
-	@.ci/fetch-runtime onnxruntime-gpu $(ORT_GPU_VERSION) '$(ORT_GPU_SHA256_$(MACHINE))' .runtime
-	@rm -f .runtime/*.cpu; touch $@
+runtime-cpu: tools ## ONNX Runtime for the CPU, into .runtime/
+	@if [ ! -e '$(LIBRARY)' ] || [ ! -e '$(CPU_MARK)' ]; then \
+	  .ci/fetch-runtime onnxruntime $(ORT_VERSION) '$(ORT_SHA256_$(MACHINE))' .runtime; \
+	  rm -f .runtime/*.cpu .runtime/*.gpu; touch '$(CPU_MARK)'; \
+	fi
+
+runtime-gpu: tools ## ONNX Runtime for CUDA 13, into .runtime/
+	@if [ ! -e '$(LIBRARY)' ] || [ ! -e '$(CUDA_LIBRARY)' ] || [ ! -e '$(GPU_MARK)' ]; then \
+	  .ci/fetch-runtime onnxruntime-gpu $(ORT_GPU_VERSION) '$(ORT_GPU_SHA256_$(MACHINE))' .runtime; \
+	  rm -f .runtime/*.cpu .runtime/*.gpu; touch '$(GPU_MARK)'; \
+	fi

@@ -2,7 +2,8 @@
 //!
 //! Start: the address is bound first (a taken port is the commonest mistake and should not be told after a minute),
 //! then the model, the catalog, the saved index. When none fits, requests are answered at once and `/readyz` says no
-//! until one is built. Stop: `/readyz` says no, requests in work are answered within a bound, the database is closed.
+//! until one is built. Stop: `/readyz` says no, a load balancer gets the time to see it, requests in work are answered
+//! within a bound, the database is closed.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -83,6 +84,7 @@ impl App {
         let Self { listener, keeper, metrics, config } = self;
         let stage = keeper.stage.clone();
         let Keeper { encoder, searcher, catalog, .. } = keeper.clone();
+        let upkeep = tokio::spawn(telemetry::keep_metrics(metrics.clone()));
         let parts = AppState::new(encoder, searcher, catalog.clone(), stage.clone(), metrics, door(&config));
         let keeping = tokio::spawn(keeper.keep(config.refresh));
         let served = http::serve(
@@ -91,6 +93,7 @@ impl App {
             async {
                 shutdown.await;
                 stage.set_stopping();
+                tokio::time::sleep(config.stop_delay).await;
             },
             config.drain,
         )
@@ -98,6 +101,7 @@ impl App {
         // Between two transactions nothing is lost: what was written down stays.
         keeping.abort();
         let _ = keeping.await;
+        upkeep.abort();
         catalog.close().await;
         served.map(|_| ()).map_err(AppError::Serve)
     }
@@ -146,7 +150,7 @@ impl Keeper {
         let started = Instant::now();
         let (searcher, folder) = (keeper.searcher.clone(), keeper.folder());
         let version = keeper.version(keeper.catalog.revision().await?);
-        if telemetry::blocking(move || searcher.restore(&folder, &version)).await?? {
+        if telemetry::blocking(move || searcher.restore(&folder, &version)).await? {
             tracing::info!(products = keeper.searcher.len(), elapsed = ?started.elapsed(), "saved index loaded");
             keeper.stage.set_serving();
         }
@@ -188,7 +192,7 @@ impl Keeper {
 
     /// Whether products wait for their embedding.
     async fn pending(&self) -> bool {
-        self.catalog.counts(self.encoder.model_id()).await.is_ok_and(|counts| counts.pending() > 0)
+        self.catalog.counts(self.encoder.model_id()).await.is_ok_and(|counts| counts.pending > 0)
     }
 
     async fn embed(self) {

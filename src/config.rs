@@ -92,7 +92,7 @@ settings! {
     words_percent: u8 = crate::search::rank::DEFAULT_WORDS_PERCENT, "AGLET_WORDS_PERCENT";
     /// Largest request body in bytes.
     max_body_bytes: usize = 10 << 20, "AGLET_MAX_BODY_BYTES";
-    /// Most bytes of photos held at once, all requests together; one more is answered 503.
+    /// Most bytes of request bodies held at once, all requests together; one more is answered 503.
     max_upload_bytes: usize = 256 << 20, "AGLET_MAX_UPLOAD_BYTES";
     /// Largest photo that is decoded, in pixels; two of them may be in decoding at a time, or more smaller ones.
     max_pixels: u64 = 50_000_000, "AGLET_MAX_PIXELS";
@@ -107,6 +107,9 @@ settings! {
     /// Where clients reach the service, as https://api.shop.example or with a path: put before image_url, and the
     /// server of the OpenAPI document. Empty: both are relative.
     public_url: String = String::new(), "AGLET_PUBLIC_URL";
+    /// Milliseconds from SIGTERM, when /readyz begins to answer 503, to the end of accepting connections: time for a
+    /// load balancer to look.
+    stop_delay_ms: u64 = 0, "AGLET_STOP_DELAY_MS";
     /// Seconds that requests in flight get to finish at shutdown.
     drain_seconds: u64 = 20, "AGLET_DRAIN_SECONDS";
     /// Seconds between two looks for changes that an import made; 0: never.
@@ -138,6 +141,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Without a slash at its end; empty when there is none.
     pub public_url: String,
+    /// How long connections are still accepted once the service is told to stop.
+    pub stop_delay: Duration,
     pub drain: Duration,
     /// `None`: an import of another process is not looked for.
     pub refresh: Option<Duration>,
@@ -218,6 +223,7 @@ impl Config {
             max_concurrency: values.max_concurrency,
             cors_origins: values.cors_origins,
             public_url: values.public_url.trim_end_matches('/').to_owned(),
+            stop_delay: Duration::from_millis(values.stop_delay_ms),
             drain: Duration::from_secs(values.drain_seconds),
             refresh: Some(values.refresh_seconds).filter(|s| *s > 0).map(Duration::from_secs),
             log_format: values.log_format,
@@ -254,6 +260,7 @@ fn problems(values: &Values) -> Vec<Problem> {
     range("request_timeout_ms", values.request_timeout_ms, 10, 600_000);
     range("body_timeout_ms", values.body_timeout_ms, 10, 3_600_000);
     range("max_concurrency", values.max_concurrency as u64, 1, 1 << 20);
+    range("stop_delay_ms", values.stop_delay_ms, 0, 600_000);
     range("drain_seconds", values.drain_seconds, 0, 3_600);
     for origin in &values.cors_origins {
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));

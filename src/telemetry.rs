@@ -1,5 +1,7 @@
 //! What operations see: log lines and metrics; and the one helper that moves CPU work off the async threads.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
@@ -9,6 +11,9 @@ use crate::config::LogFormat;
 /// Upper bounds of the latency histograms' buckets in seconds: from half a millisecond (a cached query) to the
 /// default request time-out.
 const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// How often [`keep_metrics`] tidies up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -42,13 +47,23 @@ pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), TelemetryErr
     Ok(())
 }
 
-/// Installs the process's metrics recorder and returns the handle that renders `/metrics`. Once per process.
+/// Installs the process's metrics recorder and returns the handle that renders `/metrics`. Once per process. Whoever
+/// runs for long runs [`keep_metrics`] beside it.
 ///
 /// # Errors
 /// When a recorder is installed already.
 pub fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
     let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?;
     Ok(builder.install_recorder()?)
+}
+
+/// Folds what the histograms were given into their buckets, for ever: otherwise only a scrape does, and where nobody
+/// scrapes, every request would leave a few numbers in memory.
+pub async fn keep_metrics(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        handle.run_upkeep();
+    }
 }
 
 /// The work panicked, or the runtime is shutting down.

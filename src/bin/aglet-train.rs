@@ -21,8 +21,9 @@ use aglet::train::attribute;
 use aglet::train::batch::Source;
 use aglet::train::checkpoint::Precision;
 use aglet::train::dataset::{self, Product, kept_edge};
-use aglet::train::fit::{Metric, Run};
+use aglet::train::fit::{self, Run};
 use aglet::train::folder::{self, Which};
+use aglet::train::metrics::Metric;
 use aglet::train::positions;
 use aglet::train::prepare::Side;
 use aglet::train::recipe::Recipe;
@@ -142,6 +143,10 @@ fn main() -> anyhow::Result<()> {
 
 fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let recipe = Recipe::open(&args.recipe, &args.set)?;
+    if !args.resume {
+        // Before anything in it is written over.
+        fit::vacant(&args.out)?;
+    }
     std::fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
     if recipe.training.lora.is_some() && args.from.is_none() {
         bail!("training.lora leaves the base as it is: --from must name one");
@@ -172,6 +177,10 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let plan = recipe.plan(source.steps_per_epoch());
     let (steps, time) = (plan.steps, plan.time);
     let mut run = Run::new(plan, &args.out, source, held, from, args.resume)?;
+    if run.is_over() {
+        eprintln!("the run in {} is over: {} steps", args.out.display(), run.step());
+        return Ok(());
+    }
     eprintln!("{} parameters, at most {steps} steps", run.parameters().count());
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")?;
     let bar = ProgressBar::new(steps).with_style(style);
@@ -223,6 +232,9 @@ fn score(args: &ScoreArgs) -> anyhow::Result<()> {
     if !args.data.join("train.jsonl").is_file() {
         let products = dataset::read(&args.data, edge)?;
         let held: Vec<&Product> = products.iter().filter(|p| held_out(&p.id)).collect();
+        if held.is_empty() {
+            bail!("{}: no product is held out, of a catalog of {}", args.data.display(), products.len());
+        }
         let scores = validate::scores(&config, &parameters, &vocabulary, &held);
         println!("{}", serde_json::to_string_pretty(&scores)?);
         return Ok(());
@@ -236,7 +248,7 @@ fn score(args: &ScoreArgs) -> anyhow::Result<()> {
     let mut guessed = None;
     if let Some(attribute) = &attribute {
         let train = dataset::read_set(&args.data, Side::Train, name, edge)?;
-        let values = attribute::values(&train);
+        let values = dataset::values(&args.data, attribute, &train)?;
         let words = attribute::embed(attribute, &values, &config, &parameters, &vocabulary);
         let photos = validate::embed_photos(&config, &parameters, &products);
         scores.attribute = attribute::classify(attribute, &values, &words, &products, &photos);

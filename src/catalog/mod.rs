@@ -19,7 +19,7 @@ mod sqlite;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
@@ -40,6 +40,8 @@ struct Inner {
     /// One connection: writers wait here instead of in SQLite's busy loop.
     writer: sqlx::SqlitePool,
     photos: Photos,
+    /// What [`Catalog::counts`] answered last, of which model and which revision.
+    counted: Mutex<Option<(ModelId, u64, Counts)>>,
 }
 
 /// A product with what the catalog adds.
@@ -83,14 +85,8 @@ pub struct Counts {
     pub embedded: u64,
     /// Products that have no picture, or one that cannot be read or embedded: found by their words alone.
     pub without_embedding: u64,
-}
-
-impl Counts {
-    /// Products whose picture still waits to be embedded.
-    #[must_use]
-    pub fn pending(&self) -> u64 {
-        self.products.saturating_sub(self.embedded + self.without_embedding)
-    }
+    /// Products whose picture or words still wait to be embedded: what [`ingest::embed_missing`] would do.
+    pub pending: u64,
 }
 
 /// Why the catalog could not be read or changed.
@@ -175,8 +171,9 @@ impl Catalog {
         sqlite::embedded(self, model, dimensions).await
     }
 
-    /// Grows with every change that the index must follow. Starts at the time of creation in Unix milliseconds, so
-    /// that another database in the same place never answers with a number that this one had.
+    /// Grows with every change that the index must follow, and with every one that leaves something to embed. Starts
+    /// at the time of creation in Unix milliseconds, so that another database in the same place never answers with a
+    /// number that this one had.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -185,6 +182,9 @@ impl Catalog {
     }
 
     /// How many products there are, and how many of them have an embedding of `model`.
+    ///
+    /// May be asked every few seconds: while nothing is pending and the revision stands still, the last answer still
+    /// holds, and the products are not gone through again.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -148,6 +148,12 @@ impl Shelf {
         Ok(Self { root, archive, by_stem: std::sync::OnceLock::new(), members })
     }
 
+    /// `images` in the folder: many a catalog has its pictures there, and the folder above it is easily named instead.
+    pub(super) fn images_within(&self) -> Option<PathBuf> {
+        let within = self.root.join("images");
+        (!self.archive && within.is_dir()).then_some(within)
+    }
+
     /// The picture called `stem`, wherever in the archive, directly in the folder.
     pub(super) fn find(&self, stem: &str) -> Option<ImageSource> {
         let by_stem = self.by_stem.get_or_init(|| {

@@ -168,6 +168,12 @@ impl Shelves {
     fn open(paths: &[PathBuf], photos: &Photos) -> Result<Self, CatalogError> {
         paths.iter().map(|path| Shelf::open(path, photos)).collect::<Result<_, _>>().map(Self)
     }
+
+    /// For a picture that is not there: the folder that was probably meant.
+    fn hint(&self) -> String {
+        let within = self.0.iter().find_map(Shelf::images_within);
+        within.map_or_else(String::new, |folder| format!(" (was {} meant?)", folder.display()))
+    }
 }
 
 /// A line of a text file, without its end; the first without a byte order mark.

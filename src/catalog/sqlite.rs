@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -44,6 +44,7 @@ pub(super) async fn open(data: &Path) -> Result<Catalog, CatalogError> {
             writer: writer.connect_lazy_with(options.clone()),
             readers: readers.connect_lazy_with(options.pragma("query_only", "ON")),
             photos: Photos::default(),
+            counted: Mutex::default(),
             data,
         }),
     };
@@ -154,28 +155,50 @@ pub(super) async fn revision(catalog: &Catalog) -> Result<u64, CatalogError> {
 }
 
 pub(super) async fn counts(catalog: &Catalog, model: &ModelId) -> Result<Counts, CatalogError> {
+    let counted = || catalog.inner.counted.lock().unwrap_or_else(PoisonError::into_inner);
+    // Before the count: what changes in between raises the number, and the count is made again.
+    let revision = revision(catalog).await?;
+    // A picture that turns out to be unreadable leaves the revision as it is, but only while it is pending.
+    let holds = |(of, at, counts): &(ModelId, u64, Counts)| of == model && *at == revision && counts.pending == 0;
+    let last = counted().as_ref().filter(|last| holds(last)).map(|(.., counts)| *counts);
+    if let Some(counts) = last {
+        return Ok(counts);
+    }
+    let counts = count(catalog, model).await.map_err(|e| catalog.error(e))?;
+    *counted() = Some((model.clone(), revision, counts));
+    Ok(counts)
+}
+
+async fn count(catalog: &Catalog, model: &ModelId) -> Result<Counts, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT COUNT(*) AS products, COUNT(e.key) AS embedded,
-                COUNT(*) FILTER (WHERE e.key IS NULL AND (p.image_file IS NULL OR p.image_error IS NOT NULL
-                                                          OR f.reason IS NOT NULL)) AS without
-         FROM products AS p
-         LEFT JOIN embeddings AS e ON e.model = (SELECT key FROM models WHERE id = ?1)
-                                  AND e.kind = 'photo' AND e.hash = p.image_hash
-         LEFT JOIN failures AS f ON f.model = (SELECT key FROM models WHERE id = ?1)
-                                AND f.kind = 'photo' AND f.hash = p.image_hash",
+        "WITH found AS (
+           SELECT photo.key IS NOT NULL AS embedded,
+                  p.image_file IS NULL OR p.image_error IS NOT NULL OR bad_photo.reason IS NOT NULL AS lost,
+                  words.key IS NOT NULL OR bad_words.reason IS NOT NULL AS told
+           FROM products AS p
+           LEFT JOIN models AS m ON m.id = ?
+           LEFT JOIN embeddings AS photo ON photo.model = m.key AND photo.kind = 'photo' AND photo.hash = p.image_hash
+           LEFT JOIN embeddings AS words ON words.model = m.key AND words.kind = 'words' AND words.hash = p.words_hash
+           LEFT JOIN failures AS bad_photo
+                  ON bad_photo.model = m.key AND bad_photo.kind = 'photo' AND bad_photo.hash = p.image_hash
+           LEFT JOIN failures AS bad_words
+                  ON bad_words.model = m.key AND bad_words.kind = 'words' AND bad_words.hash = p.words_hash)
+         SELECT COUNT(*) AS products,
+                COUNT(*) FILTER (WHERE embedded) AS embedded,
+                COUNT(*) FILTER (WHERE NOT embedded AND lost) AS without,
+                COUNT(*) FILTER (WHERE NOT (embedded OR lost) OR NOT told) AS pending
+         FROM found",
     )
     .bind(model.as_str())
     .fetch_one(catalog.readers())
-    .await;
-    let counts = row.and_then(|row| {
-        let number = |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
-        Ok(Counts {
-            products: number("products")?,
-            embedded: number("embedded")?,
-            without_embedding: number("without")?,
-        })
-    });
-    counts.map_err(|e| catalog.error(e))
+    .await?;
+    let number = |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+    Ok(Counts {
+        products: number("products")?,
+        embedded: number("embedded")?,
+        without_embedding: number("without")?,
+        pending: number("pending")?,
+    })
 }
 
 /// A vector as the database keeps it: little-endian f32.

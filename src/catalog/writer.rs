@@ -128,20 +128,22 @@ impl Writer {
             "SELECT wanted.key AS position, p.* FROM json_each(?) AS wanted
              CROSS JOIN products AS p ON p.id = wanted.value",
         );
-        let mut known_rows: Vec<Option<Columns>> = vec![None; records.len()];
+        // With each, whether its picture was never read.
+        let mut known_rows: Vec<Option<(Columns, bool)>> = vec![None; records.len()];
         for row in known.bind(ids).fetch_all(&mut *transaction).await? {
             let position = usize::try_from(row.try_get::<i64, _>("position")?).unwrap_or(usize::MAX);
             if let Some(place) = known_rows.get_mut(position) {
-                *place = Some(Columns::read(&row)?);
+                *place = Some((Columns::read(&row)?, row.try_get::<Option<&[u8]>, _>("image_hash")?.is_none()));
             }
         }
         let (mut changes, mut index_follows) = (Vec::with_capacity(records.len()), false);
         for (record, known) in records.iter().zip(known_rows) {
             let columns = Columns::of(record, self.catalog.data());
             let change = match &known {
-                Some(old) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
-                Some(old) => {
-                    index_follows |= old.index_differs(&columns);
+                Some((old, _)) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
+                Some((old, unread)) => {
+                    // A picture that takes the place of none leaves something to embed.
+                    index_follows |= old.index_differs(&columns) || (*unread && !old.same_image(&columns));
                     columns.update(old, &mut transaction).await?;
                     (ProductKey(old.key), Change::Changed)
                 }

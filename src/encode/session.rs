@@ -3,9 +3,10 @@
 //! The library is opened from a path once a process; a missing or too old one is an error that says what to do. A
 //! [`Tower`] is one session and belongs to one thread (`Session::run` needs it exclusively).
 //!
-//! [`Device::Cuda`] fails where CUDA is not to be had. [`Device::Auto`] falls back to the CPU and says why. What
-//! [`Sessions::provider`] names is what runs: the provider was registered with errors on, and the session was asked
-//! for an allocator of its device, which only a session that holds the provider can give.
+//! [`Device::Cuda`] fails where CUDA is not to be had. [`Device::Auto`] falls back to the CPU and says why, whatever
+//! kept CUDA from loading the model. What [`Sessions::provider`] names is what runs: the provider was registered with
+//! errors on, and the session was asked for an allocator of its device, which only a session that holds the provider
+//! can give.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -109,14 +110,12 @@ impl Sessions {
         match device {
             Device::Cpu => Self::on(&environment, folder, Provider::Cpu, counts),
             Device::Cuda => Self::on(&environment, folder, Provider::Cuda, counts),
-            Device::Auto => match Self::on(&environment, folder, Provider::Cuda, counts) {
-                Err(SessionError::NoCuda { reason }) => {
-                    tracing::warn!(reason, "no CUDA, the model runs on the CPU");
-                    let sessions = Self::on(&environment, folder, Provider::Cpu, counts)?;
-                    Ok(Self { fallback: Some(reason), ..sessions })
-                }
-                other => other,
-            },
+            Device::Auto => {
+                let (sessions, fallback) = prefer(Self::on(&environment, folder, Provider::Cuda, counts), || {
+                    Self::on(&environment, folder, Provider::Cpu, counts)
+                })?;
+                Ok(Self { fallback, ..sessions })
+            }
         }
     }
 
@@ -212,6 +211,22 @@ impl Tower {
     }
 }
 
+/// What CUDA gave, else what the CPU gives and why it had to: a library that is missing, a driver that is too old or
+/// memory that is taken may all show only when a graph is loaded. When the CPU fails as well, CUDA was not the reason.
+fn prefer<T>(
+    cuda: Result<T, SessionError>,
+    cpu: impl FnOnce() -> Result<T, SessionError>,
+) -> Result<(T, Option<String>), SessionError> {
+    let reason = match cuda {
+        Ok(sessions) => return Ok((sessions, None)),
+        Err(SessionError::NoCuda { reason }) => reason,
+        Err(error) => error.to_string(),
+    };
+    let sessions = cpu()?;
+    tracing::warn!(reason, "no CUDA, the model runs on the CPU");
+    Ok((sessions, Some(reason)))
+}
+
 fn no_cuda(reason: &dyn std::fmt::Display) -> SessionError {
     SessionError::NoCuda { reason: reason.to_string() }
 }
@@ -269,6 +284,16 @@ fn check_tower<T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cpu_steps_in_for_whatever_keeps_cuda_from_working() {
+        let load = |reason: &str| SessionError::Load { graph: "text.onnx".into(), reason: reason.to_owned() };
+        assert_eq!(prefer(Ok(1), || panic!("not asked")), Ok((1, None)));
+        assert_eq!(prefer(Err(no_cuda(&"no driver")), || Ok(2)), Ok((2, Some("no driver".to_owned()))));
+        let (sessions, fallback) = prefer(Err(load("out of memory")), || Ok(2)).expect("on the CPU");
+        assert!(sessions == 2 && fallback.is_some_and(|reason| reason.contains("out of memory")));
+        assert_eq!(prefer::<u8>(Err(load("on CUDA")), || Err(load("on both"))), Err(load("on both")));
+    }
 
     #[test]
     fn a_missing_or_wrong_library_is_an_error_that_says_what_to_do() {

@@ -1,4 +1,5 @@
-//! Request bodies, read up to a cap and within a time: JSON and the upload form.
+//! Request bodies, read up to a cap and within a time: JSON and the upload form. What is held of them counts toward the
+//! memory that all bodies share ([`UploadBudget`](super::state::UploadBudget)).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartReject
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
@@ -37,7 +39,8 @@ where
         }
         let limit = MAX_JSON.min(options.max_body);
         announced(request.headers(), "the body", limit)?;
-        let bytes = within(options.body_timeout, whole(request.into_body(), limit)).await?;
+        let mut share = options.uploads.share();
+        let bytes = within(options.body_timeout, whole(request.into_body(), limit, &mut share)).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -73,19 +76,37 @@ async fn within<T>(time: Duration, read: impl Future<Output = Result<T, ApiError
     tokio::time::timeout(time, read).await.unwrap_or(Err(ApiError::BodyTimeout { within: time }))
 }
 
-async fn whole(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let too_large = std::error::Error::source(&error)
-            .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
-        if too_large { ApiError::BodyTooLarge { what: "the body", limit } } else { ApiError::IncompleteBody }
-    })
+async fn whole(mut body: Body, limit: usize, share: &mut UploadShare) -> Result<Bytes, ApiError> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers are no part of the content.
+        let Ok(chunk) = frame.map_err(|_| ApiError::IncompleteBody)?.into_data() else { continue };
+        take(&mut bytes, &chunk, "the body", limit, share)?;
+    }
+    Ok(bytes.freeze())
+}
+
+/// Adds a chunk to what was read, within the cap and the shared memory.
+fn take(
+    bytes: &mut BytesMut,
+    chunk: &[u8],
+    what: &'static str,
+    limit: usize,
+    share: &mut UploadShare,
+) -> Result<(), ApiError> {
+    if bytes.len() + chunk.len() > limit {
+        return Err(ApiError::BodyTooLarge { what, limit });
+    }
+    share.grow(chunk.len())?;
+    bytes.extend_from_slice(chunk);
+    Ok(())
 }
 
 /// The form of `POST /search/image`: the photo's bytes and the fields beside it.
 pub struct Upload {
     pub image: Bytes,
     pub fields: RawQuery,
-    /// The photo's room in memory: to be kept until it is not needed any more.
+    /// The form's room in memory: to be kept until the photo is not needed any more.
     pub share: UploadShare,
 }
 
@@ -124,9 +145,13 @@ async fn read_form(mut form: Multipart, limit: usize, mut share: UploadShare) ->
             if image.is_some() {
                 return Err(ApiError::RepeatedParameter { name });
             }
-            image = Some(read_field(field, "the picture", limit, Some(&mut share)).await?);
+            image = Some(read_field(field, "the picture", limit, &mut share).await?);
+        } else if field.file_name().is_some() {
+            // `curl -F file=@photo.jpg`: read as an attribute, the photo would only be one with a strange value.
+            let name: String = name.chars().take(80).collect();
+            return Err(ApiError::parameter(name, "it holds a file; send the photo as `image`"));
         } else {
-            let value = read_field(field, "a form field", MAX_FIELD, None).await?;
+            let value = read_field(field, "a form field", MAX_FIELD, &mut share).await?;
             let value = std::str::from_utf8(&value).map_err(|_| ApiError::NotUtf8)?.to_owned();
             fields.add(name, value)?;
         }
@@ -140,17 +165,11 @@ async fn read_field(
     mut field: Field<'_>,
     what: &'static str,
     limit: usize,
-    mut share: Option<&mut UploadShare>,
+    share: &mut UploadShare,
 ) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
-        if bytes.len() + chunk.len() > limit {
-            return Err(ApiError::BodyTooLarge { what, limit });
-        }
-        if let Some(share) = &mut share {
-            share.grow(chunk.len())?;
-        }
-        bytes.extend_from_slice(&chunk);
+        take(&mut bytes, &chunk, what, limit, share)?;
     }
     Ok(bytes.freeze())
 }
@@ -169,6 +188,7 @@ fn broken(error: &MultipartError, limit: usize) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::state::UploadBudget;
 
     fn headers(content_type: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type))])
@@ -196,9 +216,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reading_stops_at_the_cap() {
-        let body = || Body::from(vec![0u8; 10]);
-        assert_eq!(whole(body(), 10).await.expect("fits").len(), 10);
-        assert!(matches!(whole(body(), 9).await, Err(ApiError::BodyTooLarge { limit: 9, .. })));
+    async fn reading_stops_at_the_cap_and_at_the_end_of_the_shared_memory() {
+        let budget = UploadBudget::new(15);
+        let read = async |limit, share: &mut UploadShare| whole(Body::from(vec![0u8; 10]), limit, share).await;
+        let mut first = budget.share();
+        assert_eq!(read(10, &mut first).await.expect("fits").len(), 10);
+        assert!(matches!(read(9, &mut budget.share()).await, Err(ApiError::BodyTooLarge { limit: 9, .. })));
+        assert!(matches!(read(10, &mut budget.share()).await, Err(ApiError::Overloaded)));
+        drop(first);
+        assert!(read(10, &mut budget.share()).await.is_ok());
     }
 }

@@ -27,6 +27,7 @@ pub fn describe_metrics() {
     metrics::describe_counter!(REQUESTS_METRIC, "Requests by route, method and status; 499: the client left");
     metrics::describe_histogram!(DURATION_METRIC, metrics::Unit::Seconds, "From the head of a request to its answer");
     metrics::describe_gauge!(IN_FLIGHT_METRIC, "Requests that are being answered");
+    super::health::describe_gauges();
 }
 
 pub async fn edge(request: Request, next: Next) -> Response {

@@ -14,6 +14,7 @@ use super::error::{ApiError, Problems};
 use super::state::AppState;
 use super::view::{ModelInfo, index_version};
 use crate::catalog::Counts;
+use crate::encode::{EncodeError, Provider};
 
 /// How long the result of a probe is believed: a storm of probes costs one embedding in this time.
 const BELIEVED: Duration = Duration::from_secs(2);
@@ -26,10 +27,12 @@ pub struct Probe {
     last: Mutex<Option<(Instant, Seen)>>,
 }
 
+/// Milliseconds that a real embedding took (`None`: none was made yet), or why the model makes none.
+type Verdict = Result<Option<f64>, String>;
+
 #[derive(Clone)]
 struct Seen {
-    /// Milliseconds that a real embedding took, or why there is none.
-    embedding: Result<f64, String>,
+    embedding: Verdict,
     catalog: Result<Counts, String>,
 }
 
@@ -42,21 +45,32 @@ impl Probe {
         {
             return seen.clone();
         }
-        let seen = Seen { embedding: embed(state).await, catalog: count(state).await };
+        let before = last.as_ref().map(|(_, seen)| seen.embedding.clone());
+        let seen = Seen { embedding: embed(state, before).await, catalog: count(state).await };
         *last = Some((Instant::now(), seen.clone()));
         seen
     }
 }
 
-async fn embed(state: &AppState) -> Result<f64, String> {
+async fn embed(state: &AppState, before: Option<Verdict>) -> Verdict {
     let started = Instant::now();
-    match tokio::time::timeout(PATIENCE, state.encoder.probe()).await {
-        Ok(Ok(())) => Ok((started.elapsed().as_secs_f64() * 1e6).round() / 1e3),
-        Ok(Err(error)) => {
+    let probed = tokio::time::timeout(PATIENCE, state.encoder.probe()).await;
+    verdict(probed.ok().map(|probed| probed.map(|()| started.elapsed())), before)
+}
+
+/// What a probe (`None`: it took too long) says of the model, given what the one before it said.
+///
+/// A full queue says nothing: the model is busy, and taking the service out for that would send its load to the others
+/// until they go the same way.
+fn verdict(probed: Option<Result<Duration, EncodeError>>, before: Option<Verdict>) -> Verdict {
+    match probed {
+        Some(Ok(took)) => Ok(Some((took.as_secs_f64() * 1e6).round() / 1e3)),
+        Some(Err(EncodeError::Overloaded)) => before.unwrap_or(Ok(None)),
+        Some(Err(error)) => {
             tracing::error!(%error, "the readiness probe's embedding failed");
             Err("the model cannot embed".to_owned())
         }
-        Err(_) => Err(format!("the model did not embed within {} s", PATIENCE.as_secs())),
+        None => Err(format!("the model did not embed within {} s", PATIENCE.as_secs())),
     }
 }
 
@@ -64,7 +78,7 @@ async fn count(state: &AppState) -> Result<Counts, String> {
     match tokio::time::timeout(PATIENCE, state.catalog.counts(state.encoder.model_id())).await {
         Ok(Ok(counts)) => Ok(counts),
         Ok(Err(error)) => {
-            tracing::error!(%error, "the readiness probe could not read the catalog");
+            tracing::error!(%error, "how far the catalog is could not be read");
             Err("the catalog cannot be read".to_owned())
         }
         Err(_) => Err(format!("the catalog did not answer within {} s", PATIENCE.as_secs())),
@@ -80,10 +94,10 @@ pub struct Readiness {
     pub model: ModelInfo,
     /// The execution provider in use: `cpu` or `cuda`.
     #[schema(value_type = String)]
-    pub provider: crate::encode::Provider,
+    pub provider: Provider,
     /// Why the provider is not the one that was asked for, when it is not.
     pub provider_fallback: Option<String>,
-    /// What the last real embedding took; at most 2 seconds old.
+    /// What the last real embedding took; at most 2 seconds old, or older when the model is too busy for another.
     pub embedding_ms: Option<f64>,
     pub index_version: String,
     /// Products in the index.
@@ -98,7 +112,7 @@ pub struct CatalogProgress {
     pub products: u64,
     /// Products whose picture is embedded by the model in use.
     pub embedded: u64,
-    /// Products whose picture still waits for it.
+    /// Products whose picture or words still wait for it.
     pub pending: u64,
     /// Products without a picture that can be read: found by their words alone.
     pub without_picture: u64,
@@ -106,8 +120,8 @@ pub struct CatalogProgress {
 
 impl From<Counts> for CatalogProgress {
     fn from(counts: Counts) -> Self {
-        let Counts { products, embedded, without_embedding } = counts;
-        Self { products, embedded, pending: counts.pending(), without_picture: without_embedding }
+        let Counts { products, embedded, without_embedding, pending } = counts;
+        Self { products, embedded, pending, without_picture: without_embedding }
     }
 }
 
@@ -141,12 +155,16 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
     }
     reasons.extend(seen.embedding.as_ref().err().cloned());
     reasons.extend(seen.catalog.as_ref().err().cloned());
+    let pending = seen.catalog.as_ref().map_or(0, |counts| counts.pending);
+    if state.searcher.is_empty() && pending > 0 {
+        reasons.push(format!("nothing is indexed yet; {pending} products wait to be embedded"));
+    }
     let report = Readiness {
         ready: reasons.is_empty(),
         model: ModelInfo::of(&state),
         provider: state.encoder.provider(),
         provider_fallback: state.encoder.status().fallback,
-        embedding_ms: seen.embedding.ok(),
+        embedding_ms: seen.embedding.ok().flatten(),
         index_version: index_version(&state.searcher.version()),
         products: state.searcher.len(),
         catalog: seen.catalog.ok().map(CatalogProgress::from),
@@ -168,5 +186,52 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"), Problems)
 )]
 pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    gauge(&state).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+}
+
+const PROVIDER_METRIC: &str = "aglet_execution_provider";
+const INDEXED_METRIC: &str = "aglet_indexed_products";
+const PENDING_METRIC: &str = "aglet_pending_products";
+
+/// Tells the recorder that is installed what the gauges of this file mean.
+pub fn describe_gauges() {
+    metrics::describe_gauge!(PROVIDER_METRIC, "1; its labels tell what the model runs on, and whether as a fallback");
+    metrics::describe_gauge!(INDEXED_METRIC, "Products in the index that is in use");
+    metrics::describe_gauge!(PENDING_METRIC, "Products whose picture or words wait to be embedded");
+}
+
+/// What is a state and no event is looked up when it is asked for.
+#[expect(clippy::cast_precision_loss, reason = "catalogs are far below 2^52 products")]
+async fn gauge(state: &AppState) {
+    let status = state.encoder.status();
+    let provider = match status.provider {
+        Provider::Cpu => "cpu",
+        Provider::Cuda => "cuda",
+    };
+    let fallback = if status.fallback.is_some() { "true" } else { "false" };
+    metrics::gauge!(PROVIDER_METRIC, "provider" => provider, "fallback" => fallback).set(1.0);
+    metrics::gauge!(INDEXED_METRIC).set(state.searcher.len() as f64);
+    if let Ok(counts) = count(state).await {
+        metrics::gauge!(PENDING_METRIC).set(counts.pending as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_model_is_believed_what_it_was_and_a_broken_one_is_not() {
+        let busy = || Some(Err(EncodeError::Overloaded));
+        let good: Verdict = Ok(Some(1.5));
+        assert_eq!(verdict(Some(Ok(Duration::from_micros(1_500))), None), good);
+        assert_eq!(verdict(busy(), Some(good.clone())), good);
+        assert_eq!(verdict(busy(), None), Ok(None));
+        for broken in [Some(Err(EncodeError::WorkerGone)), Some(Err(EncodeError::Failed("it is".into()))), None] {
+            let bad = verdict(broken, Some(good.clone()));
+            assert!(bad.is_err());
+            assert_eq!(verdict(busy(), Some(bad.clone())), bad, "a queue that fills up behind it is no cure");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorCode, Problem, Problems};
-use super::params::DEFAULT_LIMIT;
+use super::params::{DEFAULT_LIMIT, USUAL_ATTRIBUTES};
 use super::state::{AppState, HttpOptions};
 use super::{attributes, health, products, search};
 use crate::domain::Window;
@@ -165,7 +165,7 @@ impl utoipa::IntoParams for FilterParams {
                 .schema(Some(schema))
                 .build()
         };
-        let mut parameters: Vec<Parameter> = ["category", "color", "gender", "shoelace_color"]
+        let mut parameters: Vec<Parameter> = USUAL_ATTRIBUTES
             .into_iter()
             .map(|name| {
                 let schema = Schema::Array(ArrayBuilder::new().items(text()).build());

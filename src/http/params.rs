@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::error::ApiError;
 use crate::domain::{AttributeName, AttributeValue, Filters, ProductId, QueryText, Window};
@@ -12,6 +15,10 @@ use crate::search::Searcher;
 
 /// Products in an answer when `limit` is not given.
 pub const DEFAULT_LIMIT: usize = 20;
+
+/// The attributes that a product view and the OpenAPI document name. A filter by one of them is good everywhere, also
+/// where no product carries it: a storefront's filters must not break on a catalog that has no laces yet.
+pub const USUAL_ATTRIBUTES: [&str; 4] = ["category", "color", "gender", "shoelace_color"];
 
 /// Filters and window of a request, checked; the words stand beside them where there are any.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,13 +84,14 @@ impl RawQuery {
         self.check_against(&known)
     }
 
+    /// While no attribute is known, every name that could be one is good: whether it is one will only be known when
+    /// the catalog is indexed, and until then it matches nothing.
     fn check_against(self, known: &[&str]) -> Result<Asked, ApiError> {
         let window = Window::new(self.limit.unwrap_or(DEFAULT_LIMIT), self.offset.unwrap_or(0))?;
+        let good = |name: &str| known.is_empty() || known.contains(&name) || USUAL_ATTRIBUTES.contains(&name);
         let mut pairs = Vec::with_capacity(self.attributes.len());
         for (name, value) in self.attributes {
-            let Some(attribute) =
-                AttributeName::new(&name).ok().filter(|attribute| known.contains(&attribute.as_str()))
-            else {
+            let Some(attribute) = AttributeName::new(&name).ok().filter(|attribute| good(attribute.as_str())) else {
                 let known = known.iter().map(ToString::to_string).collect();
                 return Err(ApiError::UnknownAttribute { name: name.chars().take(80).collect(), known });
             };
@@ -102,16 +110,16 @@ fn number(name: &str, text: &str) -> Result<usize, ApiError> {
     }
 }
 
-/// `POST /search`.
+/// `POST /search`. Every further field is an attribute, as in `GET /search`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"q": "black formal shoes", "filters": {"gender": "Men", "color": ["Black", "Brown"]}, "limit": 10}))]
+#[schema(example = json!({"q": "black formal shoes", "gender": "Men", "color": ["Black", "Brown"], "limit": 10}))]
 pub struct SearchBody {
     /// What is wanted, in words; 1 to 512 characters.
     #[schema(min_length = 1, max_length = 512)]
     pub q: String,
-    /// Attribute -> value or values: values of one attribute are alternatives, different attributes add up.
-    #[serde(default)]
+    /// Attribute -> value or values: values of one attribute are alternatives, different attributes add up. The same as
+    /// the attributes beside `q`, with which they are put together.
+    #[serde(default, deserialize_with = "attributes")]
     pub filters: BTreeMap<String, OneOrMany>,
     /// Products in the answer, 1 to 250; 20 when not given.
     #[schema(minimum = 1, maximum = 250, default = 20)]
@@ -119,25 +127,61 @@ pub struct SearchBody {
     /// How many of the best products are passed over, 0 to 10,000.
     #[schema(minimum = 0, maximum = 10_000, default = 0)]
     pub offset: Option<usize>,
+    /// Any attribute that `/attributes` lists, with its value or values.
+    #[serde(flatten, deserialize_with = "attributes")]
+    pub attributes: BTreeMap<String, OneOrMany>,
 }
 
-/// `"Black"` or `["Black", "Brown"]`.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
-pub enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+/// `"Black"` or `["Black", "Brown"]`, as text: a number or a boolean is what it is written as, null is no value.
+#[derive(Debug)]
+pub struct OneOrMany(Vec<String>);
+
+impl OneOrMany {
+    fn of(given: Value) -> Option<Self> {
+        let given = if let Value::Array(list) = given { list } else { vec![given] };
+        let text = |value| match value {
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(yes) => Some(yes.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        };
+        given.into_iter().filter(|value| !value.is_null()).map(text).collect::<Option<_>>().map(Self)
+    }
+}
+
+/// By hand: a schema of one line where the derive would make three.
+impl utoipa::PartialSchema for OneOrMany {
+    fn schema() -> RefOr<Schema> {
+        let value =
+            || ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Number, Type::Boolean]));
+        let schema = OneOfBuilder::new()
+            .item(value())
+            .item(ArrayBuilder::new().items(value()))
+            .description(Some("`\"Black\"` or `[\"Black\", \"Brown\"]`; a number or a boolean stands for its text."));
+        RefOr::T(Schema::OneOf(schema.build()))
+    }
+}
+
+impl utoipa::ToSchema for OneOrMany {}
+
+/// Attributes with their values; what holds none is told by its name, which serde alone would not tell.
+fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, OneOrMany>, D::Error> {
+    let one = |(name, given): (String, Value)| match OneOrMany::of(given) {
+        Some(values) => Ok((name, values)),
+        None => {
+            let name: String = name.chars().take(80).collect();
+            let reason = format!("{name:?} holds neither text, a number, a boolean, nor a list of them");
+            Err(serde::de::Error::custom(reason))
+        }
+    };
+    BTreeMap::<String, Value>::deserialize(deserializer)?.into_iter().map(one).collect()
 }
 
 impl From<SearchBody> for RawQuery {
     fn from(body: SearchBody) -> Self {
-        let attributes = body.filters.into_iter().flat_map(|(name, values)| {
-            let values = match values {
-                OneOrMany::One(value) => vec![value],
-                OneOrMany::Many(values) => values,
-            };
-            values.into_iter().map(move |value| (name.clone(), value))
-        });
+        let attributes = body.attributes.into_iter().chain(body.filters);
+        let attributes =
+            attributes.flat_map(|(name, OneOrMany(values))| values.into_iter().map(move |value| (name.clone(), value)));
         Self {
             attributes: attributes.collect(),
             q: Some(body.q),
@@ -267,12 +311,44 @@ mod tests {
     }
 
     #[test]
-    fn json_takes_one_value_or_many_and_no_unknown_field() {
-        let body: SearchBody =
-            serde_json::from_str(r#"{"q":"x","filters":{"color":["Black","White"],"category":"Boots"}}"#)
-                .expect("good");
-        let asked = RawQuery::from(body).check_against(&["category", "color"]).expect("known");
-        assert_eq!(asked.filters.iter().map(|(_, v)| v.len()).sum::<usize>(), 3);
-        assert!(serde_json::from_str::<SearchBody>(r#"{"q":"x","filter":{}}"#).is_err());
+    fn json_takes_attributes_beside_the_words_or_under_filters() {
+        let read = |text: &str| {
+            let body: SearchBody = serde_json::from_str(text).expect(text);
+            RawQuery::from(body).check_against(&["category", "color", "size", "vegan"])
+        };
+        let get = asked("q=x&color=Black&color=White&category=Boots").expect("good").1;
+        for same in [
+            r#"{"q":"x","filters":{"color":["Black","White"],"category":"Boots"}}"#,
+            r#"{"q":"x","color":["Black","White"],"category":"Boots"}"#,
+            r#"{"q":"x","color":"Black","filters":{"color":"White","category":["Boots"]},"limit":null}"#,
+            r#"{"q":"x","color":["Black",null,"White"],"category":"Boots","size":null}"#,
+        ] {
+            assert_eq!(read(same).expect(same), get, "{same}");
+        }
+        let asked = read(r#"{"q":"x","size":[41,42.5],"vegan":true}"#).expect("good");
+        let filters: Vec<_> = asked.filters.iter().flat_map(|(_, values)| values.iter().map(String::as_str)).collect();
+        assert_eq!(filters, ["41", "42.5", "true"]);
+        let unknown = read(r#"{"q":"x","colour":"Black"}"#).expect_err("no such attribute");
+        assert!(matches!(unknown, ApiError::UnknownAttribute { name, .. } if name == "colour"));
+    }
+
+    #[test]
+    fn json_that_holds_no_value_is_told_by_its_name() {
+        let error = |text: &str| serde_json::from_str::<SearchBody>(text).expect_err("refused").to_string();
+        assert!(error(r#"{"query":"x"}"#).contains("missing field `q`"));
+        assert!(error(r#"{"q":"x","filter":{}}"#).contains("\"filter\" holds neither"));
+        assert!(error(r#"{"q":"x","filters":{"color":[["Black"]]}}"#).contains("\"color\" holds neither"));
+    }
+
+    #[test]
+    fn filters_are_good_before_anything_is_indexed() {
+        let check = |query: &str, known: &[&str]| {
+            RawQuery::of_pairs(decode(query).expect("decodes"), true).expect("read").check_against(known)
+        };
+        assert!(check("q=x&heel_height=high&color=Black", &[]).is_ok());
+        assert!(check("q=x&shoelace_color=red&gender=Men", &["category"]).is_ok(), "named by the document");
+        for (query, known) in [("q=x&Heel=high", [].as_slice()), ("q=x&heel_height=high", ["category"].as_slice())] {
+            assert_eq!(check(query, known).expect_err("refused").code().as_str(), "unknown_attribute", "{query}");
+        }
     }
 }

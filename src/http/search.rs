@@ -34,7 +34,8 @@ pub async fn search(State(state): State<AppState>, pairs: Pairs) -> Result<Json<
 
 /// Search in words, as JSON
 ///
-/// The same as `GET /search`, for filters that are too many for a URL.
+/// The same as `GET /search`, for filters that are too many for a URL: attributes stand beside `q`, each under its own
+/// name, or under `filters`.
 #[utoipa::path(
     post, path = "/search", operation_id = "search_json", tag = "search", request_body = SearchBody,
     responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
@@ -57,7 +58,8 @@ async fn in_words(state: AppState, raw: RawQuery) -> Result<Json<SearchResponse>
     answer(state, embedding, asked, None, echo, started).await
 }
 
-/// The upload form of `POST /search/image`; every further field is an attribute, repeatable, as in `GET /search`.
+/// The upload form of `POST /search/image`; every further field is an attribute, repeatable, as in `GET /search`. Only
+/// `image` may be a file.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document; the form is read field by field")]
 pub struct ImageForm {

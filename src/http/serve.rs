@@ -1,17 +1,32 @@
 //! The loop that accepts connections, and its end: no new ones, requests in work are answered, within a bound.
+//!
+//! A request that is answered before its body is read (too large, of a wrong type, one too many) leaves a client that
+//! is still sending. Were the connection closed then, the system would reset it, and the client might lose the answer
+//! with it; so what is left of a body is read and thrown away for a while.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// For a request's head to arrive; also how long an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a request's head to arrive; also how long an idle connection is kept: longer than the 60 s of common proxies,
+/// since a proxy that is not the one to close sends its next request into a connection that has just gone.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// What is read at most of a body that nobody wants any more.
+const REST_TIME: Duration = Duration::from_secs(2);
+const REST_BYTES: usize = 64 << 20;
 /// After a failed accept (no file descriptors left): time for connections to close.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -85,16 +100,71 @@ async fn connection(stream: TcpStream, router: Router, mut bell: watch::Receiver
 #[derive(Clone)]
 struct ServiceOf(Router);
 
-impl tower::Service<hyper::Request<hyper::body::Incoming>> for ServiceOf {
+impl tower::Service<hyper::Request<Incoming>> for ServiceOf {
     type Response = axum::response::Response;
     type Error = Infallible;
     type Future = axum::routing::future::RouteFuture<Infallible>;
 
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-        std::task::Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
-        tower::Service::call(&mut self.0, request.map(axum::body::Body::new))
+    fn call(&mut self, request: hyper::Request<Incoming>) -> Self::Future {
+        // Whoever asked leave to send has not begun, and reading would be the leave.
+        let request = if request.body().is_end_stream() || waits_for_leave(request.headers()) {
+            request.map(Body::new)
+        } else {
+            request.map(|body| Body::new(Wanted(Some(body))))
+        };
+        tower::Service::call(&mut self.0, request)
+    }
+}
+
+fn waits_for_leave(headers: &HeaderMap) -> bool {
+    headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// A request's body, whose rest is read to no purpose when it is dropped before its end.
+struct Wanted(Option<Incoming>);
+
+impl hyper::body::Body for Wanted {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
+            self.0 = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) else { return };
+        // Without a runtime the connection has ended too.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(REST_TIME, read_rest(body)));
+        }
+    }
+}
+
+async fn read_rest(mut body: Incoming) {
+    let mut left = REST_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(less) => left = less,
+            None => return,
+        }
     }
 }

@@ -52,7 +52,7 @@ impl FromRef<AppState> for Arc<HttpOptions> {
 pub struct HttpOptions {
     /// Largest body in bytes; reading stops there.
     pub max_body: usize,
-    /// The photos of all requests together.
+    /// The bodies of all requests together.
     pub uploads: UploadBudget,
     /// From the whole request to the answer.
     pub request_timeout: Duration,
@@ -81,8 +81,8 @@ impl Default for HttpOptions {
     }
 }
 
-/// Counts the bytes of uploads that are held in memory, from their arrival until they are answered. Clones share the
-/// count.
+/// Counts the bytes of request bodies that are held in memory: of JSON until it is parsed, of a form from its arrival
+/// until its photo is embedded. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct UploadBudget(Arc<Semaphore>);
 

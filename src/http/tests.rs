@@ -237,6 +237,12 @@ async fn photos_in_memory_are_bounded_whatever_the_number_of_requests() {
     };
     assert_eq!((refused.0, code(&refused).as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
     assert_eq!(refused.1[header::RETRY_AFTER], "1");
+    // The fields beside a photo and bodies of JSON count too.
+    let fields = upload("/upload", form(&[("color", &[b'x'; 600]), ("image", b"small")])).await.expect("no panic");
+    let json =
+        Request::post("/json").header(header::CONTENT_TYPE, "application/json").body(Body::from(vec![b' '; 600]));
+    let json = call(&service, json.expect("a request")).await;
+    assert_eq!((code(&fields).as_str(), code(&json).as_str()), ("overloaded", "overloaded"));
     // What is refused or broken gives back what it took.
     for _ in 0..10 {
         let small = upload("/upload", form(&[("image", &[7; 400])])).await.expect("no panic");
@@ -274,6 +280,7 @@ async fn forms_of_every_kind() {
         (kind, form(&[("image", b"1"), ("limit", b"x")]), 400, "invalid_parameter"),
         (kind, form(&[("image", b"1"), ("limit", b"1"), ("limit", b"1")]), 400, "repeated_parameter"),
         (kind, form(&[("image", b"1"), ("color", b"\xff")]), 400, "invalid_parameter"),
+        (kind, form(&[("file\"; filename=\"a.jpg", b"1")]), 400, "invalid_parameter"),
         (kind, form(&[("image", &[7; 1_001])]), 413, "body_too_large"),
         (kind, form(&[("image", b"1"), ("color", &[b'x'; 4_097])]), 413, "body_too_large"),
         (kind, form(&[("image", b"1"), ("color", &vec![b'x'; 300_000])]), 413, "body_too_large"),
@@ -454,16 +461,49 @@ async fn a_large_body_is_answered_before_it_is_sent() {
     assert!(answer.contains("body_too_large") && answer.to_lowercase().contains("connection: close"), "{answer}");
 }
 
+/// The head of a POST whose body is said to have so many bytes.
+fn head(path: &str, kind: &str, length: usize, more: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}\r\n")
+}
+
+#[tokio::test]
+async fn whoever_sends_a_large_body_to_its_end_hears_why_it_was_refused() {
+    const LENGTH: usize = 12 << 20;
+    let piece = vec![b' '; 1 << 20];
+    let (address, _stop, _task) = served(plain(), Duration::ZERO).await;
+    for (path, kind, status) in [
+        ("/json", "application/json", "413"),
+        ("/upload", "multipart/form-data; boundary=b0", "413"),
+        ("/json", "text/plain", "415"),
+    ] {
+        let mut client = TcpStream::connect(&address).await.expect("connects");
+        client.write_all(head(path, kind, LENGTH, "Connection: close\r\n").as_bytes()).await.expect("writes");
+        for _ in 0..LENGTH / piece.len() {
+            client.write_all(&piece).await.expect("nobody hangs up on it");
+        }
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("no reset");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_leave_to_send_is_answered_without_it() {
+    let (address, _stop, _task) = served(plain(), Duration::ZERO).await;
+    let mut client = TcpStream::connect(&address).await.expect("connects");
+    let head = head("/json", "application/json", 12 << 20, "Expect: 100-continue\r\n");
+    client.write_all(head.as_bytes()).await.expect("writes");
+    let answer = read_all(client).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && !answer.contains("100 Continue"), "{answer}");
+}
+
 #[tokio::test]
 async fn half_an_upload_harms_nobody() {
     let (address, _stop, _task) = served(plain(), Duration::ZERO).await;
     for sent in [20, 150, 300] {
         let mut client = TcpStream::connect(&address).await.expect("connects");
         let body = form(&[("image", &[7; 500])]);
-        let head = format!(
-            "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b0\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let head = head("/upload", "multipart/form-data; boundary=b0", body.len(), "");
         client.write_all(&[head.as_bytes(), &body[..sent]].concat()).await.expect("writes");
         client.shutdown().await.expect("half-closes");
         let answer = read_all(client).await;

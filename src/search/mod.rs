@@ -162,25 +162,22 @@ impl Searcher {
         Ok(())
     }
 
-    /// Loads the snapshot in `folder` when it is whole and of `version`; false when there is none such (the log says
-    /// why). Blocking: it reads and hashes the files, 42 MB for 41,615 products of 512 dimensions and as much again
-    /// for the graph.
-    ///
-    /// # Errors
-    /// When a file is there and cannot be read.
-    pub fn restore(&self, folder: &Path, version: &IndexVersion) -> Result<bool, SearchError> {
+    /// Loads the snapshot in `folder` when it is whole and of `version`; false when there is none such, or none that
+    /// can be read (the log says why): whoever asks builds the index anew, as for one that is damaged. Blocking: it
+    /// reads and hashes the files, 42 MB for 41,615 products of 512 dimensions and as much again for the graph.
+    #[must_use]
+    pub fn restore(&self, folder: &Path, version: &IndexVersion) -> bool {
         let _alone = self.change();
         let start = Instant::now();
         let restored = match snapshot::restore(folder, version, self.inner.dimensions) {
             Ok(restored) => restored,
-            Err(Unusable::Io { path, source }) => return Err(SearchError::Io { path, source }),
             Err(Unusable::Missing) => {
                 tracing::info!(folder = %folder.display(), "no snapshot of the index");
-                return Ok(false);
+                return false;
             }
             Err(reason) => {
                 tracing::warn!(folder = %folder.display(), %reason, "the snapshot of the index is of no use");
-                return Ok(false);
+                return false;
             }
         };
         let snapshot::Restored { keys, index, attributes } = restored;
@@ -189,7 +186,7 @@ impl Searcher {
         let snapshot = Snapshot { version: version.clone(), keys, index, attributes, facets };
         self.inner.current.store(Arc::new(snapshot));
         tracing::info!(products = count, seconds = start.elapsed().as_secs_f32(), "restored the index");
-        Ok(true)
+        true
     }
 
     /// Saves the index in use, atomically: a save that is killed leaves the snapshot before it, or none. Blocking: it

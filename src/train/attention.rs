@@ -37,6 +37,14 @@ pub struct Heads {
     pub causal: bool,
 }
 
+impl Heads {
+    /// How many keys a query sees.
+    #[inline(always)]
+    pub(super) fn seen(self, query: usize, queries: usize, keys: usize) -> usize {
+        if self.causal { query + 1 + keys - queries } else { keys }
+    }
+}
+
 /// `softmax(scale * q k^T) v` within each sequence and head; `q` is `queries x width`, `k` and `v` are `keys x width`,
 /// and a head takes `width / heads.count` columns.
 ///
@@ -192,12 +200,6 @@ impl Panel {
     }
 }
 
-/// How many keys a query sees.
-#[inline(always)]
-fn seen(heads: Heads, query: usize, queries: usize, keys: usize) -> usize {
-    if heads.causal { query + 1 + keys - queries } else { keys }
-}
-
 #[inline(always)]
 fn forward(inputs: [Rows<'_>; 3], heads: Heads, head: usize, table: &mut [f32], out: &mut [f32]) {
     let width = inputs[0].width;
@@ -206,7 +208,7 @@ fn forward(inputs: [Rows<'_>; 3], heads: Heads, head: usize, table: &mut [f32], 
     let keys = k.turned();
     let scores = keys.times(q.rows, |row, inner| q.values[row * q.stride + inner]);
     for (query, line) in table.chunks_exact_mut(k.rows).enumerate() {
-        let seen = seen(heads, query, q.rows, k.rows);
+        let seen = heads.seen(query, q.rows, k.rows);
         let scores = &scores.row(query)[..seen];
         let largest = scores.iter().fold(f32::MIN, |m, &x| m.max(x));
         for (p, &s) in line.iter_mut().zip(scores) {
@@ -317,7 +319,7 @@ mod tests {
             for (at, query) in s.queries.clone().enumerate() {
                 for head in 0..heads.count {
                     let column = |i: usize| head * size + i;
-                    let last = seen(heads, at, s.queries.len(), s.keys.len());
+                    let last = heads.seen(at, s.queries.len(), s.keys.len());
                     let score = |key: usize| -> f64 {
                         let terms =
                             (0..size).map(|i| input[0][query * width + column(i)] * input[1][key * width + column(i)]);

@@ -69,7 +69,7 @@ pub struct Accuracy {
 }
 
 /// Classifies the products' photos, given their unit embeddings (`products x projection`). `values` are the classes;
-/// a product whose value is none of them, or not known, is left out. `None` if all are.
+/// a product whose value is none of them, or not known, is left out. `None` if all are, or there are no values.
 #[must_use]
 pub fn classify(
     attribute: &Attribute,
@@ -78,7 +78,7 @@ pub fn classify(
     products: &[&Product],
     photos: &[f32],
 ) -> Option<Accuracy> {
-    let width = words.len() / values.len().max(1);
+    let width = words.len().checked_div(values.len()).filter(|&width| width > 0)?;
     let known = products.iter().zip(photos.chunks_exact(width));
     let known: Vec<(usize, &[f32])> = known
         .filter_map(|(product, photo)| {
@@ -211,6 +211,7 @@ mod tests {
         assert_eq!((found.products, found.present_products), (3, 2));
         assert!((found.accuracy - 2.0 / 3.0).abs() < 1e-6 && (found.present - 1.0).abs() < 1e-6, "{found:?}");
         assert_eq!(classify(&laces(), &values, &words, &products[3..], &photos[6..]), None);
+        assert_eq!(classify(&laces(), &[], &[], &products, &photos), None);
     }
 
     #[test]

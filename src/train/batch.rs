@@ -4,8 +4,10 @@
 //! Everything is drawn from streams named by the step, so that a run taken up again sees what the unbroken one would
 //! have seen.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
+
+use rayon::prelude::*;
 
 use super::captions::{self, Caption, Facts};
 use super::dataset::{MEAN, Product, STD};
@@ -134,9 +136,10 @@ impl Source {
         let details: Vec<u64> = chosen.iter().map(|_| dice.below(usize::MAX) as u64).collect();
         let blurred: Vec<bool> =
             chosen.iter().map(|_| self.drawing.blur > 0.0 && dice.chance(self.drawing.blur)).collect();
+        let cut = |at: usize| self.cut(&chosen[at].square, &windows[at], blurred[at], kept, details[at]);
+        let cuts: Vec<(Vec<f32>, Vec<u32>)> = (0..chosen.len()).into_par_iter().map(cut).collect();
         let (mut patches, mut positions) = (Vec::new(), Vec::new());
-        for (at, product) in chosen.iter().enumerate() {
-            let (pixels, seen) = self.cut(&product.square, &windows[at], blurred[at], kept, details[at]);
+        for (pixels, seen) in cuts {
             patches.extend(pixels);
             positions.extend(seen);
         }
@@ -212,42 +215,58 @@ fn numbered<'a, K: PartialEq>(chosen: &[&'a Product], key: impl Fn(&'a Product) 
 /// Span of normalized values in a patch of plain white: CLIP's channels differ by 0.22 there.
 const PLAIN: f32 = 0.5;
 
+/// Batches that wait to be taken, at most; one more is under way.
+const AHEAD: usize = 2;
+
+/// Which batches hold whole images, and how many patches the others keep. That is a matter of the batch's number and
+/// never of when it happens to be made, so that a run taken up again sees what the unbroken one would have seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Patches kept of an image before the batch `full_from`,
+    pub few: usize,
+    /// and from it on.
+    pub all: usize,
+    pub full_from: u64,
+}
+
 /// Makes batches on a thread of its own, a few ahead.
 pub struct Loader {
     batches: mpsc::Receiver<Batch>,
-    /// Patches kept of an image, read when a batch is begun.
-    kept: Arc<AtomicUsize>,
+    full_from: Arc<AtomicU64>,
 }
 
 impl Loader {
-    /// Starts the thread at `step`.
+    /// Starts the thread at the batch `first`.
     ///
     /// # Panics
     /// If the system refuses a thread.
     #[must_use]
-    pub fn start(source: Arc<Source>, step: u64, kept: usize) -> Self {
-        let (send, batches) = mpsc::sync_channel(2);
-        let kept = Arc::new(AtomicUsize::new(kept));
-        let wanted = Arc::clone(&kept);
+    pub fn start(source: Arc<Source>, first: u64, kept: Kept) -> Self {
+        let (send, batches) = mpsc::sync_channel(AHEAD);
+        let full_from = Arc::new(AtomicU64::new(kept.full_from));
+        let from = Arc::clone(&full_from);
         std::thread::Builder::new()
             .name("batches".into())
             .spawn(move || {
-                for step in step.. {
-                    if send.send(source.batch(step, wanted.load(Ordering::Relaxed))).is_err() {
+                for number in first.. {
+                    let full = number >= from.load(Ordering::Acquire);
+                    if send.send(source.batch(number, if full { kept.all } else { kept.few })).is_err() {
                         break;
                     }
                 }
             })
             .expect("a thread for the batches");
-        Self { batches, kept }
+        Self { batches, full_from }
     }
 
-    /// From the next batch begun, keep so many patches.
-    pub fn keep(&self, patches: usize) {
-        self.kept.store(patches, Ordering::Relaxed);
+    /// Lets whole images begin as soon as possible: at the first batch that cannot have been begun while `next` is the
+    /// one that is taken next. Returns its number, which decides from now on.
+    pub fn fill(&self, next: u64) -> u64 {
+        let soonest = next + AHEAD as u64 + 1;
+        self.full_from.fetch_min(soonest, Ordering::Release).min(soonest)
     }
 
-    /// The next step's batch.
+    /// The next batch.
     ///
     /// # Panics
     /// If the thread panicked.

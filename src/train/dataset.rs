@@ -2,13 +2,14 @@
 //! layout ([`read`]), from the data set that [`super::prepare`] made of any catalog ([`read_set`]), or are drawn
 //! ([`drawn`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use sha2::Digest;
 
+use super::attribute::{self, Attribute};
 use super::captions::{self, Facts};
 use super::dice::{Dice, Purpose};
 use super::images;
@@ -28,6 +29,10 @@ pub enum DatasetError {
     Column { path: PathBuf, column: &'static str },
     #[error("no product of {path} has a photo that can be read")]
     Empty { path: PathBuf },
+    #[error("the {side} side of {path} has no product: prepare the data set with other parts (--test, --validation)")]
+    EmptySide { path: PathBuf, side: Side },
+    #[error("no product of {path} has the attribute {attribute:?}; they have {}", found.join(", "))]
+    Attribute { path: PathBuf, attribute: String, found: Vec<String> },
     #[error(transparent)]
     Set(#[from] PrepareError),
     #[error(transparent)]
@@ -57,7 +62,7 @@ pub fn kept_edge(image_size: usize) -> u32 {
 }
 
 /// What a photo of a data set may be: a catalog's own photos are trusted further than an upload.
-const LIMITS: ImageLimits = ImageLimits { max_pixels: 200_000_000, max_edge: 30_000 };
+pub(super) const LIMITS: ImageLimits = ImageLimits { max_pixels: 200_000_000, max_edge: 30_000 };
 
 /// Reads the Kaggle layout: `styles.csv`, photos as `images/ID.jpg`, else from `images-60x80.zip`, and the laces'
 /// colors of `shoelaces.csv` where there is one. A product without a readable photo is left out. `edge`: see
@@ -101,7 +106,22 @@ pub fn read_set(folder: &Path, side: Side, label: Option<&str>, edge: u32) -> Re
         Ok(Product { id: entry.id, facts, captions: entry.captions, label, square: images::square(&photo, edge) })
     };
     let products: Vec<Product> = entries.into_par_iter().map(product).collect::<Result<_, DatasetError>>()?;
-    if products.is_empty() { Err(DatasetError::Empty { path: folder.into() }) } else { Ok(products) }
+    if products.is_empty() { Err(DatasetError::EmptySide { path: folder.into(), side }) } else { Ok(products) }
+}
+
+/// The values of the attribute that is to be learned, among the products `train` of the data set's training side.
+///
+/// # Errors
+/// If there are none, or the side cannot be read to say what there is instead.
+pub fn values(folder: &Path, attribute: &Attribute, train: &[Product]) -> Result<Vec<String>, DatasetError> {
+    let values = attribute::values(train);
+    if !values.is_empty() {
+        return Ok(values);
+    }
+    let entries = prepare::read_side(folder, Side::Train)?;
+    let found: BTreeSet<String> = entries.into_iter().flat_map(|entry| entry.attributes.into_keys()).collect();
+    let (path, attribute) = (folder.into(), attribute.name.clone());
+    Err(DatasetError::Attribute { path, attribute, found: found.into_iter().collect() })
 }
 
 /// The ids of a side of a data set.

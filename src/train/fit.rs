@@ -1,7 +1,6 @@
 //! The loop: batches in, weights out, a checkpoint per epoch, and a way back after a kill.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +9,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::attribute::{self, Attribute};
-use super::batch::{Drawing, Loader, Source};
+use super::batch::{Drawing, Kept, Loader, Source};
 use super::checkpoint::{self, CheckpointError};
 use super::dataset::Product;
 use super::epochs::{self, EpochError, Keep};
 use super::lora::Lora;
 use super::loss::Kind;
+use super::metrics::{Log, Metric, StepMetric, Watch};
 use super::network::{ClipConfig, Parameters};
 use super::optimizer::{self, Optimizer, Rule, Treatment};
 use super::report::{self, ReportError};
@@ -37,6 +37,12 @@ pub enum FitError {
     Report(#[from] ReportError),
     #[error("the loss is {loss} at step {step}: lower the learning rate, or look at the data")]
     Diverged { step: u64, loss: f32 },
+    #[error("the gradients' norm is {norm} at step {step}: lower the learning rate, or look at the data")]
+    Gradients { step: u64, norm: f32 },
+    #[error("{path} is the checkpoint of a run: go on with it (--resume), or choose another folder")]
+    Exists { path: PathBuf },
+    #[error("there is no product {0}")]
+    NoProduct(&'static str),
 }
 
 /// How long, how fast.
@@ -73,42 +79,6 @@ pub struct Plan {
     pub keep_epochs: Keep,
 }
 
-/// A figure of a validation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Watch {
-    /// The loss on held-out products; less is better. More is better for all others.
-    Loss,
-    TextCategory,
-    TextCategoryColor,
-    ImageCategory,
-    TitleRecall,
-    /// The mean of the category and color precision of words and the category precision of photos.
-    Retrieval,
-    /// The mean of the accuracy over all labeled products and over those that have the thing at all.
-    Attribute,
-}
-
-impl Watch {
-    /// The figure, of a validation's loss and scores.
-    #[must_use]
-    pub fn value(self, loss: f32, scores: &Scores) -> f32 {
-        match self {
-            Self::Loss => loss,
-            Self::TextCategory => scores.text_category,
-            Self::TextCategoryColor => scores.text_category_color,
-            Self::ImageCategory => scores.image_category,
-            Self::TitleRecall => scores.title_recall,
-            Self::Attribute => scores.attribute.map_or(0.0, |a| f32::midpoint(a.accuracy, a.present)),
-            Self::Retrieval => (scores.text_category + scores.text_category_color + scores.image_category) / 3.0,
-        }
-    }
-
-    fn better(self, new: f32, old: Option<f32>) -> bool {
-        old.is_none_or(|old| if self == Self::Loss { new < old } else { new > old })
-    }
-}
-
 /// What a checkpoint says beside its arrays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -119,9 +89,14 @@ pub struct State {
     /// Best watched figure, and validations since.
     best: Option<f32>,
     stale: u64,
+    /// Validations so far; not there in checkpoints of older runs, whose schedule counted every one of them.
+    epoch: Option<u64>,
+    /// Epochs that the schedule was told of: those after the warm-up.
     epochs: u64,
     /// The validation that is the best so far.
     best_epoch: u64,
+    /// The first batch of whole images, once the time of the run has decided it.
+    full_from: Option<u64>,
     plateau: Option<Plateau>,
     /// What the low-rank pairs count, where there are any (see [`super::lora`]).
     pub adapters: Option<f32>,
@@ -136,48 +111,6 @@ impl State {
         let state = metadata.get("run").ok_or(CheckpointError::NoState { path: path.into() })?;
         serde_json::from_str(state).map_err(|source| CheckpointError::State { path: path.into(), source })
     }
-}
-
-/// A line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Metric {
-    Step(StepMetric),
-    Validation {
-        step: u64,
-        seconds: f64,
-        /// Validations so far, this one included; the name of its folder under `epochs/`.
-        #[serde(default)]
-        epoch: u64,
-        /// Whether it is the best so far.
-        #[serde(default)]
-        best: bool,
-        loss: Losses,
-        weights: Scores,
-        average: Scores,
-    },
-}
-
-/// One step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepMetric {
-    /// Steps taken, this one included.
-    pub step: u64,
-    /// Since the run began, pauses left out.
-    pub seconds: f64,
-    pub seconds_per_step: f64,
-    #[serde(flatten)]
-    pub losses: Losses,
-    pub rate: f32,
-    /// Before clipping.
-    pub gradient_norm: f32,
-    pub logit_scale: f32,
-    pub images_per_second: f32,
-    /// Seconds that the step waited for its batch.
-    pub waited: f32,
-    /// The share of the step's time in which it did not wait.
-    #[serde(default)]
-    pub utilization: f32,
 }
 
 /// Products that are not trained on.
@@ -205,13 +138,46 @@ pub struct Run {
     treatments: Vec<Treatment>,
     scheduler: Scheduler,
     state: State,
+    clock: Clock,
+}
+
+/// A run's time, pauses left out.
+struct Clock {
+    before: f64,
+    start: Instant,
+}
+
+impl Clock {
+    /// Goes on after so many seconds.
+    fn after(before: f64) -> Self {
+        Self { before, start: Instant::now() }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.start.elapsed().as_secs_f64()
+    }
+}
+
+/// Where a run's checkpoint is.
+fn last(folder: &Path) -> PathBuf {
+    folder.join("last.safetensors")
+}
+
+/// Says whether a run may begin in the folder, which it may not where another one has its checkpoint.
+///
+/// # Errors
+/// If it may not.
+pub fn vacant(folder: &Path) -> Result<(), FitError> {
+    let path = last(folder);
+    if path.exists() { Err(FitError::Exists { path }) } else { Ok(()) }
 }
 
 impl Run {
     /// Begins at the weights `from`, or at random ones, or where `folder` left off if `resume` and it has a checkpoint.
     ///
     /// # Errors
-    /// If the folder cannot be made or its checkpoint does not fit.
+    /// If the folder cannot be made, its checkpoint does not fit or is there although `resume` is not wanted, or there
+    /// are no products to train on or to validate on.
     pub fn new(
         plan: Plan,
         folder: &Path,
@@ -220,6 +186,15 @@ impl Run {
         from: Option<Parameters>,
         resume: bool,
     ) -> Result<Self, FitError> {
+        if !resume {
+            vacant(folder)?;
+        }
+        if source.products.is_empty() {
+            return Err(FitError::NoProduct("to train on"));
+        }
+        if held.products.is_empty() {
+            return Err(FitError::NoProduct("held out, to validate on"));
+        }
         std::fs::create_dir_all(folder).map_err(|source| FitError::Io { path: folder.into(), source })?;
         let config = source.config.clone();
         let path = folder.join("config.json");
@@ -227,7 +202,9 @@ impl Run {
             .map_err(|source| FitError::Io { path, source })?;
         let mut parameters = from.unwrap_or_else(|| Parameters::random(&config, plan.seed));
         plan.training.begin(plan.weights.kind, &mut parameters, plan.seed);
-        let drawing = Drawing { crop: 1.0, flip: false, blur: 0.0, ..source.drawing.clone() };
+        // Few products make a small batch: none comes twice.
+        let batch = source.drawing.batch.min(held.products.len().max(1));
+        let drawing = Drawing { crop: 1.0, flip: false, blur: 0.0, batch, ..source.drawing };
         let Held { products, general, attribute } = held;
         let vocabulary = source.vocabulary.clone();
         let validation = Source::new(products, Vec::new(), vocabulary, config.clone(), drawing, Sampling::default());
@@ -245,8 +222,9 @@ impl Run {
             general,
             attribute,
             state: State::default(),
+            clock: Clock::after(0.0),
         };
-        let last = folder.join("last.safetensors");
+        let last = last(folder);
         if resume && last.exists() {
             run.load(&last)?;
         }
@@ -264,83 +242,108 @@ impl Run {
         self.state.step
     }
 
-    fn progress(&self, seconds: f64) -> f32 {
+    /// How far it is into the run, 0 to 1, when the state was last brought up to date.
+    fn progress(&self) -> f32 {
         #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a share of the run")]
         let (steps, time) = (
             self.state.step as f32 / self.plan.steps as f32,
-            self.plan.time.map_or(0.0, |t| seconds / t.as_secs_f64()) as f32,
+            self.plan.time.map_or(0.0, |t| self.state.seconds / t.as_secs_f64()) as f32,
         );
         steps.max(time).min(1.0)
     }
 
-    fn kept(&self, progress: f32) -> usize {
+    /// Whether there is nothing more to do: the plan's end is reached, or it stopped early.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.progress() >= 1.0 || self.plan.patience.is_some_and(|patience| self.state.stale >= patience)
+    }
+
+    /// Which batches hold whole images: those after the plan's share of the steps, or from where the time decided it.
+    fn kept(&self) -> Kept {
         let all = self.config.patches();
-        if progress >= self.plan.keep_until {
-            return all;
-        }
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a share of the patches"
+            reason = "a share of the patches, a share of the steps"
         )]
-        let kept = (all as f32 * self.plan.keep_patches).round() as usize;
-        kept.clamp(1, all)
+        let (few, steps) = (
+            (all as f32 * self.plan.keep_patches).round() as usize,
+            (self.plan.steps as f32 * self.plan.keep_until).ceil() as u64,
+        );
+        let by_steps = steps * self.plan.accumulate;
+        Kept { few: few.clamp(1, all), all, full_from: self.state.full_from.map_or(by_steps, |at| at.min(by_steps)) }
     }
 
-    /// Trains to the plan's end.
+    /// The next batch's number.
+    fn next_batch(&self) -> u64 {
+        self.state.step * self.plan.accumulate
+    }
+
+    /// Trains to the plan's end. A run that is over, as one that is taken up again may be, stays as it is.
     ///
     /// # Errors
-    /// If a file cannot be written or the loss is no number any more.
+    /// If a file cannot be written, or the loss or a gradient is no number any more.
     pub fn train(&mut self, mut report: impl FnMut(&Metric)) -> Result<(), FitError> {
-        let before = self.state.seconds;
-        let start = Instant::now();
-        let loader = Loader::start(
-            Arc::clone(&self.source),
-            self.state.step * self.plan.accumulate,
-            self.kept(self.progress(before)),
-        );
+        if self.is_over() {
+            return Ok(());
+        }
+        // A checkpoint is written at validations and nowhere else: what was loaded was validated.
+        let mut validated = self.state.step;
+        self.clock = Clock::after(self.state.seconds);
         let mut log = self.log()?;
-        let mut validated = None;
-        loop {
-            let begun = Instant::now();
-            let progress = self.progress(self.state.seconds);
-            if progress >= 1.0 {
-                break;
+        let loader = Loader::start(Arc::clone(&self.source), self.next_batch(), self.kept());
+        while !self.is_over() {
+            if self.state.full_from.is_none() && self.plan.time.is_some() && self.progress() >= self.plan.keep_until {
+                self.state.full_from = Some(loader.fill(self.next_batch()));
             }
-            loader.keep(self.kept(progress));
-            #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
-            let rate = self.scheduler.rate(self.state.step, progress) as f32;
-            let Advance { losses, norm, waited, images } = self.advance(&loader, rate)?;
-            self.state.seconds = before + start.elapsed().as_secs_f64();
-            #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-            let metric = Metric::Step(StepMetric {
-                step: self.state.step,
-                seconds: self.state.seconds,
-                seconds_per_step: begun.elapsed().as_secs_f64(),
-                losses,
-                rate,
-                gradient_norm: norm,
-                logit_scale: self.parameters.get("logit_scale").map_or(0.0, |p| p.values[0].exp()),
-                images_per_second: images as f32 / begun.elapsed().as_secs_f32(),
-                waited,
-                utilization: (1.0 - waited / begun.elapsed().as_secs_f32()).clamp(0.0, 1.0),
-            });
+            let metric = Metric::Step(self.advance(&loader)?);
             self.write(&mut log, &metric)?;
             report(&metric);
             if self.state.step.is_multiple_of(self.plan.validate_every) {
                 self.validate(&mut log, &mut report)?;
-                validated = Some(self.state.step);
-                self.state.seconds = before + start.elapsed().as_secs_f64();
-                if self.plan.patience.is_some_and(|patience| self.state.stale >= patience) {
-                    return Ok(());
-                }
+                validated = self.state.step;
             }
         }
-        if validated == Some(self.state.step) { Ok(()) } else { self.validate(&mut log, &mut report) }
+        if validated == self.state.step { Ok(()) } else { self.validate(&mut log, &mut report) }
     }
 
-    fn advance(&mut self, loader: &Loader, rate: f32) -> Result<Advance, FitError> {
+    /// Takes a step.
+    fn advance(&mut self, loader: &Loader) -> Result<StepMetric, FitError> {
+        let begun = Instant::now();
+        let step = self.state.step;
+        #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
+        let rate = self.scheduler.rate(step, self.progress()) as f32;
+        let Gathered { mut gradients, losses, waited, images } = self.gather(loader);
+        if !losses.total.is_finite() {
+            return Err(FitError::Diverged { step, loss: losses.total });
+        }
+        let norm = optimizer::clip(&mut gradients, self.plan.clip);
+        if !norm.is_finite() {
+            return Err(FitError::Gradients { step, norm });
+        }
+        self.apply(&gradients, rate);
+        self.state.step += 1;
+        self.state.seconds = self.clock.seconds();
+        let took = begun.elapsed();
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        let images = images as f32;
+        Ok(StepMetric {
+            step: self.state.step,
+            seconds: self.state.seconds,
+            seconds_per_step: took.as_secs_f64(),
+            losses,
+            rate,
+            gradient_norm: norm,
+            logit_scale: self.parameters.get("logit_scale").map_or(0.0, |p| p.values[0].exp()),
+            images_per_second: images / took.as_secs_f32(),
+            waited,
+            utilization: (1.0 - waited / took.as_secs_f32()).clamp(0.0, 1.0),
+        })
+    }
+
+    /// The mean gradient of the step's batches.
+    fn gather(&self, loader: &Loader) -> Gathered {
         let (mut list, mut sum, mut waited, mut images) = (Vec::new(), Vec::new(), 0.0, 0);
         for _ in 0..self.plan.accumulate {
             let begun = Instant::now();
@@ -352,12 +355,16 @@ impl Run {
             list.push(losses);
             sum = if sum.is_empty() { found } else { added(sum, &found) };
         }
-        let (mut gradients, losses) = (divided(sum, self.plan.accumulate), Losses::mean(&list));
-        if !losses.total.is_finite() {
-            return Err(FitError::Diverged { step: self.state.step, loss: losses.total });
+        Gathered { gradients: divided(sum, self.plan.accumulate), losses: Losses::mean(&list), waited, images }
+    }
+
+    /// Moves the weights and their average.
+    fn apply(&mut self, gradients: &[Option<Vec<f32>>], rate: f32) {
+        if let Some(momentum) = self.scheduler.momentum(self.state.step) {
+            #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
+            self.optimizer.set_momentum(momentum as f32);
         }
-        let norm = optimizer::clip(&mut gradients, self.plan.clip);
-        self.optimizer.step(&mut self.parameters, &gradients, rate, &self.treatments);
+        self.optimizer.step(&mut self.parameters, gradients, rate, &self.treatments);
         let capped = self.plan.weights.kind == Kind::Contrastive && self.plan.training.moves("logit_scale");
         if let Some(scale) = self.parameters.get_mut("logit_scale").filter(|_| capped) {
             // CLIP's cap: a temperature below 1/100 makes training unstable.
@@ -366,11 +373,9 @@ impl Run {
         #[expect(clippy::cast_precision_loss, reason = "a ramp over the first steps")]
         let keep = self.plan.average.min((1.0 + self.state.step as f32) / (10.0 + self.state.step as f32));
         average(&mut self.average, &self.parameters, keep);
-        self.state.step += 1;
-        Ok(Advance { losses, norm, waited, images })
     }
 
-    fn validate(&mut self, log: &mut std::fs::File, report: &mut impl FnMut(&Metric)) -> Result<(), FitError> {
+    fn validate(&mut self, log: &mut Log, report: &mut impl FnMut(&Metric)) -> Result<(), FitError> {
         let plain = self.plan.training.plain(&self.average);
         let weights = self.scores(&self.plan.training.plain(&self.parameters));
         let average = self.scores(&plain);
@@ -378,8 +383,12 @@ impl Run {
         let (step, seconds) = (self.state.step, self.state.seconds);
         let watched = self.plan.watch.value(loss.total, &average);
         let best = self.plan.watch.better(watched, self.state.best);
-        self.scheduler.epoch_ends(f64::from(watched));
-        let epoch = self.scheduler.state().0;
+        // An epoch of warm-up steps alone is none of the schedule's.
+        if step > self.plan.warmup {
+            self.scheduler.epoch_ends(f64::from(watched));
+        }
+        let epoch = self.state.epoch.unwrap_or_default() + 1;
+        self.state.epoch = Some(epoch);
         if best {
             self.state.best = Some(watched);
             self.state.best_epoch = epoch;
@@ -393,7 +402,8 @@ impl Run {
         let metric = Metric::Validation { step, seconds, epoch, best, loss, weights, average };
         self.write(log, &metric)?;
         report(&metric);
-        self.save(&self.folder.join("last.safetensors"))?;
+        self.state.seconds = self.clock.seconds();
+        self.save(&last(&self.folder))?;
         Ok(report::write(&self.folder)?)
     }
 
@@ -411,10 +421,12 @@ impl Run {
         scores
     }
 
-    /// The averaged weights' loss on a few batches of held-out products, the same ones each time.
+    /// The averaged weights' loss on batches of held-out products, the same ones each time: all that are full, up to
+    /// about [`VALIDATION_PRODUCTS`].
     fn validation_loss(&self) -> Losses {
         let source = &self.validation;
-        let batches = source.steps_per_epoch().min(VALIDATION_BATCHES);
+        let most = VALIDATION_PRODUCTS.div_ceil(source.drawing.batch as u64);
+        let batches = source.steps_per_epoch().min(most);
         let all = self.config.patches();
         let list: Vec<Losses> = (0..batches)
             .map(|at| {
@@ -425,15 +437,13 @@ impl Run {
         Losses::mean(&list)
     }
 
-    fn log(&self) -> Result<std::fs::File, FitError> {
+    fn log(&self) -> Result<Log, FitError> {
         let path = self.folder.join("metrics.jsonl");
-        let open = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        open.map_err(|source| FitError::Io { path, source })
+        Log::open(&path).map_err(|source| FitError::Io { path, source })
     }
 
-    fn write(&self, log: &mut std::fs::File, metric: &Metric) -> Result<(), FitError> {
-        let line = serde_json::to_string(metric).expect("numbers are JSON");
-        writeln!(log, "{line}").map_err(|source| FitError::Io { path: self.folder.join("metrics.jsonl"), source })
+    fn write(&self, log: &mut Log, metric: &Metric) -> Result<(), FitError> {
+        log.add(metric).map_err(|source| FitError::Io { path: self.folder.join("metrics.jsonl"), source })
     }
 
     fn save(&self, path: &Path) -> Result<(), FitError> {
@@ -469,7 +479,7 @@ impl Run {
         if let Some(plateau) = state.plateau {
             self.scheduler.restore((state.epochs, plateau));
         }
-        self.state = state;
+        self.state = State { epoch: Some(state.epoch.unwrap_or(state.epochs)), ..state };
         Ok(())
     }
 }
@@ -477,22 +487,24 @@ impl Run {
 /// Moves the averaged weights towards the present ones: `keep` of theirs stays.
 pub fn average(average: &mut Parameters, now: &Parameters, keep: f32) {
     average.0.par_iter_mut().zip(&now.0).for_each(|(average, now)| {
-        wide(#[inline(always)] || {
-            for (a, &w) in average.values.iter_mut().zip(&now.values) {
-                *a += (w - *a) * (1.0 - keep);
-            }
-        });
+        wide(
+            #[inline(always)]
+            || {
+                for (a, &w) in average.values.iter_mut().zip(&now.values) {
+                    *a += (w - *a) * (1.0 - keep);
+                }
+            },
+        );
     });
 }
 
-/// Held-out batches whose loss a validation takes.
-const VALIDATION_BATCHES: u64 = 3;
+/// Held-out products whose loss a validation takes, about.
+const VALIDATION_PRODUCTS: u64 = 1000;
 
-/// What a step was like.
-struct Advance {
+/// What a step's batches come to.
+struct Gathered {
+    gradients: Vec<Option<Vec<f32>>>,
     losses: Losses,
-    /// Of the gradients, before clipping.
-    norm: f32,
     waited: f32,
     images: usize,
 }

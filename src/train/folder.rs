@@ -9,6 +9,7 @@ use super::dataset::{MEAN, STD};
 use super::fit::State;
 use super::lora;
 use super::network::{ClipConfig, Parameters};
+use crate::model::Preprocessing;
 
 /// Which of a checkpoint's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -99,9 +100,11 @@ pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), Fo
 /// The configuration and the weights of a checkpoint folder in Hugging Face's layout.
 ///
 /// # Errors
-/// If a file is missing, broken or does not fit.
+/// If a file is missing, broken or does not fit, or the checkpoint wants its photos in other numbers than CLIP's:
+/// training would show it colors that it does not know.
 pub fn read(folder: &Path) -> Result<(ClipConfig, Parameters), FolderError> {
     let config = read_config(folder)?;
+    check_colors(folder, config.image_size)?;
     let mut parameters = Parameters::random(&config, 0);
     let path = folder.join("model.safetensors");
     let (mut arrays, _) = checkpoint::read(&path)?;
@@ -109,9 +112,49 @@ pub fn read(folder: &Path) -> Result<(ClipConfig, Parameters), FolderError> {
     Ok((config, parameters))
 }
 
+/// Without a `preprocessor_config.json` the constants are CLIP's.
+fn check_colors(folder: &Path, image_size: usize) -> Result<(), FolderError> {
+    let path = folder.join("preprocessor_config.json");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(FolderError::Io { path, source }),
+    };
+    let refused = |reason: String| FolderError::Config { path: path.clone(), reason };
+    let Preprocessing { mean, std, .. } =
+        Preprocessing::parse(&text, image_size).map_err(|error| refused(error.to_string()))?;
+    // Files round the constants to seven digits or fewer.
+    let near = |found: [f32; 3], wanted: [f32; 3]| found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-4);
+    if near(mean, MEAN) && near(std, STD) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "image_mean {mean:?} and image_std {std:?} are not CLIP's ({MEAN:?}, {STD:?}), with which photos are read here"
+    )))
+}
+
 fn read_config(folder: &Path) -> Result<ClipConfig, FolderError> {
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).map_err(|source| FolderError::Io { path: path.clone(), source })?;
     let value = serde_json::from_str(&text).map_err(|source| FolderError::Json { path: path.clone(), source })?;
     ClipConfig::from_hugging_face(&value).map_err(|reason| FolderError::Config { path, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_with_other_colors_than_clips_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let check = |json: serde_json::Value| {
+            std::fs::write(folder.path().join("preprocessor_config.json"), json.to_string()).expect("written");
+            check_colors(folder.path(), 224)
+        };
+        check_colors(folder.path(), 224).expect("CLIP's where nothing is said");
+        check(json!({"image_mean": [0.4815, 0.4578, 0.4082], "image_std": [0.2686, 0.2613, 0.2758]})).expect("rounded");
+        let error = check(json!({"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]})).expect_err("refused");
+        assert!(error.to_string().contains("preprocessor_config.json: image_mean [0.5, 0.5, 0.5]"), "{error}");
+        assert!(check(json!({"do_normalize": false})).is_err());
+    }
 }

@@ -17,7 +17,9 @@ use super::attention::{Heads, Sequence, attention};
 use super::dice::{Dice, Purpose};
 use super::fused::{self, Activation, Precision};
 use super::lora;
+use super::plain;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
 /// Sizes of one tower.
 #[derive(Clone, Debug, PartialEq)]
@@ -280,6 +282,36 @@ pub struct Network<'a> {
     /// What low-rank pairs among the parameters count.
     adapters: Option<f32>,
     precision: Precision,
+    /// Whether the operations are [`fused`], or taken apart into burn's own.
+    fused: bool,
+}
+
+/// What a step is computed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hardware {
+    #[default]
+    Cpu,
+    /// The first GPU that Vulkan knows; with the cargo feature `vulkan` alone.
+    Vulkan,
+}
+
+impl Hardware {
+    /// Whether this build can compute on it.
+    #[must_use]
+    pub fn built(self) -> bool {
+        self == Self::Cpu || cfg!(feature = "vulkan")
+    }
+
+    fn device(self) -> Device {
+        match self {
+            Self::Cpu => Device::flex(),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+            #[cfg(not(feature = "vulkan"))]
+            Self::Vulkan => panic!("this build has no vulkan: recipes that ask for it are refused"),
+        }
+    }
 }
 
 struct Leaf {
@@ -288,10 +320,21 @@ struct Leaf {
 }
 
 impl<'a> Network<'a> {
-    /// Copies the weights to autodiff leaves; those that `trained` refuses get no gradient.
+    /// [`Network::bind_on`] the CPU.
     #[must_use]
     pub fn bind(config: &'a ClipConfig, parameters: &'a Parameters, trained: impl Fn(&str) -> bool) -> Self {
-        let device = Device::flex().autodiff();
+        Self::bind_on(Hardware::Cpu, config, parameters, trained)
+    }
+
+    /// Copies the weights to autodiff leaves; those that `trained` refuses get no gradient.
+    #[must_use]
+    pub fn bind_on(
+        hardware: Hardware,
+        config: &'a ClipConfig,
+        parameters: &'a Parameters,
+        trained: impl Fn(&str) -> bool,
+    ) -> Self {
+        let device = hardware.device().autodiff();
         let leaves = parameters
             .0
             .iter()
@@ -302,7 +345,8 @@ impl<'a> Network<'a> {
                 (p.name.as_str(), Leaf { tensor, shape: p.shape.clone() })
             })
             .collect();
-        Self { config, device, leaves, adapters: None, precision: Precision::F32 }
+        let fused = hardware == Hardware::Cpu;
+        Self { config, device, leaves, adapters: None, precision: Precision::F32, fused }
     }
 
     /// Lets the low-rank pairs among the parameters take part, at `scale` (see [`lora`]).
@@ -315,6 +359,12 @@ impl<'a> Network<'a> {
     #[must_use]
     pub fn at(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// Takes the operations apart, as on a GPU.
+    #[must_use]
+    pub fn taken_apart(self) -> Self {
+        Self { fused: false, ..self }
     }
 
     #[must_use]
@@ -367,26 +417,31 @@ impl<'a> Network<'a> {
     }
 
     fn norm(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
-        let weight = self.vector(&format!("{name}.weight"));
-        fused::layer_norm(x, weight, self.vector(&format!("{name}.bias")), self.config.epsilon)
+        let (weight, bias) = (self.vector(&format!("{name}.weight")), self.vector(&format!("{name}.bias")));
+        let norm = if self.fused { fused::layer_norm } else { plain::layer_norm };
+        norm(x, weight, bias, self.config.epsilon)
     }
 
     fn linear(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
         let (weight, bias) = (self.matrix(&format!("{name}.weight")), self.vector(&format!("{name}.bias")));
         let (down, up) = lora::names(name);
         if !self.leaves.contains_key(down.as_str()) {
-            return fused::linear(x, weight, bias, self.precision);
+            return self.product(x, weight, bias);
         }
         let scale = self.adapters.expect("pairs take part at a scale (`adapted`), or are merged before");
         let beside = x.clone().matmul(self.matrix(&down).transpose()).matmul(self.matrix(&up).transpose());
-        fused::linear(x, weight, bias, self.precision) + beside.mul_scalar(scale)
+        self.product(x, weight, bias) + beside.mul_scalar(scale)
+    }
+
+    fn product(&self, x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+        if self.fused { fused::linear(x, weight, bias, self.precision) } else { plain::linear(x, weight, bias) }
     }
 
     /// A linear layer without a bias.
     fn projected(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
         let weight = self.matrix(name);
         let none = Tensor::zeros([weight.dims()[0]], &self.device);
-        fused::linear(x, weight, none, self.precision)
+        self.product(x, weight, none)
     }
 
     pub(super) fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {
@@ -475,10 +530,16 @@ impl<'a> Network<'a> {
             let k = self.linear(&format!("{at}.self_attn.k_proj"), h.clone());
             let v = self.linear(&format!("{at}.self_attn.v_proj"), h.clone());
             let q = self.linear(&format!("{at}.self_attn.q_proj"), only(h));
-            let mixed = attention(q, k, v, Arc::clone(if last { &ends } else { &all }), heads);
+            let sequences = if last { &ends } else { &all };
+            let mixed = if self.fused {
+                attention(q, k, v, Arc::clone(sequences), heads)
+            } else {
+                plain::attention(q, k, v, sequences, heads)
+            };
             x = only(x) + self.linear(&format!("{at}.self_attn.out_proj"), mixed);
             let h = self.linear(&format!("{at}.mlp.fc1"), self.norm(&format!("{at}.layer_norm2"), x.clone()));
-            x = x + self.linear(&format!("{at}.mlp.fc2"), fused::activate(h, self.config.activation));
+            let activate = if self.fused { fused::activate } else { plain::activate };
+            x = x + self.linear(&format!("{at}.mlp.fc2"), activate(h, self.config.activation));
         }
         x
     }
@@ -498,6 +559,53 @@ impl Pooled {
         match self {
             Self::First => sequence.start,
             Self::Last => sequence.end - 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a GPU computes is what the CPU does: embeddings and gradients of photos and texts of many lengths.
+    #[test]
+    fn operations_taken_apart_are_the_fused_ones() {
+        let tower = |width, layers| TowerConfig { width, layers, heads: 2, mlp: width * 2 };
+        let config = ClipConfig {
+            vision: tower(24, 2),
+            image_size: 12,
+            patch: 4,
+            text: tower(16, 2),
+            vocabulary: 40,
+            context: 9,
+            projection: 8,
+            activation: Activation::QuickGelu,
+            epsilon: 1e-5,
+        };
+        let parameters = Parameters::random(&config, 2);
+        let mut dice = Dice::new(2, Purpose::Batch, 0);
+        let (images, kept) = (3, 9);
+        let batch = ImageBatch {
+            images,
+            kept,
+            patches: (0..images * kept * 48).map(|_| dice.normal()).collect(),
+            positions: (0..27).map(|at| at % 9).collect(),
+        };
+        let texts = TextBatch::new(&[vec![38, 39], vec![38, 1, 2, 3, 4, 5, 6, 7, 39], vec![38, 9, 10, 39]]);
+        let run = |network: Network<'_>| {
+            let (a, b) = (network.image(&batch), network.text(&texts));
+            let gradients = (a.clone() * b.clone()).sum().backward();
+            let values = |t: Tensor<2>| t.try_into_vec_as::<f32>().expect("f32");
+            let mut all = vec![values(a), values(b)];
+            all.extend(network.gradients(&parameters, &gradients).into_iter().flatten());
+            all
+        };
+        let bind = || Network::bind(&config, &parameters, |_| true);
+        let (fused, apart) = (run(bind()), run(bind().taken_apart()));
+        assert_eq!(fused.len(), apart.len());
+        for (fused, apart) in fused.iter().zip(&apart) {
+            let size = fused.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
+            assert!(fused.iter().zip(apart).all(|(f, a)| (f - a).abs() < 1e-4 * size));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From a catalog to a data set: chosen products, split, put into words.
 //!
 //! [`prepare`] reads a catalog (as `aglet import` does), keeps the products that the filters want and whose picture
-//! can be read, joins attribute labels from CSV files, splits by product, and writes a folder: `train.jsonl`,
+//! can be decoded, joins attribute labels from CSV files, splits by product, and writes a folder: `train.jsonl`,
 //! `validation.jsonl` and `test.jsonl` (one [`Entry`] a line), the caption templates, and `report.json` with the counts
 //! per class and everything that was dropped and why. Pictures are referred to, not copied.
 //!
@@ -11,12 +11,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::dataset;
 use crate::catalog::source::{self, Lost, Source, SourceError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{AttributeName, AttributeValue, Attributes, Filters, Product};
+use crate::encode::image::{self, ImageError};
 
 pub mod split;
 pub mod templates;
@@ -286,7 +289,27 @@ fn read_labels(path: &Path, name: &AttributeName) -> Result<HashMap<String, Attr
     Ok(labels)
 }
 
-/// Reads every picture once: those that are none are dropped, and the very same ones are grouped.
+/// What a picture is seen to be.
+enum Looked {
+    Gone,
+    Broken(ImageError),
+    /// The sha256 of its bytes.
+    Whole(Vec<u8>),
+}
+
+/// Reads and decodes a picture: what training could not read is better dropped now than met then.
+fn look_at(photos: &Photos, image: &ImageSource) -> Result<Looked, CatalogError> {
+    let Some(bytes) = photos.read(image)? else { return Ok(Looked::Gone) };
+    Ok(match image::decode(&bytes, &dataset::LIMITS) {
+        Ok(_) => Looked::Whole(Sha256::digest(&bytes).to_vec()),
+        Err(error) => Looked::Broken(error),
+    })
+}
+
+/// Products whose pictures are looked at together, before the progress is told.
+const TOGETHER: usize = 64;
+
+/// Decodes every picture once: those that are none are dropped, and the very same ones are grouped.
 fn look(
     plan: &Plan,
     chosen: Vec<(Product, ImageSource)>,
@@ -298,21 +321,27 @@ fn look(
     let mut entries = Vec::new();
     let mut groups: Vec<split::Group> = Vec::new();
     let mut group_of: HashMap<Vec<u8>, usize> = HashMap::new();
-    for (number, (product, image)) in chosen.into_iter().enumerate() {
-        seen(number, total);
+    let mut looked = Vec::with_capacity(total);
+    for some in chosen.chunks(TOGETHER) {
+        let found = some.par_iter().map(|(_, image)| look_at(&photos, image));
+        looked.extend(found.collect::<Result<Vec<_>, _>>()?);
+        seen(looked.len(), total);
+    }
+    for ((product, image), looked) in chosen.into_iter().zip(looked) {
         let id = product.id.to_string();
-        let Some(bytes) = photos.read(&image)? else {
-            report.drop(Some(&id), "without a picture", "");
-            continue;
+        let digest = match looked {
+            Looked::Whole(digest) => digest,
+            Looked::Gone => {
+                report.drop(Some(&id), "without a picture", "");
+                continue;
+            }
+            Looked::Broken(error) => {
+                report.drop(Some(&id), "with a picture that cannot be read", &error.to_string());
+                continue;
+            }
         };
-        let reader = ::image::ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format();
-        if let Err(error) = reader.map_err(::image::ImageError::IoError).and_then(::image::ImageReader::into_dimensions)
-        {
-            report.drop(Some(&id), "with a picture that cannot be read", &error.to_string());
-            continue;
-        }
         let class = product.attribute(plan.class.as_str()).unwrap_or_default().to_owned();
-        let group = *group_of.entry(Sha256::digest(&bytes).to_vec()).or_insert_with(|| {
+        let group = *group_of.entry(digest).or_insert_with(|| {
             groups.push(split::Group { class, ids: Vec::new() });
             groups.len() - 1
         });

@@ -1,7 +1,11 @@
 //! A recipe: everything that decides a run, as a TOML file with a default for every field.
 //!
 //! A field that does not exist is refused, and all values that cannot be are reported together. `--set` overrides a
-//! field by its dotted path (`--set optimizer.rate=1e-4`).
+//! field by its dotted path (`--set optimizer.rate=1e-4`; `lr` is another name of that one).
+//!
+//! What a tower leaves out is the default tower's. A `rule` or a `schedule` that names its `kind` has PyTorch's
+//! defaults for what it leaves out; one that does not is the default one with what it changes, so that
+//! `--set optimizer.rule.weight_decay=0.2` changes that and nothing else.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,13 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::attribute::Attribute;
 use super::batch::Drawing;
 use super::epochs::Keep;
-use super::fit::{Plan, Watch};
+use super::fit::Plan;
 use super::fused::Activation;
 use super::lora::Lora;
+use super::metrics::Watch;
 use super::network::{ClipConfig, TowerConfig};
 use super::optimizer::Rule;
 use super::sampler::Sampling;
-use super::scheduler::Schedule;
+use super::scheduler::{Mode, Schedule};
 use super::step::{Training, Weights};
 
 #[derive(Debug, thiserror::Error)]
@@ -96,11 +101,14 @@ impl Default for Model {
 pub struct Data {
     /// Products of a batch.
     pub batch: usize,
-    /// Drawn products to choose from, and how many of them are in a batch.
+    /// Drawn products to choose from, and how many of them are in a batch; 10 of 128 when it is not said.
     pub drawn: u64,
-    pub drawn_per_batch: usize,
-    /// Products of the general catalog (`fit --replay`) in a batch, so that what is known is not forgotten.
-    pub replay_per_batch: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn_per_batch: Option<usize>,
+    /// Products of the general catalog in a batch, so that what is known is not forgotten; a quarter when it is not
+    /// said. Without `fit --replay` there are none, whatever stands here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_per_batch: Option<usize>,
     /// Smallest edge of the random crop, as a share of the photo's.
     pub crop: f32,
     /// Mirror half of the photos.
@@ -118,14 +126,34 @@ impl Default for Data {
         Self {
             batch: 128,
             drawn: 2000,
-            drawn_per_batch: 10,
-            replay_per_batch: 32,
+            drawn_per_batch: None,
+            replay_per_batch: None,
             crop: 0.8,
             flip: true,
             blur: 0.0,
             shoelaces: true,
             validation: 800,
         }
+    }
+}
+
+impl Data {
+    /// Drawn products of a batch.
+    #[must_use]
+    pub fn drawn_in_batch(&self) -> usize {
+        self.drawn_per_batch.unwrap_or(self.batch * 10 / 128)
+    }
+
+    /// Replayed products of a batch, where there are any to replay.
+    #[must_use]
+    pub fn replayed_in_batch(&self) -> usize {
+        self.replay_per_batch.unwrap_or(self.batch / 4)
+    }
+
+    /// Whether a batch of both has room for the products that the run is about.
+    #[must_use]
+    pub fn has_room_for_replay(&self) -> bool {
+        self.drawn_in_batch().saturating_add(self.replayed_in_batch()) < self.batch
     }
 }
 
@@ -214,6 +242,7 @@ impl Recipe {
             let (path, value) = set.split_once('=').ok_or_else(|| RecipeError::Set(set.clone()))?;
             put(&mut table, path.trim(), value.trim()).ok_or_else(|| RecipeError::Set(set.clone()))?;
         }
+        complete(&mut table);
         let recipe: Self = table.try_into()?;
         let problems = recipe.problems();
         if problems.is_empty() { Ok(recipe) } else { Err(RecipeError::Values(problems)) }
@@ -240,12 +269,11 @@ impl Recipe {
             ((4..=512).contains(&model.context), "model.context is between 4 and 512"),
             ((1..=4096).contains(&model.projection), "model.projection is between 1 and 4096"),
             (data.batch >= 2, "data.batch is at least 2: contrast needs something to differ from"),
-            (
-                data.drawn_per_batch.saturating_add(data.replay_per_batch) < data.batch,
-                "data.drawn_per_batch and data.replay_per_batch leave room in data.batch",
-            ),
+            (data.drawn_in_batch() < data.batch, "data.drawn_per_batch leaves room in data.batch"),
+            (data.validation >= 1, "data.validation is at least 1"),
             ((0.0..=1.0).contains(&data.blur), "data.blur is in [0, 1]"),
             (training.image_size.is_none_or(|size| (16..=1024).contains(&size)), "training.image_size is 16 to 1024"),
+            (training.device.built(), "training.device = \"vulkan\" needs a build with the cargo feature vulkan"),
             (share(data.crop), "data.crop is in (0, 1]"),
             (
                 loss.texts >= 0.0 && loss.likeness >= 0.0 && loss.labels >= 0.0,
@@ -267,12 +295,31 @@ impl Recipe {
             (share(run.keep_patches), "run.keep_patches is in (0, 1]"),
             ((0.0..=1.0).contains(&run.keep_until), "run.keep_until is in [0, 1]"),
             (run.validations_per_epoch > 0.0, "run.validations_per_epoch is positive"),
+            (!run.watch.needs_attribute() || attribute.is_some(), "run.watch = \"attribute\" needs an [attribute]"),
+            (
+                self.plateau_goes_with_watch(),
+                "optimizer.schedule: mode is \"min\" for run.watch = \"loss\", else \"max\"",
+            ),
+            (self.momentum_can_cycle(), "optimizer.schedule: cycle_momentum needs a rule with a momentum (sgd, adamw)"),
         ];
         let wrong = checks.iter().filter(|(right, _)| !right).map(|(_, rule)| (*rule).to_owned());
         let attribute = attribute.iter().flat_map(Attribute::problems);
         let lora = training.lora.iter().flat_map(Lora::problems);
         let rules = optimizer.rule.problems().into_iter().chain(optimizer.schedule.problems());
         wrong.chain(lora).chain(rules).chain(attribute).collect()
+    }
+
+    /// ReduceLROnPlateau is told of the watched figure, of which less is better or more.
+    fn plateau_goes_with_watch(&self) -> bool {
+        match self.optimizer.schedule {
+            Schedule::ReduceOnPlateau { mode, .. } => (mode == Mode::Min) == (self.run.watch == Watch::Loss),
+            _ => true,
+        }
+    }
+
+    fn momentum_can_cycle(&self) -> bool {
+        let cycles = matches!(self.optimizer.schedule, Schedule::Cyclic { cycle_momentum: true, .. });
+        !cycles || self.optimizer.rule.has_momentum()
     }
 
     /// The model's sizes with the vocabulary that was learned.
@@ -305,24 +352,20 @@ impl Recipe {
         self.attribute.as_ref().map_or_else(Sampling::default, |a| a.sampling)
     }
 
-    /// The loop's plan, given the steps that see every product once.
+    /// The loop's plan, given the batches that hold every product once.
     #[must_use]
-    pub fn plan(&self, steps_per_epoch: u64) -> Plan {
+    pub fn plan(&self, batches_per_epoch: u64) -> Plan {
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a count of steps"
         )]
-        let steps =
-            (f64::from(self.run.epochs) * steps_per_epoch as f64 / self.optimizer.accumulate as f64).ceil() as u64;
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count of steps"
-        )]
-        let every = (steps_per_epoch as f64 / f64::from(self.run.validations_per_epoch)).round() as u64;
+        let (steps, every) = {
+            let epoch = batches_per_epoch as f64 / self.optimizer.accumulate as f64;
+            let validations = f64::from(self.run.validations_per_epoch);
+            ((f64::from(self.run.epochs) * epoch).ceil() as u64, (epoch / validations).round() as u64)
+        };
         Plan {
             seed: self.run.seed,
             rule: self.optimizer.rule.clone(),
@@ -346,8 +389,24 @@ impl Recipe {
     }
 }
 
+/// Gives tables that say a part the other part of the default's (see the module).
+fn complete(table: &mut toml::Table) {
+    let defaults = toml::Table::try_from(Recipe::default()).expect("a recipe is plain data");
+    for (section, name) in [("model", "vision"), ("model", "text"), ("optimizer", "rule"), ("optimizer", "schedule")] {
+        let Some(given) = table.get_mut(section).and_then(|s| s.get_mut(name)).and_then(toml::Value::as_table_mut)
+        else {
+            continue;
+        };
+        let default = defaults[section][name].as_table().filter(|_| !given.contains_key("kind"));
+        for (field, value) in default.into_iter().flatten() {
+            given.entry(field).or_insert_with(|| value.clone());
+        }
+    }
+}
+
 /// Puts a value at a dotted path; a word that is no TOML value is a string.
 fn put(table: &mut toml::Table, path: &str, value: &str) -> Option<()> {
+    let path = if ["lr", "optimizer.lr"].contains(&path) { "optimizer.rate" } else { path };
     let value = format!("value = {value}")
         .parse::<toml::Table>()
         .ok()
@@ -385,14 +444,72 @@ mod tests {
     #[test]
     fn every_problem_is_named_at_once_and_a_field_that_is_none_is_refused() {
         let Err(RecipeError::Values(problems)) =
-            Recipe::parse("[data]\nbatch = 1\ncrop = 0.0\n[model]\npatch = 15", &[])
+            Recipe::parse("[data]\nbatch = 1\ndrawn_per_batch = 1\ncrop = 0.0\n[model]\npatch = 15", &[])
         else {
             panic!("refused");
         };
         assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(matches!(Recipe::parse("[data]\nbatches = 2", &[]), Err(RecipeError::Toml(_))));
         assert!(matches!(Recipe::parse("", &["rate".into()]), Err(RecipeError::Set(_))));
+        let wrong = |text: &str| match Recipe::parse(text, &[]) {
+            Err(RecipeError::Values(problems)) => problems.concat(),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert!(wrong("[data]\nvalidation = 0").contains("data.validation"));
+        assert!(wrong("[run]\nwatch = 'attribute_macro_f1'").contains("[attribute]"));
+        let plateau = "[optimizer]\nschedule = { kind = 'reduce_on_plateau'";
+        assert!(wrong(&format!("{plateau} }}")).contains("mode is"), "more is better of what is watched by default");
+        assert!(wrong(&format!("{plateau}, mode = 'max' }}\n[run]\nwatch = 'loss'")).contains("mode is"));
+        Recipe::parse(&format!("{plateau} }}\n[run]\nwatch = 'loss'"), &[]).expect("less is better of both");
+        let cyclic = "[optimizer]\nrule = { kind = 'adagrad' }\nschedule = { kind = 'cyclic', base = 0.0";
+        assert!(wrong(&format!("{cyclic} }}")).contains("cycle_momentum"));
+        Recipe::parse(&format!("{cyclic}, cycle_momentum = false }}"), &[]).expect("nothing cycles");
         let still = "[training]\nvision = false\ntext = false\nlora = { rank = 0 }";
         assert!(matches!(Recipe::parse(still, &[]), Err(RecipeError::Values(p)) if p.len() == 2));
+    }
+
+    #[test]
+    fn what_an_override_leaves_out_stays_or_is_pytorchs() {
+        let parse = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            Recipe::parse("", &sets).expect("a recipe")
+        };
+        for name in ["lr", "optimizer.lr"] {
+            assert_eq!(parse(&[format!("{name}=1e-5").as_str()]), parse(&["optimizer.rate=1e-5"]));
+        }
+        let sgd = Rule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
+        assert_eq!(parse(&["optimizer.rule={kind=\"sgd\",momentum=0.9}"]).optimizer.rule, sgd);
+        assert_eq!(parse(&["optimizer.rule.momentum=0.9", "optimizer.rule.kind=sgd"]).optimizer.rule, sgd);
+        let adamw = Rule::Adamw { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2 };
+        assert_eq!(parse(&["optimizer.rule.weight_decay=0.2"]).optimizer.rule, adamw);
+        let adamw = Rule::Adamw { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
+        assert_eq!(parse(&["optimizer.rule.kind=adamw"]).optimizer.rule, adamw);
+        let schedule = parse(&["optimizer.schedule.final_share=0.5"]).optimizer.schedule;
+        assert_eq!(schedule, Schedule::CosineToEnd { final_share: 0.5 });
+        let model = parse(&["model.text.width=128", "model.vision={layers=4}"]).model;
+        assert_eq!((model.text, model.vision), (Tower { width: 128, layers: 3 }, Tower { width: 256, layers: 4 }));
+    }
+
+    #[test]
+    fn a_smaller_batch_has_its_share_of_drawn_and_replayed_products() {
+        let data = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            Recipe::parse("", &sets).expect("a recipe").data
+        };
+        let both = |data: &Data| (data.drawn_in_batch(), data.replayed_in_batch());
+        assert_eq!(both(&data(&[])), (10, 32));
+        let small = data(&["data.batch=16"]);
+        assert!(both(&small) == (1, 4) && small.has_room_for_replay());
+        assert_eq!(both(&data(&["data.batch=2"])), (0, 0));
+        // Too many to be replayed are no mistake where nothing is.
+        let many = data(&["data.batch=16", "data.replay_per_batch=48"]);
+        assert!(!many.has_room_for_replay());
+    }
+
+    #[test]
+    fn steps_and_validations_are_counted_in_steps_of_the_optimizer() {
+        let sets = ["optimizer.accumulate=4", "run.epochs=3", "run.validations_per_epoch=2"].map(String::from);
+        let plan = Recipe::parse("", &sets).expect("a recipe").plan(80);
+        assert_eq!((plan.steps, plan.validate_every), (60, 10));
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use chart::{Panel, Series};
 
 use super::attribute::Accuracy;
-use super::fit::{Metric, StepMetric};
+use super::metrics::{Metric, StepMetric};
 use super::step::Losses;
 use super::validate::Scores;
 
@@ -95,8 +95,8 @@ impl History {
 /// If the metrics cannot be read or say nothing, or a file cannot be written.
 pub fn write(run: &Path) -> Result<(), ReportError> {
     let path = run.join("metrics.jsonl");
-    let text = std::fs::read_to_string(&path).map_err(|source| ReportError::Io { path: path.clone(), source })?;
-    let history = History::parse(&text);
+    let text = std::fs::read(&path).map_err(|source| ReportError::Io { path: path.clone(), source })?;
+    let history = History::parse(&String::from_utf8_lossy(&text));
     if history.steps.is_empty() && history.validations.is_empty() {
         return Err(ReportError::Empty { path });
     }

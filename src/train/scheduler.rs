@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which schedule, with its settings; the names and the meaning are PyTorch's.
+/// Which schedule, with its settings; the names, the meaning and the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
@@ -14,38 +14,94 @@ pub enum Schedule {
     /// From the full rate down half a cosine to `final_share` of it over the whole run, however its length is set
     /// (by steps or by minutes). CosineAnnealingLR for a run whose length is not known in advance.
     CosineToEnd {
+        #[serde(default)]
         final_share: f64,
     },
     /// `rate * gamma^n`.
     Exponential {
         gamma: f64,
+        #[serde(default)]
         per: Per,
     },
     /// `eta_min + (rate - eta_min) * (1 + cos(pi * n / t_max)) / 2`; past `t_max` it rises again, as in PyTorch.
     CosineAnnealing {
         t_max: u64,
+        #[serde(default)]
         eta_min: f64,
+        #[serde(default)]
         per: Per,
     },
-    /// Up from `base` to the rate in `step_size_up` steps, down in `step_size_down`, again and again.
+    /// Up from `base` to the rate in `step_size_up` steps, down in `step_size_down`, again and again. Against it, with
+    /// `cycle_momentum`, SGD's momentum (AdamW's `beta1`) goes down from `max_momentum` to `base_momentum`, in place of
+    /// the rule's own.
     Cyclic {
         base: f64,
+        #[serde(default = "defaults::step_size_up")]
         step_size_up: u64,
+        /// As `step_size_up` when it is not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         step_size_down: Option<u64>,
+        #[serde(default)]
         mode: CyclicMode,
+        #[serde(default = "defaults::gamma")]
         gamma: f64,
+        #[serde(default = "defaults::cycle_momentum")]
+        cycle_momentum: bool,
+        #[serde(default = "defaults::base_momentum")]
+        base_momentum: f64,
+        #[serde(default = "defaults::max_momentum")]
+        max_momentum: f64,
     },
     /// Multiplies by `factor` when the watched value has not improved for more than `patience` epochs.
     ReduceOnPlateau {
+        #[serde(default)]
         mode: Mode,
+        #[serde(default = "defaults::factor")]
         factor: f64,
+        #[serde(default = "defaults::patience")]
         patience: u64,
+        #[serde(default = "defaults::threshold")]
         threshold: f64,
+        #[serde(default)]
         threshold_mode: ThresholdMode,
+        #[serde(default)]
         cooldown: u64,
+        #[serde(default)]
         min_rate: f64,
+        #[serde(default = "defaults::eps")]
         eps: f64,
     },
+}
+
+/// What PyTorch takes where nothing is said and it is not zero.
+mod defaults {
+    pub fn step_size_up() -> u64 {
+        2000
+    }
+    pub fn gamma() -> f64 {
+        1.0
+    }
+    pub fn cycle_momentum() -> bool {
+        true
+    }
+    pub fn base_momentum() -> f64 {
+        0.8
+    }
+    pub fn max_momentum() -> f64 {
+        0.9
+    }
+    pub fn factor() -> f64 {
+        0.1
+    }
+    pub fn patience() -> u64 {
+        10
+    }
+    pub fn threshold() -> f64 {
+        1e-4
+    }
+    pub fn eps() -> f64 {
+        1e-8
+    }
 }
 
 impl Schedule {
@@ -59,10 +115,14 @@ impl Schedule {
             Self::CosineAnnealing { t_max, eta_min, .. } => {
                 vec![(t_max >= 1, "t_max is at least 1"), (eta_min >= 0.0, "eta_min is not negative")]
             }
-            Self::Cyclic { base, step_size_up, step_size_down, gamma, .. } => vec![
+            Self::Cyclic { base, step_size_up, step_size_down, gamma, base_momentum, max_momentum, .. } => vec![
                 (base >= 0.0, "base is not negative"),
                 (step_size_up >= 1 && step_size_down.is_none_or(|d| d >= 1), "the step sizes are at least 1"),
                 (gamma > 0.0 && gamma <= 1.0, "gamma is in (0, 1]"),
+                (
+                    0.0 <= base_momentum && base_momentum <= max_momentum && max_momentum < 1.0,
+                    "base_momentum and max_momentum are in [0, 1), in this order",
+                ),
             ],
             Self::ReduceOnPlateau { factor, threshold, min_rate, eps, .. } => vec![
                 (factor > 0.0 && factor < 1.0, "factor is in (0, 1)"),
@@ -74,18 +134,20 @@ impl Schedule {
 }
 
 /// What a schedule counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
     Step,
+    #[default]
     Epoch,
 }
 
 /// How CyclicLR's amplitude develops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CyclicMode {
     /// Stays.
+    #[default]
     Triangular,
     /// Halves with each cycle.
     Triangular2,
@@ -94,18 +156,20 @@ pub enum CyclicMode {
 }
 
 /// Whether less or more is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
+    #[default]
     Min,
     Max,
 }
 
 /// What the threshold is a share of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdMode {
     /// Of the best value.
+    #[default]
     Rel,
     /// Of nothing: it is added.
     Abs,
@@ -166,21 +230,38 @@ impl Scheduler {
             Schedule::CosineAnnealing { t_max, eta_min, per } => {
                 eta_min + (rate - eta_min) * 0.5 * (1.0 + (std::f64::consts::PI * count(per) / t_max as f64).cos())
             }
-            Schedule::Cyclic { base, step_size_up, step_size_down, mode, gamma } => {
-                let up = step_size_up as f64;
-                let total = up + step_size_down.unwrap_or(step_size_up) as f64;
-                let cycle = (step as f64 / total).floor();
-                let at = step as f64 / total - cycle;
-                let peak = up / total;
-                let height = if at <= peak { at / peak } else { (at - 1.0) / (peak - 1.0) };
-                let scale = match mode {
-                    CyclicMode::Triangular => 1.0,
-                    CyclicMode::Triangular2 => 0.5_f64.powf(cycle),
-                    CyclicMode::ExpRange => gamma.powf(step as f64),
-                };
-                base + (rate - base) * height * scale
-            }
+            Schedule::Cyclic { base, .. } => base + (rate - base) * self.height(step),
             Schedule::ReduceOnPlateau { .. } => self.plateau.rate,
+        }
+    }
+
+    /// How high CyclicLR is above its base, as a share of its whole amplitude.
+    #[expect(clippy::cast_precision_loss, reason = "nobody takes 2^52 steps")]
+    fn height(&self, step: u64) -> f64 {
+        let Schedule::Cyclic { step_size_up, step_size_down, mode, gamma, .. } = self.schedule else { return 0.0 };
+        let up = step_size_up as f64;
+        let total = up + step_size_down.unwrap_or(step_size_up) as f64;
+        let cycle = (step as f64 / total).floor();
+        let at = step as f64 / total - cycle;
+        let peak = up / total;
+        let height = if at <= peak { at / peak } else { (at - 1.0) / (peak - 1.0) };
+        let scale = match mode {
+            CyclicMode::Triangular => 1.0,
+            CyclicMode::Triangular2 => 0.5_f64.powf(cycle),
+            CyclicMode::ExpRange => gamma.powf(step as f64),
+        };
+        height * scale
+    }
+
+    /// The momentum of the step after `step` steps, where the schedule moves it; the warm-up has the first one.
+    #[must_use]
+    pub fn momentum(&self, step: u64) -> Option<f64> {
+        match self.schedule {
+            Schedule::Cyclic { cycle_momentum: true, base_momentum, max_momentum, .. } => {
+                let height = self.height(step.saturating_sub(self.warmup));
+                Some(max_momentum - (max_momentum - base_momentum) * height)
+            }
+            _ => None,
         }
     }
 
@@ -193,12 +274,14 @@ impl Scheduler {
             return;
         };
         let state = &mut self.plateau;
-        let better = state.best.is_none_or(|best| match (mode, threshold_mode) {
+        // Beyond every number at first, so that a value that is none is never the best.
+        let best = state.best.unwrap_or(if mode == Mode::Min { f64::INFINITY } else { f64::NEG_INFINITY });
+        let better = match (mode, threshold_mode) {
             (Mode::Min, ThresholdMode::Rel) => value < best * (1.0 - threshold),
             (Mode::Min, ThresholdMode::Abs) => value < best - threshold,
             (Mode::Max, ThresholdMode::Rel) => value > best * (threshold + 1.0),
             (Mode::Max, ThresholdMode::Abs) => value > best + threshold,
-        });
+        };
         if better {
             state.best = Some(value);
             state.bad = 0;
@@ -229,5 +312,54 @@ impl Scheduler {
     pub fn restore(&mut self, (epochs, plateau): (u64, Plateau)) {
         self.epochs = epochs;
         self.plateau = plateau;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plateau(more: &str) -> Schedule {
+        toml::from_str(&format!("kind = 'reduce_on_plateau'\n{more}")).expect("a schedule")
+    }
+
+    #[test]
+    fn what_a_schedule_leaves_out_is_pytorchs_default() {
+        let wanted = Schedule::ReduceOnPlateau {
+            mode: Mode::Min,
+            factor: 0.1,
+            patience: 10,
+            threshold: 1e-4,
+            threshold_mode: ThresholdMode::Rel,
+            cooldown: 0,
+            min_rate: 0.0,
+            eps: 1e-8,
+        };
+        assert_eq!(plateau(""), wanted);
+        let cyclic: Schedule = toml::from_str("kind = 'cyclic'\nbase = 1e-3").expect("a schedule");
+        let wanted = Schedule::Cyclic {
+            base: 1e-3,
+            step_size_up: 2000,
+            step_size_down: None,
+            mode: CyclicMode::Triangular,
+            gamma: 1.0,
+            cycle_momentum: true,
+            base_momentum: 0.8,
+            max_momentum: 0.9,
+        };
+        assert_eq!(cyclic, wanted);
+        let cosine: Schedule = toml::from_str("kind = 'cosine_annealing'\nt_max = 9").expect("a schedule");
+        assert_eq!(cosine, Schedule::CosineAnnealing { t_max: 9, eta_min: 0.0, per: Per::Epoch });
+        let exponential: Schedule = toml::from_str("kind = 'exponential'\ngamma = 0.9").expect("a schedule");
+        assert_eq!(exponential, Schedule::Exponential { gamma: 0.9, per: Per::Epoch });
+    }
+
+    #[test]
+    fn a_first_value_that_is_no_number_is_never_the_best() {
+        let mut scheduler = Scheduler::new(plateau("patience = 1"), 1.0, 0);
+        scheduler.epoch_ends(f64::NAN);
+        assert_eq!((scheduler.plateau.best, scheduler.plateau.bad), (None, 1));
+        scheduler.epoch_ends(2.0);
+        assert_eq!((scheduler.plateau.best, scheduler.plateau.bad), (Some(2.0), 0));
     }
 }

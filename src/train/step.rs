@@ -10,7 +10,7 @@ use super::batch::Batch;
 use super::fused::Precision;
 use super::lora::{self, Lora};
 use super::loss::{self, Kind};
-use super::network::{ClipConfig, Network, Parameters};
+use super::network::{ClipConfig, Hardware, Network, Parameters};
 use super::optimizer::Treatment;
 
 /// The parts of a step's loss.
@@ -76,6 +76,7 @@ pub struct Training {
     pub text: bool,
     /// The two projections into the shared space.
     pub projections: bool,
+    /// The loss's temperature, and SigLIP's bias.
     pub logit_scale: bool,
     /// Factor on the learning rate for each layer further from the output (arXiv 2212.06138); 1 treats all alike.
     pub layer_decay: f32,
@@ -83,7 +84,10 @@ pub struct Training {
     pub image_size: Option<usize>,
     /// How the factors of the layers' matrix products are kept: "f32", or "bf16" where the processor has a unit for it.
     pub precision: Precision,
-    /// Train low-rank pairs beside the matrices of the towers that move, and nothing else.
+    /// What steps are computed on: "cpu", or "vulkan" in a build with that feature. Validation runs on the CPU.
+    pub device: Hardware,
+    /// Train low-rank pairs beside the matrices of the towers that move, and nothing else but what belongs to the loss
+    /// (`logit_scale`).
     pub lora: Option<Lora>,
 }
 
@@ -97,6 +101,7 @@ impl Default for Training {
             layer_decay: 1.0,
             image_size: None,
             precision: Precision::F32,
+            device: Hardware::Cpu,
             lora: None,
         }
     }
@@ -106,7 +111,8 @@ impl Training {
     /// Whether a parameter gets a gradient at all.
     #[must_use]
     pub fn moves(&self, name: &str) -> bool {
-        (self.lora.is_none() || lora::is_adapter(name)) && self.takes_part(name)
+        let beside_pairs = lora::is_adapter(name) || matches!(name, "logit_scale" | loss::BIAS);
+        (self.lora.is_none() || beside_pairs) && self.takes_part(name)
     }
 
     fn takes_part(&self, name: &str) -> bool {
@@ -229,7 +235,9 @@ pub fn losses(
     weights: Weights,
     training: &Training,
 ) -> Losses {
-    let network = Network::bind(config, parameters, |_| false).adapted(training.scale()).at(training.precision);
+    let network = Network::bind_on(training.device, config, parameters, |_| false)
+        .adapted(training.scale())
+        .at(training.precision);
     forward(&network, batch, weights).1
 }
 
@@ -242,7 +250,9 @@ pub fn gradients(
     weights: Weights,
     training: &Training,
 ) -> (Losses, Vec<Option<Vec<f32>>>) {
-    let network = Network::bind(config, parameters, |name| training.moves(name)).adapted(training.scale()).at(training.precision);
+    let network = Network::bind_on(training.device, config, parameters, |name| training.moves(name))
+        .adapted(training.scale())
+        .at(training.precision);
     let (total, losses) = forward(&network, batch, weights);
     let found = total.backward();
     (losses, network.gradients(parameters, &found))
@@ -282,5 +292,16 @@ mod tests {
         assert_eq!(of("vision_model.post_layernorm.weight"), (1.0, false));
         assert_eq!(of("text_model.encoder.layers.1.mlp.fc1.weight"), (0.0, true));
         assert_eq!(of("logit_scale"), (1.0, false));
+    }
+
+    #[test]
+    fn low_rank_pairs_leave_the_temperature_and_the_bias_to_move() {
+        let training = Training { lora: Some(Lora::default()), ..Training::default() };
+        let (down, _) = lora::names("text_model.encoder.layers.0.self_attn.q_proj");
+        assert!([down.as_str(), "logit_scale", loss::BIAS].iter().all(|name| training.moves(name)));
+        let still = ["text_model.encoder.layers.0.self_attn.q_proj.weight", "text_projection.weight"];
+        assert!(!still.iter().any(|name| training.moves(name)));
+        let fixed = Training { logit_scale: false, ..training };
+        assert!(fixed.moves(&down) && !fixed.moves("logit_scale") && !fixed.moves(loss::BIAS));
     }
 }

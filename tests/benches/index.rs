@@ -126,7 +126,7 @@ fn times(entries: Vec<Entry>, dimensions: usize) -> (Searcher, Index) {
     println!("| resident memory after the build | {} |", memory());
     timed("save", &mut || searcher.save(folder.path()).expect("saved"));
     let restored = Searcher::empty(version(), dimensions);
-    timed("restore", &mut || assert!(restored.restore(folder.path(), &version()).expect("readable")));
+    timed("restore", &mut || assert!(restored.restore(folder.path(), &version())));
     let files = std::fs::read_dir(folder.path()).expect("a folder").flatten();
     let bytes: u64 = files.filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
     println!("| on disk | {} MB |", bytes / 1_000_000);

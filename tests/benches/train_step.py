@@ -4,8 +4,9 @@ Run: python tests/benches/train_step.py --shape small|vit-b32 [--steps 10] [--ru
 (torch, transformers; `cargo build --release --features train` before). Each side is a process of its own that takes
 one step when told to, so that both see the same machine; printed are the medians, their ratio and each side's peak
 memory. A step is what `fit` does once the batch is there: photos, long and short captions through the towers, the
-four losses, the gradients, their clipping, AdamW, the averaged weights. Texts are padded to the longest of the batch
-on both sides. The loader is left out: it works beside the step, and a run's report says what it costs.
+four losses, the gradients, their clipping, AdamW, the averaged weights. PyTorch's texts are padded to the longest of
+the batch, as transformers wants them. With
+--bf16 the layers' products are rounded to bf16 on both sides. The loader is left out: it works beside the step, and a run's report says what it costs.
 """
 
 import argparse
@@ -21,7 +22,7 @@ SHAPES = {  # as in src/bin/aglet-train/bench.rs
 }
 
 
-def torch_side(shape, fused):
+def torch_side(shape, fused, bf16):
     import torch
     from transformers import CLIPConfig, CLIPModel
 
@@ -62,9 +63,10 @@ def torch_side(shape, fused):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        image = unit(model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output))
-        document, query = (unit(model.text_projection(model.text_model(input_ids=t).pooler_output))
-                           for t in (documents, queries))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            image = model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
+            texts = [model.text_projection(model.text_model(input_ids=t).pooler_output) for t in (documents, queries)]
+        image, (document, query) = unit(image.float()), (unit(t.float()) for t in texts)
         likeness = -(alike * (image @ image.T / 0.1).masked_fill(own, -1e4).log_softmax(1)).sum() / count
         loss = (contrastive(image, document) + contrastive(image, query)) / 2
         loss = loss + 0.25 * contrastive(document, query) + 0.25 * likeness
@@ -115,13 +117,15 @@ def main():
     parser.add_argument("--threads", default="2")
     parser.add_argument("--rust", default="target/release/aglet-train")
     parser.add_argument("--fused", action="store_true", help="PyTorch's AdamW in one kernel")
+    parser.add_argument("--bf16", action="store_true", help="both sides: PyTorch's autocast, training.precision here")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
-        return torch_side(args.shape, args.fused)
+        return torch_side(args.shape, args.fused, args.bf16)
     fused = ["--fused"] if args.fused else []
-    pytorch = Side([sys.executable, __file__, "--side", "torch", "--shape", args.shape, *fused], args.threads)
-    aglet = Side([args.rust, "bench", "--shape", args.shape], args.threads)
+    bf16 = ["--bf16"] if args.bf16 else []
+    pytorch = Side([sys.executable, __file__, "--side", "torch", "--shape", args.shape, *fused, *bf16], args.threads)
+    aglet = Side([args.rust, "bench", "--shape", args.shape, *bf16], args.threads)
     assert pytorch.parameters == aglet.parameters, (pytorch.parameters, aglet.parameters)
     times = {"pytorch": [], "aglet": []}
     for step in range(args.warm + args.steps):

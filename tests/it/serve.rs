@@ -1,9 +1,9 @@
 //! `aglet serve`, the program itself: its start and its restart, an import beside it, its end, its log, its memory.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
@@ -200,6 +200,40 @@ fn it_ends_when_what_is_in_work_is_answered_and_no_later_than_told() {
     let late = read_to_end(half_sent(&strict, &body));
     assert!(late.starts_with("HTTP/1.1 408") && late.contains("\"code\":\"request_timeout\""), "{late}");
     strict.end();
+}
+
+#[test]
+fn told_to_stop_it_says_so_before_it_turns_connections_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut service = Service::start(&folder.path().join("data"), &["--stop-delay-ms", "5000"]);
+    service.ready();
+    service.terminate();
+    service.until("no on its way out", |service| (service.get("/readyz").0 == 503).then_some(()));
+    let address = service.url.trim_start_matches("http://").to_owned();
+    assert!(TcpStream::connect(&address).is_ok());
+    assert!(service.wait().success());
+    assert!(TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn told_to_stop_while_it_starts_it_ends_in_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    // As if another process were at the schema: the start has to wait.
+    let schema = std::fs::File::options().create(true).append(true).open(data.join("migrate.lock")).expect("a file");
+    schema.lock().expect("free");
+    let mut command = aglet("serve", &data);
+    command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("\"message\":\"model\"")), "it loads the model first");
+    let kill = format!("kill -TERM {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    assert!(lines.any(|line| line.contains("\"message\":\"SIGTERM\"")), "it hears the signal");
+    drop(schema);
+    assert!(child.wait().expect("ended").success());
+    assert!(!lines.any(|line| line.contains("listening")));
 }
 
 /// Many of the largest pictures at once wait for each other or are turned away: what is decoded stays within the

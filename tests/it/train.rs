@@ -2,6 +2,7 @@
 
 mod lora;
 mod losses;
+mod runs;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,15 +14,17 @@ use aglet::train::attribute;
 use aglet::train::batch::{Batch, Beside, Source};
 use aglet::train::checkpoint::{self, Precision};
 use aglet::train::dataset::{self, Product};
-use aglet::train::fit::{Held, Metric, Plan, Run};
+use aglet::train::fit::{Held, Plan, Run};
 use aglet::train::folder::{self, Which};
 use aglet::train::fused::Activation;
 use aglet::train::images;
 use aglet::train::loss::{Kind, Truth};
+use aglet::train::metrics::Metric;
 use aglet::train::network::{ClipConfig, ImageBatch, Network, Parameter, Parameters, TextBatch, TowerConfig};
 use aglet::train::optimizer::{self, Optimizer, Rule, Treatment};
 use aglet::train::prepare::templates::{self, Templates};
 use aglet::train::recipe::Recipe;
+use aglet::train::report::History;
 use aglet::train::scheduler::{CyclicMode, Mode, Per, Schedule, Scheduler, ThresholdMode};
 use aglet::train::step::{self, Training, Weights};
 use aglet::train::validate;
@@ -153,12 +156,15 @@ fn a_training_step_is_pytorchs() {
 struct Reference {
     rate: f32,
     optimizers: Vec<OptimizerRun>,
+    /// Under a CyclicLR that moves the momentum.
+    cycled: Vec<OptimizerRun>,
     schedules: HashMap<String, serde_json::Value>,
 }
 
 #[derive(serde::Deserialize)]
 struct OptimizerRun {
     rule: Rule,
+    schedule: Option<Schedule>,
     start: Vec<Vec<f32>>,
     gradients: Vec<Vec<Vec<f32>>>,
     end: Vec<Vec<f32>>,
@@ -169,51 +175,63 @@ fn recorded() -> Reference {
     serde_json::from_str(&text).expect("as recorded")
 }
 
-#[test]
-fn optimizers_move_the_weights_as_pytorchs_do() {
-    let Reference { rate, optimizers, .. } = recorded();
-    let kinds: Vec<&str> = optimizers
-        .iter()
-        .map(|run| match run.rule {
-            Rule::Adamw { .. } => "adamw",
-            Rule::Sgd { nesterov, .. } => {
-                if nesterov {
-                    "nesterov"
-                } else {
-                    "sgd"
-                }
-            }
-            Rule::Adagrad { .. } => "adagrad",
-        })
-        .collect();
-    assert_eq!(kinds, ["adamw", "sgd", "nesterov", "adagrad"]);
-    for run in optimizers {
-        assert!(run.gradients.len() == 12 && furthest(&run.start[0], &run.end[0]) > 1e-3, "nothing recorded");
+impl OptimizerRun {
+    /// Takes the recorded steps and compares where they end.
+    fn check(self, rate: f32) {
+        assert!(self.gradients.len() == 12 && furthest(&self.start[0], &self.end[0]) > 1e-3, "nothing recorded");
         let parameter = |(at, values): (usize, &Vec<f32>)| Parameter {
             name: at.to_string(),
             shape: vec![values.len()],
             values: values.clone(),
         };
-        let mut parameters = Parameters(run.start.iter().enumerate().map(parameter).collect());
+        let mut parameters = Parameters(self.start.iter().enumerate().map(parameter).collect());
         let treatments = [Treatment { rate: 1.0, decays: true }, Treatment { rate: 1.0, decays: false }];
-        let mut optimizer = Optimizer::new(run.rule.clone(), &parameters);
-        for gradients in run.gradients {
+        let mut optimizer = Optimizer::new(self.rule.clone(), &parameters);
+        let scheduler = Scheduler::new(self.schedule.unwrap_or(Schedule::Constant), rate, 0);
+        for (step, gradients) in (0..).zip(self.gradients) {
             let gradients: Vec<Option<Vec<f32>>> = gradients.into_iter().map(Some).collect();
+            #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
+            let (rate, momentum) = (scheduler.rate(step, 0.0) as f32, scheduler.momentum(step).map(|m| m as f32));
+            momentum.into_iter().for_each(|momentum| optimizer.set_momentum(momentum));
             optimizer.step(&mut parameters, &gradients, rate, &treatments);
         }
-        assert_eq!(parameters.0.len(), run.end.len());
-        for (found, wanted) in parameters.0.iter().zip(&run.end) {
-            assert!(furthest(&found.values, wanted) < 2e-6, "{:?}: {:?} {wanted:?}", run.rule, found.values);
+        assert_eq!(parameters.0.len(), self.end.len());
+        for (found, wanted) in parameters.0.iter().zip(&self.end) {
+            assert!(furthest(&found.values, wanted) < 2e-6, "{:?}: {:?} {wanted:?}", self.rule, found.values);
         }
     }
+}
+
+#[test]
+fn optimizers_move_the_weights_as_pytorchs_do() {
+    let Reference { rate, optimizers, cycled, .. } = recorded();
+    let kind = |run: &OptimizerRun| match run.rule {
+        Rule::Adamw { .. } => "adamw",
+        Rule::Sgd { nesterov: true, .. } => "nesterov",
+        Rule::Sgd { dampening, .. } if dampening > 0.0 => "dampened",
+        Rule::Sgd { .. } => "sgd",
+        Rule::Adagrad { .. } => "adagrad",
+    };
+    assert_eq!(optimizers.iter().map(kind).collect::<Vec<_>>(), ["adamw", "sgd", "nesterov", "adagrad", "dampened"]);
+    assert_eq!(cycled.iter().map(kind).collect::<Vec<_>>(), ["nesterov", "adamw"]);
+    assert!(cycled.iter().all(|run| run.schedule.is_some()));
+    optimizers.into_iter().chain(cycled).for_each(|run| run.check(rate));
 }
 
 #[test]
 fn learning_rates_follow_pytorchs_schedulers() {
     let Reference { rate, schedules, .. } = recorded();
     let per = Per::Step;
-    let cyclic =
-        |up, down, mode, gamma| Schedule::Cyclic { base: 1e-3, step_size_up: up, step_size_down: down, mode, gamma };
+    let cyclic = |step_size_up, step_size_down, mode, gamma| Schedule::Cyclic {
+        base: 1e-3,
+        step_size_up,
+        step_size_down,
+        mode,
+        gamma,
+        cycle_momentum: true,
+        base_momentum: 0.8,
+        max_momentum: 0.9,
+    };
     let by_steps = [
         ("exponential", Schedule::Exponential { gamma: 0.93, per }, 0),
         ("cosine", Schedule::CosineAnnealing { t_max: 15, eta_min: 1e-4, per }, 0),
@@ -277,35 +295,56 @@ fn labeled(seed: u64, count: u64) -> Vec<Product> {
     drawn.map(|p| p.phrased(&templates, Some("shoelace_color"))).collect()
 }
 
-/// A run over drawn shoes: small, but everything takes part.
+/// What a run over drawn shoes is made of: small, but everything takes part.
+struct Small {
+    recipe: Recipe,
+    values: Vec<String>,
+    vocabulary: Vocabulary,
+}
+
+impl Small {
+    /// `more` overrides the recipe.
+    fn new(folder: &Path, more: &[&str]) -> Self {
+        let products = labeled(3, 48);
+        let texts = dataset::sample_captions(&products, 1);
+        let json = vocabulary::learn(texts.iter().map(String::as_str), 700).expect("a vocabulary");
+        std::fs::write(folder.join("tokenizer.json"), &json).expect("the run's vocabulary");
+        let mut overrides: Vec<String> =
+            ["image_size=32", "patch=16", "vision={ width = 64, layers = 1 }", "text={ width = 64, layers = 1 }"]
+                .map(|o| format!("model.{o}"))
+                .into();
+        overrides.extend(more.iter().map(|o| (*o).to_owned()));
+        let text = "[data]\nbatch = 12\nblur = 0.5\ndrawn_per_batch = 4\n[loss]\nlabels = 0.5\n\
+            [run]\nepochs = 2.0\nwatch = 'attribute'\n[optimizer]\nwarmup = 2\naccumulate = 2\n\
+            [attribute]\nname = 'shoelace_color'\nprompts = ['shoes with {} shoelaces']\nabsent = 'none'\n\
+            absent_prompts = ['shoes without shoelaces']\nsampling = { balance = 0.5, contrast = 3 }";
+        let recipe = Recipe::parse(text, &overrides).expect("a recipe");
+        let vocabulary = Vocabulary::parse(&json, recipe.model.context).expect("parses");
+        Self { recipe, values: attribute::values(&products), vocabulary }
+    }
+
+    fn source(&self) -> Source {
+        let beside = vec![Beside { products: labeled(4, 6), per_batch: self.recipe.data.drawn_in_batch() }];
+        let (vocabulary, config) = (self.vocabulary.clone(), self.recipe.config(self.vocabulary.size()));
+        let (drawing, sampling) = (self.recipe.drawing(), self.recipe.sampling());
+        Source::new(labeled(3, 48), beside, vocabulary, config, drawing, sampling)
+    }
+
+    fn run(&self, folder: &Path, steps: u64, resume: bool) -> Run {
+        let plan = Plan { steps, validate_every: 2, schedule: Schedule::Constant, ..self.recipe.plan(4) };
+        let attribute = self.recipe.attribute.clone().map(|attribute| (attribute, self.values.clone()));
+        let held = Held { products: labeled(5, 24), general: dataset::drawn(6, 24, 36), attribute };
+        Run::new(plan, folder, self.source(), held, None, resume).expect("a run")
+    }
+}
+
+/// Runs it; the losses of its steps.
 fn small_run(folder: &Path, steps: u64, resume: bool, more: &[&str]) -> Vec<f32> {
-    let products = labeled(3, 48);
-    let texts = dataset::sample_captions(&products, 1);
-    let json = vocabulary::learn(texts.iter().map(String::as_str), 700).expect("a vocabulary");
-    std::fs::write(folder.join("tokenizer.json"), &json).expect("the run's vocabulary");
-    let mut overrides: Vec<String> =
-        ["image_size=32", "patch=16", "vision={ width = 64, layers = 1 }", "text={ width = 64, layers = 1 }"]
-            .map(|o| format!("model.{o}"))
-            .into();
-    overrides.extend(more.iter().map(|o| (*o).to_owned()));
-    let text = "[data]\nbatch = 12\nblur = 0.5\ndrawn_per_batch = 4\nreplay_per_batch = 0\n[loss]\nlabels = 0.5\n\
-        [run]\nepochs = 2.0\nwatch = 'attribute'\n[optimizer]\nwarmup = 2\naccumulate = 2\n\
-        [attribute]\nname = 'shoelace_color'\nprompts = ['shoes with {} shoelaces']\nabsent = 'none'\n\
-        absent_prompts = ['shoes without shoelaces']\nsampling = { balance = 0.5, contrast = 3 }";
-    let recipe = Recipe::parse(text, &overrides).expect("a recipe");
-    let vocabulary = Vocabulary::parse(&json, recipe.model.context).expect("parses");
-    let config = recipe.config(vocabulary.size());
-    let beside = vec![Beside { products: labeled(4, 6), per_batch: recipe.data.drawn_per_batch }];
-    let values = attribute::values(&products);
-    let source = Source::new(products, beside, vocabulary, config, recipe.drawing(), recipe.sampling());
-    let plan = Plan { steps, validate_every: 2, schedule: Schedule::Constant, ..recipe.plan(4) };
-    let attribute = recipe.attribute.clone().map(|attribute| (attribute, values));
-    let held = Held { products: labeled(5, 24), general: dataset::drawn(6, 24, 36), attribute };
-    let mut run = Run::new(plan, folder, source, held, None, resume).expect("a run");
-    let mut losses = Vec::new();
+    let mut run = Small::new(folder, more).run(folder, steps, resume);
+    let (mut losses, mut labels) = (Vec::new(), 0.0_f32);
     let keep = |metric: &Metric| match metric {
         Metric::Step(step) => {
-            assert!(step.losses.labels > 0.0, "labeled photos take part");
+            labels += step.losses.labels;
             losses.push(step.losses.total);
         }
         Metric::Validation { average, .. } => {
@@ -316,6 +355,7 @@ fn small_run(folder: &Path, steps: u64, resume: bool, more: &[&str]) -> Vec<f32>
         }
     };
     run.train(keep).expect("trains");
+    assert!(losses.is_empty() || labels > 0.0, "labeled photos take part");
     losses
 }
 
@@ -324,8 +364,14 @@ fn a_run_taken_up_again_is_the_unbroken_run() {
     let (whole, broken) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
     let unbroken = small_run(whole.path(), 4, false, &[]);
     let mut halves = small_run(broken.path(), 2, false, &[]);
+    // The kill came in the middle of a line.
+    let metrics = broken.path().join("metrics.jsonl");
+    let written = std::fs::read_to_string(&metrics).expect("is there");
+    std::fs::write(&metrics, format!("{written}{{\"kind\":\"step\",\"st")).expect("torn");
     halves.extend(small_run(broken.path(), 4, true, &[]));
     assert_eq!(unbroken, halves);
+    let history = History::parse(&std::fs::read_to_string(&metrics).expect("is there"));
+    assert_eq!((history.steps.len(), history.validations.len(), history.broken), (4, 2, 1));
     // That steps go downhill is shown on one batch elsewhere: four batches differ more than four steps do.
     assert!(unbroken.len() == 4 && unbroken.iter().all(|loss| loss.is_finite()), "{unbroken:?}");
     for name in ["curves.svg", "report.html"] {

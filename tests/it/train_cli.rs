@@ -107,4 +107,19 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     let odd = ["--set", "training.image_size=50", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
     let refused = fit(&at("laces.toml"), &odd).expect_err("no multiple of the patch");
     assert!(refused.contains("50 pixels"), "{refused}");
+    let collar = ["--set", "attribute.name=collar", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
+    let refused = fit(&at("laces.toml"), &collar).expect_err("no product has one");
+    assert!(refused.contains("collar") && refused.contains("shoelace_color"), "{refused}");
+    run(train, &[&prepare[..], &["--validation", "0", "--out", &at("blind")]].concat()).expect("prepares");
+    let refused = fit(&at("small.toml"), &["--data", &at("blind"), "--out", &at("odd")]).expect_err("nothing to ask");
+    assert!(refused.contains("validation side"), "{refused}");
+
+    // A run that is there is not written over, and one that is over stays as it is.
+    let again = ["--data", set.as_str(), "--out", base.as_str()];
+    let refused = fit(&at("small.toml"), &again).expect_err("there is a run");
+    assert!(refused.contains("--resume"), "{refused}");
+    let metrics = || std::fs::read(Path::new(&base).join("metrics.jsonl")).expect("metrics");
+    let before = metrics();
+    fit(&at("small.toml"), &[&again[..], &["--resume"]].concat()).expect("nothing to do");
+    assert_eq!(metrics(), before);
 }

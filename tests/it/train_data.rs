@@ -96,6 +96,19 @@ fn a_catalog_becomes_a_data_set_that_says_what_was_dropped() {
 }
 
 #[test]
+fn a_photo_that_ends_too_soon_is_dropped_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = catalog(folder.path());
+    let photo = shop.join("images/100006.jpg");
+    let bytes = fs::read(&photo).expect("a photo");
+    fs::write(&photo, &bytes[..bytes.len() / 2]).expect("cut");
+    let report = prepared(&plan(&shop), &folder.path().join("set"));
+    assert_eq!(report.products.values().sum::<usize>(), 57);
+    let (_, reason) = report.dropped_products.iter().find(|(id, _)| id == "100006").expect("dropped");
+    assert!(reason.contains("broken"), "its header is whole, its rows are not: {reason}");
+}
+
+#[test]
 fn columns_filter_and_labels_join() {
     let folder = tempfile::tempdir().expect("a folder");
     let shop = catalog(folder.path());

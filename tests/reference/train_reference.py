@@ -14,16 +14,19 @@ torch.manual_seed(11)
 RATE = 0.01
 
 
-def optimizer_run(make, steps=12):
+def optimizer_run(make, steps=12, schedule=None):
     """Two parameters, one without weight decay, over recorded gradients."""
     start = [torch.randn(7), torch.randn(5)]
     gradients = [[torch.randn(7) * (1 + s % 3), torch.randn(5) * 0.01] for s in range(steps)]
     weights = [torch.nn.Parameter(t.clone()) for t in start]
     optimizer = make(weights)
+    scheduler = schedule(optimizer) if schedule else None
     for group in gradients:
         for w, g in zip(weights, group):
             w.grad = g.clone()
         optimizer.step()
+        if scheduler:
+            scheduler.step()
     to_list = lambda ts: [t.detach().tolist() for t in ts]
     return {"start": to_list(start), "gradients": [to_list(g) for g in gradients], "end": to_list(weights)}
 
@@ -41,6 +44,19 @@ optimizers = [
      **optimizer_run(lambda w: SGD(groups(w, 0.0), lr=RATE, momentum=0.8, nesterov=True))},
     {"rule": {"kind": "adagrad", "eps": 1e-10, "lr_decay": 0.1, "weight_decay": 0.05, "initial_accumulator": 0.1},
      **optimizer_run(lambda w: Adagrad(groups(w, 0.05), lr=RATE, lr_decay=0.1, initial_accumulator_value=0.1))},
+    {"rule": {"kind": "sgd", "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.05},
+     **optimizer_run(lambda w: SGD(groups(w, 0.05), lr=RATE, momentum=0.9, dampening=0.4))},
+]
+# CyclicLR moves the momentum against the rate: a cycle and a half of 8 steps.
+cyclic = {"kind": "cyclic", "base": 1e-3, "step_size_up": 3, "step_size_down": 5, "mode": "triangular2",
+          "base_momentum": 0.7, "max_momentum": 0.95}
+cycle = lambda o: CyclicLR(o, 1e-3, RATE, step_size_up=3, step_size_down=5, mode="triangular2", base_momentum=0.7,
+                           max_momentum=0.95)
+cycled = [
+    {"schedule": cyclic, "rule": {"kind": "sgd", "momentum": 0.5, "nesterov": True},
+     **optimizer_run(lambda w: SGD(groups(w, 0.0), lr=RATE, momentum=0.5, nesterov=True), schedule=cycle)},
+    {"schedule": cyclic, "rule": {"kind": "adamw", "weight_decay": 0.1},
+     **optimizer_run(lambda w: AdamW(groups(w, 0.1), lr=RATE), schedule=cycle)},
 ]
 
 
@@ -86,5 +102,5 @@ schedules = {
     "plateau_max_rel": by_metric([2 - v for v in plateau], mode="max", factor=0.7, patience=1, threshold=0.03,
                                  threshold_mode="rel", cooldown=0, min_lr=0.0, eps=2.5e-3),
 }
-out = {"rate": RATE, "optimizers": optimizers, "schedules": schedules}
+out = {"rate": RATE, "optimizers": optimizers, "cycled": cycled, "schedules": schedules}
 Path(__file__).with_suffix(".json").write_text(json.dumps(out) + "\n")

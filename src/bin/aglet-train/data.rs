@@ -185,6 +185,10 @@ fn show(bar: &ProgressBar, done: usize, total: usize) {
 }
 
 pub fn enrich(args: EnrichArgs) -> anyhow::Result<()> {
+    let templates = args.set.join("captions.toml");
+    if !Templates::open(&templates)?.names("sentence") {
+        eprintln!("{}: no template names {{sentence}}, so that no caption will hold what is said", templates.display());
+    }
     let asking = Asking {
         endpoint: args.endpoint,
         model: args.model,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use aglet::evaluate::split::held_out;
+use aglet::evaluate::split::validates;
 use aglet::train::attribute::{self, Attribute};
 use aglet::train::checkpoint::Precision;
 use aglet::train::dataset::{self, Product, kept_edge};
-use aglet::train::fit::Watch;
 use aglet::train::interpolate::{self, Verdict};
+use aglet::train::metrics::Watch;
 use aglet::train::network::{ClipConfig, Parameters};
 use aglet::train::prepare::Side;
 use aglet::train::recipe::Recipe;
@@ -35,7 +35,8 @@ pub struct InterpolateArgs {
     /// The recipe whose [attribute] is the new ability
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// A catalog in the Kaggle layout whose held-out products show the base's abilities [default: the validation side]
+    /// A catalog in the Kaggle layout, of whose held-out products one half shows the base's abilities; the other half
+    /// stays unseen, to be reported on [default: the validation side]
     #[arg(long, value_name = "DIR")]
     general: Option<PathBuf>,
     /// Points that each of the base's abilities may lose
@@ -117,10 +118,14 @@ impl Exam {
         let attribute =
             recipe.attribute.context("the recipe has no [attribute]: nothing says what is the new ability")?;
         let (name, edge) = (Some(attribute.name.as_str()), kept_edge(config.image_size));
-        let values = attribute::values(&dataset::read_set(data, Side::Train, name, edge)?);
+        let train = dataset::read_set(data, Side::Train, name, edge)?;
+        let values = dataset::values(data, &attribute, &train)?;
         let labeled = dataset::read_set(data, Side::Validation, name, edge)?;
         let mut general = args.general.as_deref().map_or(Ok(Vec::new()), |folder| dataset::read(folder, edge))?;
-        general.retain(|p| held_out(&p.id));
+        general.retain(|p| validates(&p.id));
+        if let (Some(folder), true) = (&args.general, general.is_empty()) {
+            bail!("{}: too few products to hold some out that could show the base's abilities", folder.display());
+        }
         let general = dataset::some(general, recipe.data.validation);
         Ok(Self { config, vocabulary, attribute, values, labeled, general })
     }

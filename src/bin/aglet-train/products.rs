@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use aglet::evaluate::split::held_out;
-use aglet::train::attribute;
+use aglet::evaluate::split::{held_out, validates};
 use aglet::train::batch::Beside;
 use aglet::train::dataset::{self, Product};
 use aglet::train::fit::Held;
@@ -42,10 +41,22 @@ fn of_catalog(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Prod
     if !recipe.data.shoelaces {
         products.iter_mut().chain(&mut drawn).for_each(|p| p.facts.shoelaces = None);
     }
-    let (held, train): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id));
-    let products = dataset::some(held, recipe.data.validation);
-    let beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_per_batch }];
+    let count = products.len();
+    let (products, train) = apart(products, recipe);
+    if products.is_empty() || train.is_empty() {
+        let (path, train, held) = (args.data.display(), train.len(), products.len());
+        bail!("{path}: of {count} products {train} are to train on and {held} to validate on: too small a catalog");
+    }
+    let beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_in_batch() }];
     Ok(Products { train, beside, held: Held { products, general: Vec::new(), attribute: None } })
+}
+
+/// A catalog's products by which a run is judged, and those that may be trained on. The half of the held-out ones that
+/// the models are reported on is among neither.
+fn apart(products: Vec<Product>, recipe: &Recipe) -> (Vec<Product>, Vec<Product>) {
+    let (mut held, rest): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id));
+    held.retain(|p| validates(&p.id));
+    (dataset::some(held, recipe.data.validation), rest)
 }
 
 /// A data set's training side, beside products of a general catalog and drawn ones in the words of the same templates.
@@ -53,12 +64,17 @@ fn of_set(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products
     let name = recipe.attribute.as_ref().map(|a| a.name.as_str());
     let train = dataset::read_set(&args.data, Side::Train, name, edge)?;
     let validation = dataset::read_set(&args.data, Side::Validation, name, edge)?;
+    let values = recipe.attribute.as_ref().map(|a| dataset::values(&args.data, a, &train)).transpose()?;
+    let attribute = recipe.attribute.clone().zip(values);
     let templates = Templates::open(&args.data.join("captions.toml"))?;
     let phrase = |list: Vec<Product>| list.into_iter().map(|p| p.phrased(&templates, name)).collect();
     let drawn = phrase(dataset::drawn(recipe.run.seed, recipe.data.drawn, edge));
-    let mut beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_per_batch }];
+    let mut beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_in_batch() }];
     let mut general = Vec::new();
     if let Some(replay) = &args.replay {
+        if !recipe.data.has_room_for_replay() {
+            bail!("data.drawn_per_batch and data.replay_per_batch leave no room in data.batch");
+        }
         // A product of the data set comes from there or, where it is kept from training, not at all; its labels
         // are not known to the catalog.
         let mut own: HashSet<String> = train.iter().chain(&validation).map(|p| p.id.clone()).collect();
@@ -69,11 +85,13 @@ fn of_set(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products
         for product in &mut products {
             product.facts.shoelaces = None;
         }
-        let (held, rest): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id));
-        general = dataset::some(held, recipe.data.validation);
+        let (held, rest) = apart(products, recipe);
+        if held.is_empty() {
+            eprintln!("{}: too few products to hold some out; the validation side is asked instead", replay.display());
+        }
+        general = held;
         let rest = rest.into_iter().filter(|p| !own.contains(&p.id)).collect();
-        beside.push(Beside { products: phrase(rest), per_batch: recipe.data.replay_per_batch });
+        beside.push(Beside { products: phrase(rest), per_batch: recipe.data.replayed_in_batch() });
     }
-    let attribute = recipe.attribute.clone().map(|attribute| (attribute, attribute::values(&train)));
     Ok(Products { train, beside, held: Held { products: validation, general, attribute } })
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress, Status, Summary};
 use aglet::catalog::source::Source;
-use aglet::config::{Config, Settings};
+use aglet::config::{self, Config, LogFormat, Settings};
 use aglet::encode::{Device, Encoder};
 use aglet::model::ModelFolder;
 use aglet::telemetry;
@@ -22,7 +22,7 @@ const SOME_REJECTED: u8 = 3;
 /// Bring a catalog in, and embed the photos and words that are new
 ///
 /// May be interrupted and repeated: what was reported done is done, what is unchanged is not embedded again, and a
-/// service that is running takes the changes up by itself.
+/// service that is running takes the changes up by itself. Takes the settings of `aglet serve`, from the same file too.
 ///
 /// Exit code: 0 when everything was taken; 3 when it went through but some rows or photos were rejected (see the
 /// rejects file); 2 when the arguments are wrong; 1 when it failed.
@@ -50,6 +50,9 @@ pub struct ImportArgs {
     /// Take the products in without embedding them; `aglet serve` does it when it starts
     #[arg(long)]
     skip_embedding: bool,
+    /// TOML file of settings, as `aglet serve` takes it
+    #[arg(long, env = "AGLET_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Model folder [default: models/aglet-small]
     #[arg(long, env = "AGLET_MODEL", value_name = "DIR")]
     model: Option<PathBuf>,
@@ -62,18 +65,30 @@ pub struct ImportArgs {
     /// auto: CUDA where it works, else the CPU [default: auto]
     #[arg(long, env = "AGLET_DEVICE")]
     device: Option<Device>,
+    /// How log lines are written [default: text]
+    #[arg(long, env = "AGLET_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Which log lines are written, as RUST_LOG has it [default: warn,ort=error]
+    #[arg(long, env = "AGLET_LOG")]
+    log_filter: Option<String>,
 }
 
+/// Quieter than the service's: what an import has to say it says itself.
+const LOG_FILTER: &str = "warn,ort=error";
+
 pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
+    let file = args.config.as_deref().map(config::read_file).transpose()?.unwrap_or_default();
     let settings = Settings {
         model: args.model,
         data: args.data,
         runtime: args.runtime,
         device: args.device,
-        log_filter: Some("warn,ort=error".to_owned()),
+        log_format: args.log_format,
+        log_filter: args.log_filter,
         ..Settings::default()
     };
-    let config = Config::check(settings)?;
+    let quiet = Settings { log_filter: Some(LOG_FILTER.to_owned()), ..Settings::default() };
+    let config = Config::check(settings.or(file).or(quiet))?;
     telemetry::start_logging(config.log_format, &config.log_filter)?;
     let source = match (args.styles, args.products) {
         (Some(styles), _) => Source::Kaggle { styles, images: args.images, shoelaces: args.shoelaces },

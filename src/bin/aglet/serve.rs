@@ -6,6 +6,11 @@ use std::time::Duration;
 use aglet::app::App;
 use aglet::config::{self, Config, Settings};
 use aglet::{http, telemetry};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// For the model that is being loaded when the service is told to stop: the process must not end under ONNX Runtime.
+const LOADING: Duration = Duration::from_secs(5);
 
 /// Serve the catalog over HTTP
 ///
@@ -34,25 +39,45 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let metrics = telemetry::start_metrics()?;
     http::describe_metrics();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(async {
-        let app = App::start(config, metrics).await?;
-        app.run(stop()).await
-    });
+    let served = runtime.block_on(serve(config, metrics));
     // An index that is being built is of no use any more: not waited for.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(served?)
+    let patience = if matches!(served, Ok(Ended::Starting)) { LOADING } else { Duration::from_secs(1) };
+    runtime.shutdown_timeout(patience);
+    served.map(|_| ())
 }
 
-/// SIGTERM (an orchestrator) or SIGINT (a person).
-async fn stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        tracing::warn!("SIGTERM cannot be caught here: only Ctrl-C stops the service in order");
-        let _ = tokio::signal::ctrl_c().await;
-        return;
+/// Where the signal found the service.
+enum Ended {
+    Starting,
+    Serving,
+}
+
+async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<Ended> {
+    let mut signals = Signals::catch()?;
+    let app = tokio::select! {
+        app = App::start(config, metrics) => app?,
+        () = signals.arrive() => return Ok(Ended::Starting),
     };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM"),
-        _ = tokio::signal::ctrl_c() => tracing::info!("interrupted"),
+    app.run(async move { signals.arrive().await }).await?;
+    Ok(Ended::Serving)
+}
+
+/// SIGTERM (an orchestrator) and SIGINT (a person), caught from here on: before that they end the process where it
+/// stands, which would be an exit code other than 0.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn arrive(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("interrupted"),
+        }
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! `id` (a string or a whole number) and `title` must be there. `image` is a path relative to the file, or to one of
 //! the picture sources given. Attribute values are strings, numbers, booleans, or lists of them; names are lowered and
-//! their spaces and hyphens become `_`. Fields that are not named here are ignored and counted; null is the same as
-//! absent. An attribute or a picture that cannot be used is rejected alone, anything else with the row.
+//! their spaces and hyphens become `_`. No attribute may be called `image`: the upload form of the API has a field of
+//! that name. Fields that are not named here are ignored and counted; null is the same as absent. An attribute or a
+//! picture that cannot be used is rejected alone, anything else with the row.
 
 use std::path::Path;
 
@@ -131,6 +132,9 @@ fn attributes(given: Map<String, Value>, lost: &mut Vec<(Lost, String)>) -> Attr
 fn attribute(name: &str, value: Value) -> Result<(AttributeName, Vec<AttributeValue>), String> {
     let plain = name.trim().to_lowercase().replace([' ', '-'], "_");
     let plain = AttributeName::new(&plain).map_err(|e| e.to_string())?;
+    if plain.as_str() == "image" {
+        return Err("\"image\" is the photo in the API's upload form and cannot name an attribute".to_owned());
+    }
     let list = if let Value::Array(list) = value { list } else { vec![value] };
     let mut values = Vec::new();
     for value in list {

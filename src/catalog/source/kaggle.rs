@@ -47,6 +47,7 @@ pub(super) fn read(
     let rows = read_styles(styles, emit)?;
     let taken: HashSet<String> =
         rows.iter().flat_map(|r| r.product.attributes.values().flatten().map(AttributeValue::folded)).collect();
+    let hint = shelves.hint();
     let brands = Brands::of(rows.iter().map(|r| r.product.title.as_str()), |words| taken.contains(words));
     let mut seen = HashSet::new();
     for mut row in rows {
@@ -60,7 +61,7 @@ pub(super) fn read(
         }
         row.image = shelves.0.iter().find_map(|shelf| shelf.find(&id));
         if row.image.is_none() && !shelves.0.is_empty() {
-            let reason = format!("none of the picture sources has {id}.jpg");
+            let reason = format!("none of the picture sources has {id}.jpg{hint}");
             if !emit(reject(row.line, Some(&id), Lost::Photo, reason)) {
                 return Ok(());
             }

@@ -84,13 +84,13 @@ codes! {
     BrokenImage, "broken_image", UNPROCESSABLE_ENTITY, "The picture is broken",
         "The file starts like a picture but cannot be decoded.";
     InvalidBody, "invalid_body", UNPROCESSABLE_ENTITY, "The JSON has a wrong shape",
-        "The body is JSON, but a field is unknown, missing or of a wrong type; `detail` tells which.";
+        "The body is JSON, but a field is missing or of a wrong type; `detail` tells which.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "Internal error",
         "Our fault; the request id finds the cause in the service's log.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too many requests at once",
         "The service sheds load; try again after the seconds in Retry-After.";
     NotReady, "not_ready", SERVICE_UNAVAILABLE, "Not ready",
-        "The service is starting, stopping, or its model does not answer; `readiness` holds the report of /readyz.";
+        "The service is starting or stopping, has nothing indexed yet, or its model does not answer; `readiness` holds the report of /readyz.";
     DeadlineExceeded, "deadline_exceeded", GATEWAY_TIMEOUT, "No answer in time",
         "The service could not answer within its request time-out.";
 }

@@ -257,6 +257,7 @@ function renderFilters() {
     select.addEventListener("change", () => {
       if (select.value) go({ filters: [...state.filters, [facet.name, select.value]] });
     });
+    select.addEventListener("keydown", openInstead);
     return select;
   }));
   if (focused) $("pickers").querySelector(`[data-attribute="${CSS.escape(focused)}"]`)?.focus();
@@ -266,6 +267,21 @@ function renderFilters() {
     chips.unshift(chip("Similar to", titles.get(state.similar) ?? state.similar, () => go({ similar: "" })));
   }
   $("chips").replaceChildren(...chips);
+}
+
+// In some browsers these keys choose the next value of a closed select, which would be a filter at every press on the
+// way to the value that is wanted: they open its list instead.
+const CHOOSING = ["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "Home", "End", "PageDown", "PageUp"];
+
+function openInstead(event) {
+  const select = event.currentTarget;
+  if (event.altKey || event.ctrlKey || event.metaKey || !CHOOSING.includes(event.key) || !select.showPicker) return;
+  event.preventDefault();
+  try {
+    select.showPicker();
+  } catch {
+    // Only a person's key press may open it, and that of a script opens nothing.
+  }
 }
 
 function chip(name, value, remove) {

@@ -10,6 +10,10 @@ use super::Entry;
 /// The templates that are used when none are given; also the format's documentation.
 pub const DEFAULT: &str = include_str!("captions.toml");
 
+/// Names that are no mistake where no product has them: every product has a title, sentences come later (`enrich`), and
+/// brands are read out of titles where enough products share one.
+const OPTIONAL: [&str; 3] = ["title", "sentence", "brand"];
+
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     #[error("{path}: {source}", path = path.display())]
@@ -95,11 +99,18 @@ impl Templates {
         &self.source
     }
 
-    /// The names in braces that no product of `entries` has: probably misspelled.
+    /// Whether a template names the attribute.
+    #[must_use]
+    pub fn names(&self, attribute: &str) -> bool {
+        let named = |piece: &Piece| matches!(piece, Piece::Slot(name) if name == attribute);
+        self.list.iter().flat_map(|t| &t.pieces).any(named)
+    }
+
+    /// The names in braces that no product of `entries` has: probably misspelled, but for [`OPTIONAL`].
     #[must_use]
     pub fn unknown<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> BTreeSet<String> {
         let slots = self.list.iter().flat_map(|t| &t.pieces).filter_map(|piece| match piece {
-            Piece::Slot(name) if name != "title" && name != "sentence" => Some(name),
+            Piece::Slot(name) if !OPTIONAL.contains(&name.as_str()) => Some(name),
             _ => None,
         });
         let conditions = self.list.iter().flat_map(|t| t.when.keys());
@@ -214,6 +225,9 @@ mod tests {
         assert!(matches!(Templates::parse("template = ['x']"), Err(TemplateError::Toml(_))));
         let templates = Templates::parse("templates = ['{colour} {category} {title}']").expect("templates");
         assert_eq!(templates.unknown([shoe(None)].iter()), BTreeSet::from(["colour".to_owned()]));
+        let templates = Templates::parse("templates = ['{brand} {category}', '{sentence}']").expect("templates");
+        assert_eq!(templates.unknown([shoe(None)].iter()), BTreeSet::new());
+        assert!(templates.names("sentence") && !templates.names("title"));
     }
 
     #[test]

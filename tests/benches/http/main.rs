@@ -143,7 +143,7 @@ impl<'a> Bench<'a> {
         let version =
             IndexVersion { catalog: revision, model: folder.id().clone(), words_percent: rank::DEFAULT_WORDS_PERCENT };
         let searcher = Searcher::empty(version.clone(), manifest.dimensions);
-        assert!(searcher.restore(&data.join("index"), &version).expect("reads"), "the service saved its index");
+        assert!(searcher.restore(&data.join("index"), &version), "the service saved its index");
         Self {
             runtime,
             folder,

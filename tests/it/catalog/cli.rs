@@ -68,6 +68,12 @@ fn what_it_says_and_its_exit_code() {
     let listed = std::fs::read_to_string(shop.path("not.csv")).expect("rejects");
     assert!(listed.starts_with("line,id,lost,reason\n2,,row,no JSON"), "{listed}");
 
+    // From a file, as the service takes it; a flag goes before it.
+    shop.write("aglet.toml", "data = \"nowhere\"\nmodel = \"no-model-of-the-file\"\nlog_filter = \"error\"\n");
+    let mut configured = import(&shop, &[]);
+    configured.arg("--config").arg(shop.path("aglet.toml")).arg("--styles").arg(shop.path("styles.csv"));
+    let (code, text) = run(configured);
+    assert!(code == 1 && text.contains("no-model-of-the-file"), "{code} {text}");
     let (code, text) = run(kaggle(&shop, Path::new("no-such-model")));
     assert!(code == 1 && text.contains("no-such-model"), "{code} {text}");
     std::fs::remove_file(shop.path("styles.csv")).expect("removed");

@@ -25,7 +25,7 @@ async fn the_second_import_does_nothing() {
     assert_eq!(after.products.len(), 3);
     assert_eq!(after.products[0].photo, Some(vector(b"photo of 1")));
     assert_eq!(after.products[0].words, Some(vector(b"Puma One, black casual shoes for men")));
-    let counts = Counts { products: 3, embedded: 3, without_embedding: 0 };
+    let counts = Counts { products: 3, embedded: 3, without_embedding: 0, pending: 0 };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
 
     let second = shop.import(&catalog, &fake, &shop.kaggle(), true).await;
@@ -128,7 +128,7 @@ async fn every_model_has_its_own_vectors() {
     let (catalog, first, second) = (shop.catalog().await, Fake::new("a"), Fake::new("b"));
     shop.import(&catalog, &first, &shop.kaggle(), false).await;
     assert!(snapshot(&catalog, &second).await.products.is_empty());
-    assert_eq!(catalog.counts(&second.model).await.expect("counts").pending(), 2);
+    assert_eq!(catalog.counts(&second.model).await.expect("counts").pending, 2);
     let progress = Progress::default();
     let done = ingest::embed_missing(&catalog, &second, &progress).await.expect("embeds");
     assert_eq!((done.photos, done.words, second.calls()), (2, 2, (2, 2)));
@@ -141,6 +141,37 @@ async fn every_model_has_its_own_vectors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_the_model_is_counted_and_moves_the_revision() {
+    let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two")]);
+    std::fs::remove_file(shop.path("images/2.jpg")).expect("removed");
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    let counts = async || catalog.counts(&fake.model).await.expect("counts");
+    let settled = Counts { products: 2, embedded: 1, without_embedding: 1, pending: 0 };
+    assert_eq!(counts().await, settled);
+    let load = async || {
+        let before = catalog.revision().await.expect("revision");
+        let (options, progress) = (ImportOptions::default(), Progress::default());
+        ingest::load(&catalog, &shop.kaggle(), &options, &progress).await.expect("loads");
+        assert!(catalog.revision().await.expect("revision") > before);
+        counts().await
+    };
+    let embed = async || {
+        let done = ingest::embed_missing(&catalog, &fake, &Progress::default()).await.expect("embeds");
+        (done.photos, done.words)
+    };
+    // A first picture, then another name: each waits until it is embedded.
+    shop.photo(2, "photo of 2");
+    assert_eq!(load().await, Counts { without_embedding: 0, pending: 1, ..settled });
+    assert_eq!(embed().await, (1, 0));
+    assert_eq!(counts().await, Counts { embedded: 2, without_embedding: 0, ..settled });
+    shop.styles(&[(1, "Puma Won"), (2, "Puma Two")]);
+    assert_eq!(load().await, Counts { embedded: 2, without_embedding: 0, pending: 1, ..settled });
+    assert_eq!(embed().await, (0, 1));
+    assert_eq!(counts().await.pending, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_photo_costs_the_photo_only() {
     let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two"), (3, "Puma Three")]);
     shop.photo(2, "broken");
@@ -149,7 +180,7 @@ async fn a_bad_photo_costs_the_photo_only() {
     let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!((summary.new, summary.rejected_rows, summary.rejected_parts), (3, 0, 2));
     assert_eq!(rejects(&summary), [reject("4", "3", "photo"), reject("3", "2", "photo")]);
-    let counts = Counts { products: 3, embedded: 1, without_embedding: 2 };
+    let counts = Counts { products: 3, embedded: 1, without_embedding: 2, pending: 0 };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
     let found = snapshot(&catalog, &fake).await;
     let photos: Vec<bool> = found.products.iter().map(|p| p.photo.is_some()).collect();
@@ -187,7 +218,7 @@ async fn the_same_picture_is_embedded_once() {
     let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!(fake.calls(), (1, 1));
     assert_eq!((summary.embedded.photos, summary.embedded.contents, summary.embedded.words), (40, 1, 1));
-    let counts = Counts { products: 40, embedded: 40, without_embedding: 0 };
+    let counts = Counts { products: 40, embedded: 40, without_embedding: 0, pending: 0 };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
 }
 
@@ -201,7 +232,7 @@ async fn the_same_broken_picture_is_every_products_loss() {
     let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!((fake.calls().0, summary.embedded.photos, summary.embedded.failed), (1, 0, 3));
     assert_eq!(rejects(&summary).len(), 3);
-    let counts = Counts { products: 3, embedded: 0, without_embedding: 3 };
+    let counts = Counts { products: 3, embedded: 0, without_embedding: 3, pending: 0 };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
 }
 

@@ -109,7 +109,7 @@ async fn json_lines() {
     let rows = [
         r#"{"id": 7, "title": " Urban Low ", "image": "./images/7.jpg", "price": 49.9, "url": "https://shop.example/7", "description": "Long.", "vendor": "x", "attributes": {"Color": ["Black", "White", "Black"], "heel height": 3.5, "vegan": true, "size": [41, 42], "empty": "", "none": null}}"#,
         r#"{"id": "b", "title": "B", "image": "../secret.jpg"}"#,
-        r#"{"id": "c", "title": "C", "image": "images/8.jpg", "attributes": {"q": "x", "color": "Red", "deep": {"a": 1}}}"#,
+        r#"{"id": "c", "title": "C", "image": "images/8.jpg", "attributes": {"q": "x", "Image": "x", "color": "Red", "deep": {"a": 1}}}"#,
         r#"{"id": "d", "title": "D", "price": -1}"#,
         r#"{"id": "e"}"#,
         r#"{"id": 1.5, "title": "F"}"#,
@@ -124,6 +124,7 @@ async fn json_lines() {
     let summary = shop.import(&catalog, &fake, &source, false).await;
     let expected = [
         reject("2", "b", "photo"),
+        reject("3", "c", "attribute"),
         reject("3", "c", "attribute"),
         reject("3", "c", "attribute"),
         reject("3", "c", "photo"),
@@ -152,6 +153,16 @@ async fn json_lines() {
     let source = Source::JsonLines { file: shop.path("catalog.jsonl"), images: vec![shop.path("images")] };
     let summary = shop.import(&catalog, &fake, &source, false).await;
     assert_eq!(rejects(&summary), [reject("1", "7", "photo")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_names_the_folder_above_the_pictures_is_told() {
+    let shop = Shop::new(&[(1, "Puma One")]);
+    let above = vec![shop.folder.path().to_owned()];
+    let source = Source::Kaggle { styles: shop.path("styles.csv"), images: above, shoelaces: None };
+    let summary = shop.import(&shop.catalog().await, &Fake::new("a"), &source, false).await;
+    let listed = std::fs::read_to_string(summary.rejects.expect("a photo is missing")).expect("rejects");
+    assert!(listed.contains("has 1.jpg (was ") && listed.contains("images meant?)"), "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +200,7 @@ async fn the_real_catalog_is_taken_whole() {
     let summary = ingest::load(&catalog, &source, &options, &Progress::default()).await.expect("loads");
     assert_eq!((summary.new, summary.rejected_rows, summary.rejected_parts, summary.rejects), (41_615, 0, 0, None));
     let counts = catalog.counts(&ModelId::new("a")).await.expect("counts");
-    assert_eq!((counts.products, counts.pending()), (41_615, 41_615));
+    assert_eq!((counts.products, counts.pending), (41_615, 41_615));
     let stored = catalog.product(&ProductId::new("1635").expect("id")).await.expect("reads").expect("there");
     assert_eq!(stored.product.attribute("shoelace_color"), Some("white"));
     assert!(matches!(stored.image, Some(ImageSource::File(_))), "the larger picture goes first");

@@ -55,6 +55,12 @@ async fn filters_are_exact_in_every_way_to_ask() {
         shop.get("/search?q=shoe&category=casual%20shoes&color=Black&color=Red").await,
         shop.json("/search", &json!({"q": "shoe", "filters": {"category": "Casual Shoes", "color": ["black", "red"]}}))
             .await,
+        shop.json("/search", &json!({"q": "shoe", "category": "Casual Shoes", "color": ["Black", "Red"]})).await,
+        shop.json(
+            "/search",
+            &json!({"q": "shoe", "color": "Red", "filters": {"category": "Casual Shoes", "color": "Black"}}),
+        )
+        .await,
         shop.upload(&[("color", b"Black"), ("image", &picture), ("color", b"Red"), ("category", b"Casual Shoes")])
             .await,
         shop.get("/products/8/similar?category=Casual+Shoes&color=Black&color=Red").await,
@@ -173,6 +179,9 @@ async fn metrics_count_by_route_and_not_by_path() {
         r#"aglet_http_requests_total{method="GET",route="unmatched",status="404"}"#,
         r#"aglet_http_request_duration_seconds_bucket{method="GET",route="/products/{id}""#,
         "aglet_http_requests_in_flight",
+        r#"aglet_execution_provider{provider="cpu",fallback="false"} 1"#,
+        format!("aglet_indexed_products {}", PRODUCTS.len()).as_str(),
+        "aglet_pending_products 0",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

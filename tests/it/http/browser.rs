@@ -3,7 +3,13 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::{Server, Shop};
+use axum::Router;
+use axum::http::header;
+use axum::response::Html;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use super::{PRODUCTS, Server, Shop};
 
 /// Chromium by one of the names it goes by; prints why the test is skipped when there is none.
 fn chromium() -> Option<PathBuf> {
@@ -19,11 +25,16 @@ fn chromium() -> Option<PathBuf> {
 
 /// The page's DOM once its scripts have run out of work.
 fn rendered(chromium: &PathBuf, url: &str) -> String {
+    rendered_with(chromium, url, &[])
+}
+
+fn rendered_with(chromium: &PathBuf, url: &str, flags: &[&str]) -> String {
     let profile = tempfile::tempdir().expect("a folder");
     let output = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(flags)
         .args(["--virtual-time-budget=10000", "--dump-dom", url])
         .stderr(Stdio::null())
         .output()
@@ -68,6 +79,53 @@ async fn a_person_searches_filters_and_looks_for_the_like() {
         assert!(between(&refused, "id=\"error-text\"", "</p>").contains("attributes are: category, color"));
         let nothing = rendered(&chromium, &format!("{base}/?q=x&color=Mauve"));
         assert!(between(&nothing, "role=\"status\"", "</p>").contains("No product matches these filters"));
+    });
+    browse.await.expect("the page is as it should be");
+    server.end().await;
+}
+
+/// The service with three pages more: the search page with a script beside its own, that script, and a page with the
+/// first in a frame as wide as a phone (the browser's own window cannot be).
+async fn probed(shop: &Shop) -> Router {
+    let page = String::from_utf8(shop.get("/").await.body).expect("text");
+    let script = "<script src=\"/probe.js\" type=\"module\"></script></head>";
+    let kind = [(header::CONTENT_TYPE, "text/javascript")];
+    let frame = "<!doctype html><body><iframe src=\"/probe\" width=\"390\" height=\"844\"></iframe></body>";
+    Router::new()
+        .route("/probe", get(Html(page.replace("</head>", script))))
+        .route("/probe.js", get((kind, include_str!("probe.js"))))
+        .route("/phone", get(Html(frame)))
+        .fallback_service(shop.router.clone())
+}
+
+/// What the script saw.
+fn seen(page: &str) -> Value {
+    let text = between(page, "data-seen=\"", "\"").replace("&quot;", "\"").replace("&amp;", "&");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_searches_by_photo_on_a_phone_and_in_the_dark() {
+    let Some(chromium) = chromium() else { return };
+    let shop = Shop::open().await;
+    let server = Server::start(probed(&shop).await).await;
+    let base = server.url.clone();
+    let browse = tokio::task::spawn_blocking(move || {
+        let dark = ["--blink-settings=preferredColorScheme=0"];
+        let desk = seen(&rendered(&chromium, &format!("{base}/probe")));
+        let phone = seen(&rendered(&chromium, &format!("{base}/phone")));
+        let night = seen(&rendered_with(&chromium, &format!("{base}/phone"), &dark));
+        for seen in [&desk, &phone, &night] {
+            assert_eq!((&seen["hits"], &seen["thumbnail"]), (&json!(PRODUCTS.len()), &json!(true)), "{seen}");
+            assert!(seen["curl"].as_str().is_some_and(|c| c.contains("-F 'image=@shoe.png'")), "{seen}");
+            // An arrow opens a list, it does not filter; nothing sticks out; what is written can be read.
+            assert_eq!((&seen["kept"], &seen["overflow"]), (&json!(true), &json!(0)), "{seen}");
+            let contrast = ["words", "placeholder"].map(|what| seen[what].as_f64().expect("a number"));
+            assert!(contrast.iter().all(|ratio| *ratio >= 4.5), "{seen}");
+        }
+        assert_eq!((&desk["dark"], &night["dark"]), (&json!(false), &json!(true)), "{desk} {night}");
+        assert_eq!((&phone["width"], &phone["columns"]), (&json!(390), &json!(2)), "{phone}");
+        assert!(desk["columns"].as_u64() > Some(2), "{desk}");
     });
     browse.await.expect("the page is as it should be");
     server.end().await;

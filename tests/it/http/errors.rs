@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
 use aglet::http::{AppState, ErrorCode, HttpOptions, Stage, router};
+use aglet::search::Searcher;
 use axum::body::Body;
 use axum::http::{Method, header};
 use serde_json::json;
@@ -32,7 +33,9 @@ async fn every_code() {
     expect(shop.get("/attributes?values=0").await, 400, "invalid_parameter");
     expect(shop.get("/attributes?color=Red").await, 400, "invalid_parameter");
     expect(shop.json("/search", &json!({"query": "x"})).await, 422, "invalid_body");
+    expect(shop.json("/search", &json!({"q": "x", "color": {"is": "red"}})).await, 422, "invalid_body");
     expect(shop.json("/search", &json!({"q": "x", "filters": {"size": "9"}})).await, 400, "unknown_attribute");
+    expect(shop.json("/search", &json!({"q": "x", "size": 9})).await, 400, "unknown_attribute");
     expect(shop.json("/search", &json!({"q": "x", "limit": 0})).await, 400, "invalid_parameter");
     expect(shop.json("/search", &json!({"q": " "})).await, 400, "invalid_parameter");
     let post = async |kind: &str, body: &'static [u8]| {
@@ -60,6 +63,8 @@ async fn every_code() {
     expect(shop.call(request(Method::PUT, "/search", &[], Body::empty())).await, 405, "method_not_allowed");
     expect(added_since(&shop).await, 409, "product_not_embedded");
     expect(starting(&shop).await, 503, "not_ready");
+    expect(with_nothing_indexed(&shop).await, 503, "not_ready");
+    expect(misnamed(&shop).await, 400, "invalid_parameter");
 
     let all: BTreeSet<String> = ErrorCode::ALL.iter().map(|code| code.as_str().to_owned()).collect();
     seen.extend(ELSEWHERE.map(str::to_owned));
@@ -84,6 +89,30 @@ async fn starting(shop: &Shop) -> Answer {
     assert_eq!(shop.get("/readyz").await.problem().0, 503);
     assert_eq!(shop.get("/livez").await.body, b"ok\n");
     shop.get("/search?q=x").await
+}
+
+/// The same service with an empty index in use, and a product that waits: any filter may be asked for.
+async fn with_nothing_indexed(shop: &Shop) -> Answer {
+    let AppState { encoder, searcher, catalog, .. } = shop.state.clone();
+    let nothing = Searcher::empty(searcher.version(), encoder.dimensions());
+    let stage = Stage::default();
+    stage.set_serving();
+    let state = AppState::new(encoder, nothing, catalog, stage, metrics(), HttpOptions::default());
+    let shop = Shop { router: router(state.clone()), state, folder: tempfile::tempdir().expect("a folder") };
+    for query in ["category=Boots&shoelace_color=red", "heel_height=high"] {
+        assert_eq!(shop.get(&format!("/search?q=x&{query}")).await.ok()["estimated_total"], 0, "{query}");
+    }
+    shop.get("/readyz").await
+}
+
+/// `curl -F file=@photo.jpg`.
+async fn misnamed(shop: &Shop) -> Answer {
+    let body = "--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"photo.jpg\"\r\n\r\nx\r\n--b0--\r\n";
+    let kind = (header::CONTENT_TYPE.as_str(), super::FORM);
+    let answer = shop.call(request(Method::POST, "/search/image", &[kind], Body::from(body))).await;
+    let problem: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert!(problem["parameter"] == "file" && problem["detail"].to_string().contains("as `image`"), "{problem}");
+    answer
 }
 
 /// The head of a PNG that says it is 30,000 x 30,000.

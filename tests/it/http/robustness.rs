@@ -23,7 +23,8 @@ fn files(folder: &Path) -> Vec<File> {
     let rows = reader.deserialize::<BTreeMap<String, String>>();
     rows.map(|row| {
         let row = row.expect("a row");
-        let read = row["pillow"] == "ok" && ["JPEG", "PNG", "WEBP", "GIF", "BMP"].contains(&row["format"].as_str());
+        let read =
+            row["pillow"] == "ok" && ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP"].contains(&row["format"].as_str());
         File { path: row["file"].clone(), claimed: read }
     })
     .collect()

@@ -11,9 +11,10 @@ use aglet::train::validate;
 
 use super::{Recorded, WEIGHTS, furthest, norm, recorded_step, reference, small_run};
 
+/// The pairs alone, without the temperature.
 fn training(rank: usize, alpha: f32, on: &[&str]) -> Training {
     let on = on.iter().map(|name| (*name).to_owned()).collect();
-    Training { lora: Some(Lora { rank, alpha, on }), ..Training::default() }
+    Training { lora: Some(Lora { rank, alpha, on }), logit_scale: false, ..Training::default() }
 }
 
 #[test]
