@@ -166,13 +166,13 @@ impl utoipa::ToSchema for OneOrMany {}
 
 /// Attributes with their values; what holds none is told by its name, which serde alone would not tell.
 fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, OneOrMany>, D::Error> {
-    let one = |(name, given): (String, Value)| match OneOrMany::of(given) {
-        Some(values) => Ok((name, values)),
-        None => {
-            let name: String = name.chars().take(80).collect();
-            let reason = format!("{name:?} holds neither text, a number, a boolean, nor a list of them");
-            Err(serde::de::Error::custom(reason))
+    let one = |(name, given): (String, Value)| {
+        if let Some(values) = OneOrMany::of(given) {
+            return Ok((name, values));
         }
+        let name: String = name.chars().take(80).collect();
+        let reason = format!("{name:?} holds neither text, a number, a boolean, nor a list of them");
+        Err(serde::de::Error::custom(reason))
     };
     BTreeMap::<String, Value>::deserialize(deserializer)?.into_iter().map(one).collect()
 }

@@ -3,6 +3,7 @@
 //!
 //! A sequence's head is small enough for the cache: its scores are made, used and dropped there, and only the
 //! probabilities are kept for the way back.
+#![expect(clippy::inline_always, reason = "what runs in `wide` is vectorized where it is inlined alone")]
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ pub fn attention(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, sequences: Arc<[Seque
     sequences.par_iter().zip(outs).zip(tables).for_each(|((sequence, out), tables)| {
         let Sequence { queries, keys } = sequence;
         let inputs = [(&q, queries), (&k, keys), (&v, keys)].map(|(tensor, rows)| Rows::of(tensor, rows, width));
-        for (head, table) in tables.chunks_exact_mut(inputs[0].rows * inputs[1].rows).enumerate() {
+        for (head, table) in tables.chunks_exact_mut(inputs[0].count * inputs[1].count).enumerate() {
             wide(
                 #[inline(always)]
                 || forward(inputs, heads, head, table, out),
@@ -79,7 +80,7 @@ pub fn attention(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, sequences: Arc<[Seque
 }
 
 /// Consecutive parts of these sizes, which are all there is.
-fn split<'a>(mut rest: &'a mut [f32], sizes: impl Iterator<Item = usize>) -> Vec<&'a mut [f32]> {
+fn split(mut rest: &mut [f32], sizes: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
     let parts = sizes.map(|size| rest.split_off_mut(..size).expect("the sequences' rows")).collect();
     assert!(rest.is_empty(), "rows beyond the last sequence");
     parts
@@ -89,19 +90,19 @@ fn split<'a>(mut rest: &'a mut [f32], sizes: impl Iterator<Item = usize>) -> Vec
 #[derive(Clone, Copy)]
 struct Rows<'a> {
     values: &'a [f32],
-    rows: usize,
+    count: usize,
     width: usize,
 }
 
 impl<'a> Rows<'a> {
     fn of(tensor: &'a FlexTensor, rows: &Range<usize>, width: usize) -> Self {
-        Self { values: &values(tensor)[rows.start * width..rows.end * width], rows: rows.len(), width }
+        Self { values: &values(tensor)[rows.start * width..rows.end * width], count: rows.len(), width }
     }
 
     /// A head's columns, row after row, each filled up with zeros to whole registers.
     #[inline(always)]
     fn head(self, head: usize, size: usize) -> Panel {
-        let mut panel = Panel::zeros(self.rows, size);
+        let mut panel = Panel::zeros(self.count, size);
         for (to, from) in panel.values.chunks_exact_mut(panel.stride).zip(self.values.chunks_exact(self.width)) {
             to[..size].copy_from_slice(&from[head * size..][..size]);
         }

@@ -24,6 +24,9 @@ pub struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// Numbers that lie row by row.
+    ///
+    /// # Panics
+    /// If there are not as many as `rows x columns`.
     #[must_use]
     pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");

@@ -6,6 +6,7 @@
 //! backward over the rows, on the `flex` backend. The matrix products stay burn's own.
 //!
 //! A tensor on another device panics: the training companion runs on the CPU (see the module `train`).
+#![expect(clippy::inline_always, reason = "what runs in `wide` is vectorized where it is inlined alone")]
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Autodiff, Flex};

@@ -1,4 +1,5 @@
 //! Photos as training keeps and changes them: small 8-bit squares in memory, cropped, flipped and cut into patches.
+#![expect(clippy::inline_always, reason = "what runs in `wide` is vectorized where it is inlined alone")]
 
 use super::wide::wide;
 use crate::encode::image::Photo;

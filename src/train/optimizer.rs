@@ -1,4 +1,5 @@
 //! AdamW, SGD and Adagrad over the host's weights, step by step as PyTorch 2 defines them.
+#![expect(clippy::inline_always, reason = "what runs in `wide` is vectorized where it is inlined alone")]
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -263,7 +264,7 @@ pub fn clip(gradients: &mut [Option<Vec<f32>>], largest: f32) -> f32 {
             wide(
                 #[inline(always)]
                 || g.iter_mut().for_each(|x| *x *= factor),
-            )
+            );
         });
     }
     norm as f32

@@ -192,7 +192,9 @@ impl OptimizerRun {
             let gradients: Vec<Option<Vec<f32>>> = gradients.into_iter().map(Some).collect();
             #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
             let (rate, momentum) = (scheduler.rate(step, 0.0) as f32, scheduler.momentum(step).map(|m| m as f32));
-            momentum.into_iter().for_each(|momentum| optimizer.set_momentum(momentum));
+            if let Some(momentum) = momentum {
+                optimizer.set_momentum(momentum);
+            }
             optimizer.step(&mut parameters, &gradients, rate, &treatments);
         }
         assert_eq!(parameters.0.len(), self.end.len());

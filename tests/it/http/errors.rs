@@ -95,9 +95,9 @@ async fn starting(shop: &Shop) -> Answer {
 async fn with_nothing_indexed(shop: &Shop) -> Answer {
     let AppState { encoder, searcher, catalog, .. } = shop.state.clone();
     let nothing = Searcher::empty(searcher.version(), encoder.dimensions());
-    let stage = Stage::default();
-    stage.set_serving();
-    let state = AppState::new(encoder, nothing, catalog, stage, metrics(), HttpOptions::default());
+    let serving = Stage::default();
+    serving.set_serving();
+    let state = AppState::new(encoder, nothing, catalog, serving, metrics(), HttpOptions::default());
     let shop = Shop { router: router(state.clone()), state, folder: tempfile::tempdir().expect("a folder") };
     for query in ["category=Boots&shoelace_color=red", "heel_height=high"] {
         assert_eq!(shop.get(&format!("/search?q=x&{query}")).await.ok()["estimated_total"], 0, "{query}");
