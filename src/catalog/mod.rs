@@ -151,6 +151,14 @@ impl Catalog {
         sqlite::products(self, keys).await
     }
 
+    /// The keys of the products with these ids, in no order; ids that are unknown are left out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn keys(&self, ids: &[ProductId]) -> Result<Vec<ProductKey>, CatalogError> {
+        sqlite::keys(self, self.readers(), ids).await
+    }
+
     /// The bytes of a product's picture, as the shop made the file; `None` when it is gone.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions, Row, SqlitePool};
@@ -89,7 +90,7 @@ impl Catalog {
         }
     }
 
-    fn readers(&self) -> &SqlitePool {
+    pub(super) fn readers(&self) -> &SqlitePool {
         &self.inner.readers
     }
 }
@@ -147,6 +148,17 @@ pub(super) async fn products(catalog: &Catalog, keys: &[ProductKey]) -> Result<V
     .await
     .map_err(|e| catalog.error(e))?;
     rows.iter().map(|row| stored(row, catalog.data())).collect::<Result<_, _>>().map_err(|e| catalog.error(e))
+}
+
+/// The keys of products by id; unknown ids are left out.
+pub(super) async fn keys<S: Serialize>(
+    catalog: &Catalog,
+    pool: &SqlitePool,
+    ids: &[S],
+) -> Result<Vec<ProductKey>, CatalogError> {
+    let sql = "SELECT p.key FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.id = wanted.value";
+    let rows = sqlx::query(sql).bind(serde_json::json!(ids).to_string()).fetch_all(pool).await;
+    rows.and_then(|rows| rows.iter().map(key).collect()).map_err(|e| catalog.error(e))
 }
 
 pub(super) async fn revision(catalog: &Catalog) -> Result<u64, CatalogError> {

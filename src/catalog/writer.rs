@@ -179,11 +179,7 @@ impl Writer {
 
     /// The keys of products by id; unknown ids are left out.
     pub(super) async fn keys(&self, ids: &[String]) -> Result<Vec<ProductKey>, CatalogError> {
-        let sql = "SELECT p.key FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.id = wanted.value";
-        let ids = serde_json::json!(ids).to_string();
-        let rows = sqlx::query(sql).bind(ids).fetch_all(&self.catalog.inner.writer).await;
-        let keys = rows.and_then(|rows| rows.iter().map(sqlite::key).collect());
-        keys.map_err(|e| self.catalog.error(e))
+        sqlite::keys(&self.catalog, &self.catalog.inner.writer, ids).await
     }
 
     /// What there is to embed, with what is embedded already.

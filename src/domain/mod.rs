@@ -8,4 +8,4 @@ pub mod query;
 
 pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use product::{AttributeName, AttributeValue, Attributes, Product, ProductError, ProductId, ProductKey};
-pub use query::{Filters, QueryError, QueryText, Window};
+pub use query::{Filters, MOST_EXCLUDED, QueryError, QueryText, Window};

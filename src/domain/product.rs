@@ -91,7 +91,7 @@ impl AttributeName {
     /// # Errors
     /// When `name` is not of the form given at [`AttributeName`].
     pub fn new(name: &str) -> Result<Self, ProductError> {
-        if matches!(name, "q" | "limit" | "offset") {
+        if matches!(name, "q" | "limit" | "offset" | "exclude") {
             return Err(ProductError::ReservedName { name: name.to_owned() });
         }
         let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -194,7 +194,7 @@ mod tests {
         for good in ["color", "shoelace_color", "heel2"] {
             assert!(AttributeName::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "Color", "2heel", "heel-height", "_x", "q", "limit", "offset", &"x".repeat(65)] {
+        for bad in ["", "Color", "2heel", "heel-height", "_x", "q", "limit", "offset", "exclude", &"x".repeat(65)] {
             assert!(AttributeName::new(bad).is_err(), "{bad}");
         }
     }

@@ -13,6 +13,9 @@ pub struct QueryText(String);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters(BTreeMap<AttributeName, BTreeSet<String>>);
 
+/// Products that a search may leave out by their ids.
+pub const MOST_EXCLUDED: usize = 100;
+
 /// Which part of the ranking is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {

@@ -12,7 +12,7 @@ use ureq::unversioned::multipart::{Form, Part};
 use ureq::{Agent, Body, http::Response};
 
 use super::engine::{Ask, Engine, EngineError, Found, How, Need, Subject};
-use crate::domain::{AttributeName, AttributeValue, Attributes, ProductId, Window};
+use crate::domain::{AttributeName, AttributeValue, Attributes, MOST_EXCLUDED, ProductId, Window};
 
 const ATTEMPTS: u32 = 6;
 /// Longest wait that a service may ask for.
@@ -40,6 +40,9 @@ struct Answer {
     hits: Vec<Hit>,
     estimated_total: usize,
     model: Model,
+    /// Ends with the share of words in the products' vectors: `17-3fa2c9d01b22-w30`.
+    #[serde(default)]
+    index_version: String,
 }
 
 #[derive(Deserialize)]
@@ -85,10 +88,17 @@ impl ApiEngine {
             agent: config.into(),
             base: base.trim_end_matches('/').to_owned(),
             authorization: key.map(|key| format!("Bearer {key}")),
-            subject: Subject { model: String::new(), model_id: String::new(), at: base.to_owned(), how: How::Api },
+            subject: Subject {
+                model: String::new(),
+                model_id: String::new(),
+                at: base.to_owned(),
+                how: How::Api,
+                words_percent: None,
+            },
         };
-        let answer = engine.ask(&Ask::Text("shoes"), &[], 1, 0)?;
+        let answer = engine.ask(&Ask::Text("shoes"), &[], &[], 1, 0)?;
         (engine.subject.model, engine.subject.model_id) = (answer.model.name, answer.model.id);
+        engine.subject.words_percent = words_percent(&answer.index_version);
         Ok(engine)
     }
 
@@ -97,19 +107,22 @@ impl ApiEngine {
     /// # Errors
     /// When the service does not answer.
     pub fn count(&self, filters: &[(AttributeName, AttributeValue)]) -> Result<usize, ApiError> {
-        Ok(self.ask(&Ask::Text("shoes"), filters, 1, 0)?.estimated_total)
+        Ok(self.ask(&Ask::Text("shoes"), filters, &[], 1, 0)?.estimated_total)
     }
 
     fn ask(
         &self,
         ask: &Ask<'_>,
         filters: &[(AttributeName, AttributeValue)],
+        exclude: &[ProductId],
         limit: usize,
         offset: usize,
     ) -> Result<Answer, ApiError> {
         let (limit, offset) = (limit.to_string(), offset.to_string());
         let window = [("limit", limit.as_str()), ("offset", offset.as_str())];
         let fields = window.into_iter().chain(filters.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        // The service is told, for what a photo's own product knows of it must not rank the others.
+        let fields = fields.chain(exclude.iter().take(MOST_EXCLUDED).map(|id| ("exclude", id.as_str())));
         let (url, mut response) = match ask {
             Ask::Text(text) => {
                 let url = format!("{}/search", self.base);
@@ -180,7 +193,7 @@ impl Engine for ApiEngine {
         let mut limit = need.results + need.exclude.len();
         while offset <= Window::MAX_OFFSET {
             limit = limit.min(Window::MAX_LIMIT);
-            let answer = self.ask(ask, need.filters, limit, offset)?;
+            let answer = self.ask(ask, need.filters, need.exclude, limit, offset)?;
             let (came, total) = (answer.hits.len(), answer.estimated_total);
             for hit in answer.hits {
                 let hit = read_hit(hit)?;
@@ -214,6 +227,11 @@ impl Engine for ApiEngine {
     }
 }
 
+/// `None` for a version of another form.
+fn words_percent(index_version: &str) -> Option<u8> {
+    index_version.rsplit_once("-w")?.1.parse().ok().filter(|percent| *percent <= 100)
+}
+
 fn read_hit(hit: Hit) -> Result<Found, EngineError> {
     let mut attributes = Attributes::new();
     for (name, values) in hit.product.attributes {
@@ -221,4 +239,18 @@ fn read_hit(hit: Hit) -> Result<Found, EngineError> {
         attributes.insert(AttributeName::new(&name)?, values?);
     }
     Ok(Found { id: ProductId::new(&hit.id)?, title: hit.product.title, attributes, score: hit.score })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_words_stands_at_the_end_of_the_version() {
+        assert_eq!(words_percent("17-3fa2c9d01b22-w30"), Some(30));
+        assert_eq!(words_percent("0-w-w0"), Some(0));
+        for other in ["", "17", "17-w", "17-w101", "17-w3x"] {
+            assert_eq!(words_percent(other), None, "{other}");
+        }
+    }
 }

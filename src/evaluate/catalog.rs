@@ -1,7 +1,7 @@
 //! The catalogue benchmark: does a search find products of the kind that was asked for?
 //!
-//! Questions come from products that no model was trained on ([`super::split`]), in words ([`super::questions`]), by
-//! photo, and by title:
+//! Questions come from products that no model was trained on ([`super::split`]; of a prepared data set all of the side
+//! that was read, as [`Shop::asks`] has it), in words ([`super::questions`]), by photo, and by title:
 //!
 //! | figure | definition |
 //! | --- | --- |
@@ -9,28 +9,31 @@
 //! | `color_type_p10` | precision@10 on category and color, mean over the questions "color type" |
 //! | `type_gender_p10` | precision@10 on category and gender, mean over the questions "type for gender" |
 //! | `image_category_p10` | precision@10 on the category for a held-out product's photo, the product itself left out |
-//! | `title_recall_1`, `_5`, `_10`, `title_ndcg_10`, `title_mrr_10` | text-to-product: a product's title finds it; products of equal title count as found too. MRR within the first 10 |
+//! | `title_recall_1`, `_5`, `_10` | text-to-product: the share of titles whose own product, or another of equal title, is in the first k |
+//! | `title_ndcg_10`, `title_mrr_10` | the same questions, every product of equal title relevant. MRR within the first 10 |
 //! | `title_mrr`, `title_map` | the same over the whole ranking: with a model folder only |
 //! | `category_p1`, `_p10` | category-to-product: the category's name alone |
 //! | `color_p1`, `_p10` | color-to-product: the color's name alone |
 //!
-//! Attributes are compared without regard to letter case. Answers come from the whole catalogue or from the held-out
-//! tenth of it ([`Among`]); through an API too, since the split is a function of the id.
+//! Attributes and titles are compared without regard to letter case. Answers come from the whole catalogue or from the
+//! products that the questions are made of ([`Among`]); through an API too, where the others are passed over. A product
+//! without a photo is nowhere counted: it makes no question, and no answer is missed for want of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bootstrap::Draw;
-use super::document::Figure;
+use super::document::{Figure, Series};
 use super::engine::{Ask, Engine, EngineError, FolderEngine, Found, Need};
 use super::metrics::{Ranking, precision_at};
 use super::questions::{self, ENOUGH, Form, Question};
-use super::shop::{Offer, Shop};
-use super::split::held_out;
+use super::shop::{LIMITS, Offer, Shop};
 use super::suite::{carries, hex};
 use crate::domain::{AttributeName, AttributeValue, Filters, ProductId};
+use crate::encode::image::decode;
 
 const RESULTS: usize = 10;
 
@@ -38,7 +41,7 @@ const RESULTS: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Among {
-    /// The held-out tenth.
+    /// The products that questions are made of: the held-out tenth, or a data set's side.
     HeldOut,
     /// The whole catalogue.
     All,
@@ -65,14 +68,17 @@ impl Default for Plan {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CatalogResult {
     pub among: Among,
-    /// Products that could answer, as the catalogue's files have it.
+    /// Products that could answer: those with a photo.
     pub products: usize,
     pub questions: Vec<QuestionResult>,
     pub photos: Vec<PhotoResult>,
-    pub titles: Vec<Ranking>,
+    pub titles: Vec<TitleResult>,
     /// Precision@1 and @10 of each category's and each color's name.
     pub categories: BTreeMap<String, [f64; 2]>,
     pub colors: BTreeMap<String, [f64; 2]>,
+    /// Products whose photo could not be asked with, for it cannot be read, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Questions that were not answered, with the reason.
     pub failures: Vec<String>,
 }
@@ -101,6 +107,16 @@ pub struct PhotoResult {
     pub results: Vec<ProductId>,
 }
 
+/// How a product was found by its title.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TitleResult {
+    pub product: ProductId,
+    /// Place (from 1) of the first product of equal title.
+    pub place: Option<usize>,
+    #[serde(flatten)]
+    pub ranking: Ranking,
+}
+
 /// Runs the benchmark. `shop` holds the catalogue that the engine answers from; it gives the questions and, with an
 /// API, the photos to upload. `done` hears how many questions are answered, and of how many.
 ///
@@ -112,29 +128,23 @@ pub fn run(
     plan: &Plan,
     mut done: impl FnMut(usize, usize),
 ) -> Result<CatalogResult, EngineError> {
-    let ids = |offer: &&Offer| held_out(offer.product.id.as_str());
-    let unseen: Vec<&Offer> = shop.offers.iter().filter(ids).collect();
-    let answering: Vec<&Offer> = match plan.among {
+    let seen = |offer: &&Offer| offer.image.is_some() && engine.finds(&offer.product.id);
+    let shown: Vec<&Offer> = shop.offers.iter().filter(seen).collect();
+    let unseen: Vec<&Offer> = shown.iter().filter(|o| shop.asks(&o.product.id)).copied().collect();
+    let answering = match plan.among {
         Among::HeldOut => unseen.clone(),
-        Among::All => shop.offers.iter().collect(),
+        Among::All => shown,
     };
-    let category = attribute("category");
-    let asked = questions::make(&unseen.iter().map(|o| &o.product), &category, plan.questions, plan.seed);
-    let (photos, titles) = asked_products(shop, plan);
-    let mut result = CatalogResult {
-        among: plan.among,
-        products: answering.len(),
-        questions: Vec::new(),
-        photos: Vec::new(),
-        titles: Vec::new(),
-        categories: BTreeMap::new(),
-        colors: BTreeMap::new(),
-        failures: Vec::new(),
-    };
+    let own: HashSet<&ProductId> = unseen.iter().map(|o| &o.product.id).collect();
+    let among = |id: &ProductId| plan.among == Among::All || own.contains(id);
+    let asked = questions::make(&unseen.iter().map(|o| &o.product), &attribute("category"), plan.questions, plan.seed);
+    let (photos, mut titles) = asked_products(shop, plan);
+    titles.retain(|o| engine.finds(&o.product.id));
+    let mut result = CatalogResult::empty(plan.among, answering.len());
     let supply = Supply::of(&answering);
     let (names, colors) = (supply.often("category"), supply.often("color"));
     let total = asked.len() + photos.len() + titles.len() + names.len() + colors.len();
-    let mut run = Run { engine, among: plan.among, first: None, failures: Vec::new() };
+    let mut run = Run { engine, among: &among, first: None, failures: Vec::new() };
     let mut count = 0;
     let mut tick = || {
         count += 1;
@@ -145,16 +155,14 @@ pub fn run(
         tick();
     }
     for offer in photos {
-        result.photos.extend(run.photo(offer, shop, &supply));
+        match readable(shop, offer) {
+            Ok(file) => result.photos.extend(run.photo(offer, &file, &supply)),
+            Err(reason) => result.left_out.push(format!("{}: {reason}", offer.product.id)),
+        }
         tick();
     }
     for offer in titles {
-        let title = &offer.product.title;
-        let total = supply.titles.get(title.to_lowercase().as_str()).copied().unwrap_or(1);
-        if let Some(found) = run.text(title) {
-            let relevance: Vec<bool> = found.iter().map(|f| f.title.to_lowercase() == title.to_lowercase()).collect();
-            result.titles.push(Ranking::of(&relevance, total, false));
-        }
+        result.titles.extend(run.title(offer, &supply));
         tick();
     }
     for (what, values, to) in [("category", names, &mut result.categories), ("color", colors, &mut result.colors)] {
@@ -174,88 +182,141 @@ pub fn run(
     }
 }
 
-/// The rank metrics over the whole ranking, which a model folder alone can give.
+/// The titles over the whole ranking, which a model folder alone can give. `engine`: over the products that may answer
+/// ([`answering`]), which hold all that may be asked for.
 ///
 /// # Errors
 /// When the model makes no embedding of a title.
-pub fn full_titles(engine: &mut FolderEngine, plan: &Plan) -> Result<Vec<Ranking>, EngineError> {
-    let among = |id: &ProductId| plan.among == Among::All || held_out(id.as_str());
-    // The products that may answer hold all that may be asked for.
-    let titles: Vec<Offer> = asked_products(engine.shop(), plan).1.into_iter().cloned().collect();
+pub fn full_titles(engine: &mut FolderEngine, plan: &Plan) -> Result<Vec<TitleResult>, EngineError> {
+    let mut titles: Vec<Offer> = asked_products(engine.shop(), plan).1.into_iter().cloned().collect();
+    titles.retain(|o| engine.finds(&o.product.id));
     titles
         .iter()
         .map(|offer| {
-            let title = offer.product.title.to_lowercase();
             let query = engine.embed(&Ask::Text(&offer.product.title))?;
-            let ranked = engine.ranked(&query).into_iter().filter(|(o, _)| among(&o.product.id));
-            let relevance: Vec<bool> = ranked.map(|(o, _)| o.product.title.to_lowercase() == title).collect();
+            let ranked = engine.ranked(&query);
+            let relevance = same_title(offer, ranked.iter().map(|(other, _)| other.product.title.as_str()));
             let total = relevance.iter().filter(|r| **r).count();
-            Ok(Ranking::of(&relevance, total, true))
+            Ok(TitleResult::of(offer, &relevance, total, true))
         })
         .collect()
+}
+
+/// Which of the titles are the product's, letter case aside.
+fn same_title<'a>(offer: &Offer, titles: impl Iterator<Item = &'a str>) -> Vec<bool> {
+    let own = offer.product.title.to_lowercase();
+    titles.map(|title| title.to_lowercase() == own).collect()
 }
 
 /// The held-out products whose photos are asked, and those whose titles are.
 fn asked_products<'a>(shop: &'a Shop, plan: &Plan) -> (Vec<&'a Offer>, Vec<&'a Offer>) {
     let category = attribute("category");
-    let can = |o: &&Offer| {
-        held_out(o.product.id.as_str()) && o.image.is_some() && o.product.attributes.contains_key(&category)
-    };
+    let can =
+        |o: &&Offer| shop.asks(&o.product.id) && o.image.is_some() && o.product.attributes.contains_key(&category);
     let all: Vec<&Offer> = shop.offers.iter().filter(can).collect();
     let mut draw = Draw::new(plan.seed);
     (draw.sample(&all, plan.photos), draw.sample(&all, plan.titles))
 }
 
-/// The products that may answer.
+/// The products that may answer: all that a folder's engine needs to embed, but that a photo's nearest then vote among
+/// these alone, where a service asks its whole catalogue.
 #[must_use]
 pub fn answering(shop: &Shop, plan: &Plan) -> Shop {
     match plan.among {
-        Among::HeldOut => shop.clone().only(&Filters::default(), |p| held_out(p.id.as_str())),
+        Among::HeldOut => shop.clone().only(&Filters::default(), |p| shop.asks(&p.id)),
         Among::All => shop.clone(),
     }
 }
 
-/// Names the catalogue's products and the plan: results are compared only where both are the same.
+/// Names the catalogue's products and the plan: results are compared only where both are the same. Photos are not looked
+/// at: a catalogue is the same on two machines ([`Shop::photos_stamp`] tells them apart on one).
 #[must_use]
 pub fn data_sha256(shop: &Shop, plan: &Plan) -> String {
     let mut digest = Sha256::new();
-    digest.update(format!("{plan:?}"));
+    digest.update(format!("{plan:?} {}", shop.prepared));
     for product in shop.offers.iter().map(|o| &o.product) {
         digest.update(format!("{:?} {:?} {:?}\n", product.id, product.title, product.attributes));
     }
     hex(&digest.finalize())
 }
 
+impl TitleResult {
+    fn of(offer: &Offer, relevance: &[bool], total: usize, complete: bool) -> Self {
+        Self {
+            product: offer.product.id.clone(),
+            place: relevance.iter().position(|r| *r).map(|at| at + 1),
+            ranking: Ranking::of(relevance, total, complete),
+        }
+    }
+
+    /// 1 where a product of equal title is in the first `k`, else 0.
+    fn found_within(&self, k: usize) -> f64 {
+        if self.place.is_some_and(|place| place <= k) { 1.0 } else { 0.0 }
+    }
+}
+
 impl CatalogResult {
+    fn empty(among: Among, products: usize) -> Self {
+        Self {
+            among,
+            products,
+            questions: Vec::new(),
+            photos: Vec::new(),
+            titles: Vec::new(),
+            categories: BTreeMap::new(),
+            colors: BTreeMap::new(),
+            left_out: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
     /// The headline figures; see the module.
     #[must_use]
-    pub fn figures(&self, whole_titles: &[Ranking]) -> Vec<Figure> {
-        let of = |form: Form| self.questions.iter().filter(move |q| q.form == form).map(|q| q.both_p10).collect();
-        let text: Vec<f64> = self.questions.iter().map(|q| q.category_p10).collect();
-        let color_type: Vec<f64> = of(Form::ColorType);
-        let type_gender: Vec<f64> = of(Form::TypeForGender);
-        let image: Vec<f64> = self.photos.iter().map(|p| p.category_p10).collect();
-        let titles = |value: fn(&Ranking) -> f64| self.titles.iter().map(value).collect::<Vec<_>>();
-        let at = |values: &BTreeMap<String, [f64; 2]>, i: usize| values.values().map(|v| v[i]).collect::<Vec<_>>();
-        let mut figures = vec![
-            ("text_category_p10", text),
-            ("color_type_p10", color_type),
-            ("type_gender_p10", type_gender),
-            ("image_category_p10", image),
-            ("title_recall_1", titles(|t| t.recall_at_1)),
-            ("title_recall_5", titles(|t| t.recall_at_5)),
-            ("title_recall_10", titles(|t| t.recall_at_10)),
-            ("title_ndcg_10", titles(|t| t.ndcg_at_10)),
+    pub fn figures(&self, whole_titles: &[TitleResult]) -> Vec<Figure> {
+        self.series(whole_titles).iter().filter_map(Series::mean).collect()
+    }
+
+    /// The headline figures, question by question.
+    #[must_use]
+    pub fn series(&self, whole_titles: &[TitleResult]) -> Vec<Series> {
+        let asked = |form: Option<Form>, value: fn(&QuestionResult) -> f64| {
+            let of = self.questions.iter().filter(|q| form.is_none_or(|form| form == q.form));
+            of.map(|q| (q.case(), value(q))).collect::<Vec<_>>()
+        };
+        let photos = self.photos.iter().map(|p| (p.product.to_string(), p.category_p10)).collect();
+        let titles = |of: &[TitleResult], value: &dyn Fn(&TitleResult) -> Option<f64>| {
+            of.iter().filter_map(|t| Some((t.product.to_string(), value(t)?))).collect::<Vec<_>>()
+        };
+        let within = |k: usize| titles(&self.titles, &|t| Some(t.found_within(k)));
+        let named = |values: &BTreeMap<String, [f64; 2]>, at: usize| {
+            values.iter().map(|(name, value)| (name.clone(), value[at])).collect::<Vec<_>>()
+        };
+        let series = [
+            ("text_category_p10", asked(None, |q| q.category_p10)),
+            ("color_type_p10", asked(Some(Form::ColorType), |q| q.both_p10)),
+            ("type_gender_p10", asked(Some(Form::TypeForGender), |q| q.both_p10)),
+            ("image_category_p10", photos),
+            ("title_recall_1", within(1)),
+            ("title_recall_5", within(5)),
+            ("title_recall_10", within(10)),
+            ("title_ndcg_10", titles(&self.titles, &|t| Some(t.ranking.ndcg_at_10))),
             // These rankings end at ten.
-            ("title_mrr_10", titles(|t| t.reciprocal_rank)),
-            ("category_p1", at(&self.categories, 0)),
-            ("category_p10", at(&self.categories, 1)),
-            ("color_p1", at(&self.colors, 0)),
-            ("color_p10", at(&self.colors, 1)),
+            ("title_mrr_10", titles(&self.titles, &|t| Some(t.ranking.reciprocal_rank))),
+            ("category_p1", named(&self.categories, 0)),
+            ("category_p10", named(&self.categories, 1)),
+            ("color_p1", named(&self.colors, 0)),
+            ("color_p10", named(&self.colors, 1)),
+            ("title_mrr", titles(whole_titles, &|t| Some(t.ranking.reciprocal_rank))),
+            ("title_map", titles(whole_titles, &|t| t.ranking.average_precision)),
         ];
-        figures.push(("title_mrr", whole_titles.iter().map(|t| t.reciprocal_rank).collect()));
-        figures.push(("title_map", whole_titles.iter().filter_map(|t| t.average_precision).collect()));
-        figures.into_iter().filter_map(|(name, values)| Figure::mean(name, &values)).collect()
+        series.into_iter().map(|(name, cases)| Series { name: name.to_owned(), cases }).collect()
+    }
+}
+
+impl QuestionResult {
+    /// Two combinations may make the same words.
+    fn case(&self) -> String {
+        format!("{}: {} / {}", self.form.name(), self.category.folded(), self.other.folded())
     }
 }
 
@@ -310,18 +371,14 @@ impl Supply {
 
 struct Run<'a> {
     engine: &'a mut dyn Engine,
-    among: Among,
+    among: &'a dyn Fn(&ProductId) -> bool,
     first: Option<EngineError>,
     failures: Vec<String>,
 }
 
 impl Run<'_> {
     fn search(&mut self, ask: &Ask<'_>, exclude: &[ProductId]) -> Option<Vec<Found>> {
-        let among: fn(&ProductId) -> bool = match self.among {
-            Among::HeldOut => |id| held_out(id.as_str()),
-            Among::All => |_| true,
-        };
-        let need = Need { results: RESULTS, exclude, filters: &[], among };
+        let need = Need { results: RESULTS, exclude, filters: &[], among: self.among };
         match self.engine.search(ask, &need) {
             Ok(found) => Some(found),
             Err(error) => {
@@ -354,16 +411,18 @@ impl Run<'_> {
         })
     }
 
-    fn photo(&mut self, offer: &Offer, shop: &Shop, supply: &Supply) -> Option<PhotoResult> {
+    fn title(&mut self, offer: &Offer, supply: &Supply) -> Option<TitleResult> {
+        let found = self.text(&offer.product.title)?;
+        let relevance = same_title(offer, found.iter().map(|f| f.title.as_str()));
+        let own = supply.titles.get(&offer.product.title.to_lowercase()).copied().unwrap_or(0);
+        // A service may find more of them than there are photos, by their words.
+        let total = own.max(relevance.iter().filter(|r| **r).count());
+        Some(TitleResult::of(offer, &relevance, total, false))
+    }
+
+    fn photo(&mut self, offer: &Offer, file: &Bytes, supply: &Supply) -> Option<PhotoResult> {
         let category = offer.product.attributes.get(&attribute("category"))?.first()?.clone();
-        let file = match shop.photo(offer) {
-            Ok(file) => file,
-            Err(error) => {
-                self.failures.push(error.to_string());
-                return None;
-            }
-        };
-        let found = self.search(&Ask::Photo(&file), std::slice::from_ref(&offer.product.id))?;
+        let found = self.search(&Ask::Photo(file), std::slice::from_ref(&offer.product.id))?;
         let fits = fits(&found, &attribute("category"), &category);
         Some(PhotoResult {
             product: offer.product.id.clone(),
@@ -375,10 +434,56 @@ impl Run<'_> {
     }
 }
 
+/// The file of a photo that is one: what is none is the catalogue's fault and no model's or service's.
+fn readable(shop: &Shop, offer: &Offer) -> Result<Bytes, String> {
+    let file = shop.photo(offer).map_err(|error| error.to_string())?;
+    decode(&file, &LIMITS).map_err(|error| error.to_string())?;
+    Ok(file)
+}
+
 fn fits(found: &[Found], name: &AttributeName, wanted: &AttributeValue) -> Vec<bool> {
     found.iter().map(|f| carries(&f.attributes, name, wanted)).collect()
 }
 
 fn attribute(name: &'static str) -> AttributeName {
     AttributeName::new(name).expect("a name written in this file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Product;
+
+    fn offer(id: &str, title: &str) -> Offer {
+        Offer { product: Product::new(ProductId::new(id).expect("id"), title).expect("title"), image: None }
+    }
+
+    #[test]
+    fn a_title_is_found_by_any_product_of_equal_title() {
+        let relevance = same_title(&offer("1", "Red Shoe"), ["red shoe", "blue shoe", "Red Shoe"].into_iter());
+        assert_eq!(relevance, [true, false, true]);
+        let title = TitleResult::of(&offer("1", "Red Shoe"), &relevance, 4, false);
+        // One of four is enough to be found; the others count in nDCG.
+        assert_eq!((title.place, title.found_within(1), title.found_within(5)), (Some(1), 1.0, 1.0));
+        assert!(title.ranking.recall_at_10 < 1.0 && title.ranking.ndcg_at_10 < 1.0);
+        let lost = TitleResult::of(&offer("1", "Red Shoe"), &[false, false], 1, false);
+        assert_eq!((lost.place, lost.found_within(10)), (None, 0.0));
+        let late = TitleResult::of(&offer("1", "Red Shoe"), &[false, false, true], 1, false);
+        assert_eq!((late.found_within(1), late.found_within(5)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn every_figure_has_its_cases() {
+        let mut result = CatalogResult::empty(Among::All, 3);
+        let title = |id: &str, right: bool| TitleResult::of(&offer(id, "x"), &[right], 1, true);
+        result.titles = vec![title("1", true), title("2", false)];
+        result.colors = BTreeMap::from([("Red".to_owned(), [1.0, 0.3]), ("Blue".to_owned(), [0.0, 0.1])]);
+        let whole = result.titles.clone();
+        let series = result.series(&whole);
+        for figure in result.figures(&whole) {
+            assert!(series.iter().any(|s| s.name == figure.name && s.cases.len() == figure.estimate.n), "{figure:?}");
+        }
+        let map = series.iter().find(|s| s.name == "title_map").expect("a folder's");
+        assert_eq!(map.cases, [("1".to_owned(), 1.0), ("2".to_owned(), 0.0)]);
+    }
 }

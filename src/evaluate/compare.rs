@@ -7,17 +7,18 @@
 //!
 //! **The rule** ([`Rule`]): among the models whose guarded figures are at most `tolerance` below the base's (the first
 //! model), the one with the largest weighted sum of figures; of equals, the first. By default scoring (c) of the suite
-//! plus the pretest's macro F1, and every macro F1 of a labeled set is guarded, with a tolerance of one point.
+//! plus the pretest's macro F1, and every macro F1 of a labeled set is guarded, with a tolerance of one point. What the
+//! rule names and nobody measured, and what else makes the choice doubtful, stands among the reasons.
 
 mod candidates;
 mod exam;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Document, DocumentError};
+use super::document::{Document, DocumentError, Outcome};
 use super::embedder::EmbedderError;
 use super::engine::EngineError;
 use super::table::Table;
@@ -93,22 +94,8 @@ impl Comparison {
     #[must_use]
     pub fn new(models: Vec<(String, Document)>, rule: &Rule) -> Self {
         let mut rule = rule.clone();
-        let known = |figure: &String| models.iter().any(|(_, d)| d.figure(figure).is_some());
-        let mut why: Vec<String> = rule
-            .weights
-            .keys()
-            .filter(|f| !known(f))
-            .map(|f| format!("{f} was not measured and does not count"))
-            .collect();
-        rule.weights.retain(|figure, _| known(figure));
-        if rule.weights.is_empty() {
-            why.push("nothing that the rule weighs was measured: there is no best".to_owned());
-        }
-        if rule.guards.is_empty() {
-            let labeled = |name: &str| name.ends_with(".macro_f1") && !name.starts_with(PRETEST);
-            let names = models.first().map(|(_, d)| d.figures.iter().map(|f| f.name.clone()));
-            rule.guards = names.into_iter().flatten().filter(|n| labeled(n)).collect();
-        }
+        let mut why = rule.fit(&models);
+        why.extend(doubts(&models));
         let sums: Vec<Option<f64>> = models.iter().map(|(_, document)| rule.sum(document)).collect();
         let base = models.first().map(|(_, document)| document);
         let mut best: Option<(usize, f64)> = None;
@@ -156,12 +143,56 @@ impl Comparison {
     }
 }
 
+/// Warnings of the suite's part, each once, and questions that a model did not answer.
+fn doubts(models: &[(String, Document)]) -> Vec<String> {
+    let mut doubts: Vec<String> = Vec::new();
+    for (name, document) in models {
+        for part in &document.parts {
+            if let Outcome::Retrieval(result) = &part.outcome {
+                doubts.extend(result.warnings.iter().map(|warning| format!("{}: {warning}", part.title)));
+            }
+            let failures = part.outcome.failures();
+            if failures > 0 {
+                doubts.push(format!("{name}: {failures} questions were not answered ({})", part.title));
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    doubts.retain(|doubt| seen.insert(doubt.clone()));
+    doubts
+}
+
 /// Figures over all cases of a suite and of a set; those of single groups are in each model's own report.
 fn headline(name: &str) -> bool {
     !name.contains("level") && !name.contains(".text.") && !name.contains(".image.") && !name.ends_with("_attainable")
 }
 
 impl Rule {
+    /// Leaves out what was not measured, and says so; guards every labeled set where no guard is named.
+    fn fit(&mut self, models: &[(String, Document)]) -> Vec<String> {
+        let known = |figure: &String| models.iter().any(|(_, document)| document.figure(figure).is_some());
+        let missing = self.weights.keys().filter(|figure| !known(figure));
+        let mut why: Vec<String> = missing.map(|f| format!("{f} was not measured and does not count")).collect();
+        self.weights.retain(|figure, _| known(figure));
+        let missing = self.guards.iter().filter(|figure| !known(figure));
+        why.extend(missing.map(|figure| format!("WARNING: {figure} was not measured: it guards nothing")));
+        if self.guards.is_empty() {
+            let labeled = |name: &str| name.ends_with(".macro_f1") && !name.starts_with(&format!("{PRETEST}."));
+            let names = models.first().map(|(_, document)| document.figures.iter().map(|f| f.name.clone()));
+            self.guards = names.into_iter().flatten().filter(|name| labeled(name)).collect();
+        }
+        self.guards.retain(known);
+        if self.guards.is_empty() {
+            why.push(
+                "WARNING: nothing is guarded, whatever a model has forgotten: no labeled set was measured".to_owned(),
+            );
+        }
+        if self.weights.is_empty() {
+            why.push("nothing that the rule weighs was measured: there is no best".to_owned());
+        }
+        why
+    }
+
     fn sum(&self, document: &Document) -> Option<f64> {
         let terms = self.weights.iter().map(|(figure, weight)| Some(weight * document.figure(figure)?.value));
         terms.collect::<Option<Vec<f64>>>().filter(|t| !t.is_empty()).map(|t| t.iter().sum())
@@ -170,7 +201,10 @@ impl Rule {
     /// What of the base's abilities is lost, in words.
     fn lost(&self, document: &Document, base: &Document) -> Vec<String> {
         let lost = |figure: &String| {
-            let (own, before) = (document.figure(figure)?.value, base.figure(figure)?.value);
+            let before = base.figure(figure)?.value;
+            let Some(own) = document.figure(figure).map(|e| e.value) else {
+                return Some(format!("{figure} was not measured"));
+            };
             // A hair of slack: one point below is still within one point.
             (own < before - self.tolerance - 1e-9)
                 .then(|| format!("{figure} fell from {} to {}", percent(before), percent(own)))
@@ -232,6 +266,36 @@ mod tests {
         let comparison = Comparison::new(models, &Rule::default());
         assert_eq!(comparison.best, Some(0));
         assert!(comparison.why[0].contains("pretest.macro_f1 was not measured"));
+    }
+
+    #[test]
+    fn a_guard_that_guards_nothing_is_named() {
+        let models = vec![document("a", &[(C, 0.2), (FMNIST, 0.5)]), document("b", &[(C, 0.3), (FMNIST, 0.1)])];
+        let misspelt = Rule { guards: vec!["fashon_mnist.macro_f1".to_owned()], ..Rule::default() };
+        let comparison = Comparison::new(models.clone(), &misspelt);
+        let said = |what: &str| comparison.why.iter().any(|w| w.contains(what));
+        assert!(said("fashon_mnist.macro_f1 was not measured: it guards nothing"), "{:?}", comparison.why);
+        assert!(said("nothing is guarded") && comparison.best == Some(1), "{:?}", comparison.why);
+        assert!(!comparison.table().plain().contains("fashon"));
+        let right = Rule { guards: vec![FMNIST.to_owned()], ..Rule::default() };
+        let comparison = Comparison::new(models, &right);
+        assert!(
+            comparison.best == Some(0) && !comparison.why.iter().any(|w| w.contains("guard")),
+            "{:?}",
+            comparison.why
+        );
+        // What one model was not asked is no reason to trust it.
+        let models = vec![document("a", &[(C, 0.2), (FMNIST, 0.5)]), document("b", &[(C, 0.3)])];
+        let comparison = Comparison::new(models, &right);
+        assert!(comparison.why.iter().any(|w| w.contains("b is out: fashion_mnist.macro_f1 was not measured")));
+    }
+
+    #[test]
+    fn what_went_wrong_stands_among_the_reasons() {
+        let model = |name: &str| (name.to_owned(), fixtures::document());
+        let why = Comparison::new(vec![model("a"), model("b")], &Rule::default()).why;
+        let count = |what: &str| why.iter().filter(|w| w.contains(what)).count();
+        assert_eq!((count("other products"), count("1 questions were not answered")), (1, 2), "{why:?}");
     }
 
     #[test]

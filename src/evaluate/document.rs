@@ -1,14 +1,14 @@
 //! What an evaluation leaves behind: one JSON document that a pipeline reads, a later run is compared with, and the
 //! reports are made of.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{self, Estimate, Paired};
-use super::catalog::CatalogResult;
+use super::catalog::{CatalogResult, TitleResult};
 use super::engine::Subject;
-use super::metrics::Ranking;
 use super::retrieval::RetrievalResult;
 use super::zero_shot::ZeroShotResult;
 
@@ -49,7 +49,7 @@ pub enum Outcome {
         #[serde(flatten)]
         result: CatalogResult,
         /// Over the whole ranking; empty when asked through an API.
-        whole_titles: Vec<Ranking>,
+        whole_titles: Vec<TitleResult>,
     },
 }
 
@@ -59,6 +59,14 @@ pub struct Figure {
     pub name: String,
     #[serde(flatten)]
     pub estimate: Estimate,
+}
+
+/// A figure case by case: the mean of it is a [`Figure`], and two of the same name make a paired test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    pub name: String,
+    /// What names the case (a question, a product, an image), and what it is worth.
+    pub cases: Vec<(String, f64)>,
 }
 
 /// A figure below which the command fails.
@@ -86,11 +94,34 @@ pub enum DocumentError {
     Format { path: std::path::PathBuf, got: u32 },
 }
 
-impl Figure {
-    /// The mean of a figure over cases; `None` of no cases.
+impl Series {
+    /// The mean with its interval; `None` of no cases.
     #[must_use]
-    pub fn mean(name: &str, values: &[f64]) -> Option<Self> {
-        Some(Self { name: name.to_owned(), estimate: bootstrap::mean_estimate(values, SEED)? })
+    pub fn mean(&self) -> Option<Figure> {
+        let values: Vec<f64> = self.cases.iter().map(|(_, value)| *value).collect();
+        Some(Figure { name: self.name.clone(), estimate: bootstrap::mean_estimate(&values, SEED)? })
+    }
+
+    /// Compares another model's with this one over the cases that both have: one of them may have failed where the other
+    /// did not. `None` where they have none in common.
+    #[must_use]
+    pub fn paired(&self, base: &Self) -> Option<Paired> {
+        let theirs: HashMap<&str, f64> = base.cases.iter().map(|(case, value)| (case.as_str(), *value)).collect();
+        let both = self.cases.iter().filter_map(|(case, value)| Some((*theirs.get(case.as_str())?, *value)));
+        let (first, second): (Vec<f64>, Vec<f64>) = both.unzip();
+        bootstrap::paired(&first, &second, SEED)
+    }
+}
+
+impl Outcome {
+    /// Questions that were not asked or not answered. Images that cannot be read are none of them: no model is asked.
+    #[must_use]
+    pub fn failures(&self) -> usize {
+        match self {
+            Self::ZeroShot(_) => 0,
+            Self::Retrieval(result) => result.errors(),
+            Self::Catalog { result, .. } => result.failures.len(),
+        }
     }
 }
 
@@ -132,24 +163,40 @@ impl Part {
         figures
     }
 
-    /// The figure of every case, in an order that is the same for every model: what a paired test is made of. Each
-    /// series has a name; those of two parts pair up by name.
+    /// The figures that are means, case by case.
     #[must_use]
-    pub fn series(&self) -> Vec<(String, Vec<f64>)> {
+    pub fn series(&self) -> Vec<Series> {
         match &self.outcome {
             Outcome::ZeroShot(result) => result.series(),
             Outcome::Retrieval(result) => result.series(),
-            Outcome::Catalog { result, .. } => {
-                let question =
-                    |value: fn(&super::catalog::QuestionResult) -> f64| result.questions.iter().map(value).collect();
-                vec![
-                    ("text_category_p10".to_owned(), question(|q| q.category_p10)),
-                    ("text_both_p10".to_owned(), question(|q| q.both_p10)),
-                    ("image_category_p10".to_owned(), result.photos.iter().map(|p| p.category_p10).collect()),
-                    ("title_recall_10".to_owned(), result.titles.iter().map(|t| t.recall_at_10).collect()),
-                ]
+            Outcome::Catalog { result, whole_titles } => result.series(whole_titles),
+        }
+    }
+
+    /// Paired tests against another model's part on the same data, figure by figure.
+    fn against(&self, base: &Self) -> Vec<(String, Paired)> {
+        let (theirs, mut tests) = (base.series(), Vec::new());
+        let mut test_series = || {
+            for ours in self.series() {
+                let test = theirs.iter().find(|base| base.name == ours.name).and_then(|base| ours.paired(base));
+                tests.extend(test.map(|test| (ours.name, test)));
+            }
+        };
+        match (&self.outcome, &base.outcome) {
+            // Images have no name but their place.
+            (Outcome::ZeroShot(ours), Outcome::ZeroShot(theirs)) if ours.pairs_with(theirs) => {
+                test_series();
+                tests.extend(ours.paired(theirs));
+            }
+            (Outcome::ZeroShot(_), _) => {}
+            _ => test_series(),
+        }
+        if !self.prefix.is_empty() {
+            for (name, _) in &mut tests {
+                *name = format!("{}.{name}", self.prefix);
             }
         }
+        tests
     }
 }
 
@@ -184,37 +231,64 @@ impl Document {
         Ok(document)
     }
 
+    /// The part that was measured on this data.
+    #[must_use]
+    pub fn part(&self, prefix: &str, data_sha256: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.prefix == prefix && part.data_sha256 == data_sha256)
+    }
+
     /// Paired tests of this document against an earlier one, for every series that both have on the same data.
     #[must_use]
     pub fn against(&self, base: &Self) -> Vec<(String, Paired)> {
-        let mut tests = Vec::new();
-        for part in &self.parts {
-            let Some(other) = base.parts.iter().find(|p| p.prefix == part.prefix && p.data_sha256 == part.data_sha256)
-            else {
-                continue;
-            };
-            let theirs = other.series();
-            let mut named = |name: String, test: Paired| {
-                let name = if part.prefix.is_empty() { name } else { format!("{}.{name}", part.prefix) };
-                tests.push((name, test));
-            };
-            for (name, ours) in part.series() {
-                let Some((_, base)) = theirs.iter().find(|(n, _)| *n == name) else { continue };
-                if let Some(test) = bootstrap::paired(base, &ours, SEED) {
-                    named(name, test);
-                }
-            }
-            if let (Outcome::ZeroShot(ours), Outcome::ZeroShot(theirs)) = (&part.outcome, &other.outcome) {
-                ours.paired(theirs).into_iter().for_each(|(name, test)| named(name, test));
-            }
-        }
-        tests
+        let both = self.parts.iter().filter_map(|part| Some((part, base.part(&part.prefix, &part.data_sha256)?)));
+        both.flat_map(|(part, other)| part.against(other)).collect()
+    }
+
+    /// What makes the difference to an earlier document another thing than the models' difference.
+    #[must_use]
+    pub fn doubt(&self, base: &Self) -> Option<String> {
+        let (ours, theirs) = (self.subject.words_percent?, base.subject.words_percent?);
+        (ours != theirs).then(|| {
+            format!(
+                "words make up {ours}% of a product's vector here and {theirs}% in the baseline: the difference is not \
+                 the models' alone"
+            )
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn series_pair_by_their_cases() {
+        let series = |cases: &[(&str, f64)]| Series {
+            name: "p10".to_owned(),
+            cases: cases.iter().map(|(case, value)| ((*case).to_owned(), *value)).collect(),
+        };
+        let base = series(&[("red shoes", 0.5), ("black shoes", 0.2), ("boots", 0.1)]);
+        // The first question failed: what stands in a place is not what stood there.
+        let ours = series(&[("boots", 0.1), ("black shoes", 0.4), ("sandals", 1.0)]);
+        let test = ours.paired(&base).expect("two in common");
+        assert_eq!((test.better, test.equal, test.worse), (1, 1, 0));
+        assert!((test.difference.value - 0.1).abs() < 1e-12);
+        assert!(ours.paired(&series(&[("belts", 1.0)])).is_none() && series(&[]).mean().is_none());
+    }
+
+    #[test]
+    fn other_shares_of_words_are_doubted() {
+        let with = |words_percent| {
+            let mut document = super::super::fixtures::document();
+            document.subject.words_percent = words_percent;
+            document
+        };
+        assert!(
+            with(Some(30)).doubt(&with(Some(0))).is_some_and(|doubt| doubt.contains("30%") && doubt.contains("0%"))
+        );
+        assert_eq!(with(Some(30)).doubt(&with(Some(30))), None);
+        assert_eq!(with(Some(30)).doubt(&with(None)), None, "an earlier document does not say");
+    }
 
     #[test]
     fn gates_are_read_and_judged() {

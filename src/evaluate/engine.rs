@@ -16,7 +16,7 @@ use crate::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductError, ProductId, QueryError,
 };
 use crate::search::index::{IndexError, Vectors};
-use crate::search::rank;
+use crate::search::{CATEGORY, rank};
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -27,14 +27,14 @@ pub enum Ask<'a> {
 }
 
 /// Which products may answer, and how many are wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy)]
 pub struct Need<'a> {
     pub results: usize,
     /// The product that the photo shows, and any other with the very same photo.
     pub exclude: &'a [ProductId],
     pub filters: &'a [(AttributeName, AttributeValue)],
     /// Products whose id this refuses are passed over, as if the catalogue did not hold them.
-    pub among: fn(&ProductId) -> bool,
+    pub among: &'a dyn Fn(&ProductId) -> bool,
 }
 
 /// One product of an answer.
@@ -57,6 +57,10 @@ pub struct Subject {
     /// A model folder, or the address of a service.
     pub at: String,
     pub how: How,
+    /// How much of a product's vector is made of its words, in percent ([`crate::search::rank::fuse`]); `None` where no
+    /// product is searched, or a service does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words_percent: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +99,11 @@ pub trait Engine {
     fn search(&mut self, ask: &Ask<'_>, need: &Need<'_>) -> Result<Vec<Found>, EngineError>;
     /// A product's picture for the report; `None` when there is none to be had.
     fn picture(&mut self, id: &ProductId) -> Option<Bytes>;
+    /// Whether a search can find the product, as far as is known: a folder knows whose photo it could not embed.
+    fn finds(&self, id: &ProductId) -> bool {
+        let _ = id;
+        true
+    }
 }
 
 /// A model folder: the catalogue's photos embedded, every question compared with all of them.
@@ -155,6 +164,7 @@ impl FolderEngine {
             model_id: embedder.encoder().model_id().to_string(),
             at: at.to_owned(),
             how: How::Folder,
+            words_percent: Some(words_percent),
         };
         let by_id = shop.offers.iter().enumerate().map(|(i, o)| (o.product.id.clone(), i)).collect();
         Ok(Self { embedder, shop, subject, embedded: positions, vectors, by_id, left_out })
@@ -203,6 +213,23 @@ impl FolderEngine {
     }
 }
 
+/// A photo's answers as a service ranks them ([`crate::search::Searcher::search_photo`]), exactly.
+fn lift_by_vote(ranked: &mut [(&Offer, f32)]) {
+    let categories = |offer: &Offer| -> Vec<String> {
+        let values = offer.product.attributes.iter().filter(|(name, _)| name.as_str() == CATEGORY);
+        values.flat_map(|(_, values)| values.iter().map(AttributeValue::folded)).collect()
+    };
+    let voters = ranked.iter().take(rank::VOTERS).map(|(offer, score)| (*score, categories(offer))).collect();
+    let shares = rank::shares(voters);
+    for (place, (offer, score)) in ranked.iter_mut().enumerate() {
+        let own = categories(offer);
+        let share = shares.iter().find(|(category, _)| own.contains(category)).map_or(0.0, |(_, share)| *share);
+        *score = rank::lean(*score, if place < rank::LEADING { 1.0 } else { share });
+    }
+    // Stable: of equals the one that was first.
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+}
+
 impl Engine for FolderEngine {
     fn subject(&self) -> &Subject {
         &self.subject
@@ -211,12 +238,14 @@ impl Engine for FolderEngine {
     fn search(&mut self, ask: &Ask<'_>, need: &Need<'_>) -> Result<Vec<Found>, EngineError> {
         let filters = Filters::new(need.filters.iter().cloned())?;
         let query = self.embed(ask)?;
-        let fits = |offer: &Offer| {
-            let id = &offer.product.id;
-            !need.exclude.contains(id) && (need.among)(id) && filters.matches(&offer.product.attributes)
-        };
-        let ranked = self.ranked(&query);
-        let best = ranked.into_iter().filter(|(offer, _)| fits(offer)).take(need.results);
+        let mut ranked = self.ranked(&query);
+        ranked.retain(|(offer, _)| {
+            !need.exclude.contains(&offer.product.id) && filters.matches(&offer.product.attributes)
+        });
+        if let Ask::Photo(_) = ask {
+            lift_by_vote(&mut ranked);
+        }
+        let best = ranked.into_iter().filter(|(offer, _)| (need.among)(&offer.product.id)).take(need.results);
         Ok(best
             .map(|(offer, score)| Found {
                 id: offer.product.id.clone(),
@@ -229,5 +258,9 @@ impl Engine for FolderEngine {
 
     fn picture(&mut self, id: &ProductId) -> Option<Bytes> {
         self.shop.photo(&self.shop.offers[*self.by_id.get(id)?]).ok()
+    }
+
+    fn finds(&self, id: &ProductId) -> bool {
+        self.by_id.get(id).is_some_and(|position| self.embedded.binary_search(position).is_ok())
     }
 }

@@ -6,10 +6,11 @@ use super::bootstrap::Estimate;
 use super::classification::{Report, Rows, TopK, ZeroDivision};
 use super::document::{Document, Outcome, Part};
 use super::engine::{How, Subject};
+use super::prompts::Prompts;
 use super::retrieval::{CaseResult, RetrievalResult, Scored};
 use super::scoring::points_at;
 use super::suite::Suite;
-use super::zero_shot::{Prompts, ZeroShotResult};
+use super::zero_shot::ZeroShotResult;
 use crate::domain::{AttributeName, AttributeValue, ProductId};
 
 pub fn document() -> Document {
@@ -23,6 +24,7 @@ pub fn subject(model: &str) -> Subject {
         model_id: "0123456789abcdef".to_owned(),
         at: "models/small".to_owned(),
         how: How::Folder,
+        words_percent: Some(0),
     }
 }
 
@@ -77,6 +79,7 @@ pub fn retrieval() -> RetrievalResult {
             points: results.iter().map(|r| r.points).sum(),
             results,
             maxima: case.maxima,
+            seconds: 0.25,
             error: (case.level.number() == 3).then(|| "images/9.jpg: gone & <lost>".to_owned()),
         }
     });
@@ -105,7 +108,7 @@ fn a_document_reads_what_it_writes_and_compares_with_itself() {
         assert!((ours.estimate.interval.low - theirs.estimate.interval.low).abs() < 1e-12, "{}", ours.name);
     }
     let tests = document.against(&again);
-    assert_eq!(tests.len(), 2 + 2 + 12);
+    assert_eq!(tests.len(), 3 + 2 + 12);
     assert!(tests.iter().all(|(_, t)| t.better + t.worse == 0 && (t.p_value - 1.0).abs() < 1e-12));
     let accuracy: &Estimate = document.figure("labeled.accuracy").expect("a figure");
     assert!((accuracy.value - 4.0 / 6.0).abs() < 1e-12);

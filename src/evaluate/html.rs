@@ -39,6 +39,12 @@ pub fn render(document: &Document, baseline: Option<&Document>, verdicts: &[Verd
             ))
             .unwrap_or_default()
     );
+    if let Some(words) = terminal::words(subject) {
+        let _ = writeln!(html, "<p class=\"soft\">{}</p>", escaped(&words));
+    }
+    if let Some(doubt) = baseline.and_then(|base| document.doubt(base)) {
+        let _ = writeln!(html, "<p class=\"error\">{}</p>", escaped(&doubt));
+    }
     if !verdicts.is_empty() {
         let line = |v: &Verdict| {
             let class = if v.passed() { "up" } else { "down" };
@@ -110,9 +116,7 @@ fn head(title: &str, style: &str) -> String {
 
 fn part(part: &Part, baseline: Option<&Document>, pictures: &Pictures) -> String {
     // Of the same data only.
-    let base = baseline.and_then(|b| {
-        b.parts.iter().find(|p| p.prefix == part.prefix && p.data_sha256 == part.data_sha256).map(|p| (b, p))
-    });
+    let base = baseline.and_then(|b| Some((b, b.part(&part.prefix, &part.data_sha256)?)));
     let mut html = format!("<h2>{}</h2>\n", escaped(&part.title));
     let base_figures = base.map(|(_, p)| p.figures()).unwrap_or_default();
     let inside = match &part.outcome {
@@ -135,9 +139,13 @@ fn part(part: &Part, baseline: Option<&Document>, pictures: &Pictures) -> String
             html.push_str(
                 "<p class=\"note\">P@10 (p10) is the share of the first ten results that are right. text_category: the \
                  category of a question in words; color_type and type_gender: the category and the color or gender; \
-                 image_category: the category of a photo; title: whether a product is found by its own title; category \
-                 and color: by such a word alone. The dark line on a bar is the 95% interval.</p>\n",
+                 image_category: the category of a photo; title: whether a product, or another of equal title, is \
+                 found by its title; category and color: by such a word alone. The dark line on a bar is the 95% \
+                 interval.</p>\n",
             );
+            for failure in &result.failures {
+                let _ = writeln!(html, "<p class=\"error\">not answered: {}</p>", escaped(failure));
+            }
             let mut rows = Table::new(&["question", "matching", "category P@10", "both P@10"]);
             let mut questions: Vec<_> = result.questions.iter().collect();
             questions.sort_by(|a, b| a.both_p10.total_cmp(&b.both_p10));
@@ -245,7 +253,12 @@ mod tests {
         assert_eq!(html.matches("class=\"case\"").count(), 2);
         // Three classes, macro and weighted average, none of them changed.
         assert!(html.contains("F1 against baseline") && html.matches("+0.000</span>").count() == 5, "{html}");
-        assert!(!render(&document, None, &[], &Pictures::default()).contains("baseline"));
+        let plain = render(&document, None, &[], &Pictures::default());
+        assert!(!plain.contains("baseline") && !plain.contains("words make up"));
+        let mut mixed = document.clone();
+        mixed.subject.words_percent = Some(30);
+        let html = render(&mixed, Some(&document), &[], &Pictures::default());
+        assert!(html.contains("words make up 30% of each product") && html.contains("0% in the baseline"), "{html}");
     }
 
     #[test]

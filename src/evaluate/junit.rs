@@ -3,27 +3,40 @@
 //! A test suite per part of the document: a retrieval case is a test case (class `text.level1`, its points in the
 //! output), an error where it could not be asked or answered. It never fails for its points alone: whether those
 //! suffice is what the gates say, a suite of their own in which a gate that is not reached is a failure. Figures go
-//! into the properties. Layout as in <https://github.com/testmoapp/junitxml>.
+//! into the properties. Layout as in <https://github.com/testmoapp/junitxml>: times in seconds, `timestamp` (UTC) when a
+//! suite began, taking it that the parts were measured one after the other and the last has just ended.
 
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::document::{Document, Outcome, Part, Verdict};
 use super::retrieval::{CaseResult, RetrievalResult};
 use super::scoring::Points;
 use super::terminal;
 
-/// The whole document.
+/// The whole document, of which the last part was measured by `now`.
 #[must_use]
-pub fn render(document: &Document, verdicts: &[Verdict]) -> String {
+pub fn render(document: &Document, verdicts: &[Verdict], now: SystemTime) -> String {
     let mut suites: Vec<Suite> = document.parts.iter().map(part).collect();
+    let mut began = now;
+    for suite in suites.iter_mut().rev() {
+        let took = Duration::try_from_secs_f64(suite.seconds).unwrap_or_default();
+        began = began.checked_sub(took).unwrap_or(UNIX_EPOCH);
+        suite.timestamp = timestamp(began);
+    }
     if !verdicts.is_empty() {
-        suites.push(gates(verdicts));
+        suites.push(Suite { timestamp: timestamp(now), ..gates(verdicts) });
     }
     let sum = |of: fn(&Suite) -> usize| suites.iter().map(of).sum::<usize>();
     let name = escaped(&format!("aglet evaluate {}", document.subject.model));
     let (tests, failures, errors) = (sum(|s| s.tests), sum(|s| s.failures), sum(|s| s.errors));
     let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
-    let _ = writeln!(xml, r#"<testsuites name="{name}" tests="{tests}" failures="{failures}" errors="{errors}">"#);
+    let (time, at) = (document.parts.iter().map(|part| part.seconds).sum::<f64>(), timestamp(began));
+    let _ = writeln!(
+        xml,
+        "<testsuites name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{time:.3}\" \
+         timestamp=\"{at}\">"
+    );
     xml.extend(suites.iter().map(Suite::xml));
     xml.push_str("</testsuites>\n");
     xml
@@ -33,6 +46,7 @@ pub fn render(document: &Document, verdicts: &[Verdict]) -> String {
 struct Suite {
     name: String,
     seconds: f64,
+    timestamp: String,
     tests: usize,
     failures: usize,
     errors: usize,
@@ -42,9 +56,10 @@ struct Suite {
 
 impl Suite {
     fn xml(&self) -> String {
-        let Self { tests, failures, errors, seconds, .. } = self;
+        let Self { tests, failures, errors, seconds, timestamp, .. } = self;
         let mut xml = format!(
-            "  <testsuite name=\"{}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{seconds:.3}\">\n",
+            "  <testsuite name=\"{}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" \
+             time=\"{seconds:.3}\" timestamp=\"{timestamp}\">\n",
             escaped(&self.name)
         );
         if !self.properties.is_empty() {
@@ -57,14 +72,15 @@ impl Suite {
         xml + &self.cases + "  </testsuite>\n"
     }
 
-    /// `inside`: what stands in the test case's element.
-    fn case(&mut self, class: &str, name: &str, inside: &str) {
+    /// `seconds`: where the case was timed by itself; `inside`: what stands in the test case's element.
+    fn case(&mut self, class: &str, name: &str, seconds: Option<f64>, inside: &str) {
         self.tests += 1;
         let _ = writeln!(
             self.cases,
-            "    <testcase classname=\"{}\" name=\"{}\">{inside}</testcase>",
+            "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\">{inside}</testcase>",
             escaped(class),
-            escaped(name)
+            escaped(name),
+            seconds.unwrap_or(0.0)
         );
     }
 }
@@ -77,7 +93,7 @@ fn part(part: &Part) -> Suite {
             for case in &result.cases {
                 suite.errors += usize::from(case.error.is_some());
                 let class = format!("{}.level{}", case.kind.name(), case.level.number());
-                suite.case(&class, &case.name, &retrieval_case(result, case));
+                suite.case(&class, &case.name, Some(case.seconds), &retrieval_case(result, case));
             }
         }
         Outcome::ZeroShot(result) => {
@@ -85,7 +101,7 @@ fn part(part: &Part) -> Suite {
                 let s = class.scores;
                 let (p, r, f) = (s.precision, s.recall, s.f1);
                 let line = format!("precision {p:.4}, recall {r:.4}, F1 {f:.4}, {} images", class.support);
-                suite.case("class", &class.name, &format!("<system-out>{}</system-out>", escaped(&line)));
+                suite.case("class", &class.name, None, &format!("<system-out>{}</system-out>", escaped(&line)));
             }
         }
         Outcome::Catalog { result, .. } => {
@@ -96,12 +112,13 @@ fn part(part: &Part) -> Suite {
                 suite.case(
                     question.form.name(),
                     &question.text,
+                    None,
                     &format!("<system-out>{}</system-out>", escaped(&line)),
                 );
             }
             for (number, failure) in result.failures.iter().enumerate() {
                 suite.errors += 1;
-                suite.case("unanswered", &format!("question {}", number + 1), &error(failure));
+                suite.case("unanswered", &format!("question {}", number + 1), None, &error(failure));
             }
         }
     }
@@ -126,19 +143,34 @@ fn retrieval_case(result: &RetrievalResult, case: &CaseResult) -> String {
 }
 
 fn error(message: &str) -> String {
-    format!("<error message=\"{}\"/>", escaped(message))
+    format!("<error type=\"unanswered\" message=\"{}\"/>", escaped(message))
 }
 
 fn gates(verdicts: &[Verdict]) -> Suite {
     let mut suite = Suite { name: "gates".to_owned(), ..Suite::default() };
     for verdict in verdicts {
         let line = terminal::verdict(verdict);
-        let inside =
-            if verdict.passed() { String::new() } else { format!("<failure message=\"{}\"/>", escaped(&line)) };
+        let failure = || format!("<failure type=\"gate\" message=\"{}\"/>", escaped(&line));
+        let inside = if verdict.passed() { String::new() } else { failure() };
         suite.failures += usize::from(!verdict.passed());
-        suite.case("gate", &format!("{} >= {}", verdict.gate.figure, verdict.gate.least), &inside);
+        suite.case("gate", &format!("{} >= {}", verdict.gate.figure, verdict.gate.least), None, &inside);
     }
     suite
+}
+
+/// `2026-08-29T13:05:09` (ISO 8601, UTC). The day after Hinnant's `civil_from_days`
+/// (<https://howardhinnant.github.io/date_algorithms.html>): years begin in March, so that the leap day ends one.
+fn timestamp(at: SystemTime) -> String {
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
 }
 
 /// For text and attributes of XML 1.0: characters that it cannot hold become U+FFFD.
@@ -168,14 +200,34 @@ mod tests {
     fn every_case_and_gate_is_a_test_case() {
         let document = document();
         let gates = ["c=0.9".parse().expect("gate"), "a=0.0".parse().expect("gate")];
-        let xml = render(&document, &document.judge(&gates));
+        // Each part took 1.5 s.
+        let now = UNIX_EPOCH + Duration::from_secs(7_464_960_013);
+        let xml = render(&document, &document.judge(&gates), now);
         assert_eq!(xml.matches("<testcase ").count(), 3 + 2 + 2, "{xml}");
-        assert!(xml.contains(r#"tests="7" failures="1" errors="1""#), "{xml}");
-        assert!(xml.contains(r#"classname="text.level2" name="text: Casual Shoes, beige""#));
-        assert!(xml.contains("<error message=\"images/9.jpg: gone &amp; &lt;lost&gt;\"/>"));
+        let head = r#"tests="7" failures="1" errors="1" time="3.000" timestamp="2206-07-23T00:00:10">"#;
+        assert!(xml.contains(head), "{xml}");
+        assert!(xml.contains(r#"time="1.500" timestamp="2206-07-23T00:00:11">"#), "{xml}");
+        assert!(xml.contains(r#"classname="text.level2" name="text: Casual Shoes, beige" time="0.250">"#));
+        assert!(xml.contains("<failure type=\"gate\" message="));
+        assert!(xml.contains("<error type=\"unanswered\" message=\"images/9.jpg: gone &amp; &lt;lost&gt;\"/>"));
         assert!(xml.contains("1. 1 Loafer &quot;A&quot; (Casual Shoes, Beige)"));
         assert!(xml.contains("gate c &gt;= 0.9: "));
         assert_eq!(xml.matches("<testsuite ").count(), xml.matches("</testsuite>").count());
+    }
+
+    #[test]
+    fn days_have_their_dates() {
+        // As `date -u -d @N` writes them.
+        for (seconds, date) in [
+            (0, "1970-01-01T00:00:00"),
+            (951_782_399, "2000-02-28T23:59:59"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (1_709_251_200, "2024-03-01T00:00:00"),
+            (1_798_761_599, "2026-12-31T23:59:59"),
+            (4_107_542_400, "2100-03-01T00:00:00"),
+        ] {
+            assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(seconds)), date);
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! * pure: [`metrics`] (ranking), [`classification`] (scikit-learn's report), [`scoring`] (the four scorings of the
 //!   suite), [`bootstrap`] (intervals, paired test), [`split`] (what is held out), [`suite`] and [`suite_build`] (the
 //!   cases), [`questions`] (made from a catalogue);
-//! * what is measured: [`zero_shot`] on labeled images ([`datasets`]), [`retrieval`] of a suite, and the [`catalog`]
-//!   benchmark;
+//! * what is measured: [`zero_shot`] on labeled images ([`datasets`], asked with [`prompts`]), [`retrieval`] of a suite,
+//!   and the [`catalog`] benchmark;
 //! * who is measured: an [`engine`], that is a model folder ([`embedder`], exact cosine) or a running service ([`api`],
 //!   the public API alone);
 //! * what comes out: a [`document`] (JSON, gates, paired tests), shown in the [`terminal`], as
@@ -28,6 +28,7 @@ pub mod html;
 pub mod junit;
 pub mod metrics;
 pub mod prepared;
+pub mod prompts;
 pub mod questions;
 pub mod retrieval;
 pub mod scoring;

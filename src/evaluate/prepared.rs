@@ -66,6 +66,13 @@ pub fn side_at(path: &Path) -> Option<PathBuf> {
     Some(if path.is_dir() { path.join(TEST) } else { path.to_owned() })
 }
 
+/// Every side of the data set that a path is a side of, as far as it is there; none when the path is no data set's.
+#[must_use]
+pub fn sides_at(path: &Path) -> Vec<PathBuf> {
+    let Some(side) = side_at(path) else { return Vec::new() };
+    SIDES.iter().map(|name| side.with_file_name(name)).filter(|side| side.is_file()).collect()
+}
+
 /// The products of a side.
 ///
 /// # Errors
@@ -138,6 +145,7 @@ mod tests {
         assert_eq!(offers[1].image, Some(member));
         let train = side_at(&folder.path().join("train.jsonl")).expect("a side");
         assert_eq!(read(&train).expect("readable")[0].product.id.as_str(), "9");
+        assert_eq!(sides_at(&train), [train.clone(), folder.path().join(TEST)], "there is no validation side");
         assert_eq!(side_at(&folder.path().join("report.json")), None);
         assert_eq!(side_at(folder.path().parent().expect("above")), None, "any other folder is no data set");
     }

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{self, Estimate};
-use super::document::{Figure, SEED};
+use super::document::{Figure, SEED, Series};
 use super::engine::{Ask, Engine, EngineError, Found, Need};
 use super::scoring::{Fit, Level, Points, points_at};
 use super::suite::{Case, Kind, Maxima, Query, Suite};
@@ -41,6 +42,9 @@ pub struct CaseResult {
     pub points: Points,
     #[serde(flatten)]
     pub maxima: Maxima,
+    /// From the question to its answer.
+    #[serde(default)]
+    pub seconds: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -77,11 +81,13 @@ pub fn run(engine: &mut dyn Engine, suite: &Suite, folder: &Path, mut done: impl
     let filters: Vec<_> = suite.pool.pairs().collect();
     let mut cases = Vec::with_capacity(suite.cases.len());
     for case in &suite.cases {
+        let started = Instant::now();
         let (found, error) = match ask(engine, suite, case, &filters, folder) {
             Ok(found) => (found, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        cases.push(judge(suite, case, found, error));
+        let seconds = started.elapsed().as_secs_f64();
+        cases.push(CaseResult { seconds, error, ..judge(suite, case, found) });
         done(cases.len());
     }
     RetrievalResult {
@@ -101,8 +107,8 @@ fn ask(
     filters: &[(AttributeName, AttributeValue)],
     folder: &Path,
 ) -> Result<Vec<Found>, String> {
-    let own = case.own();
-    let need = Need { results: suite.results, exclude: &own, filters, among: suite.pool.among() };
+    let (own, among) = (case.own(), suite.pool.among());
+    let need = Need { results: suite.results, exclude: &own, filters, among: &among };
     let answer = match &case.query {
         Query::Text { text } => engine.search(&Ask::Text(text), &need),
         Query::Image { image, .. } => {
@@ -114,7 +120,7 @@ fn ask(
     answer.map_err(|error: EngineError| error.to_string())
 }
 
-fn judge(suite: &Suite, case: &Case, found: Vec<Found>, error: Option<String>) -> CaseResult {
+fn judge(suite: &Suite, case: &Case, found: Vec<Found>) -> CaseResult {
     let own = case.own();
     // The engines leave them out already; nobody's word is taken for it.
     let found = found.into_iter().filter(|f| !own.contains(&f.id)).take(suite.results);
@@ -139,7 +145,8 @@ fn judge(suite: &Suite, case: &Case, found: Vec<Found>, error: Option<String>) -
         points: results.iter().map(|r| r.points).sum(),
         results,
         maxima: case.maxima,
-        error,
+        seconds: 0.0,
+        error: None,
     }
 }
 
@@ -200,14 +207,16 @@ impl RetrievalResult {
 
     /// The cases' points in each scoring: of all cases, and where both kinds are asked of each by itself.
     #[must_use]
-    pub fn series(&self) -> Vec<(String, Vec<f64>)> {
+    pub fn series(&self) -> Vec<Series> {
         let of = |kind: Option<Kind>| self.cases.iter().filter(move |c| kind.is_none_or(|k| k == c.kind));
         let kinds = [(None, ""), (Some(Kind::Text), "text."), (Some(Kind::Image), "image.")];
         let asked = kinds.into_iter().filter(|(k, _)| k.is_none() || (1..self.cases.len()).contains(&of(*k).count()));
-        let column = |k, i: usize| of(k).map(|c| f64::from(c.points.values()[i])).collect();
+        let column = |kind, i: usize| of(kind).map(|c| (c.name.clone(), f64::from(c.points.values()[i]))).collect();
         let letters = || Points::NAMES.iter().enumerate();
         asked
-            .flat_map(|(kind, scope)| letters().map(move |(i, letter)| (format!("{scope}{letter}"), column(kind, i))))
+            .flat_map(|(kind, scope)| {
+                letters().map(move |(i, letter)| Series { name: format!("{scope}{letter}"), cases: column(kind, i) })
+            })
             .collect()
     }
 
@@ -263,7 +272,7 @@ mod tests {
 
     fn parrot(says: Vec<Found>) -> Parrot {
         let text = String::new;
-        let subject = Subject { model: text(), model_id: text(), at: text(), how: How::Folder };
+        let subject = Subject { model: text(), model_id: text(), at: text(), how: How::Folder, words_percent: None };
         Parrot { subject, says, excluded: Vec::new() }
     }
 

@@ -1,14 +1,23 @@
 //! A labeled catalogue as evaluation reads it: products with their attributes and where their photos are, straight
 //! from the shop's files or from a data set made of them, without a database.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::prepared::{self, PreparedError};
+use super::split::held_out;
+use super::suite::hex;
 use crate::catalog::source::{Source, SourceError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{AttributeName, AttributeValue, Filters, Product, ProductId};
+use crate::encode::image::ImageLimits;
+
+/// What a photo may be at most where no encoder says so: an encoder's own limits when it is not set up otherwise.
+pub(crate) const LIMITS: ImageLimits = ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 };
 
 /// Products in the order of their file.
 #[derive(Clone)]
@@ -16,6 +25,8 @@ pub struct Shop {
     pub offers: Vec<Offer>,
     /// How many rows of the file were not read, or not whole.
     pub rejected: usize,
+    /// Whether this is a side of a prepared data set: its own split has chosen the products, all of them.
+    pub prepared: bool,
     pictures: Photos,
 }
 
@@ -70,7 +81,10 @@ impl Shop {
     /// When there is none, or as [`Shop::read`].
     pub fn at(path: &Path, images: &[PathBuf], shoelaces: Option<&Path>) -> Result<Self, ShopError> {
         match prepared::side_at(path) {
-            Some(side) => Ok(Self { offers: prepared::read(&side)?, rejected: 0, pictures: Photos::default() }),
+            Some(side) => {
+                let (offers, pictures) = (prepared::read(&side)?, Photos::default());
+                Ok(Self { offers, rejected: 0, prepared: true, pictures })
+            }
             None => Self::read(&source_at(path, images, shoelaces)?),
         }
     }
@@ -88,7 +102,7 @@ impl Shop {
             let (Source::Kaggle { styles: file, .. } | Source::JsonLines { file, .. }) = source;
             return Err(ShopError::Empty { what: file.clone() });
         }
-        Ok(Self { offers, rejected, pictures })
+        Ok(Self { offers, rejected, prepared: false, pictures })
     }
 
     /// Keeps the products that match the filters and `wanted`.
@@ -108,10 +122,42 @@ impl Shop {
         self.pictures.read(source)?.ok_or_else(none)
     }
 
+    /// Whether a model may be asked about the product, for none was trained on it: of a prepared data set every product
+    /// of the side that was read, of a plain catalogue the held-out ones ([`super::split`]). A set's own split may have
+    /// put a held-out product into training.
+    #[must_use]
+    pub fn asks(&self, id: &ProductId) -> bool {
+        self.prepared || held_out(id.as_str())
+    }
+
+    /// Differs when a photo does: by its size and time, of an archive by the archive's. No photo is opened.
+    #[must_use]
+    pub fn photos_stamp(&self) -> String {
+        let mut known: HashMap<&Path, String> = HashMap::new();
+        let mut digest = Sha256::new();
+        for offer in &self.offers {
+            let (path, member) = match &offer.image {
+                None => continue,
+                Some(ImageSource::File(path)) => (path, ""),
+                Some(ImageSource::Zip { archive, member }) => (archive, member.as_str()),
+            };
+            let stamp = known.entry(path).or_insert_with(|| file_stamp(path));
+            digest.update(format!("{:?} {member:?} {stamp}\n", offer.product.id.as_str()));
+        }
+        hex(&digest.finalize())
+    }
+
     #[must_use]
     pub fn find(&self, id: &ProductId) -> Option<&Offer> {
         self.offers.iter().find(|o| &o.product.id == id)
     }
+}
+
+/// Nothing for a file that is not there.
+fn file_stamp(path: &Path) -> String {
+    let Ok(metadata) = path.metadata() else { return String::new() };
+    let time = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    format!("{} {}", metadata.len(), time.as_nanos())
 }
 
 /// The values of an attribute, each once (letter case aside), in alphabetical order.
@@ -121,4 +167,37 @@ pub fn values<'a>(products: impl Iterator<Item = &'a Product>, name: &AttributeN
         found.entry(value.folded()).or_insert_with(|| value.clone());
     }
     found.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_photo_has_another_stamp() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let line = |id: u32| format!("{{\"id\": \"{id}\", \"title\": \"Shoe\", \"image\": \"{id}.png\"}}\n");
+        std::fs::write(folder.path().join("products.jsonl"), line(7) + &line(8)).expect("written");
+        std::fs::write(folder.path().join("7.png"), "one").expect("written");
+        std::fs::write(folder.path().join("8.png"), "other").expect("written");
+        let stamp = || Shop::at(folder.path(), &[], None).expect("a catalogue").photos_stamp();
+        let before = stamp();
+        assert_eq!(stamp(), before);
+        std::fs::write(folder.path().join("8.png"), "another").expect("written");
+        assert_ne!(stamp(), before);
+    }
+
+    #[test]
+    fn a_catalogue_asks_its_held_out_products_and_a_data_set_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let line = |id: u32| {
+            format!("{{\"id\":\"{id}\",\"title\":\"x\",\"image\":{{\"file\":\"{id}.png\"}},\"attributes\":{{}}}}\n")
+        };
+        std::fs::write(folder.path().join("captions.toml"), "").expect("written");
+        std::fs::write(folder.path().join("test.jsonl"), line(7) + &line(8)).expect("written");
+        let set = Shop::at(folder.path(), &[], None).expect("a data set");
+        let plain = Shop { prepared: false, ..set.clone() };
+        let asked = |shop: &Shop| shop.offers.iter().filter(|o| shop.asks(&o.product.id)).count();
+        assert_eq!((asked(&set), asked(&plain)), (2, 1), "7 is held out, 8 is not");
+    }
 }

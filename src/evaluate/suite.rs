@@ -5,7 +5,8 @@
 //! and a detail (`shoelace_color`, as easily `collar` or `sole`).
 //!
 //! Refused when read: another format, case names that repeat, a case that does not say what it expects of both
-//! attributes, points that do not follow from the supply, a photo outside the suite's folder.
+//! attributes, points that do not follow from the supply, sums that are not the cases', a photo outside the suite's
+//! folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -115,6 +116,8 @@ pub enum SuiteError {
     Expectation { name: String, attribute: AttributeName },
     #[error("case {name:?}: its {what} does not follow from its supply")]
     Inconsistent { name: String, what: &'static str },
+    #[error("the suite's {what} maxima are not the sums over its cases")]
+    Sums { what: &'static str },
     #[error("case {name:?}: the photo {image:?} is not a path below the suite's folder")]
     Outside { name: String, image: PathBuf },
 }
@@ -129,6 +132,15 @@ impl Pool {
     #[must_use]
     pub fn among(&self) -> fn(&ProductId) -> bool {
         if self.held_out { |id| held_out(id.as_str()) } else { |_| true }
+    }
+}
+
+impl Maxima {
+    /// The sums over the cases.
+    #[must_use]
+    pub fn of(cases: &[Case]) -> Self {
+        let sum = |of: fn(&Case) -> Points| cases.iter().map(of).sum();
+        Self { nominal: sum(|case| case.maxima.nominal), attainable: sum(|case| case.maxima.attainable) }
     }
 }
 
@@ -172,7 +184,15 @@ impl Suite {
             }
             self.check_case(case)?;
         }
-        Ok(())
+        let sums = Maxima::of(&self.cases);
+        let wrong = [
+            ("nominal", sums.nominal != self.maxima.nominal),
+            ("attainable", sums.attainable != self.maxima.attainable),
+        ];
+        match wrong.into_iter().find(|(_, wrong)| *wrong) {
+            Some((what, _)) => Err(SuiteError::Sums { what }),
+            None => Ok(()),
+        }
     }
 
     fn check_case(&self, case: &Case) -> Result<(), SuiteError> {
@@ -197,6 +217,17 @@ impl Suite {
             }
         }
         Ok(())
+    }
+
+    /// What speaks against asking the suite of these products: that those in its pool are others than it was built on.
+    #[must_use]
+    pub fn doubt<'a>(&self, products: impl Iterator<Item = &'a Product>) -> Option<String> {
+        let among = self.pool.among();
+        let products = products.filter(|product| among(&product.id));
+        (pool_sha256(products, &self.main, &self.detail) != self.pool.sha256).then(|| {
+            "this catalogue is not the one that the suite was built on: its levels and attainable points may be wrong"
+                .to_owned()
+        })
     }
 
     /// Names the suite's content: results of two different suites are never compared.
@@ -306,6 +337,9 @@ mod tests {
         assert!(broken(|s| s.cases[0].level = Level::One).contains("level"));
         assert!(broken(|s| s.cases[0].maxima.attainable.c += 1).contains("attainable"));
         assert!(broken(|s| s.cases[0].maxima.nominal.c += 1).contains("nominal"));
+        assert!(broken(|s| s.maxima.nominal.d += 1).contains("nominal maxima are not the sums"));
+        assert!(broken(|s| s.maxima.attainable.a -= 1).contains("attainable maxima are not the sums"));
+        assert!(broken(|s| s.cases.truncate(1)).contains("sums"));
         assert!(broken(|s| s.cases[0].expect.clear()).contains("does not say which"));
         let photo = |image: &str| Query::Image {
             image: image.into(),

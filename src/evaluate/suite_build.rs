@@ -5,6 +5,9 @@
 //! product has is a case of level 3. **Image cases**: for every combination that occurs, one photo drawn by the seed;
 //! the products that have that very photo are left out of the count as they will be left out of the results, so a
 //! combination with a single product is a case of level 3. Values that mean "has none" (`none`) make no cases.
+//!
+//! A photo that cannot be decoded is no photo. A product without one counts where products are found by their words too
+//! ([`Plan::words`]); else no search can bring it, and it belongs to the pool alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,9 +15,10 @@ use std::path::{Path, PathBuf};
 use super::bootstrap::Draw;
 use super::embedder::{PhotoHash, hash};
 use super::scoring::{Level, Supply, attainable, nominal};
-use super::shop::{Shop, ShopError};
+use super::shop::{LIMITS, Shop, ShopError};
 use super::suite::{Case, FORMAT, Kind, Maxima, Pool, Query, Suite, carries, pool_sha256};
 use crate::domain::{AttributeName, AttributeValue, Product, ProductId};
+use crate::encode::image::decode;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -33,6 +37,8 @@ pub struct Plan {
     pub filters: BTreeMap<AttributeName, Vec<AttributeValue>>,
     /// The products given are held out, and no others count.
     pub held_out: bool,
+    /// Words are part of the products' vectors, so that a product without a usable photo can be found.
+    pub words: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +62,12 @@ pub fn default_prompt(detail: &AttributeName) -> String {
     format!("{{main}} with {{detail}} {noun}.")
 }
 
-/// Builds the suite over a catalogue. Photos that cannot be read are not asked with.
+/// Builds the suite over a catalogue. Decodes every photo: one that cannot be is not asked with.
 ///
 /// # Errors
 /// As [`build`].
 pub fn of_shop(plan: &Plan, shop: &Shop) -> Result<Suite, BuildError> {
-    let photo = |offer| shop.photo(offer).ok().map(|file| hash(&file));
+    let photo = |offer| shop.photo(offer).ok().filter(|file| decode(file, &LIMITS).is_ok()).map(|file| hash(&file));
     let products: Vec<_> = shop.offers.iter().map(|offer| (&offer.product, photo(offer))).collect();
     build(plan, &products)
 }
@@ -104,16 +110,14 @@ pub fn build(plan: &Plan, products: &[Pooled<'_>]) -> Result<Suite, BuildError> 
     if !places(&plan.prompt) {
         return Err(BuildError::Prompt { prompt: plan.prompt.clone(), main, detail });
     }
-    let combinations = Combinations::of(plan, products);
+    let found: Vec<Pooled<'_>> = products.iter().filter(|(_, photo)| plan.words || photo.is_some()).copied().collect();
+    let combinations = Combinations::of(plan, &found);
     if combinations.details.is_empty() {
         return Err(BuildError::NothingToAsk { main, detail });
     }
-    let mut cases = limited(plan, &combinations.text_cases(plan, products), 1);
-    cases.extend(limited(plan, &combinations.image_cases(plan, products), 2));
-    let maxima = cases.iter().fold(Maxima::default(), |sum, case| Maxima {
-        nominal: sum.nominal + case.maxima.nominal,
-        attainable: sum.attainable + case.maxima.attainable,
-    });
+    let mut cases = limited(plan, &combinations.text_cases(plan, &found), 1);
+    cases.extend(limited(plan, &combinations.image_cases(plan, &found), 2));
+    let maxima = Maxima::of(&cases);
     let sha256 = pool_sha256(products.iter().map(|(p, _)| *p), &main, &detail);
     let pool = Pool { products: products.len(), sha256, filters: plan.filters.clone(), held_out: plan.held_out };
     let prompt = plan.prompt.clone();
@@ -289,6 +293,7 @@ mod tests {
             seed: 1,
             filters: BTreeMap::new(),
             held_out: false,
+            words: false,
         }
     }
 
@@ -356,10 +361,14 @@ mod tests {
         let products = shop("collar", &[("Shirts", Some("polo"), 3), ("Tshirts", Some("polo"), 1)]);
         let photo = hash(b"one photo");
         let all: Vec<Pooled<'_>> = products.iter().map(|p| (p, (p.id.as_str() != "1").then_some(photo))).collect();
+        let by_words = Plan { words: true, ..plan("collar") };
+        let suite = build(&by_words, &all).expect("something to ask");
+        let asked = case(&suite, "image: Shirts, polo");
+        assert_eq!(asked.own().len(), 3, "{:?}", asked.query);
+        assert_eq!(asked.supply, Supply { both: 1, main_only: 0, detail_only: 0 }, "the one without a photo is left");
         let suite = build(&plan("collar"), &all).expect("something to ask");
-        let case = case(&suite, "image: Shirts, polo");
-        assert_eq!(case.own().len(), 3, "{:?}", case.query);
-        assert_eq!(case.supply, Supply { both: 1, main_only: 0, detail_only: 0 }, "the one without a photo is left");
+        assert_eq!(case(&suite, "image: Shirts, polo").supply, Supply::default(), "no search can bring it");
+        assert_eq!((case(&suite, "text: Shirts, polo").supply.both, suite.pool.products), (2, 4));
     }
 
     #[test]

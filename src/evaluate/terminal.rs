@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::bootstrap::{Estimate, Paired};
 use super::catalog::{Among, CatalogResult};
 use super::document::{Document, Figure, Outcome, Verdict};
+use super::engine::Subject;
 use super::retrieval::{Group, RetrievalResult};
 use super::scoring::Points;
 use super::table::Table;
@@ -26,6 +27,9 @@ pub fn with_interval(e: &Estimate) -> String {
 #[must_use]
 pub fn document(document: &Document) -> String {
     let mut text = format!("{} ({})\n", document.subject.model, document.subject.at);
+    if let Some(words) = words(&document.subject) {
+        let _ = writeln!(text, "{words}");
+    }
     for part in &document.parts {
         let _ = write!(text, "\n{} ({:.1} s)\n\n", part.title, part.seconds);
         text += &match &part.outcome {
@@ -37,31 +41,46 @@ pub fn document(document: &Document) -> String {
     text
 }
 
+/// That the products' words are part of what is searched, where they are: the photos alone answer otherwise.
+#[must_use]
+pub fn words(subject: &Subject) -> Option<String> {
+    let percent = subject.words_percent.filter(|percent| *percent > 0)?;
+    Some(format!("words make up {percent}% of each product's vector, the photo the rest"))
+}
+
 fn zero_shot(result: &ZeroShotResult, all: &[Figure]) -> String {
     let t = &result.top;
     format!(
-        "{}\n{}\nrank score {} of {}; {} images, {} could not be read\n",
+        "{}\n{}\nrank score {} of {}; {} images, {} could not be read; {} classes asked, {} occur\n",
         result.report.text(4),
         figures(all).plain(),
         t.rank_score,
         t.rank_score_max,
         t.images,
-        result.left_out
+        result.left_out,
+        result.classes.len(),
+        result.occurring()
     )
 }
 
 fn catalog(result: &CatalogResult, all: &[Figure]) -> String {
     let among = match result.among {
-        Among::HeldOut => "the held-out products",
+        Among::HeldOut => "the products that questions are made of",
         Among::All => "the whole catalog",
     };
     let (text, photos) = (result.questions.len(), result.photos.len());
-    let failed = if result.failures.is_empty() { String::new() } else { format!(", {} FAILED", result.failures.len()) };
-    format!(
-        "among {among} ({}): {text} questions in words, {photos} photos{failed}\n\n{}",
+    let some = |n: usize, what: &str| if n == 0 { String::new() } else { format!(", {n} {what}") };
+    let unread = some(result.left_out.len(), "more could not be read");
+    let mut text = format!(
+        "among {among} ({}): {text} questions in words, {photos} photos{unread}{}\n\n{}",
         result.products,
+        some(result.failures.len(), "FAILED"),
         figures(all).plain()
-    )
+    );
+    for failure in &result.failures {
+        let _ = writeln!(text, "FAILED {failure}");
+    }
+    text
 }
 
 /// Figures with their intervals.
@@ -169,5 +188,21 @@ pub fn verdict(verdict: &Verdict) -> String {
     match verdict.value {
         Some(value) => format!("gate {} >= {}: {value:.4}, {passed}", gate.figure, gate.least),
         None => format!("gate {} >= {}: there is no such figure, FAILED", gate.figure, gate.least),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+
+    #[test]
+    fn says_what_was_asked_of_whom() {
+        let mut mixed = fixtures::document();
+        assert!(!document(&mixed).contains("of each product's vector"));
+        mixed.subject.words_percent = Some(30);
+        let text = document(&mixed);
+        assert!(text.contains("words make up 30% of each product's vector"), "{text}");
+        assert!(text.contains("3 classes asked, 3 occur"), "{text}");
     }
 }

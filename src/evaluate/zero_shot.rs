@@ -1,11 +1,10 @@
 //! Zero-shot classification: an image is of the class whose text is nearest by cosine.
 //!
-//! Class texts come from templates: `{}` stands for the class, `{category}` for the image's own value of an attribute
-//! (lower case), so that "casual shoes with {} shoelaces" asks for what is not known by way of what is. Several
-//! templates are ensembled as CLIP does it: the mean of the unit embeddings, scaled to unit length (Radford et al.,
-//! arXiv 2103.00020, section 3.1.4).
+//! Class texts come from [`Prompts`]. Several templates are ensembled as CLIP does it: the mean of the unit embeddings,
+//! scaled to unit length (Radford et al., arXiv 2103.00020, section 3.1.4). Of classes whose texts are equally near, the
+//! first one is taken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,39 +12,19 @@ use sha2::{Digest, Sha256};
 use super::bootstrap::{self, Estimate, Paired};
 use super::classification::{Report, ReportError, Rows, TopK, ZeroDivision, f1_averages, judge};
 use super::datasets::{DatasetError, LabeledSet};
-use super::document::{Figure, SEED};
+use super::document::{Figure, SEED, Series};
 use super::embedder::{Embedder, EmbedderError};
-use super::metrics::{as_f64, rank_points};
-use crate::domain::{AttributeName, Embedding, EmbeddingError};
+use super::metrics::rank_points;
+use super::prompts::{Prompts, PromptsError};
+use crate::domain::{Embedding, EmbeddingError};
 
 /// The averages that lead, as [`f1_averages`] has them.
 const AVERAGES: [&str; 2] = ["macro_f1", "weighted_f1"];
 
-/// What the classes are called and the texts they stand in. A TOML file:
-///
-/// ```toml
-/// templates = ["a photo of {}", "{}"]
-/// [names]                       # what a class is called in the templates; else its own name in lower case
-/// "T-shirt/top" = "t-shirt"
-/// [instead]                     # other templates for a class
-/// none = ["{category} without shoelaces"]
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prompts {
-    pub templates: Vec<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub names: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub instead: BTreeMap<String, Vec<String>>,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum ZeroShotError {
-    #[error("there is no template to make class texts of")]
-    NoTemplates,
-    #[error("the prompts name a class {class:?} that the data does not have")]
-    UnknownClass { class: String },
+    #[error(transparent)]
+    Prompts(#[from] PromptsError),
     #[error("the texts of two templates cancel out: {0}")]
     Ensemble(#[from] EmbeddingError),
     #[error("no image could be embedded; the first: {first}")]
@@ -63,7 +42,7 @@ pub struct ZeroShotResult {
     pub prompts: Prompts,
     pub report: Report,
     pub top: TopK,
-    /// All classes; the report has those that occur.
+    /// All classes that were asked; the report has those that occur or are predicted.
     pub classes: Vec<String>,
     /// For every image its class, the class predicted, and the place (from 0) of its class.
     pub truth: Vec<usize>,
@@ -71,77 +50,6 @@ pub struct ZeroShotResult {
     pub places: Vec<usize>,
     /// Images that could not be embedded.
     pub left_out: usize,
-}
-
-impl Default for Prompts {
-    /// The class's name alone, and in a photo.
-    fn default() -> Self {
-        Self::of(&["{}", "a photo of {}"].map(str::to_owned))
-    }
-}
-
-impl Prompts {
-    /// What a catalogue's attribute is asked with when nothing else is said: the category by its name, a color before
-    /// the category, anything else as "{category} with {} shoelaces" and, for `none`, "without".
-    #[must_use]
-    pub fn for_attribute(attribute: &AttributeName) -> Self {
-        let noun = match attribute.as_str() {
-            "category" => return Self::of(&["{}".to_owned()]),
-            "color" => return Self::of(&["{} {category}".to_owned()]),
-            "gender" => return Self::of(&["{category} for {}".to_owned()]),
-            "shoelace_color" => "shoelaces".to_owned(),
-            other => other.trim_end_matches("_color").replace('_', " "),
-        };
-        let without = vec![format!("{{category}} without {noun}")];
-        let instead = BTreeMap::from([("none".to_owned(), without)]);
-        Self { instead, ..Self::of(&[format!("{{category}} with {{}} {noun}")]) }
-    }
-
-    #[must_use]
-    pub fn of(templates: &[String]) -> Self {
-        Self { templates: templates.to_vec(), names: BTreeMap::new(), instead: BTreeMap::new() }
-    }
-
-    /// # Errors
-    /// When there is no template, or a class is named that is none.
-    pub fn check(&self, classes: &[String]) -> Result<(), ZeroShotError> {
-        if self.templates.is_empty() || self.instead.values().any(Vec::is_empty) {
-            return Err(ZeroShotError::NoTemplates);
-        }
-        match self.names.keys().chain(self.instead.keys()).find(|c| !classes.contains(c)) {
-            Some(class) => Err(ZeroShotError::UnknownClass { class: class.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    /// The texts of a class for an image with these attributes.
-    #[must_use]
-    pub fn texts(&self, class: &str, attributes: &BTreeMap<String, String>) -> Vec<String> {
-        let name = self.names.get(class).cloned().unwrap_or_else(|| class.to_lowercase());
-        let templates = self.instead.get(class).unwrap_or(&self.templates);
-        templates.iter().map(|template| fill(template, &name, attributes)).collect()
-    }
-}
-
-/// Puts class and attributes in; an attribute that the image lacks leaves nothing behind.
-fn fill(template: &str, class: &str, attributes: &BTreeMap<String, String>) -> String {
-    let mut text = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        text.push_str(before);
-        let Some((name, after)) = after.split_once('}') else {
-            text.push('{');
-            rest = after;
-            continue;
-        };
-        match name {
-            "" => text.push_str(class),
-            name => text.push_str(&attributes.get(name).map(|v| v.to_lowercase()).unwrap_or_default()),
-        }
-        rest = after;
-    }
-    text.push_str(rest);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Classifies every image of the set. `done` hears how many images are embedded.
@@ -230,13 +138,7 @@ impl ZeroShotResult {
     /// bootstrap interval over the images.
     #[must_use]
     pub fn figures(&self) -> Vec<Figure> {
-        let over = |value: fn(usize) -> f64| self.places.iter().map(|p| value(*p)).collect::<Vec<f64>>();
-        let means = [
-            ("accuracy", over(|p| if p == 0 { 1.0 } else { 0.0 })),
-            ("top_5", over(|p| if p < 5 { 1.0 } else { 0.0 })),
-            ("rank_score", over(|p| f64::from(rank_points(p)) / 5.0)),
-        ];
-        let mut figures: Vec<Figure> = means.iter().filter_map(|(name, values)| Figure::mean(name, values)).collect();
+        let mut figures: Vec<Figure> = self.series().iter().filter_map(Series::mean).collect();
         let values = [self.report.macro_average.f1, self.report.weighted_average.f1];
         for (i, (name, value)) in AVERAGES.into_iter().zip(values).enumerate() {
             let n = self.truth.len();
@@ -256,7 +158,7 @@ impl ZeroShotResult {
     /// is counted in classes.
     #[must_use]
     pub fn paired(&self, base: &Self) -> Vec<(String, Paired)> {
-        if self.truth != base.truth || self.classes != base.classes {
+        if !self.pairs_with(base) {
             return Vec::new();
         }
         let f1 = |result: &Self, class: &str| {
@@ -284,45 +186,36 @@ impl ZeroShotResult {
         (0..).zip(AVERAGES).filter_map(|(i, name)| Some((name.to_owned(), test(i)?))).collect()
     }
 
-    /// Right or wrong, and the rank score, image by image.
+    /// The figures that are means, image by image.
     #[must_use]
-    pub fn series(&self) -> Vec<(String, Vec<f64>)> {
+    pub fn series(&self) -> Vec<Series> {
+        let over = |name: &str, value: fn(usize) -> f64| {
+            let cases = self.places.iter().enumerate().map(|(image, place)| (image.to_string(), value(*place)));
+            Series { name: name.to_owned(), cases: cases.collect() }
+        };
         vec![
-            ("accuracy".to_owned(), self.places.iter().map(|p| as_f64(usize::from(*p == 0))).collect()),
-            ("rank_score".to_owned(), self.places.iter().map(|p| f64::from(rank_points(*p)) / 5.0).collect()),
+            over("accuracy", |place| if place == 0 { 1.0 } else { 0.0 }),
+            over("top_5", |place| if place < 5 { 1.0 } else { 0.0 }),
+            over("rank_score", |place| f64::from(rank_points(place)) / 5.0),
         ]
+    }
+
+    /// How many of the classes that were asked are an image's.
+    #[must_use]
+    pub fn occurring(&self) -> usize {
+        self.report.classes.iter().filter(|class| class.support > 0).count()
+    }
+
+    /// Whether these are the same images in the same classes, so that they pair up by their position.
+    #[must_use]
+    pub fn pairs_with(&self, other: &Self) -> bool {
+        self.truth == other.truth && self.classes == other.classes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn templates_are_filled() {
-        let attributes = BTreeMap::from([("category".to_owned(), "Casual Shoes".to_owned())]);
-        let text = |template: &str| fill(template, "white", &attributes);
-        assert_eq!(text("{category} with {} shoelaces"), "casual shoes with white shoelaces");
-        assert_eq!(text("{gender} {category} , {}"), "casual shoes , white");
-        assert_eq!(text("a { brace"), "a { brace");
-        assert_eq!(text("plain"), "plain");
-    }
-
-    #[test]
-    fn classes_may_have_names_and_templates_of_their_own() {
-        let prompts: Prompts = toml::from_str(
-            "templates = [\"a photo of {}\", \"{}\"]\n[names]\nTshirts = \"t-shirt\"\n[instead]\nnone = [\"without laces\"]\n",
-        )
-        .expect("prompts");
-        let none = BTreeMap::new();
-        assert_eq!(prompts.texts("Tshirts", &none), ["a photo of t-shirt", "t-shirt"]);
-        assert_eq!(prompts.texts("Dress", &none), ["a photo of dress", "dress"]);
-        assert_eq!(prompts.texts("none", &none), ["without laces"]);
-        let classes = ["Tshirts", "none"].map(str::to_owned);
-        assert!(prompts.check(&classes).is_ok());
-        assert!(matches!(prompts.check(&classes[..1]), Err(ZeroShotError::UnknownClass { .. })));
-        assert!(matches!(Prompts::of(&[]).check(&classes), Err(ZeroShotError::NoTemplates)));
-    }
 
     #[test]
     fn an_ensemble_points_between_its_texts() {

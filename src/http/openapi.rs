@@ -18,7 +18,7 @@ use super::error::{ApiError, ErrorCode, Problem, Problems};
 use super::params::{DEFAULT_LIMIT, USUAL_ATTRIBUTES};
 use super::state::{AppState, HttpOptions};
 use super::{attributes, health, products, search};
-use crate::domain::Window;
+use crate::domain::{MOST_EXCLUDED, Window};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -120,30 +120,48 @@ pub(super) fn docs<S: Clone + Send + Sync + 'static>() -> Router<S> {
     utoipa_swagger_ui::SwaggerUi::new("/docs").config(config).into()
 }
 
-/// `limit` and `offset` of a search.
+fn text() -> utoipa::openapi::Object {
+    ObjectBuilder::new().schema_type(Type::String).build()
+}
+
+fn optional(name: &str, description: String, schema: Schema) -> ParameterBuilder {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+}
+
+fn repeatable(name: &str, description: String, schema: Schema) -> Parameter {
+    optional(name, description, schema).style(Some(ParameterStyle::Form)).explode(Some(true)).build()
+}
+
+/// `limit`, `offset` and `exclude` of a search.
 pub(super) struct WindowParams;
 
 impl utoipa::IntoParams for WindowParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let number = |least: usize, most: usize, default: usize| {
+        let of = |least: usize, most: usize, default: usize| {
             ObjectBuilder::new()
                 .schema_type(Type::Integer)
                 .minimum(Some(least))
                 .maximum(Some(most))
                 .default(Some(default.into()))
         };
-        let parameter = |name: &str, description: &str, schema: ObjectBuilder| {
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Query)
-                .required(Required::False)
-                .description(Some(description))
-                .schema(Some(Schema::Object(schema.build())))
-                .build()
+        let number = |name: &str, description: &str, schema: ObjectBuilder| {
+            optional(name, description.to_owned(), Schema::Object(schema.build())).build()
         };
+        let ids = Schema::Array(ArrayBuilder::new().items(text()).max_items(Some(MOST_EXCLUDED)).build());
         vec![
-            parameter("limit", "Products in the answer", number(1, Window::MAX_LIMIT, DEFAULT_LIMIT)),
-            parameter("offset", "How many of the best products are passed over", number(0, Window::MAX_OFFSET, 0)),
+            number("limit", "Products in the answer", of(1, Window::MAX_LIMIT, DEFAULT_LIMIT)),
+            number("offset", "How many of the best products are passed over", of(0, Window::MAX_OFFSET, 0)),
+            repeatable(
+                "exclude",
+                "Ids of products that are not to come; repeatable. Ids that the catalog does not have are passed over"
+                    .to_owned(),
+                ids,
+            ),
         ]
     }
 }
@@ -153,23 +171,11 @@ pub(super) struct FilterParams;
 
 impl utoipa::IntoParams for FilterParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let text = || ObjectBuilder::new().schema_type(Type::String).build();
-        let parameter = |name: &str, description: String, schema: Schema| {
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Query)
-                .required(Required::False)
-                .description(Some(description))
-                .style(Some(ParameterStyle::Form))
-                .explode(Some(true))
-                .schema(Some(schema))
-                .build()
-        };
         let mut parameters: Vec<Parameter> = USUAL_ATTRIBUTES
             .into_iter()
             .map(|name| {
                 let schema = Schema::Array(ArrayBuilder::new().items(text()).build());
-                parameter(name, format!("Only products with one of these values of `{name}`; repeatable"), schema)
+                repeatable(name, format!("Only products with one of these values of `{name}`; repeatable"), schema)
             })
             .collect();
         let values = Schema::Array(ArrayBuilder::new().items(text()).build());
@@ -177,7 +183,7 @@ impl utoipa::IntoParams for FilterParams {
             .schema_type(Type::Object)
             .additional_properties(Some(AdditionalProperties::RefOr(values.into())))
             .build();
-        parameters.push(parameter(
+        parameters.push(repeatable(
             "attributes",
             "Any other attribute that `/attributes` lists, each under its own name and repeatable".to_owned(),
             Schema::Object(any),

@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaT
 use utoipa::openapi::{RefOr, Schema};
 
 use super::error::ApiError;
-use crate::domain::{AttributeName, AttributeValue, Filters, ProductId, QueryText, Window};
+use crate::domain::{AttributeName, AttributeValue, Filters, MOST_EXCLUDED, ProductId, QueryText, Window};
 use crate::search::Searcher;
 
 /// Products in an answer when `limit` is not given.
@@ -25,6 +25,8 @@ pub const USUAL_ATTRIBUTES: [&str; 4] = ["category", "color", "gender", "shoelac
 pub struct Asked {
     pub filters: Filters,
     pub window: Window,
+    /// Products that are not to come.
+    pub exclude: Vec<ProductId>,
 }
 
 /// The parameters of a request as they come in, before anything is known about attributes.
@@ -33,6 +35,7 @@ pub struct RawQuery {
     q: Option<String>,
     limit: Option<usize>,
     offset: Option<usize>,
+    exclude: Vec<String>,
     attributes: Vec<(String, String)>,
     takes_words: bool,
 }
@@ -62,6 +65,11 @@ impl RawQuery {
             "q" if self.takes_words => once(&mut self.q, "q", value),
             "limit" => once(&mut self.limit, "limit", number("limit", &value)?),
             "offset" => once(&mut self.offset, "offset", number("offset", &value)?),
+            "exclude" if self.exclude.len() >= MOST_EXCLUDED => Err(too_many_excluded()),
+            "exclude" => {
+                self.exclude.push(value);
+                Ok(())
+            }
             // Far above what `Filters` allows: only a bound on the work before it is asked.
             _ if self.attributes.len() >= 4 * Filters::MAX_VALUES => {
                 Err(ApiError::parameter("filters", "there are far too many of them"))
@@ -88,6 +96,11 @@ impl RawQuery {
     /// the catalog is indexed, and until then it matches nothing.
     fn check_against(self, known: &[&str]) -> Result<Asked, ApiError> {
         let window = Window::new(self.limit.unwrap_or(DEFAULT_LIMIT), self.offset.unwrap_or(0))?;
+        if self.exclude.len() > MOST_EXCLUDED {
+            return Err(too_many_excluded());
+        }
+        let exclude = self.exclude.iter().map(|id| ProductId::new(id)).collect::<Result<_, _>>();
+        let exclude = exclude.map_err(|error| ApiError::value("exclude", &error))?;
         let good = |name: &str| known.is_empty() || known.contains(&name) || USUAL_ATTRIBUTES.contains(&name);
         let mut pairs = Vec::with_capacity(self.attributes.len());
         for (name, value) in self.attributes {
@@ -98,8 +111,12 @@ impl RawQuery {
             let value = AttributeValue::new(&value).map_err(|error| ApiError::value(&name, &error))?;
             pairs.push((attribute, value));
         }
-        Ok(Asked { filters: Filters::new(pairs)?, window })
+        Ok(Asked { filters: Filters::new(pairs)?, window, exclude })
     }
+}
+
+fn too_many_excluded() -> ApiError {
+    ApiError::parameter("exclude", format!("at most {MOST_EXCLUDED} products can be left out"))
 }
 
 fn number(name: &str, text: &str) -> Result<usize, ApiError> {
@@ -127,6 +144,9 @@ pub struct SearchBody {
     /// How many of the best products are passed over, 0 to 10,000.
     #[schema(minimum = 0, maximum = 10_000, default = 0)]
     pub offset: Option<usize>,
+    /// The id or ids of products that are not to come, 100 at most; ids that the catalog does not have are passed over.
+    #[serde(default, deserialize_with = "exclude")]
+    pub exclude: Option<OneOrMany>,
     /// Any attribute that `/attributes` lists, with its value or values.
     #[serde(flatten, deserialize_with = "attributes")]
     pub attributes: BTreeMap<String, OneOrMany>,
@@ -166,15 +186,19 @@ impl utoipa::ToSchema for OneOrMany {}
 
 /// Attributes with their values; what holds none is told by its name, which serde alone would not tell.
 fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, OneOrMany>, D::Error> {
-    let one = |(name, given): (String, Value)| {
-        if let Some(values) = OneOrMany::of(given) {
-            return Ok((name, values));
-        }
+    let given = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    given.into_iter().map(|(name, given)| Ok((name.clone(), one_or_many(&name, given)?))).collect()
+}
+
+fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OneOrMany>, D::Error> {
+    one_or_many("exclude", Value::deserialize(deserializer)?).map(Some)
+}
+
+fn one_or_many<E: serde::de::Error>(name: &str, given: Value) -> Result<OneOrMany, E> {
+    OneOrMany::of(given).ok_or_else(|| {
         let name: String = name.chars().take(80).collect();
-        let reason = format!("{name:?} holds neither text, a number, a boolean, nor a list of them");
-        Err(serde::de::Error::custom(reason))
-    };
-    BTreeMap::<String, Value>::deserialize(deserializer)?.into_iter().map(one).collect()
+        E::custom(format!("{name:?} holds neither text, a number, a boolean, nor a list of them"))
+    })
 }
 
 impl From<SearchBody> for RawQuery {
@@ -187,6 +211,7 @@ impl From<SearchBody> for RawQuery {
             q: Some(body.q),
             limit: body.limit,
             offset: body.offset,
+            exclude: body.exclude.map(|OneOrMany(ids)| ids).unwrap_or_default(),
             takes_words: true,
         }
     }
@@ -279,6 +304,7 @@ mod tests {
     fn defaults() {
         let (_, asked) = asked("q=x").expect("good");
         assert_eq!((asked.window.limit(), asked.window.offset()), (DEFAULT_LIMIT, 0));
+        assert!(asked.exclude.is_empty());
         assert!(asked.filters.is_empty());
     }
 
@@ -295,6 +321,8 @@ mod tests {
         assert_eq!(code("q=a&colour=Black"), "unknown_attribute");
         assert_eq!(code("q=a&Color=Black"), "unknown_attribute");
         assert_eq!(code(&format!("q=a{}", "&color=x".repeat(1025))), "invalid_parameter");
+        assert_eq!(code("q=a&exclude="), "invalid_parameter");
+        assert_eq!(code(&format!("q=a{}", "&exclude=x".repeat(101))), "invalid_parameter");
     }
 
     #[test]
@@ -325,11 +353,21 @@ mod tests {
         ] {
             assert_eq!(read(same).expect(same), get, "{same}");
         }
+        let excluded = |text: &str| read(text).expect(text).exclude.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(excluded(r#"{"q":"x","exclude":["7","9"]}"#), ["7", "9"]);
+        assert_eq!(excluded(r#"{"q":"x","exclude":7}"#), ["7"]);
+        assert_eq!(asked_in_url("q=x&exclude=7&exclude=9"), ["7", "9"]);
+        let many = format!(r#"{{"q":"x","exclude":{:?}}}"#, vec!["1"; 101]);
+        assert_eq!(read(&many).expect_err("too many").code().as_str(), "invalid_parameter");
         let asked = read(r#"{"q":"x","size":[41,42.5],"vegan":true}"#).expect("good");
         let filters: Vec<_> = asked.filters.iter().flat_map(|(_, values)| values.iter().map(String::as_str)).collect();
         assert_eq!(filters, ["41", "42.5", "true"]);
         let unknown = read(r#"{"q":"x","colour":"Black"}"#).expect_err("no such attribute");
         assert!(matches!(unknown, ApiError::UnknownAttribute { name, .. } if name == "colour"));
+    }
+
+    fn asked_in_url(query: &str) -> Vec<String> {
+        asked(query).expect("good").1.exclude.iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{ApiError, Problems};
 use super::params::{IdPath, Pairs, RawQuery};
-use super::search::{answer, serving};
+use super::search::{Wanted, answer, serving};
 use super::state::AppState;
 use super::view::{ProductDocument, ProductView, QueryEcho, SearchResponse};
 use crate::catalog::StoredProduct;
@@ -117,7 +117,7 @@ pub async fn similar(
     let embedding =
         state.searcher.embedding(stored.key).ok_or_else(|| ApiError::NotEmbedded { id: id.0.to_string() })?;
     let echo = QueryEcho { similar_to: Some(id.0.to_string()), ..QueryEcho::new(&asked) };
-    answer(state, embedding, asked, Some(stored.key), echo, started).await
+    answer(state, Wanted::Like(embedding, stored.key), asked, echo, started).await
 }
 
 #[cfg(test)]

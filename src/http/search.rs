@@ -55,7 +55,7 @@ async fn in_words(state: AppState, raw: RawQuery) -> Result<Json<SearchResponse>
     let deadline = started + state.options.request_timeout;
     let embedding = state.encoder.text(text.as_str(), Priority::Search, Some(deadline)).await?;
     let echo = QueryEcho { q: Some(text.as_str().to_owned()), ..QueryEcho::new(&asked) };
-    answer(state, embedding, asked, None, echo, started).await
+    answer(state, Wanted::Words(embedding), asked, echo, started).await
 }
 
 /// The upload form of `POST /search/image`; every further field is an attribute, repeatable, as in `GET /search`. Only
@@ -72,6 +72,8 @@ pub struct ImageForm {
     /// How many of the best products are passed over, 0 to 10,000.
     #[schema(minimum = 0, maximum = 10_000, default = 0)]
     offset: Option<usize>,
+    /// Ids of products that are not to come, 100 at most; ids that the catalog does not have are passed over.
+    exclude: Option<Vec<String>>,
     category: Option<Vec<String>>,
     color: Option<Vec<String>>,
     gender: Option<Vec<String>>,
@@ -80,7 +82,8 @@ pub struct ImageForm {
 
 /// Search by photo
 ///
-/// The picture is turned upright by its EXIF orientation; it is neither stored nor logged.
+/// The picture is turned upright by its EXIF orientation; it is neither stored nor logged. The nearest products vote on
+/// the category that it shows, and products of that category rise.
 #[utoipa::path(
     post, path = "/search/image", operation_id = "search_image", tag = "search",
     request_body(content = ImageForm, content_type = "multipart/form-data"),
@@ -95,7 +98,7 @@ pub async fn search_image(State(state): State<AppState>, upload: Upload) -> Resu
     let deadline = started + state.options.request_timeout;
     let embedding = state.encoder.image(image, Priority::Search, Some(deadline)).await?;
     drop(share);
-    answer(state, embedding, asked, None, echo, started).await
+    answer(state, Wanted::Photo(embedding), asked, echo, started).await
 }
 
 /// Before the first index is in use, every answer would be an empty list that looks like an answer.
@@ -107,17 +110,34 @@ pub fn serving(state: &AppState) -> Result<(), ApiError> {
     Err(ApiError::NotReady { reason, report: serde_json::Value::Null })
 }
 
+/// What is compared with the products.
+pub enum Wanted {
+    Words(Embedding),
+    Photo(Embedding),
+    /// This product's own vector; it does not come itself.
+    Like(Embedding, ProductKey),
+}
+
 /// From an embedding to the response.
 pub async fn answer(
     state: AppState,
-    embedding: Embedding,
+    wanted: Wanted,
     asked: Asked,
-    exclude: Option<ProductKey>,
     query: QueryEcho,
     started: Instant,
 ) -> Result<Json<SearchResponse>, ApiError> {
     let searcher = state.searcher.clone();
-    let found = blocking(move || searcher.search(&embedding, &asked.filters, asked.window, exclude)).await??;
+    let mut exclude = if asked.exclude.is_empty() { Vec::new() } else { state.catalog.keys(&asked.exclude).await? };
+    let Asked { filters, window, .. } = asked;
+    let found = blocking(move || match wanted {
+        Wanted::Words(query) => searcher.search(&query, &filters, window, &exclude),
+        Wanted::Photo(query) => searcher.search_photo(&query, &filters, window, &exclude),
+        Wanted::Like(query, own) => {
+            exclude.push(own);
+            searcher.search(&query, &filters, window, &exclude)
+        }
+    });
+    let found = found.await??;
     let keys: Vec<ProductKey> = found.hits.iter().map(|hit| hit.key).collect();
     let mut products: HashMap<ProductKey, _> =
         state.catalog.products(&keys).await?.into_iter().map(|product| (product.key, product)).collect();

@@ -29,7 +29,8 @@ pub struct SearchResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Hit {
     pub id: String,
-    /// Cosine similarity of the query and the product, -1 to 1. Comparable within one model only.
+    /// Cosine similarity of the query and the product, -1 to 1; for a photo raised where the nearest products are of
+    /// the same category. Comparable within one model and one kind of query only.
     pub score: f32,
     pub product: ProductView,
 }
@@ -84,13 +85,17 @@ pub struct QueryEcho {
     pub filters: BTreeMap<String, Vec<String>>,
     pub limit: usize,
     pub offset: usize,
+    /// Products that were not to come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
 }
 
 impl QueryEcho {
     pub fn new(asked: &Asked) -> Self {
         let filters = asked.filters.iter().map(|(n, v)| (n.to_string(), v.iter().cloned().collect())).collect();
         let (limit, offset) = (asked.window.limit(), asked.window.offset());
-        Self { q: None, similar_to: None, image_bytes: None, filters, limit, offset }
+        let exclude = asked.exclude.iter().map(ToString::to_string).collect();
+        Self { q: None, similar_to: None, image_bytes: None, filters, limit, offset, exclude }
     }
 }
 

@@ -74,6 +74,12 @@ impl AttributeTable {
         matching
     }
 
+    /// The slots that carry each of an attribute's values, in the order of the values; none of an unknown attribute.
+    pub(super) fn carriers(&self, name: &str) -> impl Iterator<Item = &RoaringBitmap> {
+        let values = self.0.iter().find(|(own, _)| own.as_str() == name).map(|(_, values)| values);
+        values.into_iter().flat_map(|values| values.values().map(|carriers| &carriers.slots))
+    }
+
     /// Each attribute with its values as the shop writes them and the number of products that carry each; the most
     /// frequent value first, of equals the one that sorts first.
     #[must_use]
@@ -88,12 +94,12 @@ impl AttributeTable {
 }
 
 /// The slots that may answer a search.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Candidates {
-    /// All of `count` slots but one, if one is named.
+    /// All of `count` slots but these.
     All {
         count: u32,
-        except: Option<u32>,
+        except: RoaringBitmap,
     },
     Some(RoaringBitmap),
 }
@@ -101,22 +107,38 @@ pub enum Candidates {
 impl Candidates {
     /// Those of `count` slots that are in `matching` (`None`: all), without `except`.
     #[must_use]
-    pub fn new(count: u32, matching: Option<RoaringBitmap>, except: Option<u32>) -> Self {
+    pub fn new(count: u32, matching: Option<RoaringBitmap>, mut except: RoaringBitmap) -> Self {
         match matching {
-            None => Self::All { count, except: except.filter(|&slot| slot < count) },
-            Some(mut slots) => {
-                if let Some(slot) = except {
-                    slots.remove(slot);
-                }
-                Self::Some(slots)
+            None => {
+                except.remove_range(count..);
+                Self::All { count, except }
             }
+            Some(slots) => Self::Some(slots - except),
+        }
+    }
+
+    /// Those that are among `slots`, too.
+    #[must_use]
+    pub fn among(&self, slots: &RoaringBitmap) -> Self {
+        Self::Some(match self {
+            Self::All { except, .. } => slots - except,
+            Self::Some(own) => own & slots,
+        })
+    }
+
+    /// Those that are not among `slots`.
+    #[must_use]
+    pub fn without(&self, slots: &RoaringBitmap) -> Self {
+        match self {
+            Self::All { count, except } => Self::All { count: *count, except: except | slots },
+            Self::Some(own) => Self::Some(own - slots),
         }
     }
 
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Self::All { count, except } => *count as usize - usize::from(except.is_some()),
+            Self::All { count, except } => *count as usize - usize::try_from(except.len()).unwrap_or(*count as usize),
             Self::Some(slots) => usize::try_from(slots.len()).unwrap_or(usize::MAX),
         }
     }
@@ -130,7 +152,7 @@ impl Candidates {
     #[must_use]
     pub fn contains(&self, slot: u32) -> bool {
         match self {
-            Self::All { count, except } => slot < *count && Some(slot) != *except,
+            Self::All { count, except } => slot < *count && !except.contains(slot),
             Self::Some(slots) => slots.contains(slot),
         }
     }
@@ -139,7 +161,7 @@ impl Candidates {
     #[must_use]
     pub fn slots(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         match self {
-            Self::All { count, except } => Box::new((0..*count).filter(move |slot| Some(*slot) != *except)),
+            Self::All { count, except } => Box::new((0..*count).filter(|slot| !except.contains(*slot))),
             Self::Some(slots) => Box::new(slots.iter()),
         }
     }
@@ -230,13 +252,19 @@ mod tests {
 
     #[test]
     fn candidates_leave_out_what_is_excluded() {
-        let all = Candidates::new(4, None, Some(2));
+        let slots = |slots: &[u32]| slots.iter().copied().collect::<RoaringBitmap>();
+        let all = Candidates::new(4, None, slots(&[2, 9]));
         assert_eq!((all.len(), all.slots().collect::<Vec<_>>()), (3, vec![0, 1, 3]));
         assert!(!all.contains(2) && all.contains(3) && !all.contains(4));
-        assert_eq!(Candidates::new(4, None, Some(9)).len(), 4);
-        let some = Candidates::new(4, Some([1, 2].into_iter().collect()), Some(2));
+        assert_eq!(Candidates::new(4, None, slots(&[9])).len(), 4);
+        let some = Candidates::new(4, Some(slots(&[1, 2])), slots(&[2]));
         assert_eq!((some.len(), some.slots().collect::<Vec<_>>()), (1, vec![1]));
-        assert!(Candidates::new(0, None, None).is_empty());
+        assert!(Candidates::new(0, None, slots(&[])).is_empty());
+        for candidates in [all, Candidates::new(4, Some(slots(&[0, 1, 3])), slots(&[]))] {
+            let of = |c: Candidates| c.slots().collect::<Vec<_>>();
+            assert_eq!(of(candidates.among(&slots(&[1, 2, 3]))), [1, 3]);
+            assert_eq!(of(candidates.without(&slots(&[1, 2]))), [0, 3]);
+        }
     }
 
     #[test]

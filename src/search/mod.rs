@@ -15,7 +15,7 @@
 //!
 //! - Filters are exact: no product that does not match, and never fewer than `min(limit, matching - offset)`.
 //! - Scores are the cosine between the query and the stored (bf16) vector, the same whichever way the product was
-//!   found.
+//!   found; for a photo ([`Searcher::search_photo`]) what [`rank::lean`] makes of it.
 //! - Of one snapshot, pages cut at any offsets join without a product twice and without one left out.
 //! - Where the matching products are few ([`filter::plan`]) the ranking is exact. Elsewhere the first
 //!   [`index::BREADTH`] ranks are approximate: see the recall in docs/benchmarks.md.
@@ -44,7 +44,11 @@ use arc_swap::ArcSwap;
 use crate::domain::{AttributeName, Attributes, Embedding, Filters, ModelId, ProductKey, Window};
 use filter::{AttributeTable, Candidates, Plan};
 use index::{BREADTH, Index, IndexError};
+use rank::{LEADING, VOTERS};
 use snapshot::Unusable;
+
+/// The attribute that the nearest products of a photo vote on.
+pub const CATEGORY: &str = "category";
 
 /// A cheap, clonable handle on the index in use.
 #[derive(Clone)]
@@ -201,7 +205,8 @@ impl Searcher {
     }
 
     /// The products nearest to `query` among those that match: `window.limit()` of them after `window.offset()`, fewer
-    /// only when fewer match. `exclude`: the product that the query is made of ("similar").
+    /// only when fewer match. `exclude`: products that are not to come, such as the one that the query is made of
+    /// ("similar"); what the index does not hold is passed over.
     ///
     /// CPU work, without I/O: see the module's note on cost. Ranks past [`index::BREADTH`] cost more, those
     /// past four times as many a scan of all that match.
@@ -213,17 +218,44 @@ impl Searcher {
         query: &Embedding,
         filters: &Filters,
         window: Window,
-        exclude: Option<ProductKey>,
+        exclude: &[ProductKey],
+    ) -> Result<Hits, SearchError> {
+        self.answer(filters, window, exclude, |snapshot, candidates, wanted| snapshot.ranked(query, candidates, wanted))
+    }
+
+    /// As [`Searcher::search`] for a query that is a photo: the products' categories count (see [`rank`]), those of the
+    /// nearest among the products that may answer. Costs a search more for every category that they may be of.
+    ///
+    /// # Errors
+    /// As [`Searcher::search`].
+    pub fn search_photo(
+        &self,
+        query: &Embedding,
+        filters: &Filters,
+        window: Window,
+        exclude: &[ProductKey],
+    ) -> Result<Hits, SearchError> {
+        self.answer(filters, window, exclude, |snapshot, candidates, wanted| {
+            snapshot.ranked_by_vote(query, candidates, wanted)
+        })
+    }
+
+    fn answer(
+        &self,
+        filters: &Filters,
+        window: Window,
+        exclude: &[ProductKey],
+        rank: impl FnOnce(&Snapshot, &Candidates, usize) -> Result<Vec<Hit>, SearchError>,
     ) -> Result<Hits, SearchError> {
         let snapshot = self.inner.current.load_full();
-        let except = exclude.and_then(|key| snapshot.slot(key));
+        let except = exclude.iter().filter_map(|key| snapshot.slot(*key)).collect();
         let count = snapshot.index.len();
         let matching = snapshot.attributes.matching(filters);
         let candidates = Candidates::new(u32::try_from(count).unwrap_or(u32::MAX), matching, except);
         let estimated_total = candidates.len();
         let depth = window.depth().min(estimated_total);
         let wanted = if window.offset() < depth { depth } else { 0 };
-        let mut hits = snapshot.ranked(query, &candidates, wanted)?;
+        let mut hits = rank(&snapshot, &candidates, wanted)?;
         hits.drain(..window.offset().min(hits.len()));
         Ok(Hits { hits, estimated_total, version: snapshot.version.clone() })
     }
@@ -294,7 +326,7 @@ impl Snapshot {
                     break;
                 }
                 let allow = |slot: u32| candidates.contains(slot);
-                let unfiltered = matches!(candidates, Candidates::All { except: None, .. });
+                let unfiltered = matches!(candidates, Candidates::All { except, .. } if except.is_empty());
                 let found = self.index.near(query, breadth, if unfiltered { None } else { Some(&allow) })?;
                 // Too few: the walk came to a part of the graph without a way out. The scan below finds them all.
                 if found.len() < breadth.min(candidates.len()) {
@@ -313,8 +345,56 @@ impl Snapshot {
         Ok(ranked)
     }
 
+    /// As `ranked`, with the vote of the nearest on the category counted in.
+    ///
+    /// The products of each category that got votes are ranked by themselves, all others too, and the heads of these
+    /// rankings compared. Within one all scores rise by the same, so that each keeps its order, and pages join as they
+    /// do without a vote.
+    fn ranked_by_vote(
+        &self,
+        query: &Embedding,
+        candidates: &Candidates,
+        wanted: usize,
+    ) -> Result<Vec<Hit>, SearchError> {
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
+        let voters = self.ranked(query, candidates, VOTERS.min(candidates.len()))?;
+        let categories: Vec<_> = self.attributes.carriers(CATEGORY).collect();
+        let of = |slot: u32| (0..categories.len()).filter(|&i| categories[i].contains(slot)).collect();
+        let vote = |hit: &Hit| (hit.score, self.slot(hit.key).map(of).unwrap_or_default());
+        let shares = rank::shares(voters.iter().map(vote).collect());
+        let leading: Vec<Hit> = voters.into_iter().take(LEADING).collect();
+        let mut others = candidates.without(&leading.iter().filter_map(|hit| self.slot(hit.key)).collect());
+        let mut rankings = Vec::with_capacity(shares.len() + 2);
+        rankings.push((leading, 1.0));
+        for (category, share) in shares {
+            // A product of two categories is of the one with more votes.
+            let own = others.among(categories[category]);
+            others = others.without(categories[category]);
+            rankings.push((self.ranked(query, &own, wanted.min(own.len()))?, share));
+        }
+        rankings.push((self.ranked(query, &others, wanted.min(others.len()))?, 0.0));
+        Ok(merged(rankings, wanted))
+    }
+
     fn best(&self, query: &Embedding, slots: impl Iterator<Item = u32>, count: usize) -> Result<Vec<Hit>, SearchError> {
         let hit = |(slot, score)| Hit { key: self.keys[slot as usize], score };
         Ok(rank::best(self.index.scores(query, slots)?.map(hit).collect(), count))
     }
+}
+
+/// The first `wanted` of several rankings, whose scores rise by the share beside them: always the better of their heads.
+fn merged(rankings: Vec<(Vec<Hit>, f32)>, wanted: usize) -> Vec<Hit> {
+    let lifted = |(hits, share): (Vec<Hit>, f32)| {
+        hits.into_iter().map(move |hit| Hit { score: rank::lean(hit.score, share), ..hit }).peekable()
+    };
+    let mut rankings: Vec<_> = rankings.into_iter().map(lifted).collect();
+    let mut merged = Vec::new();
+    while merged.len() < wanted {
+        let heads = rankings.iter_mut().enumerate().filter_map(|(i, ranking)| Some((i, *ranking.peek()?)));
+        let Some((first, _)) = heads.min_by(|a, b| rank::best_first(&a.1, &b.1)) else { break };
+        merged.extend(rankings[first].next());
+    }
+    merged
 }

@@ -1,10 +1,11 @@
 //! What decides the order of the products: pure functions, nothing else.
 //!
-//! **To change the ranking, change this file.** It answers three questions, each by one function:
+//! **To change the ranking, change this file.** It answers four questions, each by one function:
 //!
 //! | question | function |
 //! | --- | --- |
 //! | What stands for a product: its photo, its words, how much of each? | [`fuse`] |
+//! | What is a photo of, by the products that are nearest to it, and what is that worth? | [`shares`], [`lean`] |
 //! | Which of two products comes first? | [`best_first`] |
 //! | Which of many are shown? | [`best`] |
 //!
@@ -13,18 +14,37 @@
 //! and [`best`] puts them in order. Nothing after it reorders or drops a product: there is no cut-off by score, for a
 //! flat one would be wrong for one half of the queries or the other.
 //!
+//! A photo says less than words do: the sleeve of a shirt looks like that of a kurta, and a ranking by cosine alone
+//! wanders between the two. Therefore the [`VOTERS`] nearest products vote on the category ([`shares`]), and a product's
+//! score rises by its category's share ([`lean`]): pseudo-relevance feedback (Manning, Raghavan and Schütze, 2008,
+//! section 9.1.6) with the catalog's own categories for terms. The [`LEADING`] nearest count as if they had all votes:
+//! who photographs a product of the shop finds that product first, whatever its neighbors are. What is gained and what it
+//! costs is in docs/acceptance.md.
+//!
 //! A change of [`fuse`] shows after the index is rebuilt (its share of words is part of
 //! [`IndexVersion`](super::IndexVersion), so that an old snapshot is not taken for a new one); a change of
 //! [`best_first`] shows at once. [`best_first`] must stay a total order that depends on nothing but the two hits:
 //! pages are cut from it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use super::Hit;
 use crate::domain::Embedding;
 
 /// Share of the words in a product's vector unless the configuration says otherwise.
 pub const DEFAULT_WORDS_PERCENT: u8 = 30;
+
+/// How many of the nearest products say what a photo is of.
+pub const VOTERS: usize = 50;
+/// So many of the nearest stay at the top.
+pub const LEADING: usize = 2;
+/// A voter this much further than the nearest (in cosine) counts e times less.
+const VOTE_SCALE: f32 = 0.02;
+/// What a category that all voters agree on is worth, in cosine.
+const AGREEMENT: f32 = 0.2;
+/// A category with less of the votes is not looked at: it moves nothing, and costs a search.
+const LEAST_SHARE: f32 = 0.05;
 
 /// One vector for a product out of its photo's and its words' embedding (title and attributes):
 /// `normalize((1 - w) * photo + w * words)` with `w = words_percent / 100`. With one of them missing, the other alone.
@@ -41,6 +61,38 @@ pub fn fuse(photo: Option<&Embedding>, words: Option<&Embedding>, words_percent:
     let w = f32::from(words_percent.min(100)) / 100.0;
     let mixed = photo.as_slice().iter().zip(words.as_slice()).map(|(p, t)| (1.0 - w) * p + w * t).collect();
     Some(Embedding::new(mixed, photo.dimensions()).unwrap_or_else(|_| photo.clone()))
+}
+
+/// Each category's share of the voters' weight, the largest first; of equals the one that sorts first. `voters`: the
+/// score of each with its categories, of which a product may have none or several.
+///
+/// A voter's weight is `exp((score - best) / 0.02)`: where one product is much nearer than all others, as the very
+/// product that the photo shows, its word decides.
+#[must_use]
+pub fn shares<K: Ord>(voters: Vec<(f32, Vec<K>)>) -> Vec<(K, f32)> {
+    let best = voters.iter().map(|(score, _)| *score).fold(f32::NEG_INFINITY, f32::max);
+    let mut sums: BTreeMap<K, f32> = BTreeMap::new();
+    let mut total = 0.0;
+    for (score, mut kinds) in voters {
+        kinds.sort_unstable();
+        kinds.dedup();
+        let weight = ((score - best) / VOTE_SCALE).exp();
+        total += weight;
+        for kind in kinds {
+            *sums.entry(kind).or_default() += weight;
+        }
+    }
+    let mut shares: Vec<(K, f32)> = sums.into_iter().map(|(kind, sum)| (kind, sum / total)).collect();
+    shares.retain(|(_, share)| *share >= LEAST_SHARE);
+    // Stable: equals stay in the order of the map.
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
+}
+
+/// The score of a product whose category has this share of the votes: in [-1, 1] as the cosine is.
+#[must_use]
+pub fn lean(cosine: f32, share: f32) -> f32 {
+    (cosine + AGREEMENT * share) / (1.0 + AGREEMENT)
 }
 
 /// The order of the answers: the higher score first; of equal scores the product that the catalogue knew first. Two
@@ -119,6 +171,35 @@ mod tests {
         let photo = embedding(&[1.0, 0.0]);
         assert_eq!(fuse(Some(&photo), Some(&embedding(&[-1.0, 0.0])), 50), Some(photo.clone()));
         assert_eq!(fuse(Some(&photo), Some(&embedding(&[1.0])), 50), Some(photo));
+    }
+
+    #[test]
+    fn the_nearest_vote_on_what_a_photo_is_of() {
+        // Two shirts and a kurta nearly as near; a shoe so far off that its vote counts nothing.
+        let voters =
+            vec![(0.80, vec!["shirts"]), (0.80, vec!["kurtas"]), (0.78, vec!["shirts"]), (0.30, vec!["shoes"])];
+        let found = shares(voters);
+        let e = (-1.0_f32).exp();
+        let expected = [("shirts", (1.0 + e) / (2.0 + e)), ("kurtas", 1.0 / (2.0 + e))];
+        assert_eq!(found.len(), 2, "{found:?}");
+        for ((kind, share), (name, expected)) in found.iter().zip(expected) {
+            assert!(*kind == name && (share - expected).abs() < 1e-4, "{found:?}");
+        }
+        // One that is much nearer decides alone; one without a category takes its weight with it.
+        let sure = shares(vec![(0.95, vec!["bags", "bags"]), (0.7, vec!["belts"])]);
+        assert!(sure.len() == 1 && sure[0].0 == "bags" && (sure[0].1 - 1.0).abs() < 1e-4, "{sure:?}");
+        let half = shares(vec![(0.5, vec![]), (0.5, vec!["belts"])]);
+        assert!(half[0].0 == "belts" && (half[0].1 - 0.5).abs() < 1e-6);
+        assert_eq!(shares::<&str>(Vec::new()), []);
+        // Of two kinds with the same share the first in order: nothing depends on chance.
+        let names: Vec<_> = shares(vec![(0.5, vec!["b"]), (0.5, vec!["a"])]).into_iter().map(|s| s.0).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn agreement_lifts_a_product_past_one_that_is_a_little_nearer() {
+        assert!(lean(0.70, 1.0) > lean(0.85, 0.0) && lean(0.60, 1.0) < lean(0.85, 0.0));
+        assert!((lean(1.0, 1.0) - 1.0).abs() < 1e-6 && lean(-1.0, 0.0) >= -1.0);
     }
 
     #[test]

@@ -102,16 +102,23 @@ pub struct Sweep {
     pub best: f32,
 }
 
-/// Judges the base and the model at every alpha, and chooses: the best new ability, subject to at most `most_lost`
-/// points lost on each of the base's abilities.
+/// Judges the model at every alpha, 0 (the base) included, and chooses: the best new ability, subject to at most
+/// `most_lost` points lost on each of the base's abilities; where every model loses more, the one that loses least.
+///
+/// `before`: the base's abilities where they are not those of alpha 0, because the base was brought to another input
+/// for the sweep, which costs it something that is lost too.
 ///
 /// # Errors
 /// If the two are not of one kind, an alpha is none, or `judge` fails.
+///
+/// # Panics
+/// Never: alpha 0 is always there.
 pub fn sweep(
     base: &Parameters,
     tuned: &Parameters,
     alphas: &[f32],
     most_lost: f64,
+    before: Option<&Verdict>,
     mut judge: impl FnMut(f32, &Parameters) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>>,
 ) -> Result<Sweep, InterpolateError> {
     let mut alphas: Vec<f32> = alphas.iter().copied().chain([0.0]).collect();
@@ -121,7 +128,7 @@ pub fn sweep(
     for alpha in alphas {
         let model = between(base, tuned, alpha)?;
         let verdict = judge(alpha, &model).map_err(|source| InterpolateError::Judge { alpha, source })?;
-        let first = rows.first().map_or(&verdict, |row| &row.verdict);
+        let first = before.unwrap_or_else(|| rows.first().map_or(&verdict, |row| &row.verdict));
         let mut lost = f64::NEG_INFINITY;
         for (name, before) in &first.general {
             let now = verdict.general.get(name);
@@ -129,17 +136,15 @@ pub fn sweep(
             lost = lost.max((before - now) * 100.0);
         }
         // A hair of slack: 0.81 - 0.80 is a little more than one point in floating point.
-        let allowed = lost <= most_lost + 1e-9 || rows.is_empty();
+        let allowed = lost <= most_lost + 1e-9;
         let lost = if lost.is_finite() { lost } else { 0.0 };
         rows.push(Row { alpha, verdict, lost, allowed });
     }
-    let mut best = &rows[0];
-    for row in rows.iter().filter(|row| row.allowed) {
-        if row.verdict.ability > best.verdict.ability {
-            best = row;
-        }
-    }
-    let best = best.alpha;
+    // Of equals the first, which is the nearest to the base.
+    let able = rows.iter().rev().filter(|row| row.allowed);
+    let able = able.max_by(|a, b| a.verdict.ability.total_cmp(&b.verdict.ability));
+    let best = able.or_else(|| rows.iter().min_by(|a, b| a.lost.total_cmp(&b.lost)));
+    let best = best.expect("alpha 0 is among them").alpha;
     Ok(Sweep { rows, most_lost, best })
 }
 
@@ -161,7 +166,7 @@ impl Sweep {
                 let _ = write!(out, " {score:>width$.2}", width = name.len().max(7));
             }
             let mark = if row.alpha.to_bits() == self.best.to_bits() {
-                "  best"
+                if row.allowed { "  best" } else { "  too much, but the least" }
             } else if row.allowed {
                 ""
             } else {
@@ -226,7 +231,7 @@ mod tests {
             let general = BTreeMap::from([("color".into(), 0.9 - 0.04 * alpha), ("type".into(), 0.5 + alpha)]);
             Ok(Verdict { ability: 0.3 + alpha / 2.0, general })
         };
-        let found = sweep(&base, &tuned, &[1.0, 0.75, 0.25, 0.5], 2.0, judge).expect("judged");
+        let found = sweep(&base, &tuned, &[1.0, 0.75, 0.25, 0.5], 2.0, None, judge).expect("judged");
         assert_eq!(found.rows.iter().map(|r| r.alpha).collect::<Vec<_>>(), [0.0, 0.25, 0.5, 0.75, 1.0]);
         assert_eq!(found.rows.iter().map(|r| r.allowed).collect::<Vec<_>>(), [true, true, true, false, false]);
         assert!((found.best - 0.5).abs() < 1e-6 && (found.rows[4].lost - 4.0).abs() < 1e-6);
@@ -234,18 +239,34 @@ mod tests {
         assert!(table.lines().nth(3).is_some_and(|l| l.ends_with("best")), "{table}");
         // Nothing gained: the base stays.
         let flat = |_: f32, _: &Parameters| Ok(Verdict { ability: 0.5, general: BTreeMap::new() });
-        assert!(sweep(&base, &tuned, &[0.5, 1.0], 1.0, flat).expect("judged").best.abs() < 1e-9);
+        assert!(sweep(&base, &tuned, &[0.5, 1.0], 1.0, None, flat).expect("judged").best.abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_a_larger_input_costs_the_base_counts() {
+        let (base, tuned) = (model([0.0, 0.0]), model([1.0, 1.0]));
+        let verdict = |type_: f64, ability: f64| Verdict { ability, general: BTreeMap::from([("type".into(), type_)]) };
+        // At its own input the base had 0.80: brought to another it has 0.76, and tuning gives some of that back.
+        let judge =
+            |alpha: f32, _: &Parameters| Ok(verdict(0.76 + 0.04 * f64::from(alpha), 0.5 - f64::from(alpha) / 9.0));
+        let before = verdict(0.80, 0.5);
+        let found = sweep(&base, &tuned, &[0.5, 0.8, 1.0], 1.0, Some(&before), judge).expect("judged");
+        assert_eq!(found.rows.iter().map(|r| r.allowed).collect::<Vec<_>>(), [false, false, true, true]);
+        assert!((found.best - 0.8).abs() < 1e-6 && (found.rows[0].lost - 4.0).abs() < 1e-6);
+        // Nothing keeps the base's abilities: the least is lost.
+        let found = sweep(&base, &tuned, &[0.5, 1.0], 1.0, Some(&verdict(0.9, 0.5)), judge).expect("judged");
+        assert!(found.rows.iter().all(|row| !row.allowed) && (found.best - 1.0).abs() < 1e-6);
     }
 
     #[test]
     fn a_judge_that_fails_and_one_that_forgets_a_score_stop_the_sweep() {
         let base = model([0.0, 0.0]);
         let fails = |_: f32, _: &Parameters| Err("no photos".into());
-        assert!(matches!(sweep(&base, &base, &[1.0], 1.0, fails), Err(InterpolateError::Judge { .. })));
+        assert!(matches!(sweep(&base, &base, &[1.0], 1.0, None, fails), Err(InterpolateError::Judge { .. })));
         let forgets = |alpha: f32, _: &Parameters| {
             let general = if alpha == 0.0 { BTreeMap::from([("type".into(), 0.5)]) } else { BTreeMap::new() };
             Ok(Verdict { ability: 0.5, general })
         };
-        assert!(matches!(sweep(&base, &base, &[1.0], 1.0, forgets), Err(InterpolateError::Score { .. })));
+        assert!(matches!(sweep(&base, &base, &[1.0], 1.0, None, forgets), Err(InterpolateError::Score { .. })));
     }
 }

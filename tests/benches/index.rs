@@ -176,7 +176,7 @@ fn main() {
     }
     for (limit, offset) in [(10, 0), (50, 0), (250, 0), (250, 10_000)] {
         let window = Window::new(limit, offset).expect("allowed");
-        let search = |q: &Embedding| searcher.search(q, &Filters::default(), window, None).expect("hits").hits;
+        let search = |q: &Embedding| searcher.search(q, &Filters::default(), window, &[]).expect("hits").hits;
         let (median, p99, recall) = measure(&queries, &exact, search);
         let recall = if offset == 0 { recall } else { String::new() };
         row(&format!("`search`, limit {limit}, offset {offset}"), (median, p99, recall));
@@ -191,7 +191,7 @@ fn main() {
         let yes = AttributeValue::new("yes").expect("a value");
         let filters = Filters::new([(share_name(*share), yes)]).expect("one");
         let window = Window::new(10, 0).expect("allowed");
-        let search = |q: &Embedding| searcher.search(q, &filters, window, None).expect("hits").hits;
+        let search = |q: &Embedding| searcher.search(q, &filters, window, &[]).expect("hits").hits;
         let (median, p99, recall) = measure(&queries, &exact, search);
         let (percent, plan) = (f64::from(*share) / 10.0, plan(count, candidates.len()));
         let plans = format!("{percent}% | {plan:?} | {scan_time} | {walk_time} | {walk_recall}");

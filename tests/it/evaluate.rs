@@ -15,12 +15,13 @@ use aglet::evaluate::datasets;
 use aglet::evaluate::document::{Document, Outcome, Part};
 use aglet::evaluate::embedder::Embedder;
 use aglet::evaluate::engine::{Engine, FolderEngine};
+use aglet::evaluate::prompts::Prompts;
 use aglet::evaluate::retrieval;
 use aglet::evaluate::scoring::{Level, RESULTS};
 use aglet::evaluate::shop::{Shop, source_at};
-use aglet::evaluate::suite::{Kind, Query, Suite};
+use aglet::evaluate::suite::{Case, Kind, Query, Suite};
 use aglet::evaluate::suite_build::{self, default_prompt};
-use aglet::evaluate::zero_shot::{self, Prompts};
+use aglet::evaluate::zero_shot;
 use aglet::model::ModelFolder;
 
 use crate::support;
@@ -46,9 +47,18 @@ fn options() -> EncoderOptions {
     Config::check(settings).expect("valid").encoder
 }
 
+/// No input has company in its batch: what comes of it is then the same to the last bit, in a folder as in a service.
+fn one_by_one() -> EncoderOptions {
+    EncoderOptions { max_batch: 1, ..options() }
+}
+
 fn embedder(cache: Option<&Path>) -> Embedder {
+    embedder_with(&options(), cache)
+}
+
+fn embedder_with(options: &EncoderOptions, cache: Option<&Path>) -> Embedder {
     let folder = ModelFolder::open(&tiny_model()).expect("the tiny model");
-    Embedder::start(&folder, &options(), cache).expect("starts")
+    Embedder::start(&folder, options, cache).expect("starts")
 }
 
 /// A catalogue of flat colored pictures with a little noise, so that no two are the same.
@@ -101,6 +111,7 @@ fn suite(shop: &Shop, folder: &Path) -> Suite {
         seed: 3,
         filters: std::collections::BTreeMap::new(),
         held_out: false,
+        words: false,
     };
     let suite = suite_build::of_shop(&plan, shop).expect("something to ask");
     suite_build::save(&suite, shop, &folder.join("suite.json")).expect("written");
@@ -145,22 +156,23 @@ fn the_real_service_gives_the_scores_of_the_model_folder() {
     let shop = shop(folder.path(), 70);
     let suite = suite(&shop, folder.path());
     for words_percent in [0, 30] {
-        let mut local =
-            FolderEngine::new(embedder(None), shop.clone(), "tiny", words_percent, |_| {}).expect("embedded");
+        let embedder = embedder_with(&one_by_one(), None);
+        let mut local = FolderEngine::new(embedder, shop.clone(), "tiny", words_percent, |_| {}).expect("embedded");
         let here = retrieval::run(&mut local, &suite, folder.path(), |_| {});
         let service = Service::start(folder.path(), words_percent);
         let mut api = ApiEngine::connect(&service.url, None).expect("connects");
         assert_eq!(api.count(&[]).expect("answers"), suite.pool.products);
+        assert_eq!(api.subject().words_percent, Some(words_percent));
         let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
         assert_eq!((here.errors(), there.errors()), (0, 0), "{:?}", there.cases.iter().find_map(|c| c.error.clone()));
-        // The index keeps vectors in bf16: products that are as good as equal may change places, cases may not differ
-        // in what they score beyond that.
-        let same = here.cases.iter().zip(&there.cases).filter(|(a, b)| a.points == b.points).count();
-        let sum = |r: &retrieval::RetrievalResult| f64::from(r.group(None, None).expect("cases").points.c);
-        let most = f64::from(here.group(None, None).expect("cases").maxima.nominal.c);
-        eprintln!("words {words_percent}%: {same} of {} cases score the same", here.cases.len());
-        assert!(same * 10 >= here.cases.len() * 8, "words {words_percent}%: {same} of {} cases", here.cases.len());
-        assert!((sum(&here) - sum(&there)).abs() <= 0.03 * most, "{} and {}", sum(&here), sum(&there));
+        // Exactly: both keep vectors in bf16, score all of so few products with the same dot product, and put equal
+        // ones in the order of the catalogue. What batches do to an embedding's last bits, which may round to another
+        // bf16, is ruled out by having none.
+        for (a, b) in here.cases.iter().zip(&there.cases) {
+            let ids = |case: &retrieval::CaseResult| case.results.iter().map(|r| r.id.clone()).collect::<Vec<_>>();
+            assert_eq!(ids(a), ids(b), "words {words_percent}%: {}", a.name);
+            assert_eq!(a.points, b.points, "words {words_percent}%: {}", a.name);
+        }
     }
 }
 
@@ -190,9 +202,14 @@ fn the_catalogue_benchmark_scores_the_same_both_ways() {
     let shop = shop(folder.path(), 1_500);
     for among in [Among::HeldOut, Among::All] {
         let plan = Plan { among, questions: 5, photos: 20, titles: 20, seed: 1 };
-        let mut local = folder_engine(catalog::answering(&shop, &plan), folder.path());
+        let mut local = folder_engine(shop.clone(), folder.path());
         let here = catalog::run(&mut local, &shop, &plan, |_, _| {}).expect("answers");
-        let whole = catalog::full_titles(&mut local, &plan).expect("answers");
+        let mut few = folder_engine(catalog::answering(&shop, &plan), folder.path());
+        let whole = catalog::full_titles(&mut few, &plan).expect("answers");
+        // Products that do not answer need not be there, but for the vote on what a photo shows.
+        let alone = catalog::run(&mut few, &shop, &plan, |_, _| {}).expect("answers");
+        let results = |r: &catalog::CatalogResult| r.questions.iter().map(|q| q.results.clone()).collect::<Vec<_>>();
+        assert_eq!(results(&alone), results(&here));
         let service = StandIn::start(folder_engine(shop.clone(), folder.path()), None);
         let mut api = ApiEngine::connect(&service.url, None).expect("connects");
         let there = catalog::run(&mut api, &shop, &plan, |_, _| {}).expect("answers");
@@ -255,8 +272,9 @@ fn fashion_mnist_in_its_own_format() {
     let mut set = datasets::fashion_mnist::read(&data.join("fashion-mnist")).expect("idx files");
     assert_eq!((set.items.len(), set.classes.len()), (10_000, 10));
     set.thin(200);
-    let result = zero_shot::run(&mut embedder(None), &set, &Prompts::default(), |_| {}).expect("classified");
+    let result = zero_shot::run(&mut embedder(None), &set, &set.prompts(), |_| {}).expect("classified");
     assert_eq!((result.report.support, result.left_out), (200, 0));
+    assert!(result.classes.contains(&"T-shirt/top".to_owned()), "classes keep their names");
 }
 
 #[test]
@@ -287,6 +305,58 @@ fn an_exam_is_sat_once() {
     assert_eq!(comparison.best, Some(0), "{:?}", comparison.why);
     let html = aglet::evaluate::html::comparison(&comparison);
     assert!(html.contains("Best: <b>base</b>") && html.contains("retrieval.c"));
+}
+
+#[test]
+fn an_exam_is_sat_again_where_a_photo_changed_or_a_case_failed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = shop(folder.path(), 70);
+    let suite = suite(&shop, folder.path());
+    let query = folder.path().join(suite.cases.iter().find_map(image_of).expect("a photo"));
+    let exam = Exam { suite: Some((suite, folder.path().to_owned(), shop)), ..Exam::default() };
+    let cache = folder.path().join("cache");
+    let known = || {
+        let mut doing = Vec::new();
+        let document = exam.sit(&tiny_model(), &options(), &cache, &mut |text| doing.push(text.to_owned()));
+        let failures: usize = document.expect("measured").parts.iter().map(|part| part.outcome.failures()).sum();
+        (doing.iter().any(|text| text.contains("is known")), failures)
+    };
+    assert_eq!((known(), known()), ((false, 0), (true, 0)));
+    std::fs::copy(folder.path().join("photos/1.png"), folder.path().join("photos/2.png")).expect("another photo");
+    assert_eq!((known(), known()), ((false, 0), (true, 0)));
+    let photo = std::fs::read(&query).expect("beside the suite");
+    std::fs::write(&query, b"no picture").expect("written");
+    assert_eq!((known(), known()), ((false, 1), (false, 1)), "what failed is not kept");
+    std::fs::write(&query, photo).expect("written");
+    assert_eq!(known(), (true, 0));
+}
+
+fn image_of(case: &Case) -> Option<&Path> {
+    match &case.query {
+        Query::Image { image, .. } => Some(image),
+        Query::Text { .. } => None,
+    }
+}
+
+#[test]
+fn what_is_no_photo_is_neither_asked_nor_supplied() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = shop(folder.path(), 70);
+    let before = suite(&shop, folder.path());
+    for number in 0..16 {
+        // All of one category, whatever its laces.
+        std::fs::write(folder.path().join(format!("photos/{number}.png")), b"\x89PNG\r\n\x1a\n no more")
+            .expect("written");
+    }
+    let after = suite(&shop, folder.path());
+    let casual = |suite: &Suite, kind: Kind| {
+        let of = suite.cases.iter().filter(|c| c.kind() == kind && c.name.contains("Casual Shoes, white"));
+        of.map(|case| case.supply.both).collect::<Vec<_>>()
+    };
+    // Of products 0 to 69 the first 16 and 48 to 63 are casual shoes; four of each sixteen have white laces.
+    assert_eq!((casual(&before, Kind::Text), casual(&after, Kind::Text)), (vec![8], vec![4]));
+    assert_eq!((casual(&before, Kind::Image), casual(&after, Kind::Image)), (vec![7], vec![3]));
+    assert_eq!(after.pool, before.pool, "the catalogue is the same");
 }
 
 fn aglet(arguments: &[&str]) -> std::process::Output {
@@ -353,6 +423,126 @@ fn the_command_builds_a_suite_measures_it_and_gates() {
     assert!(String::from_utf8_lossy(&failed.stdout).contains("FAILED"));
     let unknown = run(&["--min-share", "no_such_figure=0"]);
     assert!(!unknown.status.success(), "a gate on a figure that does not exist fails");
+}
+
+#[test]
+fn the_command_asks_a_service_with_its_key_and_says_how_it_mixes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = shop(folder.path(), 70);
+    suite(&shop, folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let (suite, json, html) = (at("suite.json"), at("out/r.json"), at("out/r.html"));
+    let ask = |url: &str, more: &[&str]| {
+        aglet(&[&["evaluate", "retrieval", "--suite", path(&suite), "--api", url][..], more].concat())
+    };
+    let engine = FolderEngine::new(embedder(None), shop.clone(), "tiny", 30, |_| {}).expect("embedded");
+    let service = StandIn::start(engine, Some("secret"));
+    for refused in [ask(&service.url, &[]), ask(&service.url, &["--api-key", "other"])] {
+        assert!(!refused.status.success());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("401 (no_entry)"));
+    }
+    let outputs = ["--api-key", "secret", "--json", path(&json), "--html", path(&html)];
+    let mixed = ask(&service.url, &outputs);
+    assert!(mixed.status.success(), "{}", String::from_utf8_lossy(&mixed.stderr));
+    assert!(service.uploads.load(Ordering::SeqCst) > 0, "photos went up with the key too");
+    let said = "words make up 30% of each product";
+    assert!(String::from_utf8_lossy(&mixed.stdout).contains(said));
+    assert!(std::fs::read_to_string(&html).expect("a report").contains(said));
+    assert_eq!(Document::load(&json).expect("a result").subject.words_percent, Some(30));
+
+    let plain = StandIn::start(folder_engine(shop, folder.path()), None);
+    let compared = ask(&plain.url, &["--baseline", path(&json)]);
+    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
+    let table = String::from_utf8_lossy(&compared.stdout).into_owned();
+    assert!(!table.contains(said), "{table}");
+    assert!(table.contains("warning: words make up 0% of a product's vector here and 30% in the baseline"), "{table}");
+}
+
+#[test]
+fn a_baseline_that_cannot_be_compared_with_is_refused_before_anything_is_measured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_shop(folder.path(), 20);
+    let at = |name: &str| folder.path().join(name);
+    let (json, again, model) = (at("color.json"), at("again/color.json"), tiny_model());
+    let colors = format!("set:{}@color", path(folder.path()));
+    let laces = format!("set:{}@shoelace_color", path(folder.path()));
+    let classify = |data: &str, more: &[&str]| {
+        let given = ["evaluate", "classify", "--model", path(&model), "--device", "cpu", "--data", data];
+        aglet(&[&given[..], more].concat())
+    };
+    assert!(classify(&colors, &["--json", path(&json)]).status.success());
+    let other = classify(&laces, &["--baseline", path(&json), "--json", path(&again)]);
+    assert!(!other.status.success() && other.stdout.is_empty() && !again.exists());
+    assert!(String::from_utf8_lossy(&other.stderr).contains("was measured on other data"));
+    assert!(!classify(&colors, &["--baseline", path(&at("none.json"))]).status.success());
+    // A gate that fails does so after everything is written.
+    let failed = classify(
+        &colors,
+        &["--baseline", path(&json), "--json", path(&again), "--min-share", "top_5=1.0", "--min-share", "none=0"],
+    );
+    assert!(!failed.status.success() && Document::load(&again).is_ok());
+}
+
+#[test]
+fn classes_may_come_from_the_whole_catalogue() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_shop(folder.path(), 70);
+    let (json, file, model) = (folder.path().join("r.json"), folder.path().join("classes.txt"), tiny_model());
+    std::fs::write(&file, "White\nblack\n\nRed\nnavy blue\nteal\nwhite\n").expect("written");
+    let run = |more: &[&str]| {
+        let given = ["evaluate", "zero-shot", "--catalog", path(folder.path()), "--model", path(&model), "--attribute"];
+        let given =
+            [&given[..], &["color", "--where", "color=white", "--where", "color=red", "--json", path(&json)], more];
+        let output = aglet(&given.concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let table = String::from_utf8_lossy(&output.stdout).into_owned();
+        let document = Document::load(&json).expect("a result");
+        let Outcome::ZeroShot(result) = &document.parts[0].outcome else { panic!("a labeled set") };
+        (result.classes.clone(), result.occurring(), table)
+    };
+    let (classes, occur, table) = run(&[]);
+    assert_eq!((classes, occur), (["red", "white"].map(str::to_owned).to_vec(), 2));
+    assert!(table.contains("2 classes asked, 2 occur"), "{table}");
+    let (classes, occur, table) = run(&["--classes", "all", "--without", "black"]);
+    assert_eq!((classes, occur), (["navy blue", "red", "white"].map(str::to_owned).to_vec(), 2));
+    assert!(table.contains("3 classes asked, 2 occur"), "{table}");
+    assert_eq!(run(&["--classes", path(&file)]).0, ["White", "black", "Red", "navy blue", "teal"]);
+}
+
+#[test]
+fn a_benchmark_with_unanswered_questions_fails_after_it_wrote_them_down() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = shop(folder.path(), 400);
+    let service = StandIn::start(folder_engine(shop, folder.path()), None);
+    let (json, junit) = (folder.path().join("out/r.json"), folder.path().join("out/r.xml"));
+    let ask = || {
+        aglet(&[
+            "evaluate",
+            "benchmark",
+            "--catalog",
+            path(folder.path()),
+            "--api",
+            &service.url,
+            "--photos",
+            "4",
+            "--titles",
+            "4",
+            "--json",
+            path(&json),
+            "--junit",
+            path(&junit),
+        ])
+    };
+    let good = ask();
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    service.broken.store(1, Ordering::SeqCst);
+    let failed = ask();
+    assert!(!failed.status.success());
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("1 questions were not answered"));
+    assert!(String::from_utf8_lossy(&failed.stdout).contains("1 FAILED"));
+    let failures: usize = Document::load(&json).expect("a result").parts.iter().map(|p| p.outcome.failures()).sum();
+    assert_eq!(failures, 1);
+    assert!(std::fs::read_to_string(&junit).expect("XML").contains("errors=\"1\""));
 }
 
 #[test]

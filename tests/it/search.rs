@@ -8,11 +8,12 @@ use std::thread;
 
 use aglet::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window};
 use aglet::search::filter::{Plan, plan};
-use aglet::search::{Entry, Hits, IndexVersion, SearchError, Searcher, rank};
+use aglet::search::{Entry, Hit, Hits, IndexVersion, SearchError, Searcher, rank};
 use proptest::prelude::*;
 
 use crate::support::noise::Noise;
 
+const KINDS: [&str; 5] = ["Shirts", "Kurtas", "kurtas", "Sandals", "Socks"];
 const COLORS: [&str; 4] = ["Black", "white", "Off White", "RED"];
 
 fn embedding(noise: &mut Noise, dimensions: usize) -> Embedding {
@@ -44,6 +45,11 @@ fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Entry> {
                 let sizes = (0..=noise.below(3)).map(|_| pair("size", &noise.below(6).to_string()).1).collect();
                 attributes.insert(AttributeName::new("size").expect("a name"), sizes);
             }
+            if noise.below(10) > 0 {
+                let mut kinds = || pair("category", KINDS[noise.below(KINDS.len())]).1;
+                let kinds = if i % 7 == 0 { vec![kinds(), kinds()] } else { vec![kinds()] };
+                attributes.insert(AttributeName::new("category").expect("a name"), kinds);
+            }
             let key = ProductKey(u32::try_from(i * 3 + 5).expect("small"));
             Entry { key, embedding: embedding(&mut noise, dimensions), attributes }
         })
@@ -74,6 +80,29 @@ fn brute_force(
     };
     let matching = entries.iter().filter(|e| filters.matches(&e.attributes) && Some(e.key) != exclude);
     let mut all: Vec<_> = matching.map(|e| (e.key, cosine(e.key))).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    all
+}
+
+/// The definition of a photo's ranking: the nearest vote on the category, and each product's score rises by the share
+/// of its own; of several, of the one with most votes. The leading ones' by the whole.
+fn voted(entries: &[Entry], ranked: &[Hit]) -> Vec<(ProductKey, f64)> {
+    let name = AttributeName::new("category").expect("a name");
+    let categories = |key: ProductKey| -> Vec<String> {
+        let entry = entries.iter().find(|e| e.key == key).expect("one of them");
+        entry.attributes.get(&name).into_iter().flatten().map(AttributeValue::folded).collect()
+    };
+    let votes = ranked.iter().take(rank::VOTERS).map(|hit| (hit.score, categories(hit.key)));
+    let shares = rank::shares(votes.collect());
+    let share = |key| {
+        let own = categories(key);
+        shares.iter().filter(|(category, _)| own.contains(category)).map(|(_, share)| *share).fold(0.0, f32::max)
+    };
+    let lifted = |(place, hit): (usize, &Hit)| {
+        let share = if place < rank::LEADING { 1.0 } else { share(hit.key) };
+        (hit.key, f64::from(rank::lean(hit.score, share)))
+    };
+    let mut all: Vec<_> = ranked.iter().enumerate().map(lifted).collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     all
 }
@@ -117,8 +146,15 @@ proptest! {
         let window = Window::new(limit, offset).expect("small");
         let exclude = excluded.and_then(|i| entries.get(i)).map(|e| e.key);
 
-        let hits = searcher.search(&query, &filters, window, exclude).expect("a search");
-        assert_exact(&hits, &brute_force(&searcher, &entries, &query, &filters, exclude), window);
+        let hits = searcher.search(&query, &filters, window, exclude.as_slice()).expect("a search");
+        let expected = brute_force(&searcher, &entries, &query, &filters, exclude);
+        assert_exact(&hits, &expected, window);
+
+        // The vote is on the scores as the index has them: in bf16 they differ by more than the weights forgive.
+        let all = searcher.search(&query, &filters, Window::new(250, 0).expect("all"), exclude.as_slice());
+        let all = all.expect("a search").hits;
+        let hits = searcher.search_photo(&query, &filters, window, exclude.as_slice()).expect("a search");
+        assert_exact(&hits, &voted(&entries, &all), window);
     }
 
     #[test]
@@ -136,7 +172,7 @@ proptest! {
         let exclude = exclude.then_some(entries[0].key);
         let window = Window::new(limit, offset).expect("allowed");
 
-        let hits = searcher.search(&query, &filters, window, exclude).expect("a search");
+        let hits = searcher.search(&query, &filters, window, exclude.as_slice()).expect("a search");
         let matching: BTreeMap<_, _> =
             brute_force(searcher, entries, &query, &filters, exclude).into_iter().collect();
         prop_assert_eq!(hits.estimated_total, matching.len());
@@ -164,7 +200,7 @@ fn recall_at_10(filters: &Filters) -> usize {
     let top = Window::new(10, 0).expect("allowed");
     let mut noise = Noise(23);
     let found = |query: Embedding| {
-        let hits = searcher.search(&query, filters, top, None).expect("a search").hits;
+        let hits = searcher.search(&query, filters, top, &[]).expect("a search").hits;
         let exact = brute_force(searcher, entries, &query, filters, None);
         exact[..10].iter().filter(|(key, _)| hits.iter().any(|h| h.key == *key)).count()
     };
@@ -192,22 +228,51 @@ fn pages_join_without_repeating_or_losing_a_product() {
         (filters(&[("color", "black"), ("size", "3")]), None),
     ] {
         let query = embedding(&mut Noise(5), 24);
-        let page = |limit, offset| {
-            let window = Window::new(limit, offset).expect("allowed");
-            searcher.search(&query, &filters, window, exclude).expect("a search")
-        };
-        let total = page(1, 0).estimated_total;
-        let by =
-            |limit: usize| -> Vec<_> { (0..total.div_ceil(limit)).flat_map(|i| page(limit, i * limit).hits).collect() };
-        let all = by(250);
-        let mut keys: Vec<_> = all.iter().map(|h| h.key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        assert_eq!(keys.len(), total, "every product once");
-        assert_eq!(by(97), all, "the same ranking whatever the pages' size");
-        assert!(page(250, total).hits.is_empty() && page(250, 10_000).hits.is_empty());
-        assert_eq!(page(250, 10_000).estimated_total, total);
+        for photo in [false, true] {
+            let page = |limit, offset| {
+                let window = Window::new(limit, offset).expect("allowed");
+                let search = if photo { Searcher::search_photo } else { Searcher::search };
+                search(searcher, &query, &filters, window, exclude.as_slice()).expect("a search")
+            };
+            let total = page(1, 0).estimated_total;
+            let by = |limit: usize| -> Vec<_> {
+                (0..total.div_ceil(limit)).flat_map(|i| page(limit, i * limit).hits).collect()
+            };
+            let all = by(250);
+            let mut keys: Vec<_> = all.iter().map(|h| h.key).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!(keys.len(), total, "every product once");
+            assert_eq!(by(97), all, "the same ranking whatever the pages' size");
+            assert!(page(250, total).hits.is_empty() && page(250, 10_000).hits.is_empty());
+            assert_eq!(page(250, 10_000).estimated_total, total);
+        }
     }
+}
+
+#[test]
+fn the_nearest_of_a_photo_lift_their_category() {
+    // Nearest of all is one kurta; behind it come shirts, and a sock that is nearer than the other kurta.
+    let at = |key: u32, x: f32, kind: Option<&str>| {
+        let attributes = kind.map(|kind| pair("category", kind)).into_iter().map(|(n, v)| (n, vec![v])).collect();
+        let embedding = Embedding::new(vec![x, (1.0 - x * x).sqrt()], 2).expect("not zero");
+        Entry { key: ProductKey(key), embedding, attributes }
+    };
+    let kurtas = [at(1, 0.99, Some("Kurtas")), at(2, 0.60, Some("kurtas"))];
+    let others = [at(3, 0.90, Some("Shirts")), at(4, 0.70, Some("Socks")), at(5, 0.65, None)];
+    let searcher = searcher(kurtas.into_iter().chain(others).collect(), 2);
+    let query = Embedding::new(vec![1.0, 0.0], 2).expect("not zero");
+    let window = Window::new(5, 0).expect("allowed");
+    let keys = |exclude: &[ProductKey]| -> Vec<u32> {
+        let hits = searcher.search_photo(&query, &Filters::default(), window, exclude).expect("a search").hits;
+        hits.iter().map(|hit| hit.key.0).collect()
+    };
+    let plain = searcher.search(&query, &Filters::default(), window, &[]).expect("a search").hits;
+    assert_eq!(plain.iter().map(|hit| hit.key.0).collect::<Vec<_>>(), [1, 3, 4, 5, 2]);
+    // The kurta decides the vote, but the shirt is one of the leading two.
+    assert_eq!(keys(&[]), [1, 3, 2, 4, 5]);
+    // A product that is left out has no vote.
+    assert_eq!(keys(&[ProductKey(1), ProductKey(99)]), [3, 4, 5, 2]);
 }
 
 #[test]
@@ -221,7 +286,7 @@ fn equal_vectors_are_ordered_by_key_and_all_found() {
         });
         let searcher = searcher(entries.collect(), 12);
         let window = Window::new(200, 0).expect("allowed");
-        let hits = searcher.search(&same, &Filters::default(), window, None).expect("a search").hits;
+        let hits = searcher.search(&same, &Filters::default(), window, &[]).expect("a search").hits;
         assert_eq!(hits.len(), 200);
         if plan(count as usize, count as usize) == Plan::Scan {
             assert!(hits.iter().map(|h| h.key.0).eq(0..200), "ties by key");
@@ -236,16 +301,16 @@ fn nothing_and_one_product() {
     let searcher = Searcher::empty(version(0), 8);
     let query = embedding(&mut Noise(2), 8);
     let window = Window::new(250, 0).expect("allowed");
-    let hits = searcher.search(&query, &Filters::default(), window, Some(ProductKey(1))).expect("a search");
+    let hits = searcher.search(&query, &Filters::default(), window, &[ProductKey(1)]).expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0 && hits.version == version(0));
     assert!(searcher.is_empty() && searcher.facets().is_empty() && searcher.embedding(ProductKey(1)).is_none());
 
     let one = entries(1, 8, 3).remove(0);
     searcher.rebuild(version(1), vec![one.clone()]).expect("built");
-    let hits = searcher.search(&one.embedding, &Filters::default(), window, None).expect("a search");
+    let hits = searcher.search(&one.embedding, &Filters::default(), window, &[]).expect("a search");
     assert_eq!((hits.hits.len(), hits.estimated_total, hits.version), (1, 1, version(1)));
     assert!(hits.hits[0].key == one.key && hits.hits[0].score > 0.99);
-    let hits = searcher.search(&one.embedding, &Filters::default(), window, Some(one.key)).expect("a search");
+    let hits = searcher.search(&one.embedding, &Filters::default(), window, &[one.key]).expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0);
     let stored = searcher.embedding(one.key).expect("indexed");
     assert!(stored.cosine(&one.embedding) > 0.9999);
@@ -255,7 +320,7 @@ fn nothing_and_one_product() {
 fn another_number_of_dimensions_is_an_error_and_changes_nothing() {
     let searcher = searcher(entries(10, 8, 4), 8);
     let window = Window::new(3, 0).expect("allowed");
-    let wrong = searcher.search(&embedding(&mut Noise(1), 9), &Filters::default(), window, None);
+    let wrong = searcher.search(&embedding(&mut Noise(1), 9), &Filters::default(), window, &[]);
     assert!(matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })), "{wrong:?}");
     let wrong = searcher.rebuild(version(2), entries(10, 9, 4));
     assert!(matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })), "{wrong:?}");
@@ -289,7 +354,7 @@ fn searches_during_a_rebuild_see_one_index_whole() {
                 let mut noise = Noise(seed);
                 let mut answered = 0;
                 while answered < 20 || !done.load(Ordering::Relaxed) {
-                    let hits = searcher.search(&embedding(&mut noise, 16), &Filters::default(), window, None);
+                    let hits = searcher.search(&embedding(&mut noise, 16), &Filters::default(), window, &[]);
                     let hits = hits.expect("a search");
                     let catalog = u32::try_from(hits.version.catalog).expect("small");
                     assert_eq!(hits.estimated_total, if catalog == 1 { 1_500 } else { 900 });
@@ -313,7 +378,7 @@ fn searches_during_a_rebuild_see_one_index_whole() {
 fn answers(searcher: &Searcher) -> Vec<(u32, u32)> {
     let mut noise = Noise(99);
     let window = Window::new(20, 0).expect("allowed");
-    let of = |query| searcher.search(&query, &filters(&[("color", "black")]), window, None).expect("a search").hits;
+    let of = |query| searcher.search(&query, &filters(&[("color", "black")]), window, &[]).expect("a search").hits;
     (0..5).flat_map(|_| of(embedding(&mut noise, 8))).map(|h| (h.key.0, h.score.to_bits())).collect()
 }
 
@@ -340,7 +405,7 @@ fn a_snapshot_gives_back_the_same_index() {
     assert!(restored.restore(folder, &version(1)));
     let window = Window::new(250, 400).expect("allowed");
     let answers =
-        |s: &Searcher| s.search(&embedding(&mut Noise(3), 24), &Filters::default(), window, None).expect("hits").hits;
+        |s: &Searcher| s.search(&embedding(&mut Noise(3), 24), &Filters::default(), window, &[]).expect("hits").hits;
     assert_eq!(answers(&restored), answers(saved));
 }
 
@@ -442,7 +507,7 @@ fn facets_are_those_of_the_index_in_use() {
     for (value, count) in &color.values {
         let window = Window::new(1, 0).expect("allowed");
         let filter = filters(&[("color", value)]);
-        let hits = searcher.search(&embedding(&mut Noise(1), 8), &filter, window, None).expect("a search");
+        let hits = searcher.search(&embedding(&mut Noise(1), 8), &filter, window, &[]).expect("a search");
         assert_eq!(hits.estimated_total as u64, *count, "{value}");
     }
     assert!(color.values.is_sorted_by(|a, b| a.1 >= b.1));

@@ -35,8 +35,8 @@ pub struct InterpolateArgs {
     /// The recipe whose [attribute] is the new ability
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// A catalog in the Kaggle layout, of whose held-out products one half shows the base's abilities; the other half
-    /// stays unseen, to be reported on [default: the validation side]
+    /// A catalog in the Kaggle layout, of whose held-out products one half shows the base's abilities, at the base's own
+    /// input size; the other half stays unseen, to be reported on [default: the validation side]
     #[arg(long, value_name = "DIR")]
     general: Option<PathBuf>,
     /// Points that each of the base's abilities may lose
@@ -65,7 +65,8 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
     if words(&args.tuned)? != vocabulary {
         bail!("the two have different vocabularies: an id of one is another word in the other");
     }
-    if before.image_size != config.image_size {
+    let own = (before.image_size != config.image_size).then(|| (before.clone(), base.clone()));
+    if own.is_some() {
         eprintln!("the base is brought from {} to {} pixels", before.image_size, config.image_size);
         (before, base) = positions::resized(&before, base, config.image_size).map_err(anyhow::Error::msg)?;
     }
@@ -76,10 +77,17 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
         (None, [alpha]) => *alpha,
         (None, _) => bail!("--data is needed to choose among several alphas"),
         (Some(data), alphas) => {
-            let exam = Exam::read(args, data, config.clone(), Vocabulary::parse(&vocabulary, config.context)?)?;
-            let sweep = interpolate::sweep(&base, &tuned, alphas, args.most_lost, |alpha, model| {
+            let exam = Exam::read(args, data, config.image_size, Vocabulary::parse(&vocabulary, config.context)?)?;
+            let before = own.map(|(config, base)| {
+                eprintln!("the base at {} pixels", config.image_size);
+                exam.judge(&config, &base)
+            });
+            if let Some(before) = &before {
+                println!("the base at its own input: {}", serde_json::to_string(before)?);
+            }
+            let sweep = interpolate::sweep(&base, &tuned, alphas, args.most_lost, before.as_ref(), |alpha, model| {
                 eprintln!("alpha {alpha}");
-                Ok(exam.judge(model))
+                Ok(exam.judge(&config, model))
             })?;
             println!("{}", sweep.table());
             if let Some(path) = &args.table {
@@ -98,7 +106,6 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
 
 /// What every mixture is asked.
 struct Exam {
-    config: ClipConfig,
     vocabulary: Vocabulary,
     attribute: Attribute,
     values: Vec<String>,
@@ -110,14 +117,14 @@ impl Exam {
     fn read(
         args: &InterpolateArgs,
         data: &std::path::Path,
-        config: ClipConfig,
+        image_size: usize,
         vocabulary: Vocabulary,
     ) -> anyhow::Result<Self> {
         let recipe = args.recipe.as_deref().context("--recipe names the attribute")?;
         let recipe = Recipe::open(recipe, &[])?;
         let attribute =
             recipe.attribute.context("the recipe has no [attribute]: nothing says what is the new ability")?;
-        let (name, edge) = (Some(attribute.name.as_str()), kept_edge(config.image_size));
+        let (name, edge) = (Some(attribute.name.as_str()), kept_edge(image_size));
         let train = dataset::read_set(data, Side::Train, name, edge)?;
         let values = dataset::values(data, &attribute, &train)?;
         let labeled = dataset::read_set(data, Side::Validation, name, edge)?;
@@ -126,17 +133,16 @@ impl Exam {
         if let (Some(folder), true) = (&args.general, general.is_empty()) {
             bail!("{}: too few products to hold some out that could show the base's abilities", folder.display());
         }
-        let general = dataset::some(general, recipe.data.validation);
-        Ok(Self { config, vocabulary, attribute, values, labeled, general })
+        Ok(Self { vocabulary, attribute, values, labeled, general })
     }
 
-    fn judge(&self, model: &Parameters) -> Verdict {
+    fn judge(&self, config: &ClipConfig, model: &Parameters) -> Verdict {
         let own: Vec<&Product> = self.labeled.iter().collect();
         let general: Vec<&Product> = self.general.iter().collect();
         let general = if general.is_empty() { &own } else { &general };
-        let mut scores = validate::scores(&self.config, model, &self.vocabulary, general);
-        let words = attribute::embed(&self.attribute, &self.values, &self.config, model, &self.vocabulary);
-        let photos = validate::embed_photos(&self.config, model, &own);
+        let mut scores = validate::scores(config, model, &self.vocabulary, general);
+        let words = attribute::embed(&self.attribute, &self.values, config, model, &self.vocabulary);
+        let photos = validate::embed_photos(config, model, &own);
         scores.attribute = attribute::classify(&self.attribute, &self.values, &words, &own, &photos);
         let kept = [
             ("type", scores.text_category),

@@ -2,26 +2,26 @@
 
 mod compare;
 mod inputs;
+mod labeled;
 mod output;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use aglet::domain::{AttributeName, Filters};
+use aglet::domain::Filters;
 use aglet::evaluate::api::ApiEngine;
 use aglet::evaluate::catalog::{self, Among};
-use aglet::evaluate::datasets::{self, Data, LabeledSet};
+use aglet::evaluate::datasets::{self, Data};
 use aglet::evaluate::document::{Document, Outcome, Part};
-use aglet::evaluate::embedder::Embedder;
-use aglet::evaluate::engine::{Engine, FolderEngine, How, Subject};
+use aglet::evaluate::engine::{Engine, FolderEngine, Subject};
 use aglet::evaluate::retrieval;
 use aglet::evaluate::shop::Shop;
-use aglet::evaluate::suite::{Suite, pool_sha256};
-use aglet::evaluate::zero_shot::{self, Prompts};
-use anyhow::{Context as _, bail, ensure};
+use aglet::evaluate::suite::Suite;
+use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 pub use inputs::ShopArgs;
 use inputs::{ModelArgs, ServiceArgs};
+use labeled::{ClassifyArgs, Labeled, PromptArgs, ZeroShotArgs};
 use output::{OutputArgs, bar};
 
 /// Measure a model: classification, retrieval, benchmarks
@@ -42,53 +42,6 @@ enum EvaluateCommand {
     /// Guard general ability: labeled sets, and the catalogue's own questions
     Benchmark(BenchmarkArgs),
     Compare(compare::CompareArgs),
-}
-
-#[derive(Args)]
-struct ClassifyArgs {
-    #[command(flatten)]
-    model: ModelArgs,
-    /// fashion-mnist:DIR, in-shop:DIR, classes:DIR (a folder a class), csv:FILE (columns image and label) or
-    /// set:PATH[@ATTRIBUTE] (a data set of `aglet-train prepare`, or a catalogue; the category when not given)
-    #[arg(long)]
-    data: Data,
-    #[command(flatten)]
-    prompts: PromptArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-#[derive(Args)]
-struct PromptArgs {
-    /// A text to compare images with, {} for the class, {category} for the image's own attribute; repeatable: the
-    /// embeddings are averaged
-    #[arg(long = "template", value_name = "TEXT")]
-    templates: Vec<String>,
-    /// A TOML file with templates, names of classes, and templates of single classes (see the documentation of
-    /// `evaluate::zero_shot::Prompts`)
-    #[arg(long, value_name = "FILE", conflicts_with = "templates")]
-    prompts: Option<PathBuf>,
-    /// At most about so many images, evenly out of the whole
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-}
-
-#[derive(Args)]
-struct ZeroShotArgs {
-    #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    shop: ShopArgs,
-    /// The attribute to recognize
-    #[arg(long, default_value = "shoelace_color", value_parser = AttributeName::new)]
-    attribute: AttributeName,
-    /// Leave out products with this value of the attribute
-    #[arg(long, value_name = "VALUE")]
-    without: Vec<String>,
-    #[command(flatten)]
-    prompts: PromptArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Args)]
@@ -126,7 +79,8 @@ struct BenchmarkArgs {
     labeled: Vec<Data>,
     #[command(flatten)]
     shop: ShopArgs,
-    /// Which products of the catalogue may answer; questions always come from the held-out ones
+    /// Which products of the catalogue may answer; questions always come from the held-out ones (of a data set of
+    /// `aglet-train prepare`: from its whole test side)
     #[arg(long, default_value = "all")]
     among: Among,
     /// Questions of each form in words, at most
@@ -152,76 +106,18 @@ struct BenchmarkArgs {
 
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     match &args.command {
-        EvaluateCommand::Classify(args) => classify(args),
-        EvaluateCommand::ZeroShot(args) => zero_shot(args),
+        EvaluateCommand::Classify(args) => labeled::classify(args),
+        EvaluateCommand::ZeroShot(args) => labeled::zero_shot(args),
         EvaluateCommand::Retrieval(args) => retrieve(args),
         EvaluateCommand::Benchmark(args) => benchmark(args),
         EvaluateCommand::Compare(args) => compare::run(args),
     }
 }
 
-impl PromptArgs {
-    fn prompts(&self, default: Prompts) -> anyhow::Result<Prompts> {
-        if let Some(path) = &self.prompts {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            return toml::from_str(&text).with_context(|| path.display().to_string());
-        }
-        Ok(if self.templates.is_empty() { default } else { Prompts::of(&self.templates) })
-    }
-}
-
-fn classify(args: &ClassifyArgs) -> anyhow::Result<()> {
-    let mut embedder = args.model.start()?;
-    let set = args.data.read()?;
-    let part = labeled_part(&mut embedder, set, "", &args.prompts, Prompts::default())?;
-    args.output.finish(&Document::new(subject(&embedder, &args.model), vec![part]), None)
-}
-
-fn zero_shot(args: &ZeroShotArgs) -> anyhow::Result<()> {
-    let shop = args.shop.read()?.only(&Filters::default(), |product| {
-        let own = product.attribute(args.attribute.as_str()).map(str::to_lowercase);
-        own.is_some_and(|own| !args.without.iter().any(|v| v.to_lowercase() == own))
-    });
-    let mut embedder = args.model.start()?;
-    let set = datasets::of_shop(&shop, &args.attribute, &format!("{} of the catalogue", args.attribute))?;
-    let mut default = Prompts::for_attribute(&args.attribute);
-    default.instead.retain(|class, _| set.classes.contains(class));
-    let part = labeled_part(&mut embedder, set, "", &args.prompts, default)?;
-    args.output.finish(&Document::new(subject(&embedder, &args.model), vec![part]), None)
-}
-
-fn labeled_part(
-    embedder: &mut Embedder,
-    mut set: LabeledSet,
-    prefix: &str,
-    args: &PromptArgs,
-    default: Prompts,
-) -> anyhow::Result<Part> {
-    if let Some(most) = args.limit {
-        set.thin(most);
-    }
-    let prompts = args.prompts(default)?;
-    let started = Instant::now();
-    let progress = bar("embedding", set.items.len());
-    let result = zero_shot::run(embedder, &set, &prompts, |n| progress.set_position(n as u64))?;
-    progress.finish_and_clear();
-    let title = format!("{}: {} images, {} classes", set.name, result.top.images, set.classes.len());
-    let seconds = started.elapsed().as_secs_f64();
-    let data_sha256 = zero_shot::data_sha256(&set, &prompts);
-    Ok(Part { prefix: prefix.to_owned(), title, data_sha256, seconds, outcome: Outcome::ZeroShot(result) })
-}
-
-fn subject(embedder: &Embedder, model: &ModelArgs) -> Subject {
-    Subject {
-        model: embedder.encoder().model_name().to_owned(),
-        model_id: embedder.encoder().model_id().to_string(),
-        at: model.model.display().to_string(),
-        how: How::Folder,
-    }
-}
-
 fn retrieve(args: &RetrievalArgs) -> anyhow::Result<()> {
     let suite = Suite::load(&args.suite)?;
+    let data_sha256 = suite.sha256();
+    let baseline = args.output.baseline(&[("", &data_sha256)])?;
     let folder = args.suite.parent().unwrap_or(std::path::Path::new("."));
     let mut warnings = Vec::new();
     let started = Instant::now();
@@ -229,12 +125,9 @@ fn retrieve(args: &RetrievalArgs) -> anyhow::Result<()> {
         warnings.extend(doubt(&api, &suite)?);
         Box::new(api)
     } else {
-        let among = suite.pool.among();
-        let shop = args.shop.read()?.only(&Filters::new(suite.pool.pairs())?, |p| among(&p.id));
-        let sha256 = pool_sha256(shop.offers.iter().map(|o| &o.product), &suite.main, &suite.detail);
-        if sha256 != suite.pool.sha256 {
-            warnings.push("this catalogue is not the one that the suite was built on: its levels and attainable points may be wrong".to_owned());
-        }
+        // Products outside the pool are no answers, but the service's vote on what a photo shows is theirs too.
+        let shop = args.shop.read()?.only(&Filters::new(suite.pool.pairs())?, |_| true);
+        warnings.extend(suite.doubt(shop.offers.iter().map(|o| &o.product)));
         Box::new(folder_engine(&args.model, shop, args.words_percent)?)
     };
     let progress = bar("asking", suite.cases.len());
@@ -242,11 +135,11 @@ fn retrieve(args: &RetrievalArgs) -> anyhow::Result<()> {
     progress.finish_and_clear();
     result.warnings = warnings;
     let title = format!("Retrieval suite {:?}: {} cases", suite.name, suite.cases.len());
-    let (data_sha256, seconds) = (suite.sha256(), started.elapsed().as_secs_f64());
+    let seconds = started.elapsed().as_secs_f64();
     let errors = result.errors();
     let part = Part { prefix: String::new(), title, data_sha256, seconds, outcome: Outcome::Retrieval(result) };
     let document = Document::new(engine.subject().clone(), vec![part]);
-    args.output.finish(&document, Some((&mut *engine, &suite, folder)))?;
+    args.output.finish(&document, baseline.as_ref(), Some((&mut *engine, &suite, folder)))?;
     ensure!(errors == 0, "{errors} cases could not be asked or answered");
     Ok(())
 }
@@ -281,62 +174,80 @@ fn folder_engine(model: &ModelArgs, shop: Shop, words_percent: u8) -> anyhow::Re
 }
 
 fn benchmark(args: &BenchmarkArgs) -> anyhow::Result<()> {
+    let sets = labeled_sets(args)?;
+    let shop = args.shop.given().then(|| args.shop.read()).transpose()?;
+    ensure!(
+        args.service.api.is_none() || sets.is_empty(),
+        "labeled images are classified by a model folder, not through an API"
+    );
+    let catalog_sha256 = shop.as_ref().map(|shop| catalog::data_sha256(shop, &plan(args)));
+    let catalog = catalog_sha256.as_deref().map(|sha256| (CATALOG, sha256));
+    let data: Vec<_> = sets.iter().map(Labeled::names).chain(catalog).collect();
+    let baseline = args.output.baseline(&data)?;
     let mut parts = Vec::new();
     let mut whose = None;
-    let mut sets = Vec::new();
-    if let Some(folder) = &args.fashion_mnist {
-        let set = datasets::fashion_mnist::read(folder)?;
-        sets.push((set.prefix(), set));
-    }
-    if let Some(folder) = &args.in_shop {
-        let set = datasets::in_shop::read(folder)?;
-        sets.push((set.prefix(), set));
-    }
-    for data in &args.labeled {
-        let set = data.read()?;
-        sets.push((set.prefix(), set));
-    }
-    if args.service.api.is_some() {
-        ensure!(sets.is_empty(), "labeled images are classified by a model folder, not through an API");
-    } else if !sets.is_empty() {
+    if !sets.is_empty() {
         let mut embedder = args.model.start()?;
-        for (prefix, set) in sets {
-            parts.push(labeled_part(&mut embedder, set, &prefix, &args.prompts, Prompts::default())?);
+        for set in sets {
+            parts.push(set.measure(&mut embedder)?);
         }
-        whose = Some(subject(&embedder, &args.model));
+        whose = Some(labeled::subject(&embedder, &args.model));
     }
-    if args.shop.given() {
-        let (part, subject) = catalog_part(args)?;
+    if let Some(shop) = shop {
+        let (part, subject) = catalog_part(args, &shop)?;
         parts.push(part);
         whose = Some(subject);
     }
     let Some(subject) = whose else {
         bail!("nothing to measure: give --fashion-mnist, --in-shop, --labeled or --catalog")
     };
-    args.output.finish(&Document::new(subject, parts), None)
+    let failures: usize = parts.iter().map(|part| part.outcome.failures()).sum();
+    args.output.finish(&Document::new(subject, parts), baseline.as_ref(), None)?;
+    ensure!(failures == 0, "{failures} questions were not answered");
+    Ok(())
 }
 
-fn catalog_part(args: &BenchmarkArgs) -> anyhow::Result<(Part, Subject)> {
+const CATALOG: &str = "catalog";
+
+fn labeled_sets(args: &BenchmarkArgs) -> anyhow::Result<Vec<Labeled>> {
+    let mut sets = Vec::new();
+    if let Some(folder) = &args.fashion_mnist {
+        sets.push(datasets::fashion_mnist::read(folder)?);
+    }
+    if let Some(folder) = &args.in_shop {
+        sets.push(datasets::in_shop::read(folder)?);
+    }
+    for data in &args.labeled {
+        sets.push(data.read()?);
+    }
+    let prefixes = datasets::prefixes(&sets);
+    sets.into_iter().zip(&prefixes).map(|(set, prefix)| Labeled::new(prefix, set, &args.prompts)).collect()
+}
+
+fn plan(args: &BenchmarkArgs) -> catalog::Plan {
     let BenchmarkArgs { among, questions, photos, titles, seed, .. } = *args;
-    let plan = catalog::Plan { among, questions, photos, titles, seed };
-    let shop = args.shop.read()?;
+    catalog::Plan { among, questions, photos, titles, seed }
+}
+
+fn catalog_part(args: &BenchmarkArgs, shop: &Shop) -> anyhow::Result<(Part, Subject)> {
+    let plan = plan(args);
     let started = Instant::now();
     let progress = bar("asking", 0);
     let tick = |n: usize, of: usize| {
         progress.set_length(of as u64);
         progress.set_position(n as u64);
     };
-    let data_sha256 = catalog::data_sha256(&shop, &plan);
+    let data_sha256 = catalog::data_sha256(shop, &plan);
     let (result, whole_titles, subject) = if let Some(mut api) = args.service.connect()? {
-        (catalog::run(&mut api, &shop, &plan, tick)?, Vec::new(), api.subject().clone())
+        (catalog::run(&mut api, shop, &plan, tick)?, Vec::new(), api.subject().clone())
     } else {
-        let answering = catalog::answering(&shop, &plan);
+        let answering = catalog::answering(shop, &plan);
         let mut engine = folder_engine(&args.model, answering, args.words_percent)?;
-        let result = catalog::run(&mut engine, &shop, &plan, tick)?;
+        let result = catalog::run(&mut engine, shop, &plan, tick)?;
         (result, catalog::full_titles(&mut engine, &plan)?, engine.subject().clone())
     };
     progress.finish_and_clear();
     let title = format!("Catalogue of {} products", shop.offers.len());
-    let (prefix, seconds) = ("catalog".to_owned(), started.elapsed().as_secs_f64());
+    let (prefix, seconds) = (CATALOG.to_owned(), started.elapsed().as_secs_f64());
     Ok((Part { prefix, title, data_sha256, seconds, outcome: Outcome::Catalog { result, whole_titles } }, subject))
 }

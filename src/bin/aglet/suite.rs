@@ -60,6 +60,10 @@ struct BuildArgs {
     /// Draws cases and photos
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How much of the products' vectors is their words, in percent, where the suite will be asked: with 0, a product
+    /// without a photo that can be decoded is counted nowhere, for photos alone do not find it
+    #[arg(long, value_name = "P", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
+    words_percent: u8,
 }
 
 pub fn run(args: &SuiteArgs) -> anyhow::Result<()> {
@@ -91,6 +95,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
         seed: args.seed,
         filters,
         held_out: args.shop.held_out(),
+        words: args.words_percent > 0,
     };
     let suite = suite_build::of_shop(&plan, &shop)?;
     suite_build::save(&suite, &shop, &args.out)?;

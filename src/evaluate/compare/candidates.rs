@@ -6,6 +6,8 @@
 //! | `config.json`, `model.safetensors` | a checkpoint: exported once into the cache, named by the hash of its files |
 //! | `config.json`, `last.safetensors` | a run of `aglet-train fit`: the checkpoints and model folders below it (such as `epochs/003`); a run that kept none is itself the candidate, with its best weights |
 //! | none of these | a folder of such folders, up to two levels deep |
+//!
+//! Hidden folders and those called `.partial`, which are still being written, are passed over.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -71,7 +73,7 @@ fn collect(path: &Path, depth: usize, found: &mut Vec<Candidate>) {
         // A run's epochs are counted from the run, wherever it was found.
         if let Some(depth) = if run { Some(1) } else { depth.checked_sub(1) } {
             let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path());
-            for folder in entries.filter(|p| p.is_dir()) {
+            for folder in entries.filter(|p| p.is_dir() && !passed_over(p)) {
                 collect(&folder, depth, found);
             }
         }
@@ -79,6 +81,11 @@ fn collect(path: &Path, depth: usize, found: &mut Vec<Candidate>) {
             found.push(Candidate::Run(path.to_owned()));
         }
     }
+}
+
+fn passed_over(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || name.ends_with(".partial")
 }
 
 /// Words and the numbers after them, in turn: runs of digits compare as numbers.
@@ -158,7 +165,7 @@ mod tests {
     fn runs_are_opened_in_the_order_of_their_epochs() {
         let root = tempfile::tempdir().expect("a folder");
         touch(root.path(), &["run/epoch-10/model.json", "run/epoch-9/model.json", "run/best/model.json"]);
-        touch(root.path(), &["single/model.json"]);
+        touch(root.path(), &["single/model.json", "run/.epoch-11/model.json", "run/epoch-11.partial/model.json"]);
         let at = |name: &str| root.path().join(name);
         let found = candidates(&[at("single"), at("run"), at("run/best")]).expect("models");
         let names = ["single", "run/best", "run/epoch-9", "run/epoch-10"].map(|n| Candidate::Model(at(n)));

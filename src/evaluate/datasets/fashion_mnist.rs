@@ -2,7 +2,7 @@
 //!
 //! idx: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian u32, then
 //! the values. Images are 28 x 28 on dark ground; [`read_light`] turns them into the light ground that a shop's photos
-//! have. Class numbers and names are the official ones.
+//! have. Class numbers and names are the official ones; asked are words that somebody would say ([`CALLED`]).
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,9 +11,20 @@ use std::sync::Arc;
 
 use super::{DatasetError, LabeledItem, LabeledSet, Picture, malformed, missing_or};
 use crate::catalog::Photos;
+use crate::evaluate::prompts::Prompts;
 
 const CLASSES: [&str; 10] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+/// What some of them are called in a shop; the others by their own names.
+const CALLED: [(&str, &str); 7] = [
+    ("T-shirt/top", "t-shirt"),
+    ("Trouser", "trousers"),
+    ("Pullover", "pullover sweater"),
+    ("Sandal", "sandals"),
+    ("Sneaker", "sneakers"),
+    ("Bag", "handbag"),
+    ("Ankle boot", "ankle boots"),
+];
 const EXPECTED: &str = "a folder with t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with or without .gz";
 /// Far above any file of this kind: a damaged header must not fill the memory.
 const LARGEST: u64 = 1 << 30;
@@ -76,15 +87,19 @@ pub fn read(folder: &Path) -> Result<LabeledSet, DatasetError> {
         return Err(DatasetError::Empty { path: images_path });
     }
     let classes = CLASSES.map(str::to_owned).to_vec();
-    Ok(LabeledSet { name: "Fashion-MNIST".to_owned(), classes, items, pictures: Photos::default() })
+    let (name, prompts) = ("Fashion-MNIST".to_owned(), Prompts::default().called(&CALLED));
+    Ok(LabeledSet { name, classes, items, prompts, pictures: Photos::default() })
 }
 
-/// The file called so, or its `.gz`, unpacked.
+/// The file's `.gz`, unpacked, or where there is none the file itself.
 fn load(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), DatasetError> {
     let packed = folder.join(format!("{name}.gz"));
     let plain = folder.join(name);
     let (path, file) = match std::fs::File::open(&packed) {
         Ok(file) => (packed, file),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(DatasetError::Io { path: packed, source });
+        }
         Err(_) => (plain.clone(), std::fs::File::open(&plain).map_err(|e| missing_or(&plain, EXPECTED, e))?),
     };
     let mut bytes = Vec::new();
@@ -148,6 +163,10 @@ mod tests {
         assert_eq!(classes, ["Ankle boot", "T-shirt/top", "Sneaker"]);
         let picture = image::load_from_memory(&set.picture(2).expect("PNG")).expect("PNG").to_luma8();
         assert_eq!((picture.dimensions(), picture.get_pixel(5, 5).0), ((28, 28), [2]));
+        let said = set.prompts();
+        assert_eq!(said.check(&set.classes), Ok(()));
+        assert_eq!(said.texts("T-shirt/top", &BTreeMap::new()), ["t-shirt", "a photo of t-shirt"]);
+        assert_eq!(said.texts("Coat", &BTreeMap::new()), ["coat", "a photo of coat"]);
         let light = read_light(folder.path()).expect("a set").picture(2).expect("PNG");
         assert_eq!(image::load_from_memory(&light).expect("PNG").to_luma8().get_pixel(5, 5).0, [253]);
     }
@@ -163,6 +182,19 @@ mod tests {
         assert!(error(&[1, 2, 3], &labels).contains("no idx file"));
         let empty = tempfile::tempdir().expect("a folder");
         assert!(matches!(read(empty.path()), Err(DatasetError::Missing { .. })));
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_opened_is_not_passed_over() {
+        let folder = folder(&images(1), &[0, 0, 8, 1, 0, 0, 0, 1, 4]);
+        let packed = folder.path().join("t10k-images-idx3-ubyte.gz");
+        std::fs::remove_file(&packed).expect("removed");
+        std::fs::write(folder.path().join("t10k-images-idx3-ubyte"), images(1)).expect("written");
+        assert!(read(folder.path()).is_ok());
+        // A link to itself: there, and not to be opened, by whomever the test is run.
+        std::os::unix::fs::symlink(&packed, &packed).expect("a link");
+        let error = read(folder.path()).err().expect("refused");
+        assert!(matches!(&error, DatasetError::Io { path, .. } if *path == packed), "{error}");
     }
 
     #[test]

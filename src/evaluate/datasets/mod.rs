@@ -11,12 +11,14 @@
 //! Each refuses a file that is missing or malformed, and says which, where, and what was expected. A picture is not
 //! opened here: one that cannot be read is left out of the evaluation and counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::compare::{PRETEST, RETRIEVAL};
+use super::prompts::Prompts;
 use super::shop::{Shop, ShopError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::AttributeName;
@@ -31,6 +33,8 @@ pub struct LabeledSet {
     /// In the data's own order where it has one, else sorted.
     pub classes: Vec<String>,
     pub items: Vec<LabeledItem>,
+    /// What is said of the classes when nothing else is given; see [`LabeledSet::prompts`].
+    prompts: Prompts,
     pictures: Photos,
 }
 
@@ -64,6 +68,8 @@ pub enum DatasetError {
     Empty { path: PathBuf },
     #[error("no product has the attribute {attribute} and a photo")]
     NoLabel { attribute: AttributeName },
+    #[error("{id} is of the class {class:?}, which is not among those to be asked")]
+    NotAsked { id: String, class: String },
     #[error("the picture is not there")]
     NoPicture,
     #[error(transparent)]
@@ -89,7 +95,7 @@ impl LabeledSet {
                 picture: Picture::Source(ImageSource::File(path)),
             })
             .collect();
-        Self { name, classes, items, pictures: Photos::default() }
+        Self { name, classes, items, prompts: Prompts::default(), pictures: Photos::default() }
     }
 
     /// The file of a picture, whatever it is kept in.
@@ -101,6 +107,30 @@ impl LabeledSet {
             Picture::Source(source) => self.pictures.read(source)?.ok_or(DatasetError::NoPicture),
             Picture::Gray { edge, pixels } => png(*edge, pixels),
         }
+    }
+
+    /// What the set's classes are asked with when nothing else is given.
+    #[must_use]
+    pub fn prompts(&self) -> Prompts {
+        self.prompts.clone().only(&self.classes)
+    }
+
+    /// The same images, asked for other classes than those that occur: the few that a subset has are easier to tell
+    /// apart than all that there are.
+    ///
+    /// # Errors
+    /// When an image's class is not among them (letter case aside).
+    pub fn asked(mut self, classes: Vec<String>) -> Result<Self, DatasetError> {
+        let folded: Vec<String> = classes.iter().map(|class| class.to_lowercase()).collect();
+        let place = |class: &String| folded.iter().position(|other| *other == class.to_lowercase());
+        let places: Vec<Option<usize>> = self.classes.iter().map(place).collect();
+        for item in &mut self.items {
+            let asked = places[item.class];
+            let not_asked = || DatasetError::NotAsked { id: item.id.clone(), class: self.classes[item.class].clone() };
+            item.class = asked.ok_or_else(not_asked)?;
+        }
+        self.classes = classes;
+        Ok(self)
     }
 
     /// Before the names of its figures: `fashion_mnist`.
@@ -121,8 +151,22 @@ impl LabeledSet {
     }
 }
 
+/// The prefix of each set's figures, no two alike and none that another part of a document has: of sets that are called
+/// the same, the second gets `_2`.
+#[must_use]
+pub fn prefixes(sets: &[LabeledSet]) -> Vec<String> {
+    let mut taken: BTreeSet<String> = ["catalog", PRETEST, RETRIEVAL].map(str::to_owned).into();
+    let mut free = |prefix: String| {
+        let numbered = (2..).map(|number: u32| format!("{prefix}_{number}"));
+        let found = std::iter::once(prefix.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
+        found.unwrap_or(prefix)
+    };
+    sets.iter().map(|set| free(set.prefix())).collect()
+}
+
 /// A catalogue whose attribute `label` is to be recognized; products without it or without a photo are passed over.
-/// Values that differ in letter case only are one class, written as the first.
+/// Values that differ in letter case only are one class, written as the first. It is asked as the attribute is
+/// ([`Prompts::for_attribute`]).
 ///
 /// # Errors
 /// When no product is left.
@@ -150,7 +194,8 @@ pub fn of_shop(shop: &Shop, label: &AttributeName, name: &str) -> Result<Labeled
         return Err(DatasetError::NoLabel { attribute: label.clone() });
     }
     let classes = values.iter().map(ToString::to_string).collect();
-    Ok(LabeledSet { name: name.to_owned(), classes, items, pictures: Photos::default() })
+    let prompts = Prompts::for_attribute(label);
+    Ok(LabeledSet { name: name.to_owned(), classes, items, prompts, pictures: Photos::default() })
 }
 
 /// Labeled images as a command line names them: `fashion-mnist:DIR`, `fashion-mnist-light:DIR`, `in-shop:DIR`,
@@ -233,5 +278,32 @@ fn missing_or(path: &Path, expected: &'static str, source: std::io::Error) -> Da
     match source.kind() {
         std::io::ErrorKind::NotFound => DatasetError::Missing { path, expected },
         _ => DatasetError::Io { path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str, labels: &[&str]) -> LabeledSet {
+        let files = labels.iter().map(|label| (format!("{label}.jpg"), (*label).to_owned(), PathBuf::from(label)));
+        LabeledSet::of_files(name.to_owned(), files.collect())
+    }
+
+    #[test]
+    fn sets_of_the_same_name_have_figures_of_their_own() {
+        let names = ["own", "own", "own 2", "own", "catalog", "Pretest"];
+        let sets: Vec<LabeledSet> = names.iter().map(|name| set(name, &["a"])).collect();
+        assert_eq!(prefixes(&sets), ["own", "own_2", "own_2_2", "own_3", "catalog_2", "pretest_2"]);
+    }
+
+    #[test]
+    fn other_classes_may_be_asked_than_occur() {
+        let all = ["black", "green", "Red"].map(str::to_owned).to_vec();
+        let asked = set("laces", &["red", "black"]).asked(all).expect("among them");
+        let classes: Vec<&str> = asked.items.iter().map(|item| asked.classes[item.class].as_str()).collect();
+        assert_eq!((classes, asked.classes.len()), (vec!["Red", "black"], 3));
+        let error = set("laces", &["red", "blue"]).asked(vec!["Red".to_owned()]).err().expect("refused").to_string();
+        assert!(error.contains("blue.jpg") && error.contains("not among those"), "{error}");
     }
 }

@@ -18,12 +18,14 @@ const WEIGHTED: &str = "weighted average";
 pub fn section(result: &ZeroShotResult, base: Option<&ZeroShotResult>) -> String {
     let t = &result.top;
     let mut html = format!(
-        "<p class=\"note\">{} images{}, each taken for the class whose text is nearest. accuracy: the right class comes \
-         first; top_5: it is among the first five; rank score {} of {}: 5 points where it comes first, down to 1 where \
-         it comes fifth; macro_f1 and weighted_f1: mean over the classes, plain and weighted by their images. The dark \
-         line on a bar is the 95% interval. Texts, with the class's name for {{}}: {}.</p>\n",
+        "<p class=\"note\">{} images{}, each taken for the class, of {} asked ({} occur), whose text is nearest. accuracy: \
+         the right class comes first; top_5: it is among the first five; rank score {} of {}: 5 points where it comes \
+         first, down to 1 where it comes fifth; macro_f1 and weighted_f1: mean over the classes, plain and weighted by \
+         their images. The dark line on a bar is the 95% interval. Texts, with the class's name for {{}}: {}.</p>\n",
         t.images,
         if result.left_out == 0 { String::new() } else { format!(", {} more could not be read", result.left_out) },
+        result.classes.len(),
+        result.occurring(),
         t.rank_score,
         t.rank_score_max,
         result.prompts.templates.iter().map(|t| format!("<code>{}</code>", escaped(t))).collect::<Vec<_>>().join(", ")

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use super::super::engine::Engine;
 use super::super::retrieval::RetrievalResult;
+use super::super::shop::LIMITS;
 use super::super::suite::{Query, Suite};
 use super::strips::shown;
 use crate::domain::ProductId;
-use crate::encode::image::{ImageLimits, decode};
+use crate::encode::image::decode;
 
 /// Edge in pixels: twice what is shown, for fine screens.
 const EDGE: u32 = 200;
 const QUALITY: u8 = 70;
-const LIMITS: ImageLimits = ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 };
 
 /// Thumbnails by product and by case. Each stands once in the file, as a style that any number of places use.
 #[derive(Clone, Debug, Default)]

@@ -166,7 +166,7 @@ impl<'a> Bench<'a> {
     /// The index, then the products of the hits.
     fn search(&self, query: &Embedding, index: &mut Times, products: &mut Times) {
         let window = Window::new(10, 0).expect("allowed");
-        let hits = index.take(|| self.searcher.search(query, &Filters::default(), window, None)).expect("hits").hits;
+        let hits = index.take(|| self.searcher.search(query, &Filters::default(), window, &[])).expect("hits").hits;
         let keys: Vec<ProductKey> = hits.iter().map(|hit| hit.key).collect();
         let found = products.take(|| self.runtime.block_on(self.catalog.products(&keys))).expect("reads");
         assert_eq!(found.len(), keys.len());

@@ -156,6 +156,7 @@ fn the_bundled_suite_is_that_of_the_demonstration_catalogue() {
         seed: 1,
         filters: std::collections::BTreeMap::new(),
         held_out: false,
+        words: false,
     };
     let shop = Shop::at(&demo, &[], None).expect("a catalogue");
     let drawn = suite_build::of_shop(&plan, &shop).expect("something to ask");
@@ -195,7 +196,7 @@ fn models_and_checkpoints_are_compared_by_the_command() {
     let recipe = "[compare]\ntolerance = 0.5\n[compare.weights]\n\"retrieval.a\" = 2.0\n[run]\nsteps = 3\n";
     std::fs::write(at("run/recipe.toml"), recipe).expect("written");
     let (suite, model, cache) = (at("suite.json"), tiny_model(), at("cache"));
-    let (csv, markdown, html) = (at("t.csv"), at("t.md"), at("t.html"));
+    let (csv, markdown, html) = (at("out/t.csv"), at("out/t.md"), at("out/too/t.html"));
     let run = at("run");
     let compare = || {
         aglet(&[
@@ -238,6 +239,50 @@ fn models_and_checkpoints_are_compared_by_the_command() {
     let doing = String::from_utf8_lossy(&again.stderr).into_owned();
     assert_eq!(doing.matches("is known").count(), 6, "{doing}");
     assert_eq!(String::from_utf8_lossy(&again.stdout), table);
+}
+
+#[test]
+fn a_data_set_is_asked_whole_and_a_run_on_one_is_doubted_elsewhere() {
+    let root = tempfile::tempdir().expect("a folder");
+    write_shop(root.path(), 60);
+    let at = |name: &str| root.path().join(name);
+    // As `aglet-train prepare --test ..` writes it: its split asks nobody which products are held out elsewhere.
+    let line = |number: u32| {
+        let laces = ["white", "black", "red"][number as usize % 3];
+        let image = format!(r#"{{"file": "../photos/{number}.png"}}"#);
+        let attributes = format!(r#"{{"category": ["Casual Shoes"], "shoelace_color": ["{laces}"]}}"#);
+        format!(r#"{{"id": "{number}", "title": "Shoe {number}", "image": {image}, "attributes": {attributes}}}"#)
+            + "\n"
+    };
+    std::fs::create_dir(at("set")).expect("a folder");
+    for (name, text) in [
+        ("set/captions.toml", String::new()),
+        ("set/test.jsonl", (0..20).map(line).collect()),
+        ("set/train.jsonl", (20..60).map(line).collect()),
+    ] {
+        std::fs::write(at(name), text).expect("written");
+    }
+    checkpoint(&at("run/epochs/001"), 11);
+    std::fs::write(at("run/config.json"), "{}").expect("written");
+    std::fs::write(at("run/last.safetensors"), "state").expect("written");
+    let recipe = "[attribute]\nname = \"shoelace_color\"\nprompts = [\"{} laces\"]\n";
+    std::fs::write(at("run/recipe.toml"), recipe).expect("written");
+    let (run, model, cache) = (at("run"), tiny_model(), at("cache"));
+    let compare = |catalog: &Path| {
+        let given = ["evaluate", "compare", path(&model), path(&run), "--device", "cpu", "--cache", path(&cache)];
+        let output = aglet(&[&given[..], &["--catalog", path(catalog)]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let doubt = "run was trained on a data set of `aglet-train prepare`";
+    let asked = compare(&at("set"));
+    assert!(!asked.contains(doubt) && asked.contains("WARNING: nothing is guarded"), "{asked}");
+    let files = std::fs::read_dir(&cache).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let kept: Vec<String> = files.filter_map(|file| std::fs::read_to_string(file).ok()).collect();
+    for whole in ["shoelace_color, of the data set: 20 images", r#""among":"held_out","products":20"#] {
+        assert_eq!(kept.iter().filter(|text| text.contains(whole)).count(), 2, "{whole}, of each model");
+    }
+    assert_eq!(compare(root.path()).matches(doubt).count(), 1, "one line a run");
 }
 
 #[cfg(feature = "train")]
@@ -320,5 +365,6 @@ mod with_training {
         let document = Document::load(&json).expect("a result");
         let Outcome::ZeroShot(result) = &document.parts[0].outcome else { panic!("a labeled set") };
         assert_eq!(result.top.images, prepare::read_side(&out, Side::Test).expect("readable").len());
+        assert_eq!(result.prompts.templates, ["{category} with {} shoelaces"], "the attribute's own");
     }
 }

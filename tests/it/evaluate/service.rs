@@ -11,7 +11,7 @@ use aglet::http::{AppState, HttpOptions, Stage, router};
 use aglet::model::ModelFolder;
 use aglet::search::{Entry, IndexVersion, Searcher, rank};
 
-use super::options;
+use super::one_by_one;
 use crate::support::clip::tiny_model;
 
 pub struct Service {
@@ -21,7 +21,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Imports the catalogue in the folder and serves it.
+    /// Imports the catalogue in the folder, its photos and words one by one, and serves it.
     pub fn start(folder: &Path, words_percent: u8) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
@@ -54,7 +54,7 @@ impl Drop for Service {
 
 async fn state(folder: &Path, words_percent: u8) -> AppState {
     let model = ModelFolder::open(&tiny_model()).expect("the tiny model");
-    let encoder = Encoder::start(&model, &options()).expect("starts");
+    let encoder = Encoder::start(&model, &one_by_one()).expect("starts");
     let catalog = Catalog::open(&folder.join("data")).await.expect("a catalog");
     let source = source_at(folder, &[], None).expect("a catalogue");
     ingest::import(&catalog, &encoder, &source, &ImportOptions::default(), &Progress::default())

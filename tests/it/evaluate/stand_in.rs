@@ -18,6 +18,8 @@ pub struct StandIn {
     pub uploads: Arc<AtomicUsize>,
     /// So many answers are 503 before the next good one.
     pub busy: Arc<AtomicUsize>,
+    /// So many photos are refused.
+    pub broken: Arc<AtomicUsize>,
     /// The last to let go of it: the engine holds a runtime, which must not end inside another.
     _engine: Arc<Mutex<FolderEngine>>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
@@ -30,13 +32,20 @@ struct Shared {
     key: Option<&'static str>,
     uploads: Arc<AtomicUsize>,
     busy: Arc<AtomicUsize>,
+    broken: Arc<AtomicUsize>,
 }
 
 impl StandIn {
     pub fn start(engine: FolderEngine, key: Option<&'static str>) -> Self {
-        let (uploads, busy) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let [uploads, busy, broken] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
         let engine = Arc::new(Mutex::new(engine));
-        let shared = Shared { engine: engine.clone(), key, uploads: uploads.clone(), busy: busy.clone() };
+        let shared = Shared {
+            engine: engine.clone(),
+            key,
+            uploads: uploads.clone(),
+            busy: busy.clone(),
+            broken: broken.clone(),
+        };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a socket");
@@ -57,7 +66,7 @@ impl StandIn {
                 }
             });
         });
-        Self { url, uploads, busy, _engine: engine, stop: Some(stop), thread: Some(thread) }
+        Self { url, uploads, busy, broken, _engine: engine, stop: Some(stop), thread: Some(thread) }
     }
 }
 
@@ -95,14 +104,16 @@ impl Shared {
             assert!((1..=250).contains(&limit), "limit {limit}");
             let filters: Vec<_> = fields
                 .iter()
-                .filter(|(n, _)| !["q", "limit", "offset"].contains(&n.as_str()))
+                .filter(|(n, _)| !["q", "limit", "offset", "exclude"].contains(&n.as_str()))
                 .map(|(n, v)| (AttributeName::new(n).expect("name"), AttributeValue::new(v).expect("value")))
                 .collect();
             let ask = match (&text, &photo) {
                 (Some(text), _) => Ask::Text(text),
                 (None, photo) => Ask::Photo(photo.as_ref().expect("words or a photo")),
             };
-            let need = Need { results: usize::MAX, exclude: &[], filters: &filters, among: |_| true };
+            let excluded = fields.iter().filter(|(n, _)| n == "exclude");
+            let exclude: Vec<_> = excluded.map(|(_, id)| ProductId::new(id).expect("an id")).collect();
+            let need = Need { results: usize::MAX, exclude: &exclude, filters: &filters, among: &|_| true };
             let found = engine.search(&ask, &need).expect("answers");
             let total = found.len();
             let hits: Vec<Value> = found
@@ -111,8 +122,13 @@ impl Shared {
                 .take(limit)
                 .map(|f| json!({"id": f.id, "score": f.score, "product": {"title": f.title, "attributes": f.attributes}}))
                 .collect();
-            let model = json!({"name": engine.subject().model, "id": engine.subject().model_id});
-            json!({"hits": hits, "estimated_total": total, "took_ms": 1.0, "model": model, "index_version": "1", "query": {}})
+            let subject = engine.subject();
+            let model = json!({"name": subject.model, "id": subject.model_id});
+            let version = format!("1-{}-w{}", &subject.model_id[..12], subject.words_percent.expect("a folder's"));
+            json!({
+                "hits": hits, "estimated_total": total, "took_ms": 1.0, "model": model, "index_version": version,
+                "query": {}
+            })
         };
         tokio::task::spawn_blocking(work).await.expect("no panic")
     }
@@ -145,6 +161,10 @@ async fn search_image(State(shared): State<Shared>, headers: HeaderMap, mut form
         }
     }
     shared.uploads.fetch_add(1, Ordering::SeqCst);
+    if shared.broken.load(Ordering::SeqCst) > 0 {
+        shared.broken.fetch_sub(1, Ordering::SeqCst);
+        return StatusCode::UNPROCESSABLE_ENTITY.into_response();
+    }
     axum::Json(shared.answer(fields, None, photo).await).into_response()
 }
 

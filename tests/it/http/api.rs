@@ -97,6 +97,26 @@ async fn a_photo_finds_products() {
 }
 
 #[tokio::test]
+async fn what_is_excluded_does_not_come() {
+    let shop = Shop::open().await;
+    let picture = shop.picture("5");
+    let excluded = json!(["5", "a/b c", "of another shop"]);
+    for answer in [
+        shop.upload(&[("exclude", b"5"), ("image", &picture), ("exclude", b"a/b c"), ("exclude", b"of another shop")])
+            .await,
+        shop.get("/search?q=boots&exclude=5&exclude=a%2Fb+c&exclude=of+another+shop").await,
+        shop.json("/search", &json!({"q": "boots", "exclude": excluded})).await,
+    ] {
+        let answer = answer.ok();
+        assert_eq!(ids(&answer).len(), PRODUCTS.len() - 2);
+        assert!(!ids(&answer).iter().any(|id| ["5", "a/b c"].contains(id)));
+        assert_eq!((&answer["estimated_total"], &answer["query"]["exclude"]), (&json!(PRODUCTS.len() - 2), &excluded));
+    }
+    let answer = shop.get("/products/5/similar?exclude=a%2Fb+c").await.ok();
+    assert_eq!(ids(&answer).len(), PRODUCTS.len() - 2);
+}
+
+#[tokio::test]
 async fn similar_products_leave_the_product_itself_out() {
     let shop = Shop::open().await;
     let answer = shop.get("/products/a%2Fb%20c/similar?limit=250").await.ok();

@@ -9,11 +9,10 @@ use aglet::evaluate::catalog::{Among, Plan};
 use aglet::evaluate::compare::{Candidate, Comparison, Exam, Rule, candidates, export_once};
 use aglet::evaluate::datasets::{self, Data};
 use aglet::evaluate::html;
+use aglet::evaluate::prepared;
 use aglet::evaluate::shop::Shop;
-use aglet::evaluate::split::held_out;
 use aglet::evaluate::suite::Suite;
-use aglet::evaluate::zero_shot::Prompts;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
 /// Compare models or a run's epochs: pretest, retrieval, benchmarks in one table; the best by a stated rule
@@ -23,8 +22,9 @@ pub struct CompareArgs {
     /// the best weights), or folders of such; the first is the base
     #[arg(required = true, value_name = "RUN|MODEL")]
     models: Vec<PathBuf>,
-    /// A labeled catalogue (see `aglet evaluate --help`): the pretest and the catalogue benchmark ask its held-out
-    /// products, the suite all of it
+    /// A labeled catalogue: the pretest and the catalogue benchmark ask its held-out products, the suite all of it. Or a
+    /// data set of `aglet-train prepare`, such as WORK/set, of which the whole test side is asked: give that where a run
+    /// was trained on it, for its split is its own
     #[arg(long, value_name = "PATH")]
     catalog: Option<PathBuf>,
     /// The pretest recognizes this attribute
@@ -68,46 +68,89 @@ struct RuleFile {
     compare: Option<Rule>,
 }
 
+/// What shows of a run's recipe, on which data it was trained.
+#[derive(serde::Deserialize)]
+struct Recipe {
+    attribute: Option<toml::Table>,
+}
+
 #[expect(clippy::print_stdout, reason = "the result")]
 pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let (exam, rule) = (exam(args)?, rule(args)?);
     let settings = Settings { runtime: args.runtime.clone(), device: args.device, ..Settings::default() };
     let options = Config::check(settings)?.encoder;
     let mut models = Vec::new();
-    for candidate in candidates(&args.models)? {
+    let candidates = candidates(&args.models)?;
+    for candidate in &candidates {
         let name = candidate.path().display().to_string();
-        let folder = opened(&candidate, &args.cache)?;
+        let folder = opened(candidate, &args.cache)?;
         let document = exam.sit(&folder, &options, &args.cache, &mut |doing| eprintln!("{name}: {doing}"))?;
         models.push((name, document));
     }
-    let comparison = Comparison::new(models, &rule);
+    let mut comparison = Comparison::new(models, &rule);
+    if args.catalog.as_deref().is_some_and(|path| prepared::side_at(path).is_none()) {
+        comparison.why.extend(other_splits(&candidates));
+    }
     let reasons = |before: &str| comparison.why.iter().map(|w| [before, w, "\n"].concat()).collect::<String>();
     println!("{}\n{}", comparison.table().plain(), reasons(""));
-    let write = |path: &Option<PathBuf>, text: String| match path {
-        Some(path) => std::fs::write(path, text).with_context(|| path.display().to_string()),
-        None => Ok(()),
+    write(args.csv.as_deref(), &comparison.table().csv())?;
+    write(args.markdown.as_deref(), &format!("{}\n{}", comparison.table().markdown(), reasons("- ")))?;
+    write(args.html.as_deref(), &html::comparison(&comparison))?;
+    let parts = comparison.models.iter().flat_map(|(_, document)| &document.parts);
+    let failures: usize = parts.map(|part| part.outcome.failures()).sum();
+    ensure!(failures == 0, "{failures} questions were not answered");
+    Ok(())
+}
+
+/// Writes a file that is wanted, and the folders above it.
+fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    std::fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+/// The runs that were trained on a data set with a split of its own, which may have put held-out products into training.
+/// A run's recipe shows it by the attribute that is learned, which takes such a set.
+fn other_splits(candidates: &[Candidate]) -> Vec<String> {
+    let mut runs: Vec<&Path> = Vec::new();
+    for candidate in candidates {
+        // A kept epoch lies in epochs/003 of its run.
+        let run = candidate.path().ancestors().take(3).find(|folder| learns_an_attribute(folder));
+        runs.extend(run.filter(|run| !runs.contains(run)));
+    }
+    let line = |run: &Path| {
+        format!(
+            "WARNING: {} was trained on a data set of `aglet-train prepare`. Unless that was made with `--test held-out`, \
+             products that are asked here may be among those that it was trained on: compare with --catalog SET, which \
+             asks the set's own test side",
+            run.display()
+        )
     };
-    write(&args.csv, comparison.table().csv())?;
-    write(&args.markdown, format!("{}\n{}", comparison.table().markdown(), reasons("- ")))?;
-    write(&args.html, html::comparison(&comparison))
+    runs.into_iter().map(line).collect()
+}
+
+fn learns_an_attribute(run: &Path) -> bool {
+    let recipe = std::fs::read_to_string(run.join("recipe.toml")).ok();
+    recipe.and_then(|text| toml::from_str::<Recipe>(&text).ok()).is_some_and(|recipe| recipe.attribute.is_some())
 }
 
 fn exam(args: &CompareArgs) -> anyhow::Result<Exam> {
     let mut exam = Exam::default();
     if let Some(path) = &args.catalog {
         let shop = Shop::at(path, &[], None)?;
-        let unseen = shop.clone().only(&Filters::default(), |p| held_out(p.id.as_str()));
+        let unseen = shop.clone().only(&Filters::default(), |p| shop.asks(&p.id));
+        let which = if shop.prepared { "of the data set" } else { "held out" };
         // A catalogue without the attribute, or too small to hold anything out, has no pretest.
-        if let Ok(set) = datasets::of_shop(&unseen, &args.attribute, &format!("{}, held out", args.attribute)) {
-            let mut prompts = Prompts::for_attribute(&args.attribute);
-            prompts.instead.retain(|class, _| set.classes.contains(class));
+        if let Ok(set) = datasets::of_shop(&unseen, &args.attribute, &format!("{}, {which}", args.attribute)) {
+            let prompts = set.prompts();
             exam.pretest = Some((set, prompts));
         }
         if let Some(path) = &args.suite {
             let suite = Suite::load(path)?;
-            let among = suite.pool.among();
-            let pool = shop.clone().only(&Filters::new(suite.pool.pairs())?, |p| among(&p.id));
-            exam.suite = Some((suite, path.parent().unwrap_or(Path::new(".")).to_owned(), pool));
+            let shop = shop.clone().only(&Filters::new(suite.pool.pairs())?, |_| true);
+            exam.suite = Some((suite, path.parent().unwrap_or(Path::new(".")).to_owned(), shop));
         }
         if !args.no_catalog_benchmark {
             exam.catalog = Some((shop, Plan { among: Among::HeldOut, ..Plan::default() }));

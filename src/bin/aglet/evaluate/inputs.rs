@@ -8,6 +8,7 @@ use aglet::domain::{AttributeName, AttributeValue, Filters};
 use aglet::encode::Device;
 use aglet::evaluate::api::ApiEngine;
 use aglet::evaluate::embedder::Embedder;
+use aglet::evaluate::prepared::{self, PreparedError};
 use aglet::evaluate::shop::Shop;
 use aglet::model::ModelFolder;
 use anyhow::Context as _;
@@ -74,7 +75,8 @@ pub struct ShopArgs {
     /// Only products with this value of an attribute; repeatable as in a search
     #[arg(long = "where", value_name = "NAME=VALUE", value_parser = filter)]
     filters: Vec<(AttributeName, AttributeValue)>,
-    /// Only products that no model is trained on (a fixed tenth, by a hash of the id)
+    /// Only products that no model of ours is trained on (a fixed tenth, by a hash of the id; a data set's test side needs
+    /// no such choice)
     #[arg(long)]
     held_out: bool,
 }
@@ -104,6 +106,21 @@ impl ShopArgs {
         let filters = Filters::new(self.filters.iter().cloned())?;
         let shop = shop.only(&filters, |p| !self.held_out || aglet::evaluate::split::held_out(p.id.as_str()));
         anyhow::ensure!(!shop.offers.is_empty(), "no product of the catalogue is left after --where and --held-out");
+        Ok(shop)
+    }
+
+    /// All products there are, whatever the filters leave: of a data set those of all its sides.
+    pub fn whole(&self) -> anyhow::Result<Shop> {
+        let mut shop = self.all()?;
+        if let Some(path) = self.catalog.as_deref().filter(|_| shop.prepared) {
+            shop.offers.clear();
+            for side in prepared::sides_at(path) {
+                match prepared::read(&side) {
+                    Err(PreparedError::Empty { .. }) => {}
+                    products => shop.offers.extend(products?),
+                }
+            }
+        }
         Ok(shop)
     }
 

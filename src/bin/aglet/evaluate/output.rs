@@ -1,9 +1,11 @@
 //! What comes out: the table, files, and the exit code.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use aglet::evaluate::document::{Document, Gate, Outcome, Part};
 use aglet::evaluate::engine::Engine;
+use aglet::evaluate::html::Pictures;
 use aglet::evaluate::retrieval::RetrievalResult;
 use aglet::evaluate::suite::Suite;
 use aglet::evaluate::{html, junit, terminal};
@@ -34,38 +36,58 @@ pub struct OutputArgs {
 pub type Show<'a> = (&'a mut dyn Engine, &'a Suite, &'a Path);
 
 impl OutputArgs {
-    /// Prints, writes, compares and judges.
-    pub fn finish(&self, document: &Document, show: Option<Show<'_>>) -> anyhow::Result<()> {
+    /// The baseline, read and held against what will be measured (the prefix and the data of every part) before the
+    /// hours that this takes.
+    pub fn baseline(&self, data: &[(&str, &str)]) -> anyhow::Result<Option<Document>> {
+        let Some(path) = &self.baseline else { return Ok(None) };
+        let base = Document::load(path)?;
+        let same = data.iter().any(|(prefix, sha256)| base.part(prefix, sha256).is_some());
+        ensure!(same, "{} was measured on other data: nothing can be compared", path.display());
+        Ok(Some(base))
+    }
+
+    /// Prints, writes, compares and judges. Everything is written before anything can make the command fail.
+    pub fn finish(
+        &self,
+        document: &Document,
+        baseline: Option<&Document>,
+        show: Option<Show<'_>>,
+    ) -> anyhow::Result<()> {
         print!("{}", terminal::document(document));
-        let baseline = self.baseline.as_deref().map(Document::load).transpose()?;
-        if let (Some(base), Some(path)) = (&baseline, &self.baseline) {
-            let tests = document.against(base);
-            ensure!(!tests.is_empty(), "{} was measured on other data: nothing can be compared", path.display());
-            print!("\n{}", terminal::paired(&tests).plain());
-        }
         let verdicts = document.judge(&self.gates);
-        if let Some(path) = &self.json {
-            write(path, serde_json::to_string_pretty(document)? + "\n")?;
-        }
-        if let Some(path) = &self.junit {
-            write(path, junit::render(document, &verdicts))?;
-        }
-        if let Some(path) = &self.html {
-            let pictures = show.map(|(engine, suite, folder)| {
-                let documents = [Some(document), baseline.as_ref()];
-                let parts = documents.into_iter().flatten().flat_map(|d| &d.parts);
-                let results: Vec<&RetrievalResult> = parts.filter_map(retrieval).collect();
-                html::gather(engine, suite, folder, &results)
-            });
-            write(path, html::render(document, baseline.as_ref(), &verdicts, &pictures.unwrap_or_default()))?;
+        let json = serde_json::to_string_pretty(document)? + "\n";
+        let written = [
+            put(self.json.as_deref(), || json),
+            put(self.junit.as_deref(), || junit::render(document, &verdicts, SystemTime::now())),
+            put(self.html.as_deref(), || {
+                html::render(document, baseline, &verdicts, &pictures(document, baseline, show))
+            }),
+        ];
+        let tests = baseline.map(|base| (document.against(base), document.doubt(base)));
+        if let Some((tests, doubt)) = &tests {
+            print!("\n{}", terminal::paired(tests).plain());
+            print!("{}", doubt.iter().map(|doubt| format!("warning: {doubt}\n")).collect::<String>());
         }
         if !verdicts.is_empty() {
             print!("\n{}", terminal::verdicts(&verdicts));
         }
+        written.into_iter().collect::<anyhow::Result<()>>()?;
+        ensure!(
+            tests.is_none_or(|(tests, _)| !tests.is_empty()),
+            "the baseline has no case in common with this result"
+        );
         let failed = verdicts.iter().filter(|v| !v.passed()).count();
         ensure!(failed == 0, "{failed} of {} gates failed", verdicts.len());
         Ok(())
     }
+}
+
+/// What the report of a suite shows.
+fn pictures(document: &Document, baseline: Option<&Document>, show: Option<Show<'_>>) -> Pictures {
+    let Some((engine, suite, folder)) = show else { return Pictures::default() };
+    let parts = [Some(document), baseline].into_iter().flatten().flat_map(|d| &d.parts);
+    let results: Vec<&RetrievalResult> = parts.filter_map(retrieval).collect();
+    html::gather(engine, suite, folder, &results)
 }
 
 fn retrieval(part: &Part) -> Option<&RetrievalResult> {
@@ -75,11 +97,13 @@ fn retrieval(part: &Part) -> Option<&RetrievalResult> {
     }
 }
 
-fn write(path: &Path, text: String) -> anyhow::Result<()> {
+/// Writes a file that is wanted, and the folders above it.
+fn put(path: Option<&Path>, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
-    std::fs::write(path, text).with_context(|| path.display().to_string())
+    std::fs::write(path, text()).with_context(|| path.display().to_string())
 }
 
 pub fn bar(what: &str, length: usize) -> ProgressBar {
