@@ -259,7 +259,20 @@ fn put(staging: tempfile::TempDir, to: &Path) -> Result<(), ModelError> {
     // It is no longer there under its old name.
     drop(staging.keep());
     if replaced {
+        keep_others(&aside, to)?;
         fs::remove_dir_all(&aside).map_err(|e| io_error(&aside, e))?;
+    }
+    Ok(())
+}
+
+/// What somebody put beside the model, such as its card, stays beside the new one.
+fn keep_others(from: &Path, to: &Path) -> Result<(), ModelError> {
+    for entry in fs::read_dir(from).map_err(|e| io_error(from, e))? {
+        let entry = entry.map_err(|e| io_error(from, e))?;
+        let kept = to.join(entry.file_name());
+        if !kept.exists() {
+            fs::rename(entry.path(), &kept).map_err(|e| io_error(&kept, e))?;
+        }
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use aglet::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filter
 use aglet::search::filter::{Candidates, plan};
 use aglet::search::index::Index;
 use aglet::search::{Entry, Hit, IndexVersion, Searcher, rank};
+use roaring::RoaringBitmap;
 
 use noise::Noise;
 
@@ -153,7 +154,7 @@ fn main() {
         let carry = entries.iter().filter(|e| e.attributes.contains_key(&share_name(share))).map(|e| e.key.0);
         Candidates::Some(carry.collect())
     };
-    let all = Candidates::All { count: u32::try_from(count).expect("few"), except: None };
+    let all = Candidates::new(u32::try_from(count).expect("few"), None, RoaringBitmap::new());
     let filtered: Vec<(u32, Candidates)> = SHARES.into_iter().map(|share| (share, carriers(share))).collect();
     let (searcher, index) = times(entries, dimensions);
 

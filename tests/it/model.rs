@@ -290,11 +290,13 @@ fn a_failed_check_leaves_nothing_and_a_target_stays_unless_replaced() {
     let again = export(&from, &to, &ExportOptions::default(), |_| Ok(()));
     assert!(matches!(again, Err(ExportError::TargetExists { .. })));
     assert_eq!(ModelFolder::open(&to).expect("whole").id(), first.id());
+    fs::write(to.join("MODEL_CARD.md"), "what it is").expect("writes");
     let replace = ExportOptions { replace: true, ..Default::default() };
     let second = export(&from, &to, &replace, |_| Ok(())).expect("replaces");
     assert_ne!(second.id(), first.id());
     assert_eq!(ModelFolder::open(&to).expect("whole").id(), second.id());
     assert_eq!(fs::read_dir(to.parent().expect("has one")).expect("lists").count(), 1, "nothing hidden is left");
+    assert_eq!(fs::read_to_string(to.join("MODEL_CARD.md")).expect("still there"), "what it is");
 }
 
 /// Weights that are no numbers fit every shape: only running the result tells.

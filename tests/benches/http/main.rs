@@ -164,9 +164,10 @@ impl<'a> Bench<'a> {
     }
 
     /// The index, then the products of the hits.
-    fn search(&self, query: &Embedding, index: &mut Times, products: &mut Times) {
+    fn search(&self, photo: bool, query: &Embedding, index: &mut Times, products: &mut Times) {
         let window = Window::new(10, 0).expect("allowed");
-        let hits = index.take(|| self.searcher.search(query, &Filters::default(), window, &[])).expect("hits").hits;
+        let search = if photo { Searcher::search_photo } else { Searcher::search };
+        let hits = index.take(|| search(&self.searcher, query, &Filters::default(), window, &[])).expect("hits").hits;
         let keys: Vec<ProductKey> = hits.iter().map(|hit| hit.key).collect();
         let found = products.take(|| self.runtime.block_on(self.catalog.products(&keys))).expect("reads");
         assert_eq!(found.len(), keys.len());
@@ -188,7 +189,7 @@ impl<'a> Bench<'a> {
                 let tower = &mut self.sessions.text[0];
                 let row = session.take(|| tower.run([1, ids.len()], &ids)).expect("runs").remove(0);
                 let query = self.embedding(row);
-                self.search(&query, &mut index, &mut products);
+                self.search(false, &query, &mut index, &mut products);
             }
             for text in &texts {
                 assert_eq!(whole.take(|| client.search(text)), 200);
@@ -268,7 +269,7 @@ impl<'a> Bench<'a> {
             let tower: &mut Tower = &mut self.sessions.image[0];
             let row = session.take(|| tower.run([1, 3, size, size], &pixels)).expect("runs").remove(0);
             let query = self.embedding(row);
-            self.search(&query, &mut index, &mut products);
+            self.search(true, &query, &mut index, &mut products);
             assert_eq!(whole.take(|| client.photo(&file)), 200);
         }
         let (width, height) = dimensions;

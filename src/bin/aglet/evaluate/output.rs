@@ -66,7 +66,9 @@ impl OutputArgs {
         let tests = baseline.map(|base| (document.against(base), document.doubt(base)));
         if let Some((tests, doubt)) = &tests {
             print!("\n{}", terminal::paired(tests).plain());
-            print!("{}", doubt.iter().map(|doubt| format!("warning: {doubt}\n")).collect::<String>());
+            if let Some(doubt) = doubt {
+                println!("warning: {doubt}");
+            }
         }
         if !verdicts.is_empty() {
             print!("\n{}", terminal::verdicts(&verdicts));
