@@ -8,8 +8,8 @@
 //! The service runs as `aglet serve` would, with its default settings but for the cache of query embeddings, which
 //! keeps nothing, so that every query is computed. Clients are threads of the same process: what they take of the
 //! processor is part of the service's time. Queries have two to ten words and do not repeat; products have stored
-//! vectors by chance, which costs the search what real ones do. What runs alone and what runs in the service take
-//! turns, so that a busy moment of the machine meets both.
+//! vectors by chance, which no graph orders well: the index takes several times what it takes with real ones. What runs
+//! alone and what runs in the service take turns, so that a busy moment of the machine meets both.
 #![expect(clippy::print_stdout, reason = "a benchmark reports to whoever started it")]
 
 mod client;
