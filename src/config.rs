@@ -95,9 +95,9 @@ settings! {
     /// Most bytes of request bodies held at once, all requests together; one more is answered 503.
     max_upload_bytes: usize = 256 << 20, "AGLET_MAX_UPLOAD_BYTES";
     /// Largest photo that is decoded, in pixels; two of them may be in decoding at a time, or more smaller ones.
-    max_pixels: u64 = 50_000_000, "AGLET_MAX_PIXELS";
+    max_pixels: u64 = ImageLimits::DEFAULT.max_pixels, "AGLET_MAX_PIXELS";
     /// Longest edge of a photo that is decoded, in pixels.
-    max_edge: u32 = 20_000, "AGLET_MAX_EDGE";
+    max_edge: u32 = ImageLimits::DEFAULT.max_edge, "AGLET_MAX_EDGE";
     /// Milliseconds after which a request is given up.
     request_timeout_ms: u64 = 10_000, "AGLET_REQUEST_TIMEOUT_MS";
     /// Milliseconds that a request's body may take to arrive.

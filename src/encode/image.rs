@@ -56,6 +56,9 @@ enum Format {
 }
 
 impl ImageLimits {
+    /// What is decoded where nothing else is set.
+    pub const DEFAULT: Self = Self { max_pixels: 50_000_000, max_edge: 20_000 };
+
     fn check(&self, width: u32, height: u32) -> Result<(), ImageError> {
         let &Self { max_pixels, max_edge } = self;
         if width.max(height) > max_edge || u64::from(width) * u64::from(height) > max_pixels {

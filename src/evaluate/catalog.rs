@@ -30,10 +30,10 @@ use super::document::{Figure, Series};
 use super::engine::{Ask, Engine, EngineError, FolderEngine, Found, Need};
 use super::metrics::{Ranking, precision_at};
 use super::questions::{self, ENOUGH, Form, Question};
-use super::shop::{LIMITS, Offer, Shop};
+use super::shop::{Offer, Shop};
 use super::suite::{carries, hex};
 use crate::domain::{AttributeName, AttributeValue, Filters, ProductId};
-use crate::encode::image::decode;
+use crate::encode::image::{ImageLimits, decode};
 
 const RESULTS: usize = 10;
 
@@ -437,7 +437,7 @@ impl Run<'_> {
 /// The file of a photo that is one: what is none is the catalogue's fault and no model's or service's.
 fn readable(shop: &Shop, offer: &Offer) -> Result<Bytes, String> {
     let file = shop.photo(offer).map_err(|error| error.to_string())?;
-    decode(&file, &LIMITS).map_err(|error| error.to_string())?;
+    decode(&file, &ImageLimits::DEFAULT).map_err(|error| error.to_string())?;
     Ok(file)
 }
 

@@ -257,6 +257,18 @@ impl Document {
     }
 }
 
+/// Writes a file that shows results, and the folders above it.
+///
+/// # Errors
+/// When the file or a folder cannot be written; which one stands in the error.
+pub fn write(path: &Path, text: &str) -> Result<(), DocumentError> {
+    let io = |path: &Path, source| DocumentError::Io { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
+    }
+    std::fs::write(path, text).map_err(|source| io(path, source))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,10 +14,6 @@ use super::suite::hex;
 use crate::catalog::source::{Source, SourceError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{AttributeName, AttributeValue, Filters, Product, ProductId};
-use crate::encode::image::ImageLimits;
-
-/// What a photo may be at most where no encoder says so: an encoder's own limits when it is not set up otherwise.
-pub(crate) const LIMITS: ImageLimits = ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 };
 
 /// Products in the order of their file.
 #[derive(Clone)]

@@ -12,13 +12,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use super::bootstrap::Draw;
 use super::embedder::{PhotoHash, hash};
 use super::scoring::{Level, Supply, attainable, nominal};
-use super::shop::{LIMITS, Shop, ShopError};
+use super::shop::{Shop, ShopError};
 use super::suite::{Case, FORMAT, Kind, Maxima, Pool, Query, Suite, carries, pool_sha256};
 use crate::domain::{AttributeName, AttributeValue, Product, ProductId};
-use crate::encode::image::decode;
+use crate::encode::image::{ImageLimits, decode};
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -67,7 +69,8 @@ pub fn default_prompt(detail: &AttributeName) -> String {
 /// # Errors
 /// As [`build`].
 pub fn of_shop(plan: &Plan, shop: &Shop) -> Result<Suite, BuildError> {
-    let photo = |offer| shop.photo(offer).ok().filter(|file| decode(file, &LIMITS).is_ok()).map(|file| hash(&file));
+    let readable = |file: &Bytes| decode(file, &ImageLimits::DEFAULT).is_ok();
+    let photo = |offer| shop.photo(offer).ok().filter(readable).map(|file| hash(&file));
     let products: Vec<_> = shop.offers.iter().map(|offer| (&offer.product, photo(offer))).collect();
     build(plan, &products)
 }

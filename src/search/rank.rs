@@ -1,6 +1,6 @@
 //! What decides the order of the products: pure functions, nothing else.
 //!
-//! **To change the ranking, change this file.** It answers four questions, each by one function:
+//! **To change the ranking, change this file.** It answers four questions:
 //!
 //! | question | function |
 //! | --- | --- |

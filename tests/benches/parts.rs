@@ -23,7 +23,6 @@ use noise::Noise;
 
 const PRODUCTS: usize = 41_615;
 const DIMENSIONS: usize = 256;
-const LIMITS: ImageLimits = ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 };
 
 fn main() {
     divan::main();
@@ -60,12 +59,12 @@ const SIZES: [(u32, u32); 3] = [(60, 80), (225, 300), (1080, 1440)];
 #[divan::bench(args = SIZES)]
 fn decode_a_jpeg(bencher: Bencher<'_, '_>, (width, height): (u32, u32)) {
     let file = jpeg(width, height);
-    bencher.bench(|| decode(black_box(&file), &LIMITS).expect("a photo"));
+    bencher.bench(|| decode(black_box(&file), &ImageLimits::DEFAULT).expect("a photo"));
 }
 
 #[divan::bench(args = SIZES)]
 fn fit_a_photo_to_the_model(bencher: Bencher<'_, '_>, (width, height): (u32, u32)) {
-    let photo: Photo = decode(&jpeg(width, height), &LIMITS).expect("a photo");
+    let photo: Photo = decode(&jpeg(width, height), &ImageLimits::DEFAULT).expect("a photo");
     let preprocessing: Preprocessing = bundled().manifest().preprocessing.clone();
     bencher.bench(|| normalize(&fit(black_box(&photo), &preprocessing), &preprocessing));
 }

@@ -56,7 +56,9 @@ def main():
     for id, photo, caption, attributes in database.execute("select id, image_hash, words_hash, attributes from products"):
         category = json.loads(attributes).get("category")
         if category and ("photo", photo) in vectors:
-            ids.append(id), photos.append(vectors["photo", photo]), words.append(vectors["words", caption])
+            ids.append(id)
+            photos.append(vectors["photo", photo])
+            words.append(vectors["words", caption])
             names.append(category[0])
     photos, words = np.array(photos), np.array(words)
     order = sorted(set(names))
@@ -75,14 +77,12 @@ def main():
         questions = unit(photos[own] + noise * unit(draw.normal(size=(len(own), photos.shape[1]))))
         noisy[noise] = (questions @ products.T).astype(np.float32)
     for agreement, leading in [(0, 0), (0.1, 0), (0.2, 0), (0.2, 1), (0.2, LEADING), (0.2, 3), (0.4, LEADING)]:
-        def ranked(scores, of):
-            return lifted(scores, of, agreement, leading) if agreement else scores
-        scores = ranked(unseen, categories[~held])
+        scores = lifted(unseen, categories[~held], agreement, leading)
         first = np.argpartition(-scores, 10, axis=1)[:, :10]
         right = (categories[~held][first] == categories[asked][:, None]).mean()
         line = f"agreement {agreement}, leading {leading}: unseen P@10 {right:.3f}"
         for noise, scores in noisy.items():
-            scores = ranked(scores, categories)
+            scores = lifted(scores, categories, agreement, leading)
             place = (scores > np.take_along_axis(scores, own[:, None], 1)).sum(1)
             line += f"; own, noise {noise}: first {(place < 1).mean():.3f}, in ten {(place < 10).mean():.3f}"
         print(line, flush=True)

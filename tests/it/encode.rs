@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::support;
 
-const LIMITS: ImageLimits = ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 };
+const LIMITS: ImageLimits = ImageLimits::DEFAULT;
 
 fn reference(name: &str) -> Value {
     let path = format!("{}/tests/reference/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -36,7 +36,7 @@ pub fn encoding() -> EncoderOptions {
         max_batch: 8,
         max_wait: Duration::ZERO,
         cache: 100,
-        image_limits: ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 },
+        image_limits: ImageLimits::DEFAULT,
     }
 }
 

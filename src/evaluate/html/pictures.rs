@@ -6,11 +6,10 @@ use std::path::Path;
 
 use super::super::engine::Engine;
 use super::super::retrieval::RetrievalResult;
-use super::super::shop::LIMITS;
 use super::super::suite::{Query, Suite};
 use super::strips::shown;
 use crate::domain::ProductId;
-use crate::encode::image::decode;
+use crate::encode::image::{ImageLimits, decode};
 
 /// Edge in pixels: twice what is shown, for fine screens.
 const EDGE: u32 = 200;
@@ -64,7 +63,7 @@ impl Pictures {
 }
 
 fn thumbnail(file: &[u8]) -> Option<String> {
-    let photo = decode(file, &LIMITS).ok()?;
+    let photo = decode(file, &ImageLimits::DEFAULT).ok()?;
     let longest = photo.width().max(photo.height());
     let edge = |e: u32| (e * EDGE / longest.max(EDGE)).max(1);
     let small = image::imageops::thumbnail(&photo, edge(photo.width()), edge(photo.height()));

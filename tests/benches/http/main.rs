@@ -253,7 +253,6 @@ impl<'a> Bench<'a> {
 
     /// One photo at a time, and its parts alone.
     fn photos(&mut self, service: &Service, count: usize, photo: Option<&Path>) {
-        const LIMITS: ImageLimits = ImageLimits { max_pixels: 50_000_000, max_edge: 20_000 };
         let file = photo.map_or_else(drawn, |path| std::fs::read(path).expect("the photo"));
         let preprocessing = self.folder.manifest().preprocessing.clone();
         let size = preprocessing.size as usize;
@@ -262,7 +261,7 @@ impl<'a> Bench<'a> {
         let mut client = Client::connect(service.address);
         let mut dimensions = (0, 0);
         for _ in 0..count.max(1) {
-            let picture = decode.take(|| image::decode(&file, &LIMITS)).expect("decodes");
+            let picture = decode.take(|| image::decode(&file, &ImageLimits::DEFAULT)).expect("decodes");
             dimensions = picture.dimensions();
             let square = resize.take(|| image::fit(&picture, &preprocessing));
             let pixels = normalize.take(|| image::normalize(&square, &preprocessing));

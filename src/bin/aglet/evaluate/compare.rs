@@ -8,6 +8,7 @@ use aglet::encode::Device;
 use aglet::evaluate::catalog::{Among, Plan};
 use aglet::evaluate::compare::{Candidate, Comparison, Exam, Rule, candidates, export_once};
 use aglet::evaluate::datasets::{self, Data};
+use aglet::evaluate::document;
 use aglet::evaluate::html;
 use aglet::evaluate::prepared;
 use aglet::evaluate::shop::Shop;
@@ -93,22 +94,19 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     }
     let reasons = |before: &str| comparison.why.iter().map(|w| [before, w, "\n"].concat()).collect::<String>();
     println!("{}\n{}", comparison.table().plain(), reasons(""));
-    write(args.csv.as_deref(), &comparison.table().csv())?;
-    write(args.markdown.as_deref(), &format!("{}\n{}", comparison.table().markdown(), reasons("- ")))?;
-    write(args.html.as_deref(), &html::comparison(&comparison))?;
+    if let Some(path) = &args.csv {
+        document::write(path, &comparison.table().csv())?;
+    }
+    if let Some(path) = &args.markdown {
+        document::write(path, &format!("{}\n{}", comparison.table().markdown(), reasons("- ")))?;
+    }
+    if let Some(path) = &args.html {
+        document::write(path, &html::comparison(&comparison))?;
+    }
     let parts = comparison.models.iter().flat_map(|(_, document)| &document.parts);
     let failures: usize = parts.map(|part| part.outcome.failures()).sum();
     ensure!(failures == 0, "{failures} questions were not answered");
     Ok(())
-}
-
-/// Writes a file that is wanted, and the folders above it.
-fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
-    std::fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 /// The runs that were trained on a data set with a split of its own, which may have put held-out products into training.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use aglet::evaluate::document::{Document, Gate, Outcome, Part};
+use aglet::evaluate::document::{self, Document, Gate, Outcome, Part};
 use aglet::evaluate::engine::Engine;
 use aglet::evaluate::html::Pictures;
 use aglet::evaluate::retrieval::RetrievalResult;
 use aglet::evaluate::suite::Suite;
 use aglet::evaluate::{html, junit, terminal};
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -99,13 +99,8 @@ fn retrieval(part: &Part) -> Option<&RetrievalResult> {
     }
 }
 
-/// Writes a file that is wanted, and the folders above it.
 fn put(path: Option<&Path>, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
-    std::fs::write(path, text()).with_context(|| path.display().to_string())
+    path.map_or(Ok(()), |path| Ok(document::write(path, &text())?))
 }
 
 pub fn bar(what: &str, length: usize) -> ProgressBar {
