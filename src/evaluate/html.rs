@@ -140,7 +140,7 @@ fn part(part: &Part, baseline: Option<&Document>, pictures: &Pictures) -> String
                 "<p class=\"note\">P@10 (p10) is the share of the first ten results that are right. text_category: the \
                  category of a question in words; color_type and type_gender: the category and the color or gender; \
                  image_category: the category of a photo; title: whether a product, or another of equal title, is \
-                 found by its title; category and color: by such a word alone. The dark line on a bar is the 95% \
+                 found by its title; category and color: by such a word alone. The thin line on a bar is the 95% \
                  interval.</p>\n",
             );
             for failure in &result.failures {

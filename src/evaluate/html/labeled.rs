@@ -21,7 +21,7 @@ pub fn section(result: &ZeroShotResult, base: Option<&ZeroShotResult>) -> String
         "<p class=\"note\">{} images{}, each taken for the class, of {} asked ({} occur), whose text is nearest. accuracy: \
          the right class comes first; top_5: it is among the first five; rank score {} of {}: 5 points where it comes \
          first, down to 1 where it comes fifth; macro_f1 and weighted_f1: mean over the classes, plain and weighted by \
-         their images. The dark line on a bar is the 95% interval. Texts, with the class's name for {{}}: {}.</p>\n",
+         their images. The thin line on a bar is the 95% interval. Texts, with the class's name for {{}}: {}.</p>\n",
         t.images,
         if result.left_out == 0 { String::new() } else { format!(", {} more could not be read", result.left_out) },
         result.classes.len(),

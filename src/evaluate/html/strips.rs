@@ -25,7 +25,7 @@ pub fn section(result: &RetrievalResult, base: Option<(&str, &RetrievalResult)>,
          right; (d) {k} down to 1 by place where the {detail} is. Level 1: {k} or more products match; level 2: fewer; \
          level 3: none. <b>of max</b> is the share of the largest sum of points. Not all of it can be had where fewer \
          than {k} products match: the second table has the share of what a perfect search would get from this \
-         catalogue{}; the dark line on a bar is its 95% interval.</p>",
+         catalogue{}; the thin line on a bar is its 95% interval.</p>",
         if base.is_some() { ", and behind it the difference to the baseline in percentage points" } else { "" },
         k = result.results
     );
