@@ -10,11 +10,12 @@ work = Path(sys.argv[1])
 figures = ["present", "present_macro_f1", "accuracy", "macro_f1"]
 print("| | laced shoes | macro F1 | with \"no shoelaces\" | macro F1 |\n| --- | --- | --- | --- | --- |")
 scores = {name: [json.loads((work / f"score-{seed}-{name}.json").read_text()) for seed in (1, 2, 3)]
-          for name in ("base", "tuned")}
+          for name in ("base", "tuned", "mixed")}
 rows = {
     "guess from category and color": [s["guess"] for s in scores["base"]],
     "aglet-small-base": [s["scores"]["attribute"] for s in scores["base"]],
-    "fine-tuned": [s["scores"]["attribute"] for s in scores["tuned"]],
+    "aglet-small (mixed with the base)": [s["scores"]["attribute"] for s in scores["mixed"]],
+    "fine-tuned alone": [s["scores"]["attribute"] for s in scores["tuned"]],
 }
 for name, splits in rows.items():
     cells = []

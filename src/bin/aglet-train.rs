@@ -20,10 +20,11 @@ use aglet::evaluate::split::held_out;
 use aglet::train::attribute;
 use aglet::train::batch::Source;
 use aglet::train::checkpoint::Precision;
-use aglet::train::dataset::{self, Product, kept_edge};
+use aglet::train::dataset::{self, Frame, Product};
 use aglet::train::fit::{self, Run};
 use aglet::train::folder::{self, Which};
 use aglet::train::metrics::Metric;
+use aglet::train::network::ClipConfig;
 use aglet::train::positions;
 use aglet::train::prepare::Side;
 use aglet::train::recipe::Recipe;
@@ -151,6 +152,9 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     if recipe.training.lora.is_some() && args.from.is_none() {
         bail!("training.lora leaves the base as it is: --from must name one");
     }
+    if recipe.loss.keep > 0.0 && (args.from.is_none() || args.replay.is_none()) {
+        bail!("loss.keep holds on to what a base says of a catalog: --from and --replay name them");
+    }
     let base = args.from.as_deref().map(folder::read).transpose()?;
     let base = match (base, recipe.training.image_size) {
         (Some((config, parameters)), Some(size)) => {
@@ -158,8 +162,12 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
         }
         (base, _) => base,
     };
-    let size = base.as_ref().map_or(recipe.model.image_size, |(config, _)| config.image_size);
-    let Products { train, beside, held } = products::gather(args, &recipe, kept_edge(size))?;
+    let base = base.map(|(config, parameters)| {
+        let trim = recipe.training.trim.unwrap_or(config.trim);
+        (ClipConfig { trim, ..config }, parameters)
+    });
+    let frame = Frame::of(base.as_ref().map_or(&recipe.config(recipe.model.vocabulary), |(config, _)| config));
+    let Products { train, beside, held } = products::gather(args, &recipe, frame)?;
     let file = args.out.join("tokenizer.json");
     if let (Some(from), false) = (&args.from, args.resume && file.exists()) {
         std::fs::copy(from.join("tokenizer.json"), &file).context("copying the checkpoint's tokenizer.json")?;
@@ -173,7 +181,12 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let (config, from) = base.map_or((recipe.config(vocabulary.size()), None), |(c, p)| (c, Some(p)));
     let file = args.out.join("recipe.toml");
     std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
-    let source = Source::new(train, beside, vocabulary, config, recipe.drawing(), recipe.sampling());
+    let source =
+        Source::new(train, beside, vocabulary, config, recipe.drawing(), held.classes.clone(), recipe.sampling());
+    let source = match &from {
+        Some(base) if recipe.loss.keep > 0.0 => source.anchored(base.clone()),
+        _ => source,
+    };
     let plan = recipe.plan(source.steps_per_epoch());
     let (steps, time) = (plan.steps, plan.time);
     let mut run = Run::new(plan, &args.out, source, held, from, args.resume)?;
@@ -228,9 +241,9 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
 fn score(args: &ScoreArgs) -> anyhow::Result<()> {
     let (config, parameters) = folder::read(&args.model)?;
     let vocabulary = Vocabulary::open(&args.model.join("tokenizer.json"), config.context)?;
-    let edge = kept_edge(config.image_size);
+    let frame = Frame::of(&config);
     if !args.data.join("train.jsonl").is_file() {
-        let products = dataset::read(&args.data, edge)?;
+        let products = dataset::read(&args.data, frame)?;
         let held: Vec<&Product> = products.iter().filter(|p| held_out(&p.id)).collect();
         if held.is_empty() {
             bail!("{}: no product is held out, of a catalog of {}", args.data.display(), products.len());
@@ -242,17 +255,17 @@ fn score(args: &ScoreArgs) -> anyhow::Result<()> {
     let recipe = args.recipe.as_deref().map(|file| Recipe::open(file, &[])).transpose()?;
     let attribute = recipe.and_then(|recipe| recipe.attribute);
     let name = attribute.as_ref().map(|a| a.name.as_str());
-    let list = dataset::read_set(&args.data, args.side, name, edge)?;
+    let list = dataset::read_set(&args.data, args.side, name, frame)?;
     let products: Vec<&Product> = list.iter().collect();
     let mut scores = validate::scores(&config, &parameters, &vocabulary, &products);
     let mut guessed = None;
-    if let Some(attribute) = &attribute {
-        let train = dataset::read_set(&args.data, Side::Train, name, edge)?;
-        let values = dataset::values(&args.data, attribute, &train)?;
-        let words = attribute::embed(attribute, &values, &config, &parameters, &vocabulary);
+    if let Some(attribute) = attribute.clone() {
+        let train = dataset::read_set(&args.data, Side::Train, name, frame)?;
+        let classes = dataset::classes(&args.data, attribute, &train)?;
+        let words = attribute::embed(&classes, &config, &parameters, &vocabulary);
         let photos = validate::embed_photos(&config, &parameters, &products);
-        scores.attribute = attribute::classify(attribute, &values, &words, &products, &photos);
-        guessed = attribute::guess(attribute, &values, &train, &products);
+        scores.attribute = attribute::classify(&classes, &words, &products, &photos);
+        guessed = attribute::guess(&classes, &train, &products);
     }
     println!("{}", serde_json::to_string_pretty(&serde_json::json!({"scores": scores, "guess": guessed}))?);
     Ok(())

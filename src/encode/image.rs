@@ -12,6 +12,7 @@
 
 mod bicubic;
 mod jpeg;
+mod margins;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +22,7 @@ use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, Limits};
 
 use self::bicubic::Window;
+pub use self::margins::trim;
 use crate::model::{Fit, Preprocessing};
 
 #[derive(Clone, Copy, Debug)]
@@ -256,7 +258,7 @@ fn upright(photo: Photo, orientation: Orientation) -> Photo {
 /// The square of `preprocessing.size` that the model sees, as 8-bit RGB.
 ///
 /// [`Fit::Crop`] is `CLIPImageProcessor`'s way (of Hugging Face transformers), [`Fit::Pad`] is Pillow's
-/// `ImageOps.pad` on white; both to the bit.
+/// `ImageOps.pad` on white, both to the bit; [`Fit::Trim`] is that of the photo without its white margins ([`trim`]).
 #[must_use]
 #[expect(clippy::missing_panics_doc, reason = "it cannot: the windows are of that size")]
 pub fn fit(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
@@ -268,6 +270,7 @@ pub fn fit(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
     let edge = size as usize;
     let resized = |across, down| bicubic::resize(photo.as_raw(), width as usize, across, down);
     let square = match preprocessing.fit {
+        Fit::Trim => return fit(&trim(photo), &Preprocessing { fit: Fit::Pad, ..preprocessing.clone() }),
         Fit::Squash => resized(Window::whole(edge), Window::whole(edge)),
         Fit::Crop => {
             // The other edge is rounded down, and so is the offset of the crop.

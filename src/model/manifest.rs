@@ -70,6 +70,8 @@ pub enum Fit {
     Crop,
     /// Longest edge to `size`, centered on a white square: nothing of the product is cut off.
     Pad,
+    /// White margins cut off, then as [`Fit::Pad`]: what is small in a product photo is seen larger.
+    Trim,
     /// Both edges to `size`, the aspect ratio given up.
     Squash,
 }

@@ -1,6 +1,6 @@
 //! `preprocessor_config.json` (Hugging Face's `CLIPImageProcessor`, its older and newer layouts) -> [`Preprocessing`].
 //!
-//! Fields that are left out take the defaults of `CLIPImageProcessor`. `aglet_fit` (`"crop"`, `"pad"`, `"squash"`) is
+//! Fields that are left out take the defaults of `CLIPImageProcessor`. `aglet_fit` (`"crop"`, `"pad"`, `"trim"`, `"squash"`) is
 //! ours: it says how a photo becomes a square where center cropping is not what the model was trained on. Refuses
 //! other resampling than bicubic and a resize to another size than the model's.
 
@@ -95,7 +95,7 @@ impl Fields {
         }
         if let Some(value) = self.get("aglet_fit") {
             let fit = serde_json::from_value(value.clone());
-            return fit.map_err(|_| unsupported("aglet_fit", value, "crop, pad or squash"));
+            return fit.map_err(|_| unsupported("aglet_fit", value, "crop, pad, trim or squash"));
         }
         match (resize.shortest, self.flag("do_center_crop")) {
             (true, true) => Ok(Fit::Crop),

@@ -20,7 +20,8 @@ use crate::evaluate::classification::{Report, Rows, ZeroDivision};
 pub struct Attribute {
     /// Its name in the data set.
     pub name: String,
-    /// Words for a value, which stands where `{}` is.
+    /// Words for a value, which stands where `{}` is. The first says nothing but the value: `loss.values` teaches it of
+    /// every labeled photo, and a category in it would be taught with it.
     pub prompts: Vec<String>,
     /// The value of products that have no such thing (`none`), which is said in other words.
     #[serde(default)]
@@ -55,6 +56,31 @@ impl Attribute {
     }
 }
 
+/// An attribute and the values that are to be told apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classes {
+    pub attribute: Attribute,
+    pub values: Vec<String>,
+}
+
+impl Classes {
+    /// A value's number.
+    #[must_use]
+    pub fn of(&self, value: &str) -> Option<usize> {
+        self.values.iter().position(|known| known == value)
+    }
+
+    /// The number of the value that says that there is no such thing.
+    fn absent(&self) -> Option<usize> {
+        self.attribute.absent.as_deref().and_then(|absent| self.of(absent))
+    }
+
+    /// Each value in the words of its first prompt.
+    pub(super) fn first_prompts(&self) -> Vec<String> {
+        self.values.iter().map(|value| self.attribute.texts(value).swap_remove(0)).collect()
+    }
+}
+
 /// How well an attribute's values are told apart, over the products whose value is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
@@ -68,39 +94,32 @@ pub struct Accuracy {
     pub present_products: usize,
 }
 
-/// Classifies the products' photos, given their unit embeddings (`products x projection`). `values` are the classes;
-/// a product whose value is none of them, or not known, is left out. `None` if all are, or there are no values.
+/// Classifies the products' photos, given their unit embeddings (`products x projection`) and those of the classes; a
+/// product whose value is none of them, or not known, is left out. `None` if all are, or there are no values.
 #[must_use]
-pub fn classify(
-    attribute: &Attribute,
-    values: &[String],
-    words: &[f32],
-    products: &[&Product],
-    photos: &[f32],
-) -> Option<Accuracy> {
-    let width = words.len().checked_div(values.len()).filter(|&width| width > 0)?;
+pub fn classify(classes: &Classes, words: &[f32], products: &[&Product], photos: &[f32]) -> Option<Accuracy> {
+    let width = words.len().checked_div(classes.values.len()).filter(|&width| width > 0)?;
     let known = products.iter().zip(photos.chunks_exact(width));
     let known: Vec<(usize, &[f32])> = known
         .filter_map(|(product, photo)| {
             let label = product.label.as_deref()?;
-            Some((values.iter().position(|value| value == label)?, photo))
+            Some((classes.of(label)?, photo))
         })
         .collect();
-    let absent = attribute.absent.as_ref().and_then(|absent| values.iter().position(|value| value == absent));
-    accuracy(values, absent, &known, |photo, without| nearest(words, photo, without))
+    accuracy(classes, &known, |photo, without| nearest(words, photo, without))
 }
 
 /// Judges `predict`, which is given a member and the value that it is not to choose.
 fn accuracy<M: Copy>(
-    values: &[String],
-    absent: Option<usize>,
+    classes: &Classes,
     known: &[(usize, M)],
     predict: impl Fn(M, Option<usize>) -> usize,
 ) -> Option<Accuracy> {
+    let absent = classes.absent();
     let judge = |members: &[(usize, M)], without: Option<usize>| {
         let truth: Vec<usize> = members.iter().map(|(value, _)| *value).collect();
         let predicted: Vec<usize> = members.iter().map(|(_, member)| predict(*member, without)).collect();
-        Report::new(&truth, &predicted, values, Rows::Present, ZeroDivision::Zero).ok()
+        Report::new(&truth, &predicted, &classes.values, Rows::Present, ZeroDivision::Zero).ok()
     };
     let all = judge(known, None)?;
     let having: Vec<(usize, M)> = known.iter().filter(|(value, _)| Some(*value) != absent).copied().collect();
@@ -125,15 +144,15 @@ fn nearest(words: &[f32], photo: &[f32], without: Option<usize>) -> usize {
 /// What guessing from category and color alone reaches, without a look at the photo: the most frequent value of the
 /// training products that share both, else the category, else of all. A model that learned the attribute beats it.
 #[must_use]
-pub fn guess(attribute: &Attribute, values: &[String], train: &[Product], products: &[&Product]) -> Option<Accuracy> {
-    let place = |label: &Option<String>| label.as_ref().and_then(|l| values.iter().position(|value| value == l));
-    let absent = attribute.absent.as_ref().and_then(|absent| values.iter().position(|value| value == absent));
+pub fn guess(classes: &Classes, train: &[Product], products: &[&Product]) -> Option<Accuracy> {
+    let place = |label: &Option<String>| classes.of(label.as_deref()?);
+    let count = classes.values.len();
     let most = |like: &dyn Fn(&Product) -> bool, without: Option<usize>| {
-        let mut counts = vec![0_usize; values.len()];
+        let mut counts = vec![0_usize; count];
         let found = train.iter().filter(|p| like(p)).filter_map(|p| place(&p.label));
         found.filter(|at| Some(*at) != without).for_each(|at| counts[at] += 1);
         // Of equals the first.
-        (0..values.len()).rev().max_by_key(|&at| counts[at]).filter(|&at| counts[at] > 0)
+        (0..count).rev().max_by_key(|&at| counts[at]).filter(|&at| counts[at] > 0)
     };
     let guessed = |product: &Product, without: Option<usize>| {
         let (category, color) = (&product.facts.category, &product.facts.color);
@@ -143,7 +162,7 @@ pub fn guess(attribute: &Attribute, values: &[String], train: &[Product], produc
             .unwrap_or_default()
     };
     let known: Vec<(usize, &Product)> = products.iter().filter_map(|p| Some((place(&p.label)?, *p))).collect();
-    accuracy(values, absent, &known, guessed)
+    accuracy(classes, &known, guessed)
 }
 
 /// The values that the products have, in order.
@@ -155,16 +174,10 @@ pub fn values(products: &[Product]) -> Vec<String> {
 
 /// The unit embedding of each value's words, `values x projection`.
 #[must_use]
-pub fn embed(
-    attribute: &Attribute,
-    values: &[String],
-    config: &ClipConfig,
-    parameters: &Parameters,
-    vocabulary: &Vocabulary,
-) -> Vec<f32> {
-    let mut all = Vec::with_capacity(values.len() * config.projection);
-    for value in values {
-        let rows = validate::embed_texts(config, parameters, vocabulary, &attribute.texts(value));
+pub fn embed(classes: &Classes, config: &ClipConfig, parameters: &Parameters, vocabulary: &Vocabulary) -> Vec<f32> {
+    let mut all = Vec::with_capacity(classes.values.len() * config.projection);
+    for value in &classes.values {
+        let rows = validate::embed_texts(config, parameters, vocabulary, &classes.attribute.texts(value));
         let mut sum = vec![0.0_f32; config.projection];
         for row in rows.chunks_exact(config.projection) {
             sum.iter_mut().zip(row).for_each(|(s, r)| *s += r);
@@ -202,16 +215,17 @@ mod tests {
         };
         let list = [Some("black"), Some("black"), Some("none"), None].map(product);
         let products: Vec<&Product> = list.iter().collect();
-        let values = values(&list);
-        assert_eq!(values, ["black", "none"]);
+        let classes = Classes { attribute: laces(), values: values(&list) };
+        assert_eq!(classes.values, ["black", "none"]);
         let words = [1.0, 0.0, 0.0, 1.0];
         // The second black one looks like none: wrong among all, right among those that have laces.
         let photos = [0.9, 0.1, 0.4, 0.6, 0.0, 1.0, 0.5, 0.5];
-        let found = classify(&laces(), &values, &words, &products, &photos).expect("some are known");
+        let found = classify(&classes, &words, &products, &photos).expect("some are known");
         assert_eq!((found.products, found.present_products), (3, 2));
         assert!((found.accuracy - 2.0 / 3.0).abs() < 1e-6 && (found.present - 1.0).abs() < 1e-6, "{found:?}");
-        assert_eq!(classify(&laces(), &values, &words, &products[3..], &photos[6..]), None);
-        assert_eq!(classify(&laces(), &[], &[], &products, &photos), None);
+        assert_eq!(classify(&classes, &words, &products[3..], &photos[6..]), None);
+        let none = Classes { values: Vec::new(), ..classes };
+        assert_eq!(classify(&none, &[], &products, &photos), None);
     }
 
     #[test]
@@ -236,7 +250,8 @@ mod tests {
             shoe("Formal", "Brown", "black"),
             shoe("Boots", "Pink", "none"),
         ];
-        let found = guess(&laces(), &values(&train), &train, &asked.iter().collect::<Vec<_>>()).expect("known");
+        let classes = Classes { attribute: laces(), values: values(&train) };
+        let found = guess(&classes, &train, &asked.iter().collect::<Vec<_>>()).expect("known");
         // Red casual shoes mostly have none; among those that have laces, red. Boots are unknown: none, as most are.
         assert_eq!((found.accuracy, found.products), (0.75, 4));
         assert_eq!((found.present, found.present_products), (1.0, 3));

@@ -4,17 +4,20 @@
 //! Everything is drawn from streams named by the step, so that a run taken up again sees what the unbroken one would
 //! have seen.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
+use burn::Tensor;
 use rayon::prelude::*;
 
+use super::attribute::Classes;
 use super::captions::{self, Caption, Facts};
 use super::dataset::{MEAN, Product, STD};
 use super::dice::{Dice, Purpose};
 use super::images::{self, Window};
 use super::loss::Truth;
-use super::network::{ClipConfig, ImageBatch, TextBatch};
+use super::network::{ClipConfig, ImageBatch, Network, Parameters, TextBatch};
 use super::sampler::{Sampler, Sampling};
 use super::vocabulary::Vocabulary;
 use crate::encode::image::Photo;
@@ -47,6 +50,28 @@ pub struct Batch {
     /// The rows whose label is known, and these products' category and label, numbered the same way.
     pub labeled: Vec<usize>,
     pub labels: Vec<usize>,
+    /// The values of the attribute that is learned, where a photo of the batch has one of them.
+    pub values: Option<Values>,
+    /// What the model said of the replayed products before it was fine-tuned.
+    pub anchors: Option<Anchors>,
+}
+
+/// An attribute's values in words, the first prompt of each, and which photos have which.
+#[derive(Clone, Debug)]
+pub struct Values {
+    pub prompts: TextBatch,
+    /// The rows whose value is one of these, and which.
+    pub rows: Vec<usize>,
+    pub classes: Vec<usize>,
+}
+
+/// Unit embeddings, `rows x projection`, that the rows of a batch are to stay at.
+#[derive(Clone, Debug)]
+pub struct Anchors {
+    pub rows: Range<usize>,
+    pub images: Vec<f32>,
+    pub documents: Vec<f32>,
+    pub queries: Vec<f32>,
 }
 
 /// Products that come beside the main ones, so many in each batch: drawn ones, or those of a general catalog that a
@@ -55,6 +80,8 @@ pub struct Batch {
 pub struct Beside {
     pub products: Vec<Product>,
     pub per_batch: usize,
+    /// They show what the model knew before: with [`Source::anchored`] their embeddings are recorded.
+    pub replayed: bool,
 }
 
 /// Where batches come from.
@@ -64,6 +91,8 @@ pub struct Source {
     pub vocabulary: Vocabulary,
     pub config: ClipConfig,
     pub drawing: Drawing,
+    classes: Option<Classes>,
+    base: Option<Parameters>,
     sampler: Sampler,
 }
 
@@ -75,11 +104,18 @@ impl Source {
         vocabulary: Vocabulary,
         config: ClipConfig,
         drawing: Drawing,
+        classes: Option<Classes>,
         sampling: Sampling,
     ) -> Self {
         let sampler = Sampler::new(&products, sampling, drawing.seed);
         let beside = beside.into_iter().filter(|b| b.per_batch > 0 && !b.products.is_empty()).collect();
-        Self { products, beside, vocabulary, config, drawing, sampler }
+        Self { products, beside, vocabulary, config, drawing, classes, base: None, sampler }
+    }
+
+    /// Its batches say what the model `base` says of the replayed products in them.
+    #[must_use]
+    pub fn anchored(self, base: Parameters) -> Self {
+        Self { base: Some(base), ..self }
     }
 
     /// Steps that see as many products as there are main ones.
@@ -103,7 +139,11 @@ impl Source {
         let mut dice = Dice::new(self.drawing.seed, Purpose::Batch, step);
         let picked = self.sampler.pick(step, self.main());
         let mut chosen: Vec<&Product> = picked.into_iter().map(|at| &self.products[at as usize]).collect();
-        for Beside { products, per_batch } in &self.beside {
+        let mut replayed = 0..0;
+        for Beside { products, per_batch, replayed: known } in &self.beside {
+            if *known {
+                replayed = chosen.len()..chosen.len() + per_batch;
+            }
             chosen.extend((0..*per_batch).map(|_| &products[dice.below(products.len())]));
         }
         let (mut documents, mut queries) = (Vec::new(), Vec::new());
@@ -111,16 +151,14 @@ impl Source {
             documents.push(worded(product, captions::document, &mut dice));
             queries.push(worded(product, captions::query, &mut dice));
         }
-        let encode = |list: &[Caption]| {
-            let ids: Vec<Vec<u32>> = list.iter().map(|c| self.vocabulary.encode(&c.text)).collect();
-            TextBatch::new(&ids)
-        };
         let labeled: Vec<usize> = (0..chosen.len()).filter(|&at| chosen[at].label.is_some()).collect();
+        let images = self.images(&chosen, kept, &mut dice);
         Batch {
             step,
-            images: self.images(&chosen, kept, &mut dice),
-            documents: encode(&documents),
-            queries: encode(&queries),
+            anchors: self.anchors(replayed, &images, &documents, &queries),
+            images,
+            documents: self.encode(&documents),
+            queries: self.encode(&queries),
             described: truth(&chosen, &documents),
             asked: truth(&chosen, &queries),
             categories: numbered(&chosen, |p| &p.facts.category),
@@ -128,7 +166,41 @@ impl Source {
                 (&p.facts.category, &p.label)
             }),
             labeled,
+            values: self.classes.as_ref().and_then(|classes| self.values(classes, &chosen)),
         }
+    }
+
+    fn encode(&self, captions: &[Caption]) -> TextBatch {
+        TextBatch::new(&captions.iter().map(|caption| self.vocabulary.encode(&caption.text)).collect::<Vec<_>>())
+    }
+
+    fn anchors(
+        &self,
+        rows: Range<usize>,
+        images: &ImageBatch,
+        documents: &[Caption],
+        queries: &[Caption],
+    ) -> Option<Anchors> {
+        let base = self.base.as_ref().filter(|_| !rows.is_empty())?;
+        let network = Network::bind(&self.config, base, |_| false);
+        let embedded = |rows: Tensor<2>| rows.try_into_vec_as::<f32>().expect("embeddings are f32");
+        Some(Anchors {
+            images: embedded(network.image(&images.part(rows.clone()))),
+            documents: embedded(network.text(&self.encode(&documents[rows.clone()]))),
+            queries: embedded(network.text(&self.encode(&queries[rows.clone()]))),
+            rows,
+        })
+    }
+
+    fn values(&self, classes: &Classes, chosen: &[&Product]) -> Option<Values> {
+        let known = |product: &&Product| classes.of(product.label.as_deref()?);
+        let (rows, classes_of): (Vec<usize>, Vec<usize>) =
+            chosen.iter().enumerate().filter_map(|(row, product)| Some((row, known(product)?))).unzip();
+        if rows.is_empty() {
+            return None;
+        }
+        let prompts: Vec<Caption> = classes.first_prompts().into_iter().map(Caption::prepared).collect();
+        Some(Values { prompts: self.encode(&prompts), rows, classes: classes_of })
     }
 
     fn images(&self, chosen: &[&Product], kept: usize, dice: &mut Dice) -> ImageBatch {

@@ -2,6 +2,7 @@
 //! layout ([`read`]), from the data set that [`super::prepare`] made of any catalog ([`read_set`]), or are drawn
 //! ([`drawn`]).
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use sha2::Digest;
 
-use super::attribute::{self, Attribute};
+use super::attribute::{self, Attribute, Classes};
 use super::captions::{self, Facts};
 use super::dice::{Dice, Purpose};
 use super::images;
+use super::network::ClipConfig;
 use super::prepare::{self, Entry, Picture, PrepareError, Side, Templates};
 use crate::catalog::{CatalogError, Photos};
 use crate::encode::image::{self, ImageLimits, Photo};
@@ -50,27 +52,41 @@ pub struct Product {
     pub captions: Vec<String>,
     /// The value of the attribute that is to be learned, where it is known.
     pub label: Option<String>,
-    /// The photo on a white square, reduced to [`kept_edge`].
+    /// The photo on a white square, in its [`Frame`].
     pub square: Photo,
 }
 
-/// Edge to which larger photos are reduced in memory: a little more than the model sees, so that a crop loses
-/// nothing.
-#[must_use]
-pub fn kept_edge(image_size: usize) -> u32 {
-    u32::try_from(image_size * 8 / 7).unwrap_or(u32::MAX)
+/// How photos are kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Edge to which larger ones are reduced.
+    pub edge: u32,
+    /// Without their white margins.
+    pub trim: bool,
+}
+
+impl Frame {
+    /// For a model: a little more than it sees, so that a crop loses nothing.
+    #[must_use]
+    pub fn of(config: &ClipConfig) -> Self {
+        Self { edge: u32::try_from(config.image_size * 8 / 7).unwrap_or(u32::MAX), trim: config.trim }
+    }
+
+    fn square(self, photo: &Photo) -> Photo {
+        let photo = if self.trim { image::trim(photo) } else { Cow::Borrowed(photo) };
+        images::square(&photo, self.edge)
+    }
 }
 
 /// What a photo of a data set may be: a catalog's own photos are trusted further than an upload.
 pub(super) const LIMITS: ImageLimits = ImageLimits { max_pixels: 200_000_000, max_edge: 30_000 };
 
 /// Reads the Kaggle layout: `styles.csv`, photos as `images/ID.jpg`, else from `images-60x80.zip`, and the laces'
-/// colors of `shoelaces.csv` where there is one. A product without a readable photo is left out. `edge`: see
-/// [`kept_edge`].
+/// colors of `shoelaces.csv` where there is one. A product without a readable photo is left out.
 ///
 /// # Errors
 /// If `styles.csv` cannot be read, the archive is broken, or nothing is left.
-pub fn read(folder: &Path, edge: u32) -> Result<Vec<Product>, DatasetError> {
+pub fn read(folder: &Path, frame: Frame) -> Result<Vec<Product>, DatasetError> {
     let laces = read_laces(&folder.join("shoelaces.csv"))?;
     let facts = read_facts(&folder.join("styles.csv"), &laces)?;
     let archive = read_archive(&folder.join("images-60x80.zip"))?;
@@ -82,7 +98,7 @@ pub fn read(folder: &Path, edge: u32) -> Result<Vec<Product>, DatasetError> {
             let file = file.as_deref().or_else(|| archive.get(&format!("images/{id}.jpg")).map(Vec::as_slice))?;
             let photo = image::decode(file, &LIMITS).ok()?;
             let (captions, label) = (Vec::new(), None);
-            Some(Product { id: id.to_string(), facts, captions, label, square: images::square(&photo, edge) })
+            Some(Product { id: id.to_string(), facts, captions, label, square: frame.square(&photo) })
         })
         .collect();
     if products.is_empty() { Err(DatasetError::Empty { path: folder.into() }) } else { Ok(products) }
@@ -93,7 +109,7 @@ pub fn read(folder: &Path, edge: u32) -> Result<Vec<Product>, DatasetError> {
 /// # Errors
 /// If the folder is no data set, it has no product on this side, or a photo is gone or broken: when the set was
 /// prepared it was not.
-pub fn read_set(folder: &Path, side: Side, label: Option<&str>, edge: u32) -> Result<Vec<Product>, DatasetError> {
+pub fn read_set(folder: &Path, side: Side, label: Option<&str>, frame: Frame) -> Result<Vec<Product>, DatasetError> {
     let photos = Photos::default();
     let entries = prepare::read_side(folder, side)?;
     let product = |entry: Entry| {
@@ -103,24 +119,24 @@ pub fn read_set(folder: &Path, side: Side, label: Option<&str>, edge: u32) -> Re
         let photo = file.ok_or_else(gone).and_then(|file| image::decode(&file, &LIMITS));
         let photo = photo.map_err(|source| DatasetError::Photo { id: entry.id.clone(), source })?;
         let (facts, label) = (facts(&entry), label.and_then(|label| value(&entry, label).map(str::to_lowercase)));
-        Ok(Product { id: entry.id, facts, captions: entry.captions, label, square: images::square(&photo, edge) })
+        Ok(Product { id: entry.id, facts, captions: entry.captions, label, square: frame.square(&photo) })
     };
     let products: Vec<Product> = entries.into_par_iter().map(product).collect::<Result<_, DatasetError>>()?;
     if products.is_empty() { Err(DatasetError::EmptySide { path: folder.into(), side }) } else { Ok(products) }
 }
 
-/// The values of the attribute that is to be learned, among the products `train` of the data set's training side.
+/// The attribute that is to be learned, with the values that the products `train` of the data set's training side have.
 ///
 /// # Errors
 /// If there are none, or the side cannot be read to say what there is instead.
-pub fn values(folder: &Path, attribute: &Attribute, train: &[Product]) -> Result<Vec<String>, DatasetError> {
+pub fn classes(folder: &Path, attribute: Attribute, train: &[Product]) -> Result<Classes, DatasetError> {
     let values = attribute::values(train);
     if !values.is_empty() {
-        return Ok(values);
+        return Ok(Classes { attribute, values });
     }
     let entries = prepare::read_side(folder, Side::Train)?;
     let found: BTreeSet<String> = entries.into_iter().flat_map(|entry| entry.attributes.into_keys()).collect();
-    let (path, attribute) = (folder.into(), attribute.name.clone());
+    let (path, attribute) = (folder.into(), attribute.name);
     Err(DatasetError::Attribute { path, attribute, found: found.into_iter().collect() })
 }
 
@@ -233,9 +249,9 @@ fn read_archive(path: &Path) -> Result<HashMap<String, Vec<u8>>, DatasetError> {
     Ok(entries)
 }
 
-/// Drawn footwear (see [`crate::demo`]), whose laces are known. `edge`: see [`kept_edge`].
+/// Drawn footwear (see [`crate::demo`]), whose laces are known.
 #[must_use]
-pub fn drawn(seed: u64, count: u64, edge: u32) -> Vec<Product> {
+pub fn drawn(seed: u64, count: u64, frame: Frame) -> Vec<Product> {
     (0..count)
         .into_par_iter()
         .map(|index| {
@@ -249,7 +265,7 @@ pub fn drawn(seed: u64, count: u64, edge: u32) -> Vec<Product> {
                 usage: product.usage.to_owned(),
                 shoelaces: Some(product.shoelace_color().to_owned()),
             };
-            let square = images::square(&crate::demo::render(&product), edge);
+            let square = frame.square(&crate::demo::render(&product));
             Product { id: product.id.to_string(), facts, captions: Vec::new(), label: None, square }
         })
         .collect()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::attribute::{self, Attribute};
+use super::attribute::{self, Classes};
 use super::batch::{Drawing, Kept, Loader, Source};
 use super::checkpoint::{self, CheckpointError};
 use super::dataset::Product;
@@ -119,8 +119,8 @@ pub struct Held {
     pub products: Vec<Product>,
     /// Of a general catalog, for the retrieval scores; none: the same ones.
     pub general: Vec<Product>,
-    /// The attribute that is learned, and its values.
-    pub attribute: Option<(Attribute, Vec<String>)>,
+    /// The attribute that is learned.
+    pub classes: Option<Classes>,
 }
 
 /// A run under way.
@@ -131,7 +131,7 @@ pub struct Run {
     source: Arc<Source>,
     validation: Source,
     general: Vec<Product>,
-    attribute: Option<(Attribute, Vec<String>)>,
+    classes: Option<Classes>,
     parameters: Parameters,
     average: Parameters,
     optimizer: Optimizer,
@@ -205,9 +205,17 @@ impl Run {
         // Few products make a small batch: none comes twice.
         let batch = source.drawing.batch.min(held.products.len().max(1));
         let drawing = Drawing { crop: 1.0, flip: false, blur: 0.0, batch, ..source.drawing };
-        let Held { products, general, attribute } = held;
+        let Held { products, general, classes } = held;
         let vocabulary = source.vocabulary.clone();
-        let validation = Source::new(products, Vec::new(), vocabulary, config.clone(), drawing, Sampling::default());
+        let validation = Source::new(
+            products,
+            Vec::new(),
+            vocabulary,
+            config.clone(),
+            drawing,
+            classes.clone(),
+            Sampling::default(),
+        );
         let mut run = Self {
             optimizer: Optimizer::new(plan.rule.clone(), &parameters),
             treatments: plan.training.treatments(&config, &parameters),
@@ -220,7 +228,7 @@ impl Run {
             source: Arc::new(source),
             validation,
             general,
-            attribute,
+            classes,
             state: State::default(),
             clock: Clock::after(0.0),
         };
@@ -413,10 +421,10 @@ impl Run {
         let general: Vec<&Product> = self.general.iter().collect();
         let general = if general.is_empty() { &own } else { &general };
         let mut scores = validate::scores(config, parameters, vocabulary, general);
-        if let Some((attribute, values)) = &self.attribute {
-            let words = attribute::embed(attribute, values, config, parameters, vocabulary);
+        if let Some(classes) = &self.classes {
+            let words = attribute::embed(classes, config, parameters, vocabulary);
             let photos = validate::embed_photos(config, parameters, &own);
-            scores.attribute = attribute::classify(attribute, values, &words, &own, &photos);
+            scores.attribute = attribute::classify(classes, &words, &own, &photos);
         }
         scores
     }

@@ -58,13 +58,13 @@ pub fn write(
     Ok(checkpoint::write_weights(&folder.join("model.safetensors"), parameters, precision)?)
 }
 
-/// `aglet_fit` says what Hugging Face's own fields cannot: the photo is padded to a white square.
+/// `aglet_fit` says what Hugging Face's own fields cannot: the photo is padded to a white square, with or without its own margins.
 fn preprocessor(config: &ClipConfig) -> serde_json::Value {
     let square = json!({"height": config.image_size, "width": config.image_size});
     json!({
         "image_processor_type": "CLIPImageProcessor", "do_resize": true, "do_rescale": true, "do_normalize": true,
         "do_center_crop": false, "do_convert_rgb": true, "resample": 3, "rescale_factor": 1.0 / 255.0,
-        "size": square, "crop_size": square, "image_mean": MEAN, "image_std": STD, "aglet_fit": "pad",
+        "size": square, "crop_size": square, "image_mean": MEAN, "image_std": STD, "aglet_fit": config.fit(),
     })
 }
 
@@ -143,6 +143,23 @@ fn read_config(folder: &Path) -> Result<ClipConfig, FolderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Fit;
+    use crate::train::recipe::Recipe;
+
+    #[test]
+    fn a_model_that_trims_says_so_to_training_and_to_the_server() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let small = ["model.image_size=32", "model.vision.width=64", "model.vision.layers=1"].map(str::to_owned);
+        for (trim, fit) in [("true", Fit::Trim), ("false", Fit::Pad)] {
+            let recipe = Recipe::parse(&format!("[training]\ntrim = {trim}"), &small).expect("a recipe");
+            let config = recipe.config(600);
+            let parameters = Parameters::random(&config, 1);
+            write(folder.path(), &config, &parameters, "{}", Precision::F32).expect("written");
+            assert_eq!(read(folder.path()).expect("read"), (config.clone(), parameters));
+            let file = std::fs::read(folder.path().join("preprocessor_config.json")).expect("is there");
+            assert_eq!(Preprocessing::parse(&file, 32).expect("valid").fit, fit);
+        }
+    }
 
     #[test]
     fn a_checkpoint_with_other_colors_than_clips_is_refused() {

@@ -105,6 +105,43 @@ pub fn siglip(
     burn::tensor::activation::log_sigmoid(signs * logits).sum().mul_scalar(per_row)
 }
 
+/// Cross-entropy of each image over all `classes` in words: zero-shot classification (CLIP, arXiv 2103.00020, section
+/// 3.1) as a loss. `images` and `words` are unit embeddings, `logit_scale` the temperature's logarithm (one value),
+/// `classes` the right row of `words` for each image.
+///
+/// The contrast within a batch asks which of its captions is a product's, and title, category and color mostly tell;
+/// here nothing but the class does.
+#[must_use]
+pub fn classification(
+    images: Tensor<2>,
+    words: Tensor<2>,
+    logit_scale: Tensor<1>,
+    classes: &[usize],
+    device: &Device,
+) -> Tensor<1> {
+    let [rows, columns] = [classes.len(), words.dims()[0]];
+    let mut right = vec![0.0_f32; rows * columns];
+    for (row, &class) in right.chunks_exact_mut(columns).zip(classes) {
+        row[class] = 1.0;
+    }
+    let right = Tensor::<2>::from_data(TensorData::new(right, [rows, columns]), device);
+    let logits = images.matmul(words.transpose()) * logit_scale.exp().reshape([1, 1]);
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    let per_row = -1.0 / rows as f32;
+    (right * log_softmax(logits, 1)).sum().mul_scalar(per_row)
+}
+
+/// How far unit embeddings are from the `anchors` (unit embeddings, as many) that they are to stay at: the mean of
+/// `1 - cosine`, zero where nothing moved (learning without forgetting, arXiv 1606.09282, in the space that is searched).
+#[must_use]
+pub fn drift(a: Tensor<2>, anchors: &[f32], device: &Device) -> Tensor<1> {
+    let [rows, width] = a.dims();
+    let anchors = Tensor::<2>::from_data(TensorData::new(anchors.to_vec(), [rows, width]), device);
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    let per_row = -1.0 / rows as f32;
+    (a * anchors).sum().mul_scalar(per_row).add_scalar(1.0)
+}
+
 /// The supervised contrastive loss within one modality (SupCon, arXiv 2004.11362, its `L_out`): rows of the same
 /// `label` attract each other, at the given temperature; a row alone with its label takes no part.
 ///

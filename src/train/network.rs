@@ -21,6 +21,8 @@ use super::plain;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::model::Fit;
+
 /// Sizes of one tower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TowerConfig {
@@ -37,6 +39,8 @@ pub struct ClipConfig {
     pub vision: TowerConfig,
     /// Edge of the square input in pixels.
     pub image_size: usize,
+    /// White margins are cut off before a photo is padded to a square ([`crate::model::Fit::Trim`]).
+    pub trim: bool,
     /// Edge of a patch in pixels.
     pub patch: usize,
     pub text: TowerConfig,
@@ -57,7 +61,13 @@ impl ClipConfig {
         (self.image_size / self.patch).pow(2)
     }
 
-    /// Hugging Face's `config.json`.
+    /// How a photo becomes a square.
+    #[must_use]
+    pub fn fit(&self) -> Fit {
+        if self.trim { Fit::Trim } else { Fit::Pad }
+    }
+
+    /// Hugging Face's `config.json`; `aglet_fit` says what none of its fields can.
     #[must_use]
     pub fn to_hugging_face(&self) -> serde_json::Value {
         let (bos, eos) = (self.vocabulary - 2, self.vocabulary - 1);
@@ -83,6 +93,7 @@ impl ClipConfig {
         serde_json::json!({
             "architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": self.projection,
             "logit_scale_init_value": 2.6592, "vision_config": vision, "text_config": text, "torch_dtype": "float32",
+            "aglet_fit": self.fit(),
         })
     }
 }
@@ -125,6 +136,7 @@ impl ClipConfig {
         Ok(Self {
             vision: tower("vision_config", 768, 12)?,
             image_size: number("vision_config", "image_size", 224)?,
+            trim: config["aglet_fit"] == serde_json::json!(Fit::Trim),
             patch: number("vision_config", "patch_size", 32)?,
             text: tower("text_config", 512, 8)?,
             vocabulary: number("text_config", "vocab_size", 49_408)?,
@@ -247,6 +259,20 @@ pub struct ImageBatch {
     pub patches: Vec<f32>,
     /// `images x kept`: which position of the grid (row by row) each patch holds.
     pub positions: Vec<u32>,
+}
+
+impl ImageBatch {
+    /// Some of the images.
+    #[must_use]
+    pub fn part(&self, images: Range<usize>) -> Self {
+        let pixels = self.patches.len() / self.images.max(1);
+        Self {
+            images: images.len(),
+            kept: self.kept,
+            patches: self.patches[images.start * pixels..images.end * pixels].to_vec(),
+            positions: self.positions[images.start * self.kept..images.end * self.kept].to_vec(),
+        }
+    }
 }
 
 /// Token ids of a batch of texts, padded at the end with anything: the tower is causal and pooled at the end.
@@ -574,6 +600,7 @@ mod tests {
         let config = ClipConfig {
             vision: tower(24, 2),
             image_size: 12,
+            trim: false,
             patch: 4,
             text: tower(16, 2),
             vocabulary: 40,

@@ -276,7 +276,7 @@ impl Recipe {
             (training.device.built(), "training.device = \"vulkan\" needs a build with the cargo feature vulkan"),
             (share(data.crop), "data.crop is in (0, 1]"),
             (
-                loss.texts >= 0.0 && loss.likeness >= 0.0 && loss.labels >= 0.0,
+                [loss.texts, loss.likeness, loss.labels, loss.values, loss.keep].iter().all(|&weight| weight >= 0.0),
                 "the weights of the loss are not negative",
             ),
             (training.layer_decay > 0.0 && training.layer_decay <= 1.0, "training.layer_decay is in (0, 1]"),
@@ -295,6 +295,7 @@ impl Recipe {
             (share(run.keep_patches), "run.keep_patches is in (0, 1]"),
             ((0.0..=1.0).contains(&run.keep_until), "run.keep_until is in [0, 1]"),
             (run.validations_per_epoch > 0.0, "run.validations_per_epoch is positive"),
+            (loss.values == 0.0 || attribute.is_some(), "loss.values needs an [attribute]"),
             (!run.watch.needs_attribute() || attribute.is_some(), "run.watch = \"attribute\" needs an [attribute]"),
             (
                 self.plateau_goes_with_watch(),
@@ -329,6 +330,7 @@ impl Recipe {
         ClipConfig {
             vision: tower(self.model.vision),
             image_size: self.model.image_size,
+            trim: self.training.trim.unwrap_or_default(),
             patch: self.model.patch,
             text: tower(self.model.text),
             vocabulary,

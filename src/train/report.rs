@@ -138,6 +138,8 @@ pub fn curves(history: &History) -> String {
                 loss("captions", |l| l.texts).smoothed(),
                 loss("photos", |l| l.likeness).smoothed(),
                 loss("labels", |l| l.labels).smoothed(),
+                loss("values", |l| l.values).smoothed(),
+                loss("drift", |l| l.keep).smoothed(),
             ],
         )
         .without_zeros(),

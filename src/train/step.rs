@@ -1,12 +1,13 @@
 //! One step: a batch's loss and gradients, and how each parameter is treated.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use burn::Tensor;
 
-use super::batch::Batch;
+use super::batch::{Anchors, Batch};
 use super::fused::Precision;
 use super::lora::{self, Lora};
 use super::loss::{self, Kind};
@@ -29,6 +30,12 @@ pub struct Losses {
     /// Photo against photo, by category and label.
     #[serde(default)]
     pub labels: f32,
+    /// Photo against all values of the attribute in words.
+    #[serde(default)]
+    pub values: f32,
+    /// Replayed products against what the model said of them before.
+    #[serde(default)]
+    pub keep: f32,
 }
 
 impl Losses {
@@ -44,6 +51,8 @@ impl Losses {
             texts: mean(|l| l.texts),
             likeness: mean(|l| l.likeness),
             labels: mean(|l| l.labels),
+            values: mean(|l| l.values),
+            keep: mean(|l| l.keep),
         }
     }
 }
@@ -59,11 +68,16 @@ pub struct Weights {
     pub likeness: f32,
     /// Between photos of one category and one value of the attribute that is learned.
     pub labels: f32,
+    /// Between labeled photos and all values of that attribute in words (see [`loss::classification`]).
+    pub values: f32,
+    /// Between the embeddings of replayed products, their photos and captions, and what these were before fine-tuning
+    /// (see [`loss::drift`]): the more, the less is forgotten.
+    pub keep: f32,
 }
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { kind: Kind::Contrastive, texts: 0.25, likeness: 0.25, labels: 0.0 }
+        Self { kind: Kind::Contrastive, texts: 0.25, likeness: 0.25, labels: 0.0, values: 0.0, keep: 0.0 }
     }
 }
 
@@ -82,6 +96,9 @@ pub struct Training {
     pub layer_decay: f32,
     /// Edge of the input in pixels where it is to differ from the model's that is fine-tuned (`fit --from`).
     pub image_size: Option<usize>,
+    /// Cut off a photo's white margins before it is padded to a square; when it is not said, as the model that is
+    /// fine-tuned wants it, else not.
+    pub trim: Option<bool>,
     /// How the factors of the layers' matrix products are kept: "f32", or "bf16" where the processor has a unit for it.
     pub precision: Precision,
     /// What steps are computed on: "cpu", or "vulkan" in a build with that feature. Validation runs on the CPU.
@@ -100,6 +117,7 @@ impl Default for Training {
             logit_scale: true,
             layer_decay: 1.0,
             image_size: None,
+            trim: None,
             precision: Precision::F32,
             device: Hardware::Cpu,
             lora: None,
@@ -208,12 +226,27 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (Tensor<1>
             Some(loss::likeness(rows, &batch.labels, LIKENESS_TEMPERATURE, device))
         }
     };
+    let values = batch.values.as_ref().filter(|_| weights.values > 0.0).map(|values| {
+        let words = network.text(&values.prompts);
+        let rows = image.clone().select(0, network.ints(values.rows.iter().copied()));
+        loss::classification(rows, words, network.logit_scale(), &values.classes, device)
+    });
+    let keep = batch.anchors.as_ref().filter(|_| weights.keep > 0.0).map(|anchors| {
+        let drift = |embeddings: &Tensor<2>, anchors: &[f32], rows: &Range<usize>| {
+            loss::drift(embeddings.clone().select(0, network.ints(rows.clone())), anchors, device)
+        };
+        let Anchors { rows, images, documents, queries } = anchors;
+        let sum = drift(&image, images, rows) + drift(&document, documents, rows) + drift(&query, queries, rows);
+        sum.mul_scalar(1.0 / 3.0)
+    });
     let asked = pairs(&image, &query, &batch.asked);
     let texts = pairs(&document, &query, &batch.asked);
     let total = (described.clone() + asked.clone()).mul_scalar(0.5)
         + texts.clone().mul_scalar(weights.texts)
         + likeness.clone().mul_scalar(weights.likeness);
     let total = labels.iter().fold(total, |total, part| total + part.clone().mul_scalar(weights.labels));
+    let total = values.iter().fold(total, |total, part| total + part.clone().mul_scalar(weights.values));
+    let total = keep.iter().fold(total, |total, part| total + part.clone().mul_scalar(weights.keep));
     let value = |t: Tensor<1>| t.into_scalar::<f32>();
     let losses = Losses {
         total: value(total.clone()),
@@ -222,6 +255,8 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (Tensor<1>
         texts: value(texts),
         likeness: value(likeness),
         labels: labels.map_or(0.0, value),
+        values: values.map_or(0.0, value),
+        keep: keep.map_or(0.0, value),
     };
     (total, losses)
 }
@@ -270,6 +305,7 @@ mod tests {
         let config = ClipConfig {
             vision: tower.clone(),
             image_size: 4,
+            trim: false,
             patch: 2,
             text: tower,
             vocabulary: 10,

@@ -8,12 +8,13 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aglet::demo;
 use aglet::encode::{Device, Encoder, EncoderOptions, ImageLimits, Priority};
 use aglet::model::ModelFolder;
-use aglet::train::attribute;
+use aglet::train::attribute::{self, Classes};
 use aglet::train::batch::{Batch, Beside, Source};
 use aglet::train::checkpoint::{self, Precision};
-use aglet::train::dataset::{self, Product};
+use aglet::train::dataset::{self, Frame, Product};
 use aglet::train::fit::{Held, Plan, Run};
 use aglet::train::folder::{self, Which};
 use aglet::train::fused::Activation;
@@ -52,6 +53,7 @@ fn recorded_step() -> Recorded {
     let config = ClipConfig {
         vision: tower.clone(),
         image_size: sizes["size"],
+        trim: false,
         patch: sizes["patch"],
         text: tower,
         vocabulary: sizes["vocabulary"],
@@ -92,12 +94,15 @@ fn recorded_step() -> Recorded {
         categories: vec![0, 1, 2, 1, 1, 0],
         labeled: Vec::new(),
         labels: Vec::new(),
+        values: None,
+        anchors: None,
     };
     Recorded { config, before, batch, arrays }
 }
 
 /// As train_step.py weighs the parts.
-const WEIGHTS: Weights = Weights { kind: Kind::Contrastive, texts: 0.25, likeness: 0.5, labels: 0.0 };
+const WEIGHTS: Weights =
+    Weights { kind: Kind::Contrastive, texts: 0.25, likeness: 0.5, labels: 0.0, values: 0.0, keep: 0.0 };
 
 fn furthest(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
@@ -290,17 +295,20 @@ fn learning_rates_follow_pytorchs_schedulers() {
     }
 }
 
+/// As a model of 32 pixels has its photos.
+const FRAME: Frame = Frame { edge: 36, trim: false };
+
 /// Drawn shoes in prepared words, with the color of their laces as the label.
 fn labeled(seed: u64, count: u64) -> Vec<Product> {
     let templates = Templates::parse(templates::DEFAULT).expect("templates");
-    let drawn = dataset::drawn(seed, count, 36).into_iter();
+    let drawn = dataset::drawn(seed, count, FRAME).into_iter();
     drawn.map(|p| p.phrased(&templates, Some("shoelace_color"))).collect()
 }
 
 /// What a run over drawn shoes is made of: small, but everything takes part.
 struct Small {
     recipe: Recipe,
-    values: Vec<String>,
+    classes: Classes,
     vocabulary: Vocabulary,
 }
 
@@ -316,26 +324,29 @@ impl Small {
                 .map(|o| format!("model.{o}"))
                 .into();
         overrides.extend(more.iter().map(|o| (*o).to_owned()));
-        let text = "[data]\nbatch = 12\nblur = 0.5\ndrawn_per_batch = 4\n[loss]\nlabels = 0.5\n\
+        let text = "[data]\nbatch = 12\nblur = 0.5\ndrawn_per_batch = 4\n[loss]\nlabels = 0.5\nvalues = 0.5\n\
             [run]\nepochs = 2.0\nwatch = 'attribute'\n[optimizer]\nwarmup = 2\naccumulate = 2\n\
             [attribute]\nname = 'shoelace_color'\nprompts = ['shoes with {} shoelaces']\nabsent = 'none'\n\
             absent_prompts = ['shoes without shoelaces']\nsampling = { balance = 0.5, contrast = 3 }";
         let recipe = Recipe::parse(text, &overrides).expect("a recipe");
         let vocabulary = Vocabulary::parse(&json, recipe.model.context).expect("parses");
-        Self { recipe, values: attribute::values(&products), vocabulary }
+        let attribute = recipe.attribute.clone().expect("the recipe names one");
+        let classes = Classes { attribute, values: attribute::values(&products) };
+        Self { recipe, classes, vocabulary }
     }
 
     fn source(&self) -> Source {
-        let beside = vec![Beside { products: labeled(4, 6), per_batch: self.recipe.data.drawn_in_batch() }];
+        let beside =
+            vec![Beside { products: labeled(4, 6), per_batch: self.recipe.data.drawn_in_batch(), replayed: false }];
         let (vocabulary, config) = (self.vocabulary.clone(), self.recipe.config(self.vocabulary.size()));
         let (drawing, sampling) = (self.recipe.drawing(), self.recipe.sampling());
-        Source::new(labeled(3, 48), beside, vocabulary, config, drawing, sampling)
+        Source::new(labeled(3, 48), beside, vocabulary, config, drawing, Some(self.classes.clone()), sampling)
     }
 
     fn run(&self, folder: &Path, steps: u64, resume: bool) -> Run {
         let plan = Plan { steps, validate_every: 2, schedule: Schedule::Constant, ..self.recipe.plan(4) };
-        let attribute = self.recipe.attribute.clone().map(|attribute| (attribute, self.values.clone()));
-        let held = Held { products: labeled(5, 24), general: dataset::drawn(6, 24, 36), attribute };
+        let classes = Some(self.classes.clone());
+        let held = Held { products: labeled(5, 24), general: dataset::drawn(6, 24, FRAME), classes };
         Run::new(plan, folder, self.source(), held, None, resume).expect("a run")
     }
 }
@@ -343,10 +354,11 @@ impl Small {
 /// Runs it; the losses of its steps.
 fn small_run(folder: &Path, steps: u64, resume: bool, more: &[&str]) -> Vec<f32> {
     let mut run = Small::new(folder, more).run(folder, steps, resume);
-    let (mut losses, mut labels) = (Vec::new(), 0.0_f32);
+    let (mut losses, mut labels, mut values) = (Vec::new(), 0.0_f32, 0.0_f32);
     let keep = |metric: &Metric| match metric {
         Metric::Step(step) => {
             labels += step.losses.labels;
+            values += step.losses.values;
             losses.push(step.losses.total);
         }
         Metric::Validation { average, .. } => {
@@ -357,7 +369,7 @@ fn small_run(folder: &Path, steps: u64, resume: bool, more: &[&str]) -> Vec<f32>
         }
     };
     run.train(keep).expect("trains");
-    assert!(losses.is_empty() || labels > 0.0, "labeled photos take part");
+    assert!(losses.is_empty() || labels > 0.0 && values > 0.0, "labeled photos take part");
     losses
 }
 
@@ -386,6 +398,58 @@ fn a_run_taken_up_again_is_the_unbroken_run() {
     assert_eq!(folder::read(&out).expect("reads"), (config, parameters));
 }
 
+#[test]
+fn labeled_photos_are_asked_for_their_value_among_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Small::new(folder.path(), &[]);
+    let batch = small.source().batch(0, 4);
+    let values = batch.values.expect("labeled photos are in it");
+    assert_eq!(values.prompts.texts, small.classes.values.len());
+    assert!(values.rows.len() > 1 && values.rows.iter().all(|row| batch.labeled.contains(row)), "{values:?}");
+    // Photos of one category and value, as the batch numbers them, are of one class.
+    let number = |row: &usize| batch.labels[batch.labeled.iter().position(|at| at == row).expect("is labeled")];
+    for (a, class) in values.rows.iter().zip(&values.classes) {
+        assert!(*class < small.classes.values.len());
+        let alike = values.rows.iter().zip(&values.classes).filter(|(b, _)| number(b) == number(a));
+        assert!(alike.into_iter().all(|(_, other)| other == class), "{values:?}");
+    }
+    let other = Classes { values: vec!["no such value".into()], ..small.classes.clone() };
+    assert!(Small { classes: other, ..small }.source().batch(0, 4).values.is_none());
+}
+
+#[test]
+fn replayed_products_are_held_to_what_the_model_said_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Small::new(folder.path(), &[]);
+    let config = small.recipe.config(small.vocabulary.size());
+    let (before, other) = (Parameters::random(&config, 1), Parameters::random(&config, 2));
+    let mut source = small.source();
+    source.beside[0].replayed = true;
+    let batch = source.anchored(before.clone()).batch(0, config.patches());
+    let anchors = batch.anchors.as_ref().expect("replayed products are in it");
+    assert_eq!(anchors.rows, 8..12);
+    let weights = Weights { keep: 10.0, ..WEIGHTS };
+    let training = Training::default();
+    let losses = |parameters| step::losses(&config, parameters, &batch, weights, &training);
+    assert!(losses(&before).keep.abs() < 1e-5, "{:?}", losses(&before));
+    let found = losses(&other);
+    assert!(found.keep > 0.1, "{found:?}");
+    // The anchors' rows are the batch's own: their photos as this step sees them.
+    let network = Network::bind(&config, &before, |_| false);
+    let all = network.image(&batch.images).try_into_vec_as::<f32>().expect("f32");
+    assert!(furthest(&all[8 * config.projection..], &anchors.images) < 1e-5);
+    let without = step::losses(&config, &other, &batch, Weights { keep: 0.0, ..weights }, &training);
+    assert!((found.total - without.total - 10.0 * found.keep).abs() < 1e-3, "{found:?} {without:?}");
+    assert!(small.source().anchored(before).batch(0, 4).anchors.is_none(), "nothing is replayed");
+}
+
+async fn served_photo(encoder: &Encoder, photo: &::image::RgbImage) -> Vec<f32> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    photo.write_to(&mut file, ::image::ImageFormat::Png).expect("encodes");
+    let served = encoder.image(file.into_inner().into(), Priority::Search, None).await.expect("embeds");
+    served.as_slice().to_vec()
+}
+
 #[tokio::test]
 async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/aglet-small");
@@ -410,14 +474,24 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         let served = encoder.text(text, Priority::Search, None).await.expect("embeds");
         assert!(furthest(served.as_slice(), trained) < 1e-4, "{text}");
     }
-    // A square of the model's own size reaches both unchanged.
+    // A square of the model's own size, without a margin, reaches both unchanged.
     let edge = u32::try_from(config.image_size).expect("small");
-    let product = dataset::drawn(6, 1, 128).remove(0);
-    let square = ::image::imageops::resize(&product.square, edge, edge, ::image::imageops::FilterType::CatmullRom);
-    let mut file = std::io::Cursor::new(Vec::new());
-    square.write_to(&mut file, ::image::ImageFormat::Png).expect("encodes");
-    let served = encoder.image(file.into_inner().into(), Priority::Search, None).await.expect("embeds");
+    let product = dataset::drawn(6, 1, Frame { edge: 128, ..FRAME }).remove(0);
+    let mut square = ::image::imageops::resize(&product.square, edge, edge, ::image::imageops::FilterType::CatmullRom);
+    for at in 0..edge {
+        for (x, y) in [(at, 0), (at, edge - 1), (0, at), (edge - 1, at)] {
+            square.put_pixel(x, y, ::image::Rgb([90; 3]));
+        }
+    }
+    let served = served_photo(&encoder, &square).await;
     let product = dataset::Product { square, ..product };
     let trained = validate::embed_photos(&config, &parameters, &[&product]);
-    assert!(furthest(served.as_slice(), &trained) < 1e-4);
+    assert!(furthest(&served, &trained) < 1e-4);
+    // Any other is cut, padded and reduced alike, if not to the bit: training keeps it somewhat larger in between.
+    let photo = demo::render(&demo::draw(6, 0));
+    let kept = dataset::drawn(6, 1, Frame::of(&config)).remove(0);
+    let served = served_photo(&encoder, &photo).await;
+    let trained = validate::embed_photos(&config, &parameters, &[&kept]);
+    let cosine: f32 = served.iter().zip(&trained).map(|(a, b)| a * b).sum();
+    assert!(cosine > 0.99, "{cosine}");
 }

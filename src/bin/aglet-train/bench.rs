@@ -44,6 +44,7 @@ impl Shape {
         let config = ClipConfig {
             vision,
             image_size,
+            trim: false,
             patch,
             text,
             vocabulary,
@@ -85,6 +86,8 @@ fn batch(config: &ClipConfig, count: usize) -> Batch {
         categories: (0..count).map(|at| at % 8).collect(),
         labeled: Vec::new(),
         labels: Vec::new(),
+        values: None,
+        anchors: None,
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use aglet::evaluate::split::validates;
-use aglet::train::attribute::{self, Attribute};
+use aglet::train::attribute::{self, Classes};
 use aglet::train::checkpoint::Precision;
-use aglet::train::dataset::{self, Product, kept_edge};
+use aglet::train::dataset::{self, Frame, Product};
 use aglet::train::interpolate::{self, Verdict};
 use aglet::train::metrics::Watch;
 use aglet::train::network::{ClipConfig, Parameters};
@@ -53,6 +53,11 @@ pub struct InterpolateArgs {
     float16: bool,
 }
 
+/// What a model sees of a photo's white margins.
+fn seen(config: &ClipConfig) -> &'static str {
+    if config.trim { "white margins cut off" } else { "all of a photo" }
+}
+
 #[expect(clippy::print_stdout, reason = "the result")]
 pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
     let (mut before, mut base) = folder::read(&args.base)?;
@@ -65,10 +70,11 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
     if words(&args.tuned)? != vocabulary {
         bail!("the two have different vocabularies: an id of one is another word in the other");
     }
-    let own = (before.image_size != config.image_size).then(|| (before.clone(), base.clone()));
+    let own = (Frame::of(&before) != Frame::of(&config)).then(|| (before.clone(), base.clone()));
     if own.is_some() {
-        eprintln!("the base is brought from {} to {} pixels", before.image_size, config.image_size);
+        eprintln!("the base is brought from {} to {} pixels, {}", before.image_size, config.image_size, seen(&config));
         (before, base) = positions::resized(&before, base, config.image_size).map_err(anyhow::Error::msg)?;
+        before.trim = config.trim;
     }
     if before != config {
         bail!("the two differ in more than their weights: {before:?} and {config:?}");
@@ -77,14 +83,19 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
         (None, [alpha]) => *alpha,
         (None, _) => bail!("--data is needed to choose among several alphas"),
         (Some(data), alphas) => {
-            let exam = Exam::read(args, data, config.image_size, Vocabulary::parse(&vocabulary, config.context)?)?;
-            let before = own.map(|(config, base)| {
-                eprintln!("the base at {} pixels", config.image_size);
-                exam.judge(&config, &base)
-            });
+            let exam =
+                |config: &ClipConfig| Exam::read(args, data, config, Vocabulary::parse(&vocabulary, config.context)?);
+            let before = match own {
+                Some((config, base)) => {
+                    eprintln!("the base at {} pixels, {}", config.image_size, seen(&config));
+                    Some(exam(&config)?.judge(&config, &base))
+                }
+                None => None,
+            };
             if let Some(before) = &before {
                 println!("the base at its own input: {}", serde_json::to_string(before)?);
             }
+            let exam = exam(&config)?;
             let sweep = interpolate::sweep(&base, &tuned, alphas, args.most_lost, before.as_ref(), |alpha, model| {
                 eprintln!("alpha {alpha}");
                 Ok(exam.judge(&config, model))
@@ -107,8 +118,7 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
 /// What every mixture is asked.
 struct Exam {
     vocabulary: Vocabulary,
-    attribute: Attribute,
-    values: Vec<String>,
+    classes: Classes,
     labeled: Vec<Product>,
     general: Vec<Product>,
 }
@@ -117,23 +127,23 @@ impl Exam {
     fn read(
         args: &InterpolateArgs,
         data: &std::path::Path,
-        image_size: usize,
+        config: &ClipConfig,
         vocabulary: Vocabulary,
     ) -> anyhow::Result<Self> {
         let recipe = args.recipe.as_deref().context("--recipe names the attribute")?;
         let recipe = Recipe::open(recipe, &[])?;
         let attribute =
             recipe.attribute.context("the recipe has no [attribute]: nothing says what is the new ability")?;
-        let (name, edge) = (Some(attribute.name.as_str()), kept_edge(image_size));
-        let train = dataset::read_set(data, Side::Train, name, edge)?;
-        let values = dataset::values(data, &attribute, &train)?;
-        let labeled = dataset::read_set(data, Side::Validation, name, edge)?;
-        let mut general = args.general.as_deref().map_or(Ok(Vec::new()), |folder| dataset::read(folder, edge))?;
+        let (name, frame) = (Some(attribute.name.as_str()), Frame::of(config));
+        let train = dataset::read_set(data, Side::Train, name, frame)?;
+        let labeled = dataset::read_set(data, Side::Validation, name, frame)?;
+        let classes = dataset::classes(data, attribute, &train)?;
+        let mut general = args.general.as_deref().map_or(Ok(Vec::new()), |folder| dataset::read(folder, frame))?;
         general.retain(|p| validates(&p.id));
         if let (Some(folder), true) = (&args.general, general.is_empty()) {
             bail!("{}: too few products to hold some out that could show the base's abilities", folder.display());
         }
-        Ok(Self { vocabulary, attribute, values, labeled, general })
+        Ok(Self { vocabulary, classes, labeled, general })
     }
 
     fn judge(&self, config: &ClipConfig, model: &Parameters) -> Verdict {
@@ -141,9 +151,9 @@ impl Exam {
         let general: Vec<&Product> = self.general.iter().collect();
         let general = if general.is_empty() { &own } else { &general };
         let mut scores = validate::scores(config, model, &self.vocabulary, general);
-        let words = attribute::embed(&self.attribute, &self.values, config, model, &self.vocabulary);
+        let words = attribute::embed(&self.classes, config, model, &self.vocabulary);
         let photos = validate::embed_photos(config, model, &own);
-        scores.attribute = attribute::classify(&self.attribute, &self.values, &words, &own, &photos);
+        scores.attribute = attribute::classify(&self.classes, &words, &own, &photos);
         let kept = [
             ("type", scores.text_category),
             ("color", scores.text_category_color),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use aglet::evaluate::split::{held_out, validates};
 use aglet::train::batch::Beside;
-use aglet::train::dataset::{self, Product};
+use aglet::train::dataset::{self, Frame, Product};
 use aglet::train::fit::Held;
 use aglet::train::prepare::{Side, Templates};
 use aglet::train::recipe::Recipe;
@@ -18,14 +18,14 @@ pub struct Products {
     pub held: Held,
 }
 
-/// Reads everything that the run needs, photos reduced to `edge`.
-pub fn gather(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products> {
+/// Reads everything that the run needs, photos in this frame.
+pub fn gather(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Products> {
     let gathered = if args.data.join("train.jsonl").is_file() {
-        of_set(args, recipe, edge)?
+        of_set(args, recipe, frame)?
     } else if args.replay.is_some() || recipe.attribute.is_some() {
         bail!("{}: no data set (train.jsonl); make one with `aglet-train prepare`", args.data.display());
     } else {
-        of_catalog(args, recipe, edge)?
+        of_catalog(args, recipe, frame)?
     };
     let held = if gathered.held.general.is_empty() { &gathered.held.products } else { &gathered.held.general };
     let beside: Vec<String> = gathered.beside.iter().map(|b| b.products.len().to_string()).collect();
@@ -35,9 +35,9 @@ pub fn gather(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Prod
 }
 
 /// A catalog: all of it but the held-out products, beside drawn ones.
-fn of_catalog(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products> {
-    let mut products = dataset::read(&args.data, edge)?;
-    let mut drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn, edge);
+fn of_catalog(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Products> {
+    let mut products = dataset::read(&args.data, frame)?;
+    let mut drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn, frame);
     if !recipe.data.shoelaces {
         products.iter_mut().chain(&mut drawn).for_each(|p| p.facts.shoelaces = None);
     }
@@ -47,8 +47,8 @@ fn of_catalog(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Prod
         let (path, train, held) = (args.data.display(), train.len(), products.len());
         bail!("{path}: of {count} products {train} are to train on and {held} to validate on: too small a catalog");
     }
-    let beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_in_batch() }];
-    Ok(Products { train, beside, held: Held { products, general: Vec::new(), attribute: None } })
+    let beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_in_batch(), replayed: false }];
+    Ok(Products { train, beside, held: Held { products, general: Vec::new(), classes: None } })
 }
 
 /// A catalog's products by which a run is judged, and those that may be trained on. The half of the held-out ones that
@@ -60,16 +60,15 @@ fn apart(products: Vec<Product>, recipe: &Recipe) -> (Vec<Product>, Vec<Product>
 }
 
 /// A data set's training side, beside products of a general catalog and drawn ones in the words of the same templates.
-fn of_set(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products> {
+fn of_set(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Products> {
     let name = recipe.attribute.as_ref().map(|a| a.name.as_str());
-    let train = dataset::read_set(&args.data, Side::Train, name, edge)?;
-    let validation = dataset::read_set(&args.data, Side::Validation, name, edge)?;
-    let values = recipe.attribute.as_ref().map(|a| dataset::values(&args.data, a, &train)).transpose()?;
-    let attribute = recipe.attribute.clone().zip(values);
+    let train = dataset::read_set(&args.data, Side::Train, name, frame)?;
+    let validation = dataset::read_set(&args.data, Side::Validation, name, frame)?;
+    let classes = recipe.attribute.clone().map(|a| dataset::classes(&args.data, a, &train)).transpose()?;
     let templates = Templates::open(&args.data.join("captions.toml"))?;
     let phrase = |list: Vec<Product>| list.into_iter().map(|p| p.phrased(&templates, name)).collect();
-    let drawn = phrase(dataset::drawn(recipe.run.seed, recipe.data.drawn, edge));
-    let mut beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_in_batch() }];
+    let drawn = phrase(dataset::drawn(recipe.run.seed, recipe.data.drawn, frame));
+    let mut beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_in_batch(), replayed: false }];
     let mut general = Vec::new();
     if let Some(replay) = &args.replay {
         if !recipe.data.has_room_for_replay() {
@@ -81,7 +80,7 @@ fn of_set(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products
         if args.data.join("test.jsonl").is_file() {
             own.extend(dataset::ids(&args.data, Side::Test)?);
         }
-        let mut products = dataset::read(replay, edge)?;
+        let mut products = dataset::read(replay, frame)?;
         for product in &mut products {
             product.facts.shoelaces = None;
         }
@@ -91,7 +90,7 @@ fn of_set(args: &FitArgs, recipe: &Recipe, edge: u32) -> anyhow::Result<Products
         }
         general = held;
         let rest = rest.into_iter().filter(|p| !own.contains(&p.id)).collect();
-        beside.push(Beside { products: phrase(rest), per_batch: recipe.data.replayed_in_batch() });
+        beside.push(Beside { products: phrase(rest), per_batch: recipe.data.replayed_in_batch(), replayed: true });
     }
-    Ok(Products { train, beside, held: Held { products: validation, general, attribute } })
+    Ok(Products { train, beside, held: Held { products: validation, general, classes } })
 }

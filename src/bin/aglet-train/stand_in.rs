@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use aglet::train::checkpoint::Precision;
-use aglet::train::dataset;
+use aglet::train::dataset::{self, Frame};
 use aglet::train::folder;
 use aglet::train::fused::Activation;
 use aglet::train::network::{ClipConfig, Parameters, TowerConfig};
@@ -28,6 +28,7 @@ pub fn run(args: &StandInArgs) -> anyhow::Result<()> {
     let config = ClipConfig {
         vision: tower(768, 12),
         image_size: 224,
+        trim: false,
         patch: 32,
         text: tower(512, 8),
         vocabulary: 49_408,
@@ -61,7 +62,7 @@ pub fn run(args: &StandInArgs) -> anyhow::Result<()> {
 /// A tokenizer.json whose marks have the two highest ids, as in OpenAI's. That vocabulary is not at hand; one learned
 /// from a few captions has fewer words of the same kind, and the ids between stay unused.
 fn words(seed: u64, size: usize) -> anyhow::Result<String> {
-    let texts = dataset::sample_captions(&dataset::drawn(seed, 400, 8), seed);
+    let texts = dataset::sample_captions(&dataset::drawn(seed, 400, Frame { edge: 8, trim: false }), seed);
     let mut json: Value = serde_json::from_str(&vocabulary::learn(texts.iter().map(String::as_str), 4000)?)?;
     let marks = [("<|startoftext|>", "cls", size - 2), ("<|endoftext|>", "sep", size - 1)];
     for (at, (mark, side, id)) in marks.into_iter().enumerate() {

@@ -154,7 +154,7 @@ fn turning_by_tiles_equals_turning_by_pixels() {
 
 #[test]
 fn every_shape_becomes_a_square() {
-    for fit_ in [Fit::Crop, Fit::Pad, Fit::Squash] {
+    for fit_ in [Fit::Crop, Fit::Pad, Fit::Trim, Fit::Squash] {
         for (width, height) in [(1, 1), (1, 500), (500, 1), (3, 2), (64, 64), (63, 65), (200, 33)] {
             let square = fit(&gradient(width, height), &preprocessing(32, fit_));
             assert_eq!(square.dimensions(), (32, 32), "{fit_:?} {width} x {height}");
@@ -164,6 +164,16 @@ fn every_shape_becomes_a_square() {
     let white = |y: u32| padded.get_pixel(5, y).0 == [255; 3];
     // Five rows are left over; two of them go above.
     assert_eq!((0..10).map(white).collect::<Vec<_>>(), [[true; 2].as_slice(), &[false; 5], &[true; 3]].concat());
+}
+
+#[test]
+fn trimming_fills_the_square_with_what_is_not_white() {
+    let shoe = gradient(80, 40);
+    let mut photo = Photo::from_pixel(200, 300, Rgb([255; 3]));
+    ::image::imageops::replace(&mut photo, &shoe, 60, 130);
+    let trimmed = fit(&photo, &preprocessing(40, Fit::Trim));
+    assert_eq!(trimmed, fit(&shoe, &preprocessing(40, Fit::Pad)));
+    assert_ne!(trimmed, fit(&photo, &preprocessing(40, Fit::Pad)));
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn a_run_with_pairs_and_siglips_loss_resumes_and_leaves_whole_models() {
     }
     let (config, average) = folder::read_run(broken.path(), Which::Average).expect("reads");
     assert_eq!(folder::read(&broken.path().join("epochs/003")).expect("reads"), (config.clone(), average));
-    let photos = super::dataset::drawn(5, 2, 36);
+    let photos = super::dataset::drawn(5, 2, super::FRAME);
     let photos: Vec<_> = photos.iter().collect();
     assert_eq!(validate::embed_photos(&config, &last, &photos).len(), 2 * config.projection);
 }

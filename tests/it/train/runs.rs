@@ -162,7 +162,7 @@ fn a_folder_that_holds_a_run_is_not_begun_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &["run.keep_epochs=none"]);
     std::fs::write(folder.path().join("last.safetensors"), "a run's").expect("written");
-    let held = || Held { products: super::labeled(5, 4), general: Vec::new(), attribute: None };
+    let held = || Held { products: super::labeled(5, 4), general: Vec::new(), classes: None };
     let refused = Run::new(small.recipe.plan(4), folder.path(), small.source(), held(), None, false).err();
     let refused = refused.expect("refused");
     assert!(matches!(refused, FitError::Exists { .. }) && refused.to_string().contains("--resume"), "{refused}");
