@@ -58,7 +58,8 @@ pub fn write(
     Ok(checkpoint::write_weights(&folder.join("model.safetensors"), parameters, precision)?)
 }
 
-/// `aglet_fit` says what Hugging Face's own fields cannot: the photo is padded to a white square, with or without its own margins.
+/// `aglet_fit` says what Hugging Face's own fields cannot: the photo is padded to a white square, with or without the
+/// margins that it has.
 fn preprocessor(config: &ClipConfig) -> serde_json::Value {
     let square = json!({"height": config.image_size, "width": config.image_size});
     json!({

@@ -459,6 +459,8 @@ mod tests {
         };
         assert!(wrong("[data]\nvalidation = 0").contains("data.validation"));
         assert!(wrong("[run]\nwatch = 'attribute_macro_f1'").contains("[attribute]"));
+        assert!(wrong("[loss]\nvalues = 1.0").contains("loss.values needs"));
+        assert!(wrong("[loss]\nkeep = -1.0").contains("not negative"));
         let plateau = "[optimizer]\nschedule = { kind = 'reduce_on_plateau'";
         assert!(wrong(&format!("{plateau} }}")).contains("mode is"), "more is better of what is watched by default");
         assert!(wrong(&format!("{plateau}, mode = 'max' }}\n[run]\nwatch = 'loss'")).contains("mode is"));

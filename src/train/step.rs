@@ -244,9 +244,9 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (Tensor<1>
     let total = (described.clone() + asked.clone()).mul_scalar(0.5)
         + texts.clone().mul_scalar(weights.texts)
         + likeness.clone().mul_scalar(weights.likeness);
-    let total = labels.iter().fold(total, |total, part| total + part.clone().mul_scalar(weights.labels));
-    let total = values.iter().fold(total, |total, part| total + part.clone().mul_scalar(weights.values));
-    let total = keep.iter().fold(total, |total, part| total + part.clone().mul_scalar(weights.keep));
+    let optional = [(&labels, weights.labels), (&values, weights.values), (&keep, weights.keep)];
+    let present = optional.into_iter().filter_map(|(part, weight)| Some(part.clone()?.mul_scalar(weight)));
+    let total = present.fold(total, |total, part| total + part);
     let value = |t: Tensor<1>| t.into_scalar::<f32>();
     let losses = Losses {
         total: value(total.clone()),

@@ -27,6 +27,7 @@ const SMALL: &str = "
 const LACES: &str = "
     [training]
     image_size = 48
+    trim = true
     [data]
     batch = 12
     drawn = 8
@@ -35,6 +36,7 @@ const LACES: &str = "
     validation = 10
     [loss]
     labels = 0.5
+    values = 1.0
     [optimizer]
     warmup = 1
     [run]
@@ -72,8 +74,10 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     fit(&at("small.toml"), &["--data", &set, "--out", &base]).expect("trains");
     run(train, &["export", "--run", &base, "--to", &at("checkpoint")]).expect("exports");
 
-    let from = ["--data", &set, "--replay", &shop, "--from", &at("checkpoint"), "--out", &tuned];
-    fit(&at("laces.toml"), &from).expect("fine-tunes");
+    let from = ["--data", &set, "--from", &at("checkpoint"), "--out", &tuned, "--set", "loss.keep=5.0"];
+    let refused = fit(&at("laces.toml"), &from).expect_err("nothing that could be kept");
+    assert!(refused.contains("--replay"), "{refused}");
+    fit(&at("laces.toml"), &[&from[..], &["--replay", &shop]].concat()).expect("fine-tunes");
     run(train, &["export", "--run", &tuned, "--to", &at("tuned_checkpoint"), "--float16"]).expect("exports");
     let score = ["score", "--model", &at("tuned_checkpoint"), "--data", &set, "--recipe", &at("laces.toml")];
     let found: serde_json::Value = serde_json::from_str(&run(train, &score).expect("measures")).expect("JSON");
@@ -100,6 +104,7 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     let manifest = std::fs::read_to_string(Path::new(&at("model")).join("model.json")).expect("a manifest");
     let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
     assert_eq!(manifest["preprocessing"]["size"], 48, "{manifest}");
+    assert_eq!(manifest["preprocessing"]["fit"], "trim", "{manifest}");
 
     // What cannot be is said in words.
     let refused = fit(&at("laces.toml"), &["--data", &shop, "--out", &at("other")]).expect_err("no data set");
