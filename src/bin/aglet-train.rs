@@ -20,11 +20,11 @@ use aglet::evaluate::split::held_out;
 use aglet::train::attribute;
 use aglet::train::batch::Source;
 use aglet::train::checkpoint::Precision;
+use aglet::train::clip::ClipConfig;
 use aglet::train::dataset::{self, Frame, Product};
 use aglet::train::fit::{self, Run};
 use aglet::train::folder::{self, Which};
 use aglet::train::metrics::Metric;
-use aglet::train::network::ClipConfig;
 use aglet::train::positions;
 use aglet::train::prepare::Side;
 use aglet::train::recipe::Recipe;
@@ -181,8 +181,7 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let (config, from) = base.map_or((recipe.config(vocabulary.size()), None), |(c, p)| (c, Some(p)));
     let file = args.out.join("recipe.toml");
     std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
-    let source =
-        Source::new(train, beside, vocabulary, config, recipe.drawing(), held.classes.clone(), recipe.sampling());
+    let source = Source::new(train, beside, vocabulary, config, recipe.drawing()).teaching(held.classes.clone());
     let source = match &from {
         Some(base) if recipe.loss.keep > 0.0 => source.anchored(base.clone()),
         _ => source,

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::clip::{ClipConfig, Parameters};
 use super::dataset::Product;
-use super::network::{ClipConfig, Parameters};
 use super::sampler::Sampling;
 use super::validate;
 use super::vocabulary::Vocabulary;
@@ -135,7 +135,8 @@ fn accuracy<M: Copy>(
     })
 }
 
-fn nearest(words: &[f32], photo: &[f32], without: Option<usize>) -> usize {
+/// Which of the words' embeddings a photo's is nearest to, one aside.
+pub(super) fn nearest(words: &[f32], photo: &[f32], without: Option<usize>) -> usize {
     let scored = words.chunks_exact(photo.len()).enumerate().filter(|(at, _)| Some(*at) != without);
     let scored = scored.map(|(at, word)| (word.iter().zip(photo).map(|(a, b)| a * b).sum::<f32>(), at));
     scored.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, at)| at)

@@ -13,11 +13,12 @@ use rayon::prelude::*;
 
 use super::attribute::Classes;
 use super::captions::{self, Caption, Facts};
+use super::clip::{ClipConfig, Parameters};
 use super::dataset::{MEAN, Product, STD};
 use super::dice::{Dice, Purpose};
 use super::images::{self, Window};
 use super::loss::Truth;
-use super::network::{ClipConfig, ImageBatch, Network, Parameters, TextBatch};
+use super::network::{ImageBatch, Network, TextBatch};
 use super::sampler::{Sampler, Sampling};
 use super::vocabulary::Vocabulary;
 use crate::encode::image::Photo;
@@ -32,6 +33,8 @@ pub struct Drawing {
     pub flip: bool,
     /// Probability that a photo is lightly blurred.
     pub blur: f32,
+    /// Which of the main products come.
+    pub sampling: Sampling,
 }
 
 /// One step's input.
@@ -104,12 +107,16 @@ impl Source {
         vocabulary: Vocabulary,
         config: ClipConfig,
         drawing: Drawing,
-        classes: Option<Classes>,
-        sampling: Sampling,
     ) -> Self {
-        let sampler = Sampler::new(&products, sampling, drawing.seed);
+        let sampler = Sampler::new(&products, drawing.sampling, drawing.seed);
         let beside = beside.into_iter().filter(|b| b.per_batch > 0 && !b.products.is_empty()).collect();
-        Self { products, beside, vocabulary, config, drawing, classes, base: None, sampler }
+        Self { products, beside, vocabulary, config, drawing, classes: None, base: None, sampler }
+    }
+
+    /// Its batches say which of an attribute's values the photos have.
+    #[must_use]
+    pub fn teaching(self, classes: Option<Classes>) -> Self {
+        Self { classes, ..self }
     }
 
     /// Its batches say what the model `base` says of the replayed products in them.

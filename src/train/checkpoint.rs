@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::network::{Parameter, Parameters};
+use super::clip::{Parameter, Parameters};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {

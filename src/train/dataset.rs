@@ -12,9 +12,9 @@ use sha2::Digest;
 
 use super::attribute::{self, Attribute, Classes};
 use super::captions::{self, Facts};
+use super::clip::ClipConfig;
 use super::dice::{Dice, Purpose};
 use super::images;
-use super::network::ClipConfig;
 use super::prepare::{self, Entry, Picture, PrepareError, Side, Templates};
 use crate::catalog::{CatalogError, Photos};
 use crate::encode::image::{self, ImageLimits, Photo};

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::checkpoint::Precision;
+use super::clip::{ClipConfig, Parameters};
 use super::folder::{self, FolderError};
-use super::network::{ClipConfig, Parameters};
 use super::validate::Scores;
 use crate::model::{ExportError, ExportOptions, export};
 

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::attribute::{self, Classes};
 use super::batch::{Drawing, Kept, Loader, Source};
 use super::checkpoint::{self, CheckpointError};
+use super::clip::{ClipConfig, Parameters};
 use super::dataset::Product;
 use super::epochs::{self, EpochError, Keep};
 use super::lora::Lora;
 use super::loss::Kind;
 use super::metrics::{Log, Metric, StepMetric, Watch};
-use super::network::{ClipConfig, Parameters};
 use super::optimizer::{self, Optimizer, Rule, Treatment};
 use super::report::{self, ReportError};
 use super::sampler::Sampling;
@@ -204,18 +204,12 @@ impl Run {
         plan.training.begin(plan.weights.kind, &mut parameters, plan.seed);
         // Few products make a small batch: none comes twice.
         let batch = source.drawing.batch.min(held.products.len().max(1));
-        let drawing = Drawing { crop: 1.0, flip: false, blur: 0.0, batch, ..source.drawing };
+        let sampling = Sampling::default();
+        let drawing = Drawing { crop: 1.0, flip: false, blur: 0.0, batch, sampling, ..source.drawing };
         let Held { products, general, classes } = held;
         let vocabulary = source.vocabulary.clone();
-        let validation = Source::new(
-            products,
-            Vec::new(),
-            vocabulary,
-            config.clone(),
-            drawing,
-            classes.clone(),
-            Sampling::default(),
-        );
+        let validation =
+            Source::new(products, Vec::new(), vocabulary, config.clone(), drawing).teaching(classes.clone());
         let mut run = Self {
             optimizer: Optimizer::new(plan.rule.clone(), &parameters),
             treatments: plan.training.treatments(&config, &parameters),

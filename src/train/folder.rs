@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::checkpoint::{self, CheckpointError, Precision};
+use super::clip::{ClipConfig, Parameters};
 use super::dataset::{MEAN, STD};
 use super::fit::State;
 use super::lora;
-use super::network::{ClipConfig, Parameters};
 use crate::model::Preprocessing;
 
 /// Which of a checkpoint's weights.

@@ -2,6 +2,9 @@
 //! and still the old ones. `theta = (1 - alpha) base + alpha tuned`, parameter by parameter; which alpha is best is
 //! seen on validation data, never on the test set.
 //!
+//! The tuned model may be the mean of several that began at the same base and differ in their seeds (a model soup, arXiv
+//! 2203.05482): what each of them learned by chance cancels out, what all of them learned stays.
+//!
 //! The two models must have the same parameters of the same shapes. A tuned model with a larger input has a larger
 //! table of positions and is refused: resize the base's table to the larger input first, then interpolate.
 
@@ -9,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::network::{Parameter, Parameters};
+use super::clip::{Parameter, Parameters};
 
 #[derive(Debug, thiserror::Error)]
 pub enum InterpolateError {
@@ -49,25 +52,42 @@ fn check(base: &Parameters, tuned: &Parameters) -> Result<(), InterpolateError> 
     Ok(())
 }
 
-/// The model at `alpha` of the way from `base` (0) to `tuned` (1); the ends are exactly the two.
+/// The model at `alpha` of the way from `base` (0) to `tuned` (1), its text tower at `text` of that way; the ends are
+/// exactly the two.
 ///
 /// # Errors
-/// If the two are not of one kind or `alpha` is not between 0 and 1.
+/// If the two are not of one kind, or `alpha` or `text` is not between 0 and 1.
 ///
 /// # Panics
 /// Never: the names are compared before.
-pub fn between(base: &Parameters, tuned: &Parameters, alpha: f32) -> Result<Parameters, InterpolateError> {
-    if !(0.0..=1.0).contains(&alpha) {
-        return Err(InterpolateError::Alpha(alpha));
+pub fn between(base: &Parameters, tuned: &Parameters, alpha: f32, text: f32) -> Result<Parameters, InterpolateError> {
+    if let Some(&wrong) = [alpha, text].iter().find(|share| !(0.0..=1.0).contains(*share)) {
+        return Err(InterpolateError::Alpha(wrong));
     }
     check(base, tuned)?;
     let mix = |b: &Parameter| {
         let t = tuned.get(&b.name).expect("checked");
+        let alpha = if b.name.starts_with("text_") { alpha * text } else { alpha };
         // Written so that both ends are exact: x * 1 + y * 0 is x for every finite y.
         let values = b.values.iter().zip(&t.values).map(|(b, t)| b * (1.0 - alpha) + t * alpha).collect();
         Parameter { name: b.name.clone(), shape: b.shape.clone(), values }
     };
     Ok(Parameters(base.0.iter().map(mix).collect()))
+}
+
+/// The mean of models of one kind, parameter by parameter.
+///
+/// # Errors
+/// If they are not of one kind.
+///
+/// # Panics
+/// If there are none.
+pub fn mean(models: &[Parameters]) -> Result<Parameters, InterpolateError> {
+    let mut mean = models.first().expect("at least one model").clone();
+    for (before, model) in (1_u16..).zip(&models[1..]) {
+        mean = between(&mean, model, 1.0 / (f32::from(before) + 1.0), 1.0)?;
+    }
+    Ok(mean)
 }
 
 /// What a model is worth on validation data; shares of 1, more is better.
@@ -102,8 +122,9 @@ pub struct Sweep {
     pub best: f32,
 }
 
-/// Judges the model at every alpha, 0 (the base) included, and chooses: the best new ability, subject to at most
-/// `most_lost` points lost on each of the base's abilities; where every model loses more, the one that loses least.
+/// Judges the model at every alpha, 0 (the base) included, its text tower at `text` of the way ([`between`]), and
+/// chooses: the best new ability, subject to at most `most_lost` points lost on each of the base's abilities; where every
+/// model loses more, the one that loses least.
 ///
 /// `before`: the base's abilities where they are not those of alpha 0, because the base was brought to another input
 /// for the sweep, which costs it something that is lost too.
@@ -117,6 +138,7 @@ pub fn sweep(
     base: &Parameters,
     tuned: &Parameters,
     alphas: &[f32],
+    text: f32,
     most_lost: f64,
     before: Option<&Verdict>,
     mut judge: impl FnMut(f32, &Parameters) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>>,
@@ -126,7 +148,7 @@ pub fn sweep(
     alphas.dedup();
     let mut rows: Vec<Row> = Vec::new();
     for alpha in alphas {
-        let model = between(base, tuned, alpha)?;
+        let model = between(base, tuned, alpha, text)?;
         let verdict = judge(alpha, &model).map_err(|source| InterpolateError::Judge { alpha, source })?;
         let first = before.unwrap_or_else(|| rows.first().map_or(&verdict, |row| &row.verdict));
         let mut lost = f64::NEG_INFINITY;
@@ -197,12 +219,30 @@ mod tests {
     #[test]
     fn the_ends_are_the_two_models_exactly_and_the_middle_is_between() {
         let (base, tuned) = (model([0.1, 3.3]), model([-0.7, 1e-9]));
-        assert_eq!(between(&base, &tuned, 0.0).expect("of one kind"), base);
-        assert_eq!(between(&base, &tuned, 1.0).expect("of one kind"), tuned);
-        let middle = between(&model([1.0, 2.0]), &model([3.0, -2.0]), 0.25).expect("of one kind");
+        assert_eq!(between(&base, &tuned, 0.0, 1.0).expect("of one kind"), base);
+        assert_eq!(between(&base, &tuned, 1.0, 1.0).expect("of one kind"), tuned);
+        let middle = between(&model([1.0, 2.0]), &model([3.0, -2.0]), 0.25, 1.0).expect("of one kind");
         assert_eq!(middle, model([1.5, 1.0]));
-        assert!(matches!(between(&base, &tuned, 1.5), Err(InterpolateError::Alpha(_))));
-        assert!(matches!(between(&base, &tuned, f32::NAN), Err(InterpolateError::Alpha(_))));
+        let mut words = model([1.0, 2.0]);
+        words.0[1].name = "text_projection.weight".into();
+        let mut tuned_words = model([3.0, -2.0]);
+        tuned_words.0[1].name = "text_projection.weight".into();
+        let middle = between(&words, &tuned_words, 0.5, 0.5).expect("of one kind");
+        assert_eq!((middle.0[0].values[0], middle.0[1].values[0]), (2.0, 1.0), "words go half as far");
+        assert!(matches!(between(&base, &tuned, 0.5, -0.1), Err(InterpolateError::Alpha(_))));
+        assert!(matches!(between(&base, &tuned, 1.5, 1.0), Err(InterpolateError::Alpha(_))));
+        assert!(matches!(between(&base, &tuned, f32::NAN, 1.0), Err(InterpolateError::Alpha(_))));
+    }
+
+    #[test]
+    fn a_soup_is_the_mean_of_its_models() {
+        let soup = mean(&[model([1.0, 6.0]), model([2.0, 0.0]), model([6.0, -3.0])]).expect("of one kind");
+        for (parameter, mean) in soup.0.iter().zip([3.0, 1.0]) {
+            assert!(parameter.values.iter().all(|v| (v - mean).abs() < 1e-6), "{parameter:?}");
+        }
+        assert_eq!(mean(&[model([0.1, 3.3])]).expect("one"), model([0.1, 3.3]));
+        let lone = Parameters(vec![model([0.0, 0.0]).0[1].clone()]);
+        assert!(matches!(mean(&[model([0.0, 0.0]), lone]), Err(InterpolateError::Names { .. })));
     }
 
     #[test]
@@ -211,14 +251,14 @@ mod tests {
         let mut tuned = base.clone();
         tuned.0[0].shape = vec![5, 3];
         tuned.0[0].values = vec![0.0; 15];
-        let error = between(&base, &tuned, 0.5).expect_err("another input");
+        let error = between(&base, &tuned, 0.5, 1.0).expect_err("another input");
         assert!(matches!(error, InterpolateError::Positions { base: 2, tuned: 5, .. }), "{error}");
         tuned.0[1].shape = vec![2];
         tuned.0.swap_remove(0);
-        assert!(matches!(between(&base, &tuned, 0.5), Err(InterpolateError::Names { only: "base", .. })));
-        assert!(matches!(between(&tuned, &base, 0.5), Err(InterpolateError::Names { only: "tuned", .. })));
+        assert!(matches!(between(&base, &tuned, 0.5, 1.0), Err(InterpolateError::Names { only: "base", .. })));
+        assert!(matches!(between(&tuned, &base, 0.5, 1.0), Err(InterpolateError::Names { only: "tuned", .. })));
         let base = Parameters(vec![base.0[1].clone()]);
-        assert!(matches!(between(&base, &tuned, 0.5), Err(InterpolateError::Shape { .. })));
+        assert!(matches!(between(&base, &tuned, 0.5, 1.0), Err(InterpolateError::Shape { .. })));
     }
 
     #[test]
@@ -231,7 +271,7 @@ mod tests {
             let general = BTreeMap::from([("color".into(), 0.9 - 0.04 * alpha), ("type".into(), 0.5 + alpha)]);
             Ok(Verdict { ability: 0.3 + alpha / 2.0, general })
         };
-        let found = sweep(&base, &tuned, &[1.0, 0.75, 0.25, 0.5], 2.0, None, judge).expect("judged");
+        let found = sweep(&base, &tuned, &[1.0, 0.75, 0.25, 0.5], 1.0, 2.0, None, judge).expect("judged");
         assert_eq!(found.rows.iter().map(|r| r.alpha).collect::<Vec<_>>(), [0.0, 0.25, 0.5, 0.75, 1.0]);
         assert_eq!(found.rows.iter().map(|r| r.allowed).collect::<Vec<_>>(), [true, true, true, false, false]);
         assert!((found.best - 0.5).abs() < 1e-6 && (found.rows[4].lost - 4.0).abs() < 1e-6);
@@ -239,7 +279,7 @@ mod tests {
         assert!(table.lines().nth(3).is_some_and(|l| l.ends_with("best")), "{table}");
         // Nothing gained: the base stays.
         let flat = |_: f32, _: &Parameters| Ok(Verdict { ability: 0.5, general: BTreeMap::new() });
-        assert!(sweep(&base, &tuned, &[0.5, 1.0], 1.0, None, flat).expect("judged").best.abs() < 1e-9);
+        assert!(sweep(&base, &tuned, &[0.5, 1.0], 1.0, 1.0, None, flat).expect("judged").best.abs() < 1e-9);
     }
 
     #[test]
@@ -250,11 +290,11 @@ mod tests {
         let judge =
             |alpha: f32, _: &Parameters| Ok(verdict(0.76 + 0.04 * f64::from(alpha), 0.5 - f64::from(alpha) / 9.0));
         let before = verdict(0.80, 0.5);
-        let found = sweep(&base, &tuned, &[0.5, 0.8, 1.0], 1.0, Some(&before), judge).expect("judged");
+        let found = sweep(&base, &tuned, &[0.5, 0.8, 1.0], 1.0, 1.0, Some(&before), judge).expect("judged");
         assert_eq!(found.rows.iter().map(|r| r.allowed).collect::<Vec<_>>(), [false, false, true, true]);
         assert!((found.best - 0.8).abs() < 1e-6 && (found.rows[0].lost - 4.0).abs() < 1e-6);
         // Nothing keeps the base's abilities: the least is lost.
-        let found = sweep(&base, &tuned, &[0.5, 1.0], 1.0, Some(&verdict(0.9, 0.5)), judge).expect("judged");
+        let found = sweep(&base, &tuned, &[0.5, 1.0], 1.0, 1.0, Some(&verdict(0.9, 0.5)), judge).expect("judged");
         assert!(found.rows.iter().all(|row| !row.allowed) && (found.best - 1.0).abs() < 1e-6);
     }
 
@@ -262,11 +302,11 @@ mod tests {
     fn a_judge_that_fails_and_one_that_forgets_a_score_stop_the_sweep() {
         let base = model([0.0, 0.0]);
         let fails = |_: f32, _: &Parameters| Err("no photos".into());
-        assert!(matches!(sweep(&base, &base, &[1.0], 1.0, None, fails), Err(InterpolateError::Judge { .. })));
+        assert!(matches!(sweep(&base, &base, &[1.0], 1.0, 1.0, None, fails), Err(InterpolateError::Judge { .. })));
         let forgets = |alpha: f32, _: &Parameters| {
             let general = if alpha == 0.0 { BTreeMap::from([("type".into(), 0.5)]) } else { BTreeMap::new() };
             Ok(Verdict { ability: 0.5, general })
         };
-        assert!(matches!(sweep(&base, &base, &[1.0], 1.0, None, forgets), Err(InterpolateError::Score { .. })));
+        assert!(matches!(sweep(&base, &base, &[1.0], 1.0, 1.0, None, forgets), Err(InterpolateError::Score { .. })));
     }
 }

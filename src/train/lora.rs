@@ -10,8 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clip::{Parameter, Parameters};
 use super::dice::{Dice, Purpose};
-use super::network::{Parameter, Parameters};
 
 /// The recipe's `[training.lora]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::network::{Parameter, Parameters};
+use super::clip::{Parameter, Parameters};
 
 /// How images and words, and long and short captions, are held against each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

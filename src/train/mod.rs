@@ -10,6 +10,7 @@ pub mod batch;
 pub mod bf16;
 pub mod captions;
 pub mod checkpoint;
+pub mod clip;
 pub mod dataset;
 pub mod dice;
 pub mod enrich;

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::network::Parameters;
+use super::clip::Parameters;
 use super::wide::wide;
 
 /// Which rule, with its settings; the names, the meaning and the defaults are PyTorch's.

@@ -1,7 +1,7 @@
 //! A larger (or smaller) input for a trained vision tower: its table of positions is resampled to the new grid of
 //! patches (arXiv 2010.11929, section 3.2), all other weights stay as they are.
 
-use super::network::{ClipConfig, Parameters};
+use super::clip::{ClipConfig, Parameters};
 
 const TABLE: &str = "vision_model.embeddings.position_embedding.weight";
 

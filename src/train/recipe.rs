@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use super::attribute::Attribute;
 use super::batch::Drawing;
+use super::clip::{ClipConfig, TowerConfig};
 use super::epochs::Keep;
 use super::fit::Plan;
 use super::fused::Activation;
 use super::lora::Lora;
 use super::metrics::Watch;
-use super::network::{ClipConfig, TowerConfig};
 use super::optimizer::Rule;
 use super::sampler::Sampling;
 use super::scheduler::{Mode, Schedule};
@@ -345,13 +345,8 @@ impl Recipe {
     #[must_use]
     pub fn drawing(&self) -> Drawing {
         let Data { batch, crop, flip, blur, .. } = self.data;
-        Drawing { seed: self.run.seed, batch, crop, flip, blur }
-    }
-
-    /// How the products of a batch are chosen.
-    #[must_use]
-    pub fn sampling(&self) -> Sampling {
-        self.attribute.as_ref().map_or_else(Sampling::default, |a| a.sampling)
+        let sampling = self.attribute.as_ref().map_or_else(Sampling::default, |a| a.sampling);
+        Drawing { seed: self.run.seed, batch, crop, flip, blur, sampling }
     }
 
     /// The loop's plan, given the batches that hold every product once.

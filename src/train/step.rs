@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use burn::Tensor;
 
 use super::batch::{Anchors, Batch};
+use super::clip::{ClipConfig, Parameters};
 use super::fused::Precision;
 use super::lora::{self, Lora};
 use super::loss::{self, Kind};
-use super::network::{ClipConfig, Hardware, Network, Parameters};
+use super::network::{Hardware, Network};
 use super::optimizer::Treatment;
 
 /// The parts of a step's loss.
@@ -295,8 +296,8 @@ pub fn gradients(
 
 #[cfg(test)]
 mod tests {
+    use super::super::clip::TowerConfig;
     use super::super::fused::Activation;
-    use super::super::network::TowerConfig;
     use super::*;
 
     #[test]

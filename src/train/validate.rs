@@ -1,16 +1,17 @@
 //! Retrieval over held-out products: the numbers that choose an epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::attribute::Accuracy;
+use super::attribute::{self, Accuracy};
+use super::clip::{ClipConfig, Parameters};
 use super::dataset::{MEAN, Product, STD};
 use super::images::{self, Window};
-use super::network::{ClipConfig, ImageBatch, Network, Parameters, TextBatch};
+use super::network::{ImageBatch, Network, TextBatch};
 use super::vocabulary::Vocabulary;
 
-/// Precision among the first ten, and how many questions it is the mean of.
+/// Precision among the first ten, and how many questions it is the mean of; zero-shot accuracy over all products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// "color category" queries: right category.
@@ -27,6 +28,12 @@ pub struct Scores {
     pub title_recall: f32,
     pub color_queries: usize,
     pub gender_queries: usize,
+    /// Photos whose category is the one with the nearest name, of all that the products have.
+    #[serde(default)]
+    pub zero_shot_category: f32,
+    /// The same of the color.
+    #[serde(default)]
+    pub zero_shot_color: f32,
     /// The attribute that is learned, where the recipe names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribute: Option<Accuracy>,
@@ -123,6 +130,18 @@ impl Pool<'_> {
         mean(hits.iter().map(|&at| f32::from(u8::from(right(self.products[at])))))
     }
 
+    /// The share of photos that are nearest to the name of their own fact, among the names that the products have.
+    fn zero_shot(&self, fact: impl Fn(&Product) -> &str) -> f32 {
+        let known: BTreeSet<&str> = self.products.iter().map(|p| fact(p)).filter(|name| !name.is_empty()).collect();
+        let names: Vec<&str> = known.into_iter().collect();
+        let words = embed_texts(self.config, self.parameters, self.vocabulary, &names);
+        let photos = self.products.iter().zip(self.photos.chunks_exact(self.config.projection));
+        let asked = photos.filter(|(product, _)| !fact(product).is_empty());
+        mean(asked.map(|(product, photo)| {
+            f32::from(u8::from(names[attribute::nearest(&words, photo, None)] == fact(product)))
+        }))
+    }
+
     /// The mean over the queries of the share of right hits.
     fn precision(
         &self,
@@ -178,6 +197,8 @@ pub fn scores(config: &ClipConfig, parameters: &Parameters, vocabulary: &Vocabul
         })),
         color_queries: colors.len(),
         gender_queries: genders.len(),
+        zero_shot_category: pool.zero_shot(|p| &p.facts.category),
+        zero_shot_color: pool.zero_shot(|p| &p.facts.color),
         attribute: None,
     }
 }

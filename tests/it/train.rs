@@ -14,6 +14,7 @@ use aglet::model::ModelFolder;
 use aglet::train::attribute::{self, Classes};
 use aglet::train::batch::{Batch, Beside, Source};
 use aglet::train::checkpoint::{self, Precision};
+use aglet::train::clip::{ClipConfig, Parameter, Parameters, TowerConfig};
 use aglet::train::dataset::{self, Frame, Product};
 use aglet::train::fit::{Held, Plan, Run};
 use aglet::train::folder::{self, Which};
@@ -21,7 +22,7 @@ use aglet::train::fused::Activation;
 use aglet::train::images;
 use aglet::train::loss::{Kind, Truth};
 use aglet::train::metrics::Metric;
-use aglet::train::network::{ClipConfig, ImageBatch, Network, Parameter, Parameters, TextBatch, TowerConfig};
+use aglet::train::network::{ImageBatch, Network, TextBatch};
 use aglet::train::optimizer::{self, Optimizer, Rule, Treatment};
 use aglet::train::prepare::templates::{self, Templates};
 use aglet::train::recipe::Recipe;
@@ -339,8 +340,8 @@ impl Small {
         let beside =
             vec![Beside { products: labeled(4, 6), per_batch: self.recipe.data.drawn_in_batch(), replayed: false }];
         let (vocabulary, config) = (self.vocabulary.clone(), self.recipe.config(self.vocabulary.size()));
-        let (drawing, sampling) = (self.recipe.drawing(), self.recipe.sampling());
-        Source::new(labeled(3, 48), beside, vocabulary, config, drawing, Some(self.classes.clone()), sampling)
+        Source::new(labeled(3, 48), beside, vocabulary, config, self.recipe.drawing())
+            .teaching(Some(self.classes.clone()))
     }
 
     fn run(&self, folder: &Path, steps: u64, resume: bool) -> Run {
@@ -441,6 +442,39 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
     let without = step::losses(&config, &other, &batch, Weights { keep: 0.0, ..weights }, &training);
     assert!((found.total - without.total - 10.0 * found.keep).abs() < 1e-3, "{found:?} {without:?}");
     assert!(small.source().anchored(before).batch(0, 4).anchors.is_none(), "nothing is replayed");
+}
+
+#[test]
+fn zero_shot_is_the_share_of_photos_that_are_nearest_to_their_own_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Small::new(folder.path(), &[]);
+    let config = small.recipe.config(small.vocabulary.size());
+    let parameters = Parameters::random(&config, 5);
+    let mut products = labeled(8, 40);
+    products[3].facts.color = String::new();
+    let products: Vec<&Product> = products.iter().collect();
+    let found = validate::scores(&config, &parameters, &small.vocabulary, &products);
+    let photos = validate::embed_photos(&config, &parameters, &products);
+    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let share = |fact: fn(&Product) -> &str| {
+        let mut names: Vec<&str> = products.iter().map(|p| fact(p)).filter(|n| !n.is_empty()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let words: Vec<Vec<f32>> =
+            names.iter().map(|name| validate::embed_texts(&config, &parameters, &small.vocabulary, &[name])).collect();
+        let (mut right, mut asked) = (0_u8, 0_u8);
+        for (product, photo) in products.iter().zip(photos.chunks_exact(config.projection)) {
+            let Some(own) = names.iter().position(|name| *name == fact(product)) else { continue };
+            asked += 1;
+            right += u8::from(words.iter().all(|word| cosine(word, photo) <= cosine(&words[own], photo)));
+        }
+        assert!(names.len() > 2 && right < asked, "{right} of {asked}, {names:?}");
+        (f32::from(right) / f32::from(asked), asked)
+    };
+    let ((category, all), (color, some)) = (share(|p| &p.facts.category), share(|p| &p.facts.color));
+    assert_eq!((all, some), (40, 39), "a product without a color is not asked for it");
+    assert!((found.zero_shot_category - category).abs() < 1e-6, "{found:?} {category}");
+    assert!((found.zero_shot_color - color).abs() < 1e-6, "{found:?} {color}");
 }
 
 async fn served_photo(encoder: &Encoder, photo: &::image::RgbImage) -> Vec<f32> {

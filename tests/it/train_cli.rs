@@ -94,6 +94,13 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     let table: serde_json::Value = serde_json::from_str(&table).expect("JSON");
     assert_eq!(table["rows"].as_array().map(Vec::len), Some(3), "{table}");
     assert!(Path::new(&at("mixed")).join("model.safetensors").is_file());
+    let soup = |with: &str| {
+        let tuned = ["--tuned", &at("tuned_checkpoint"), &at(with), "--alphas", "1", "--out", &at("soup")];
+        run(train, &[&["interpolate", "--base", &at("checkpoint")][..], &tuned].concat())
+    };
+    soup("mixed").expect("a mean of two");
+    let refused = soup("checkpoint").expect_err("of another input");
+    assert!(refused.contains("more than its weights"), "{refused}");
     run(train, &["report", "--run", &tuned]).expect("draws");
     assert!(Path::new(&tuned).join("report.html").is_file());
 

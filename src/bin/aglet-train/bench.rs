@@ -6,11 +6,12 @@ use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
 use aglet::train::batch::Batch;
+use aglet::train::clip::{ClipConfig, Parameters, TowerConfig};
 use aglet::train::dice::{Dice, Purpose};
 use aglet::train::fit;
 use aglet::train::fused::{Activation, Precision};
 use aglet::train::loss::Truth;
-use aglet::train::network::{ClipConfig, ImageBatch, Parameters, TextBatch, TowerConfig};
+use aglet::train::network::{ImageBatch, TextBatch};
 use aglet::train::optimizer::{self, Optimizer, Rule};
 use aglet::train::step::{self, Training, Weights};
 use clap::{Args, ValueEnum};

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use aglet::train::checkpoint::Precision;
+use aglet::train::clip::{ClipConfig, Parameters, TowerConfig};
 use aglet::train::dataset::{self, Frame};
 use aglet::train::folder;
 use aglet::train::fused::Activation;
-use aglet::train::network::{ClipConfig, Parameters, TowerConfig};
 use aglet::train::vocabulary;
 use anyhow::Context as _;
 use clap::Args;

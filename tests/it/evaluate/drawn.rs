@@ -291,7 +291,7 @@ mod with_training {
 
     use aglet::catalog::source::Source;
     use aglet::train::checkpoint::{self, Precision};
-    use aglet::train::network::{ClipConfig, Parameters};
+    use aglet::train::clip::{ClipConfig, Parameters};
     use aglet::train::prepare::{self, Side, Templates, templates};
 
     use super::*;

@@ -2,9 +2,10 @@
 
 use aglet::model::ModelFolder;
 use aglet::train::checkpoint;
+use aglet::train::clip::Parameters;
 use aglet::train::folder::{self, Which};
 use aglet::train::lora::{self, Lora};
-use aglet::train::network::{Network, Parameters};
+use aglet::train::network::Network;
 use aglet::train::optimizer::{Optimizer, Rule};
 use aglet::train::step::{self, Training};
 use aglet::train::validate;

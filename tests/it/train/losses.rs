@@ -1,7 +1,7 @@
 //! The losses alone against PyTorch's values and gradients (tests/reference/loss_reference.py).
 
+use aglet::train::clip::Parameters;
 use aglet::train::loss::{self, Kind, Truth};
-use aglet::train::network::Parameters;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{furthest, reference};

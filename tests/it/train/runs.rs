@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use aglet::train::batch::{Kept, Loader};
 use aglet::train::checkpoint;
+use aglet::train::clip::Parameters;
 use aglet::train::fit::{FitError, Held, Run};
 use aglet::train::folder::{self, Which};
-use aglet::train::network::Parameters;
 use aglet::train::report::History;
 use aglet::train::step;
 
