@@ -25,8 +25,8 @@ pub enum InterpolateError {
          position of one is that of the other. Bring the base to the tuned model's input first"
     )]
     Positions { name: String, base: usize, tuned: usize },
-    #[error("alpha {0} is not between 0 and 1")]
-    Alpha(f32),
+    #[error("a share of {0} is not between 0 and 1")]
+    Share(f32),
     #[error("the scores at alpha {alpha} lack {name}, which the base has")]
     Score { alpha: f32, name: String },
     #[error("judging alpha {alpha}: {source}")]
@@ -52,22 +52,27 @@ fn check(base: &Parameters, tuned: &Parameters) -> Result<(), InterpolateError> 
     Ok(())
 }
 
-/// The model at `alpha` of the way from `base` (0) to `tuned` (1), its text tower at `text` of that way; the ends are
-/// exactly the two.
+/// The model at `alpha` of the way from `base` (0) to `tuned` (1), its text tower at `text_share` of that way. Where that
+/// is 1 the ends are exactly the two.
 ///
 /// # Errors
-/// If the two are not of one kind, or `alpha` or `text` is not between 0 and 1.
+/// If the two are not of one kind, or `alpha` or `text_share` is not between 0 and 1.
 ///
 /// # Panics
 /// Never: the names are compared before.
-pub fn between(base: &Parameters, tuned: &Parameters, alpha: f32, text: f32) -> Result<Parameters, InterpolateError> {
-    if let Some(&wrong) = [alpha, text].iter().find(|share| !(0.0..=1.0).contains(*share)) {
-        return Err(InterpolateError::Alpha(wrong));
+pub fn between(
+    base: &Parameters,
+    tuned: &Parameters,
+    alpha: f32,
+    text_share: f32,
+) -> Result<Parameters, InterpolateError> {
+    if let Some(&wrong) = [alpha, text_share].iter().find(|share| !(0.0..=1.0).contains(*share)) {
+        return Err(InterpolateError::Share(wrong));
     }
     check(base, tuned)?;
     let mix = |b: &Parameter| {
         let t = tuned.get(&b.name).expect("checked");
-        let alpha = if b.name.starts_with("text_") { alpha * text } else { alpha };
+        let alpha = if b.name.starts_with("text_") { alpha * text_share } else { alpha };
         // Written so that both ends are exact: x * 1 + y * 0 is x for every finite y.
         let values = b.values.iter().zip(&t.values).map(|(b, t)| b * (1.0 - alpha) + t * alpha).collect();
         Parameter { name: b.name.clone(), shape: b.shape.clone(), values }
@@ -122,7 +127,7 @@ pub struct Sweep {
     pub best: f32,
 }
 
-/// Judges the model at every alpha, 0 (the base) included, its text tower at `text` of the way ([`between`]), and
+/// Judges the model at every alpha, 0 (the base) included, its text tower at `text_share` of the way ([`between`]), and
 /// chooses: the best new ability, subject to at most `most_lost` points lost on each of the base's abilities; where every
 /// model loses more, the one that loses least.
 ///
@@ -138,7 +143,7 @@ pub fn sweep(
     base: &Parameters,
     tuned: &Parameters,
     alphas: &[f32],
-    text: f32,
+    text_share: f32,
     most_lost: f64,
     before: Option<&Verdict>,
     mut judge: impl FnMut(f32, &Parameters) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>>,
@@ -148,7 +153,7 @@ pub fn sweep(
     alphas.dedup();
     let mut rows: Vec<Row> = Vec::new();
     for alpha in alphas {
-        let model = between(base, tuned, alpha, text)?;
+        let model = between(base, tuned, alpha, text_share)?;
         let verdict = judge(alpha, &model).map_err(|source| InterpolateError::Judge { alpha, source })?;
         let first = before.unwrap_or_else(|| rows.first().map_or(&verdict, |row| &row.verdict));
         let mut lost = f64::NEG_INFINITY;
@@ -229,9 +234,9 @@ mod tests {
         tuned_words.0[1].name = "text_projection.weight".into();
         let middle = between(&words, &tuned_words, 0.5, 0.5).expect("of one kind");
         assert_eq!((middle.0[0].values[0], middle.0[1].values[0]), (2.0, 1.0), "words go half as far");
-        assert!(matches!(between(&base, &tuned, 0.5, -0.1), Err(InterpolateError::Alpha(_))));
-        assert!(matches!(between(&base, &tuned, 1.5, 1.0), Err(InterpolateError::Alpha(_))));
-        assert!(matches!(between(&base, &tuned, f32::NAN, 1.0), Err(InterpolateError::Alpha(_))));
+        assert!(matches!(between(&base, &tuned, 0.5, -0.1), Err(InterpolateError::Share(_))));
+        assert!(matches!(between(&base, &tuned, 1.5, 1.0), Err(InterpolateError::Share(_))));
+        assert!(matches!(between(&base, &tuned, f32::NAN, 1.0), Err(InterpolateError::Share(_))));
     }
 
     #[test]
