@@ -9,7 +9,8 @@
 //! - requests whose caller has gone, or whose time is over, are skipped before they cost anything;
 //! - a batch holds requests of similar length, led by the oldest;
 //! - a panic of the worker is the error of its batch and of no other;
-//! - when the batcher is closed or dropped, what was accepted is still worked off, then the threads end.
+//! - when the batcher is closed or dropped, what was accepted is still worked off, then the threads end; closing and
+//!   dropping wait for that.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -166,21 +167,29 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         let state = self.shared.lock();
         Queued { search: state.search.len(), bulk: state.bulk.len() }
     }
+}
 
+impl<J, R> Batcher<J, R> {
     /// Accepts nothing more and waits until what was accepted is answered and the threads have ended: blocks.
     pub fn finish(&self) {
         self.shared.close();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            // A worker's panic was contained and logged where it happened.
-            let _ = thread.join();
+            // The last handle may be dropped by a worker's own job.
+            if thread.thread().id() != std::thread::current().id() {
+                // A worker's panic was contained and logged where it happened.
+                let _ = thread.join();
+            }
         }
     }
 }
 
+/// Waits for the threads, as [`Batcher::finish`] does: nobody waits for an answer any more, so that takes a batch at most.
+/// Were they left behind at the end of `main`, they would put down their sessions while CUDA's own libraries are unloaded,
+/// which ends the process with a segmentation fault after all of its work (seen with ONNX Runtime 1.31.1).
 impl<J, R> Drop for Batcher<J, R> {
     fn drop(&mut self) {
-        self.shared.close();
+        self.finish();
     }
 }
 

@@ -159,7 +159,13 @@ impl Tower {
             if !ep::CUDA::is_available().unwrap_or(false) {
                 return Err(no_cuda(&"this ONNX Runtime was built without it"));
             }
-            let cuda = ep::CUDA::default().build().error_on_failure();
+            // TF32 would leave ten bits of each factor's fraction; and the one convolution, the patches', needs no search for
+            // the quickest way anew at each size of a batch.
+            let cuda = ep::CUDA::default()
+                .with_tf32(false)
+                .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
+                .build()
+                .error_on_failure();
             builder = builder.with_execution_providers([cuda]).map_err(|e| no_cuda(&e))?;
         }
         let session = builder.commit_from_file(graph).map_err(|e| load(&e))?;

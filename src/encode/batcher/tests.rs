@@ -189,6 +189,27 @@ async fn closing_drains_and_then_refuses() {
 }
 
 #[test]
+fn what_the_workers_hold_is_gone_when_the_batcher_is() {
+    struct Held(Arc<AtomicUsize>);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(20));
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let gone = Arc::new(AtomicUsize::new(0));
+    let worker = |held: Held| -> Worker<u32, u32> {
+        Box::new(move |jobs| {
+            let _ = &held;
+            Ok(jobs)
+        })
+    };
+    let workers = (0..2).map(|_| worker(Held(Arc::clone(&gone)))).collect();
+    drop(Batcher::start(options(10, 1), workers).expect("starts"));
+    assert_eq!(gone.load(Ordering::SeqCst), 2);
+}
+
+#[test]
 fn catalog_batches_shrink_when_a_job_is_slow() {
     let mut state: State<u32, u32> = State {
         search: VecDeque::new(),
