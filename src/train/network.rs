@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::attention::{Heads, Sequence, attention};
-use super::clip::{ClipConfig, Parameters, TowerConfig};
+use super::clip::{ClipConfig, Parameter, Parameters, TowerConfig};
 use super::fused::{self, Precision};
 use super::lora;
 use super::plain;
@@ -89,24 +89,24 @@ pub struct Network<'a> {
 pub enum Hardware {
     #[default]
     Cpu,
-    /// The first GPU that Vulkan knows; with the cargo feature `vulkan` alone.
-    Vulkan,
+    /// The first GPU that wgpu knows (Vulkan, Metal, DirectX); with the cargo feature `gpu` or `vulkan` alone.
+    Gpu,
 }
 
 impl Hardware {
     /// Whether this build can compute on it.
     #[must_use]
     pub fn built(self) -> bool {
-        self == Self::Cpu || cfg!(feature = "vulkan")
+        self == Self::Cpu || cfg!(feature = "gpu")
     }
 
     fn device(self) -> Device {
         match self {
             Self::Cpu => Device::flex(),
-            #[cfg(feature = "vulkan")]
-            Self::Vulkan => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
-            #[cfg(not(feature = "vulkan"))]
-            Self::Vulkan => panic!("this build has no vulkan: recipes that ask for it are refused"),
+            #[cfg(feature = "gpu")]
+            Self::Gpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+            #[cfg(not(feature = "gpu"))]
+            Self::Gpu => panic!("this build knows no GPU: recipes that ask for one are refused"),
         }
     }
 }
@@ -175,15 +175,22 @@ impl<'a> Network<'a> {
     /// Never: gradients of `f32` weights are `f32`.
     #[must_use]
     pub fn gradients(&self, parameters: &Parameters, gradients: &Gradients) -> Vec<Option<Vec<f32>>> {
-        parameters
-            .0
-            .iter()
-            .map(|p| {
-                let leaf = self.leaves.get(p.name.as_str())?;
-                let gradient = leaf.tensor.grad(gradients)?;
-                Some(gradient.try_into_vec_as::<f32>().expect("gradients are f32"))
-            })
-            .collect()
+        let found = parameters.0.iter().map(|p| self.leaves.get(p.name.as_str())?.tensor.grad(gradients));
+        let values = |gradient: Tensor<1>| gradient.try_into_vec_as::<f32>().expect("gradients are f32");
+        if self.fused {
+            return found.map(|gradient| gradient.map(values)).collect();
+        }
+        // A GPU is waited for at each transfer: there is one.
+        let found: Vec<Option<Tensor<1>>> = found.collect();
+        let all = found.iter().flatten().cloned().collect::<Vec<_>>();
+        let all = if all.is_empty() { Vec::new() } else { values(Tensor::cat(all, 0)) };
+        let mut rest = all.as_slice();
+        let mut next = |p: &Parameter| {
+            let (one, others) = rest.split_at(p.values.len());
+            rest = others;
+            one.to_vec()
+        };
+        parameters.0.iter().zip(&found).map(|(p, gradient)| gradient.as_ref().map(|_| next(p))).collect()
     }
 
     fn vector(&self, name: &str) -> Tensor<1> {
@@ -262,7 +269,7 @@ impl<'a> Network<'a> {
         let positions = self.matrix("vision_model.embeddings.position_embedding.weight");
         let at = self.ints(batch.positions.iter().map(|&p| p as usize + 1));
         let x = self.projected("vision_model.embeddings.patch_embedding.weight", patches);
-        let x = x + positions.clone().select(0, at);
+        let x = x + if self.fused { positions.clone().select(0, at) } else { plain::rows(positions.clone(), at) };
         let class = self.vector("vision_model.embeddings.class_embedding").reshape([1, 1, width])
             + positions.slice_dim(0, 0..1).reshape([1, 1, width]);
         let x = Tensor::cat(vec![class.expand([images, 1, width]), x.reshape([images, kept, width])], 1);
@@ -280,16 +287,19 @@ impl<'a> Network<'a> {
     #[must_use]
     pub fn text(&self, batch: &TextBatch) -> Tensor<2> {
         let config = self.config;
+        let padded = plain::pad(batch.lengths.iter().copied().max().unwrap_or(0), config.context);
         let (mut ids, mut places, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
         for (text, &length) in batch.ids.chunks(batch.length.max(1)).zip(&batch.lengths) {
             assert!((1..=config.context).contains(&length), "a text of {length} tokens");
+            let rows = if self.fused { length } else { padded };
             sequences.push(ids.len()..ids.len() + length);
-            ids.extend(text[..length].iter().map(|&id| id as usize));
-            places.extend(0..length);
+            ids.extend(text[..length].iter().map(|&id| id as usize).chain(std::iter::repeat_n(0, rows - length)));
+            places.extend(0..rows);
         }
-        let rows = |table: &str, at: Vec<usize>| self.matrix(table).select(0, self.ints(at.into_iter()));
-        let x = rows("text_model.embeddings.token_embedding.weight", ids)
-            + rows("text_model.embeddings.position_embedding.weight", places);
+        let tokens = self.matrix("text_model.embeddings.token_embedding.weight").select(0, self.ints(ids.into_iter()));
+        let (table, places) =
+            (self.matrix("text_model.embeddings.position_embedding.weight"), self.ints(places.into_iter()));
+        let x = tokens + if self.fused { table.select(0, places) } else { plain::rows(table, places) };
         let x = self.tower("text_model", &config.text, x, &sequences, Pooled::Last);
         self.embed("text_model.final_layer_norm", "text_projection.weight", x)
     }

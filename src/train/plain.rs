@@ -1,7 +1,7 @@
 //! The operations of [`super::fused`] and [`super::attention`] in burn's own terms, for devices that these are not
 //! written for: a GPU makes its kernels of them. A test holds the two against each other on the CPU.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Int, Tensor, TensorData, activation};
 
 use super::attention::{Heads, Sequence};
 use super::fused::Activation;
@@ -29,45 +29,43 @@ pub fn activate(x: Tensor<2>, kind: Activation) -> Tensor<2> {
     }
 }
 
-/// See [`super::attention::attention`]: here the sequences are padded to the longest.
-///
-/// # Panics
-/// If there are more than 2^31 rows.
+/// See [`super::attention::attention`]: here each sequence has as many rows as any other, those beyond its end filled
+/// with anything ([`pad`]). A GPU copies no rows together, and sees few shapes.
 #[must_use]
 pub fn attention(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, sequences: &[Sequence], heads: Heads) -> Tensor<2> {
     let device = q.device();
-    let (count, width) = (sequences.len(), q.dims()[1]);
-    let queries = sequences.iter().map(|s| s.queries.len()).max().unwrap_or(0);
-    let keys = sequences.iter().map(|s| s.keys.len()).max().unwrap_or(0);
-    let padded = |x: Tensor<2>, rows: usize, at: Vec<usize>| {
-        let x = x.select(0, ints(&at, &device));
-        x.reshape([count, rows, heads.count, width / heads.count]).swap_dims(1, 2)
-    };
-    // What stands in a place beyond a sequence's end is never seen; any row will do.
-    let place = |from: usize, length: usize, at: usize| from + at.min(length.saturating_sub(1));
-    let at = |rows: usize, range: fn(&Sequence) -> &std::ops::Range<usize>| -> Vec<usize> {
-        let of = |s| (0..rows).map(move |at| place(range(s).start, range(s).len(), at));
-        sequences.iter().flat_map(of).collect()
-    };
-    let q = padded(q, queries, at(queries, |s| &s.queries));
-    let k = padded(k, keys, at(keys, |s| &s.keys));
-    let v = padded(v, keys, at(keys, |s| &s.keys));
-    let mut hidden = vec![0.0_f32; count * queries * keys];
-    for (table, s) in hidden.chunks_exact_mut((queries * keys).max(1)).zip(sequences) {
-        for (query, line) in table.chunks_exact_mut(keys).enumerate() {
-            let query = query.min(s.queries.len() - 1);
-            line[heads.seen(query, s.queries.len(), s.keys.len())..].fill(-1e9);
+    let count = sequences.len();
+    let ([asking, width], [asked, _]) = (q.dims(), k.dims());
+    let (queries, keys) = (asking / count, asked / count);
+    let apart = |x: Tensor<2>, rows: usize| x.reshape([count, rows, heads.count, width / heads.count]).swap_dims(1, 2);
+    let (q, k, v) = (apart(q, queries), apart(k, keys), apart(v, keys));
+    let mut scores = q.matmul(k.swap_dims(2, 3)).mul_scalar(heads.scale);
+    if heads.causal || sequences.iter().any(|s| s.keys.len() < keys) {
+        let mut hidden = vec![0.0_f32; count * queries * keys];
+        for (table, s) in hidden.chunks_exact_mut(queries * keys).zip(sequences) {
+            for (query, line) in table.chunks_exact_mut(keys).enumerate() {
+                let query = query.min(s.queries.len() - 1);
+                line[heads.seen(query, s.queries.len(), s.keys.len())..].fill(-1e9);
+            }
         }
+        scores = scores + Tensor::from_data(TensorData::new(hidden, [count, 1, queries, keys]), &device);
     }
-    let hidden = Tensor::<4>::from_data(TensorData::new(hidden, [count, 1, queries, keys]), &device);
-    let scores = q.matmul(k.swap_dims(2, 3)).mul_scalar(heads.scale) + hidden;
-    let mixed = activation::softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([count * queries, width]);
-    let back = sequences.iter().enumerate().flat_map(|(n, s)| n * queries..n * queries + s.queries.len());
-    mixed.select(0, ints(&back.collect::<Vec<usize>>(), &device))
+    activation::softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([asking, width])
 }
 
-fn ints(values: &[usize], device: &Device) -> Tensor<1, Int> {
-    let values: Vec<i32> = values.iter().map(|&v| i32::try_from(v).expect("row numbers of a batch")).collect();
-    let count = values.len();
-    Tensor::from_data(TensorData::new(values, [count]), device)
+/// Rows of each sequence for [`attention`]: the longest's, rounded up to a multiple of eight, so that shapes are few.
+#[must_use]
+pub fn pad(longest: usize, context: usize) -> usize {
+    longest.next_multiple_of(8).min(context)
+}
+
+/// The rows of a small table at `at`, as a product: a GPU adds up the gradient of a `select` one row after the other.
+///
+/// # Panics
+/// If the table has more than 2^63 rows.
+#[must_use]
+pub fn rows(table: Tensor<2>, at: Tensor<1, Int>) -> Tensor<2> {
+    let count = table.dims()[0];
+    let places = Tensor::<1, Int>::arange(0..i64::try_from(count).expect("a small table"), &table.device());
+    at.unsqueeze_dim::<2>(1).equal(places.unsqueeze()).float().matmul(table)
 }

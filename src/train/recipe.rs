@@ -273,7 +273,7 @@ impl Recipe {
             (data.validation >= 1, "data.validation is at least 1"),
             ((0.0..=1.0).contains(&data.blur), "data.blur is in [0, 1]"),
             (training.image_size.is_none_or(|size| (16..=1024).contains(&size)), "training.image_size is 16 to 1024"),
-            (training.device.built(), "training.device = \"vulkan\" needs a build with the cargo feature vulkan"),
+            (training.device.built(), "training.device = \"gpu\" needs a build with the cargo feature gpu (or vulkan)"),
             (share(data.crop), "data.crop is in (0, 1]"),
             (
                 [loss.texts, loss.likeness, loss.labels, loss.values, loss.keep].iter().all(|&weight| weight >= 0.0),

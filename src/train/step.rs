@@ -102,7 +102,7 @@ pub struct Training {
     pub trim: Option<bool>,
     /// How the factors of the layers' matrix products are kept: "f32", or "bf16" where the processor has a unit for it.
     pub precision: Precision,
-    /// What steps are computed on: "cpu", or "vulkan" in a build with that feature. Validation runs on the CPU.
+    /// What steps are computed on: "cpu", or "gpu" in a build with that feature. Validation runs on the CPU.
     pub device: Hardware,
     /// Train low-rank pairs beside the matrices of the towers that move, and nothing else but what belongs to the loss
     /// (`logit_scale`).
@@ -248,17 +248,15 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (Tensor<1>
     let optional = [(&labels, weights.labels), (&values, weights.values), (&keep, weights.keep)];
     let present = optional.into_iter().filter_map(|(part, weight)| Some(part.clone()?.mul_scalar(weight)));
     let total = present.fold(total, |total, part| total + part);
-    let value = |t: Tensor<1>| t.into_scalar::<f32>();
-    let losses = Losses {
-        total: value(total.clone()),
-        described: value(described),
-        asked: value(asked),
-        texts: value(texts),
-        likeness: value(likeness),
-        labels: labels.map_or(0.0, value),
-        values: values.map_or(0.0, value),
-        keep: keep.map_or(0.0, value),
+    // Fetched together: a GPU is waited for at each transfer.
+    let none = || Tensor::zeros([1], device);
+    let [labels, values, keep] = [labels, values, keep].map(|part| part.unwrap_or_else(none));
+    let parts = vec![total.clone(), described, asked, texts, likeness, labels, values, keep];
+    let parts = Tensor::cat(parts, 0).try_into_vec_as::<f32>().expect("losses are f32");
+    let [total_value, described, asked, texts, likeness, labels, values, keep] = parts[..] else {
+        unreachable!("eight losses were put together")
     };
+    let losses = Losses { total: total_value, described, asked, texts, likeness, labels, values, keep };
     (total, losses)
 }
 
