@@ -85,7 +85,7 @@ impl App {
         let stage = keeper.stage.clone();
         let Keeper { encoder, searcher, catalog, .. } = keeper.clone();
         let upkeep = tokio::spawn(telemetry::keep_metrics(metrics.clone()));
-        let parts = AppState::new(encoder, searcher, catalog.clone(), stage.clone(), metrics, door(&config));
+        let parts = AppState::new(encoder.clone(), searcher, catalog.clone(), stage.clone(), metrics, door(&config));
         let keeping = tokio::spawn(keeper.keep(config.refresh));
         let served = http::serve(
             listener,
@@ -102,6 +102,8 @@ impl App {
         keeping.abort();
         let _ = keeping.await;
         upkeep.abort();
+        // Its threads end before the process does, and none of the runtime's waits for them.
+        encoder.shutdown().await;
         catalog.close().await;
         served.map(|_| ()).map_err(AppError::Serve)
     }

@@ -125,6 +125,9 @@ async fn import(
     shown.abort();
     // An aborted task's bar is drawn until the task has ended.
     let _ = shown.await;
+    if let Some(encoder) = &encoder {
+        encoder.shutdown().await;
+    }
     catalog.close().await;
     Ok(summary?)
 }
