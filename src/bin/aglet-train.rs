@@ -152,8 +152,10 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     if recipe.training.lora.is_some() && args.from.is_none() {
         bail!("training.lora leaves the base as it is: --from must name one");
     }
-    if recipe.loss.keep > 0.0 && (args.from.is_none() || args.replay.is_none()) {
-        bail!("loss.keep holds on to what a base says of a catalog: --from and --replay name them");
+    if recipe.loss.keep() && (args.from.is_none() || args.replay.is_none()) {
+        bail!(
+            "loss.keep_photos and loss.keep_words hold on to what a base says of a catalog: --from and --replay name them"
+        );
     }
     let base = args.from.as_deref().map(folder::read).transpose()?;
     let base = match (base, recipe.training.image_size) {
@@ -183,9 +185,10 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
     let source = Source::new(train, beside, vocabulary, config, recipe.drawing()).teaching(held.classes.clone());
     let source = match &from {
-        Some(base) if recipe.loss.keep > 0.0 => source.anchored(base.clone()),
+        Some(base) if recipe.loss.keep() => source.anchored(base.clone()),
         _ => source,
     };
+    let source = if recipe.loss.facts > 0.0 { source.naming() } else { source };
     let plan = recipe.plan(source.steps_per_epoch());
     let (steps, time) = (plan.steps, plan.time);
     let mut run = Run::new(plan, &args.out, source, held, from, args.resume)?;

@@ -20,8 +20,8 @@ use crate::evaluate::classification::{Report, Rows, ZeroDivision};
 pub struct Attribute {
     /// Its name in the data set.
     pub name: String,
-    /// Words for a value, which stands where `{}` is. The first says nothing but the value: `loss.values` teaches it of
-    /// every labeled photo, and a category in it would be taught with it.
+    /// Words for a value, which stands where `{}` is. They say nothing but the value: `loss.values` teaches one of them
+    /// at a time of every labeled photo, and a category in it would be taught with it.
     pub prompts: Vec<String>,
     /// The value of products that have no such thing (`none`), which is said in other words.
     #[serde(default)]
@@ -75,9 +75,15 @@ impl Classes {
         self.attribute.absent.as_deref().and_then(|absent| self.of(absent))
     }
 
-    /// Each value in the words of its first prompt.
-    pub(super) fn first_prompts(&self) -> Vec<String> {
-        self.values.iter().map(|value| self.attribute.texts(value).swap_remove(0)).collect()
+    /// How many ways there are to put the values into words.
+    pub(super) fn wordings(&self) -> usize {
+        self.attribute.prompts.len()
+    }
+
+    /// Each value in the words of its prompt of this number; where absence has fewer, they come around again.
+    pub(super) fn worded(&self, number: usize) -> Vec<String> {
+        let texts = self.values.iter().map(|value| self.attribute.texts(value));
+        texts.map(|mut texts| texts.swap_remove(number % texts.len())).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 //! Everything is drawn from streams named by the step, so that a run taken up again sees what the unbroken one would
 //! have seen.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -55,11 +56,13 @@ pub struct Batch {
     pub labels: Vec<usize>,
     /// The values of the attribute that is learned, where a photo of the batch has one of them.
     pub values: Option<Values>,
+    /// The categories and the colors by name alone, and which of them each photo has.
+    pub facts: Vec<Values>,
     /// What the model said of the replayed products before it was fine-tuned.
     pub anchors: Option<Anchors>,
 }
 
-/// An attribute's values in words, the first prompt of each, and which photos have which.
+/// All values of an attribute or a fact in words, and which photos have which.
 #[derive(Clone, Debug)]
 pub struct Values {
     pub prompts: TextBatch,
@@ -71,7 +74,10 @@ pub struct Values {
 /// Unit embeddings, `rows x projection`, that the rows of a batch are to stay at.
 #[derive(Clone, Debug)]
 pub struct Anchors {
+    /// Those whose captions are to stay,
     pub rows: Range<usize>,
+    /// and those of them whose photos are to stay: not those of a category that has labeled products.
+    pub photos: Range<usize>,
     pub images: Vec<f32>,
     pub documents: Vec<f32>,
     pub queries: Vec<f32>,
@@ -87,6 +93,9 @@ pub struct Beside {
     pub replayed: bool,
 }
 
+/// What something of a product is called.
+type Fact = fn(&Facts) -> &str;
+
 /// Where batches come from.
 pub struct Source {
     pub products: Vec<Product>,
@@ -95,7 +104,11 @@ pub struct Source {
     pub config: ClipConfig,
     pub drawing: Drawing,
     classes: Option<Classes>,
+    /// With [`Source::naming`]: the names that each fact has, in order.
+    names: Vec<(Fact, Vec<String>)>,
     base: Option<Parameters>,
+    /// Categories with labeled products.
+    learned: HashSet<String>,
     sampler: Sampler,
 }
 
@@ -109,14 +122,39 @@ impl Source {
         drawing: Drawing,
     ) -> Self {
         let sampler = Sampler::new(&products, drawing.sampling, drawing.seed);
+        let labeled = products.iter().filter(|product| product.label.is_some());
+        let learned = labeled.map(|product| product.facts.category.clone()).collect();
         let beside = beside.into_iter().filter(|b| b.per_batch > 0 && !b.products.is_empty()).collect();
-        Self { products, beside, vocabulary, config, drawing, classes: None, base: None, sampler }
+        Self {
+            products,
+            beside,
+            vocabulary,
+            config,
+            drawing,
+            classes: None,
+            names: Vec::new(),
+            base: None,
+            learned,
+            sampler,
+        }
     }
 
     /// Its batches say which of an attribute's values the photos have.
     #[must_use]
     pub fn teaching(self, classes: Option<Classes>) -> Self {
         Self { classes, ..self }
+    }
+
+    /// Its batches say which category and which color each photo has, among those of all products.
+    #[must_use]
+    pub fn naming(self) -> Self {
+        let facts: [Fact; 2] = [|facts| &facts.category, |facts| &facts.color];
+        let all = || self.beside.iter().flat_map(|beside| &beside.products).chain(&self.products);
+        let names = |fact: Fact| -> BTreeSet<&str> {
+            all().map(|product| fact(&product.facts)).filter(|name| !name.is_empty()).collect()
+        };
+        let names = facts.map(|fact| (fact, names(fact).into_iter().map(str::to_owned).collect())).into();
+        Self { names, ..self }
     }
 
     /// Its batches say what the model `base` says of the replayed products in them.
@@ -148,10 +186,12 @@ impl Source {
         let mut chosen: Vec<&Product> = picked.into_iter().map(|at| &self.products[at as usize]).collect();
         let mut replayed = 0..0;
         for Beside { products, per_batch, replayed: known } in &self.beside {
+            let mut drawn: Vec<&Product> = (0..*per_batch).map(|_| &products[dice.below(products.len())]).collect();
             if *known {
                 replayed = chosen.len()..chosen.len() + per_batch;
+                drawn.sort_by_key(|product| self.learns_of(product));
             }
-            chosen.extend((0..*per_batch).map(|_| &products[dice.below(products.len())]));
+            chosen.extend(drawn);
         }
         let (mut documents, mut queries) = (Vec::new(), Vec::new());
         for product in &chosen {
@@ -162,7 +202,7 @@ impl Source {
         let images = self.images(&chosen, kept, &mut dice);
         Batch {
             step,
-            anchors: self.anchors(replayed, &images, &documents, &queries),
+            anchors: self.anchors(replayed, &chosen, &images, &documents, &queries),
             images,
             documents: self.encode(&documents),
             queries: self.encode(&queries),
@@ -173,8 +213,25 @@ impl Source {
                 (&p.facts.category, &p.label)
             }),
             labeled,
-            values: self.classes.as_ref().and_then(|classes| self.values(classes, &chosen)),
+            values: self.classes.as_ref().and_then(|classes| {
+                let words = classes.worded(dice.below(classes.wordings()));
+                self.asked(&words, &chosen, |product| classes.of(product.label.as_deref()?))
+            }),
+            facts: self
+                .names
+                .iter()
+                .filter_map(|(fact, names)| {
+                    let place =
+                        |product: &Product| names.binary_search_by(|name| (**name).cmp(fact(&product.facts))).ok();
+                    self.asked(names, &chosen, place)
+                })
+                .collect(),
         }
+    }
+
+    /// Whether the attribute is learned of products such as this one.
+    fn learns_of(&self, product: &Product) -> bool {
+        self.learned.contains(&product.facts.category)
     }
 
     fn encode(&self, captions: &[Caption]) -> TextBatch {
@@ -184,6 +241,7 @@ impl Source {
     fn anchors(
         &self,
         rows: Range<usize>,
+        chosen: &[&Product],
         images: &ImageBatch,
         documents: &[Caption],
         queries: &[Caption],
@@ -191,23 +249,29 @@ impl Source {
         let base = self.base.as_ref().filter(|_| !rows.is_empty())?;
         let network = Network::bind(&self.config, base, |_| false);
         let embedded = |rows: Tensor<2>| rows.try_into_vec_as::<f32>().expect("embeddings are f32");
+        let free = chosen[rows.clone()].iter().filter(|product| self.learns_of(product)).count();
+        let photos = rows.start..rows.end - free;
+        let still = if photos.is_empty() { Vec::new() } else { embedded(network.image(&images.part(photos.clone()))) };
         Some(Anchors {
-            images: embedded(network.image(&images.part(rows.clone()))),
+            photos,
+            images: still,
             documents: embedded(network.text(&self.encode(&documents[rows.clone()]))),
             queries: embedded(network.text(&self.encode(&queries[rows.clone()]))),
             rows,
         })
     }
 
-    fn values(&self, classes: &Classes, chosen: &[&Product]) -> Option<Values> {
-        let known = |product: &&Product| classes.of(product.label.as_deref()?);
-        let (rows, classes_of): (Vec<usize>, Vec<usize>) =
-            chosen.iter().enumerate().filter_map(|(row, product)| Some((row, known(product)?))).unzip();
-        if rows.is_empty() {
-            return None;
-        }
-        let prompts: Vec<Caption> = classes.first_prompts().into_iter().map(Caption::prepared).collect();
-        Some(Values { prompts: self.encode(&prompts), rows, classes: classes_of })
+    /// The photos that have one of the values, which are said in these words; `None` if none has.
+    fn asked(
+        &self,
+        words: &[String],
+        chosen: &[&Product],
+        value: impl Fn(&Product) -> Option<usize>,
+    ) -> Option<Values> {
+        let known = chosen.iter().enumerate().filter_map(|(row, product)| Some((row, value(product)?)));
+        let (rows, classes): (Vec<usize>, Vec<usize>) = known.unzip();
+        let prompts = TextBatch::new(&words.iter().map(|text| self.vocabulary.encode(text)).collect::<Vec<_>>());
+        (!rows.is_empty()).then_some(Values { prompts, rows, classes })
     }
 
     fn images(&self, chosen: &[&Product], kept: usize, dice: &mut Dice) -> ImageBatch {

@@ -275,10 +275,7 @@ impl Recipe {
             (training.image_size.is_none_or(|size| (16..=1024).contains(&size)), "training.image_size is 16 to 1024"),
             (training.device.built(), "training.device = \"gpu\" needs a build with the cargo feature gpu (or vulkan)"),
             (share(data.crop), "data.crop is in (0, 1]"),
-            (
-                [loss.texts, loss.likeness, loss.labels, loss.values, loss.keep].iter().all(|&weight| weight >= 0.0),
-                "the weights of the loss are not negative",
-            ),
+            (loss.are_not_negative(), "the weights of the loss are not negative"),
             (training.layer_decay > 0.0 && training.layer_decay <= 1.0, "training.layer_decay is in (0, 1]"),
             (
                 training.vision || training.text || training.projections || training.logit_scale,
@@ -455,7 +452,7 @@ mod tests {
         assert!(wrong("[data]\nvalidation = 0").contains("data.validation"));
         assert!(wrong("[run]\nwatch = 'attribute_macro_f1'").contains("[attribute]"));
         assert!(wrong("[loss]\nvalues = 1.0").contains("loss.values needs"));
-        assert!(wrong("[loss]\nkeep = -1.0").contains("not negative"));
+        assert!(wrong("[loss]\nkeep_words = -1.0").contains("not negative"));
         let plateau = "[optimizer]\nschedule = { kind = 'reduce_on_plateau'";
         assert!(wrong(&format!("{plateau} }}")).contains("mode is"), "more is better of what is watched by default");
         assert!(wrong(&format!("{plateau}, mode = 'max' }}\n[run]\nwatch = 'loss'")).contains("mode is"));

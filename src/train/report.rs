@@ -139,7 +139,9 @@ pub fn curves(history: &History) -> String {
                 loss("photos", |l| l.likeness).smoothed(),
                 loss("labels", |l| l.labels).smoothed(),
                 loss("values", |l| l.values).smoothed(),
-                loss("drift", |l| l.keep).smoothed(),
+                loss("facts", |l| l.facts).smoothed(),
+                loss("photos: drift", |l| l.keep_photos).smoothed(),
+                loss("words: drift", |l| l.keep_words).smoothed(),
             ],
         )
         .without_zeros(),

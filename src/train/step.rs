@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use burn::Tensor;
 
-use super::batch::{Anchors, Batch};
+use super::batch::{Anchors, Batch, Values};
 use super::clip::{ClipConfig, Parameters};
 use super::fused::Precision;
 use super::lora::{self, Lora};
@@ -34,9 +34,15 @@ pub struct Losses {
     /// Photo against all values of the attribute in words.
     #[serde(default)]
     pub values: f32,
-    /// Replayed products against what the model said of them before.
+    /// Photo against the names of all categories and of all colors.
     #[serde(default)]
-    pub keep: f32,
+    pub facts: f32,
+    /// Photos of replayed products against what the model saw in them before.
+    #[serde(default)]
+    pub keep_photos: f32,
+    /// Their captions against what the model read in them before.
+    #[serde(default)]
+    pub keep_words: f32,
 }
 
 impl Losses {
@@ -53,7 +59,9 @@ impl Losses {
             likeness: mean(|l| l.likeness),
             labels: mean(|l| l.labels),
             values: mean(|l| l.values),
-            keep: mean(|l| l.keep),
+            facts: mean(|l| l.facts),
+            keep_photos: mean(|l| l.keep_photos),
+            keep_words: mean(|l| l.keep_words),
         }
     }
 }
@@ -71,14 +79,43 @@ pub struct Weights {
     pub labels: f32,
     /// Between labeled photos and all values of that attribute in words (see [`loss::classification`]).
     pub values: f32,
-    /// Between the embeddings of replayed products, their photos and captions, and what these were before fine-tuning
-    /// (see [`loss::drift`]): the more, the less is forgotten.
-    pub keep: f32,
+    /// Between photos and the names of all categories, and of all colors: what every photo is, beside what is learned of
+    /// some, so that the one does not displace the other.
+    pub facts: f32,
+    /// Between the embeddings of replayed photos and what these were before fine-tuning (see [`loss::drift`]): the more,
+    /// the less is forgotten. Photos of categories that have labeled products are free: there the model is to see more.
+    pub keep_photos: f32,
+    /// The same between the captions of all replayed products.
+    pub keep_words: f32,
 }
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { kind: Kind::Contrastive, texts: 0.25, likeness: 0.25, labels: 0.0, values: 0.0, keep: 0.0 }
+        Self {
+            kind: Kind::Contrastive,
+            texts: 0.25,
+            likeness: 0.25,
+            labels: 0.0,
+            values: 0.0,
+            facts: 0.0,
+            keep_photos: 0.0,
+            keep_words: 0.0,
+        }
+    }
+}
+
+impl Weights {
+    /// Whether they are weights at all.
+    #[must_use]
+    pub fn are_not_negative(&self) -> bool {
+        let Self { kind: _, texts, likeness, labels, values, facts, keep_photos, keep_words } = *self;
+        [texts, likeness, labels, values, facts, keep_photos, keep_words].iter().all(|&weight| weight >= 0.0)
+    }
+
+    /// Whether anything is held to what the model said before.
+    #[must_use]
+    pub fn keep(&self) -> bool {
+        self.keep_photos > 0.0 || self.keep_words > 0.0
     }
 }
 
@@ -227,36 +264,63 @@ fn forward(network: &Network<'_>, batch: &Batch, weights: Weights) -> (Tensor<1>
             Some(loss::likeness(rows, &batch.labels, LIKENESS_TEMPERATURE, device))
         }
     };
-    let values = batch.values.as_ref().filter(|_| weights.values > 0.0).map(|values| {
+    let classified = |values: &Values| {
         let words = network.text(&values.prompts);
         let rows = image.clone().select(0, network.ints(values.rows.iter().copied()));
         loss::classification(rows, words, network.logit_scale(), &values.classes, device)
-    });
-    let keep = batch.anchors.as_ref().filter(|_| weights.keep > 0.0).map(|anchors| {
-        let drift = |embeddings: &Tensor<2>, anchors: &[f32], rows: &Range<usize>| {
-            loss::drift(embeddings.clone().select(0, network.ints(rows.clone())), anchors, device)
-        };
-        let Anchors { rows, images, documents, queries } = anchors;
-        let sum = drift(&image, images, rows) + drift(&document, documents, rows) + drift(&query, queries, rows);
-        sum.mul_scalar(1.0 / 3.0)
+    };
+    let values = batch.values.as_ref().filter(|_| weights.values > 0.0).map(classified);
+    #[expect(clippy::cast_precision_loss, reason = "two")]
+    let share = 1.0 / batch.facts.len() as f32;
+    let facts = batch.facts.iter().filter(|_| weights.facts > 0.0).map(classified);
+    let facts = facts.reduce(|sum, part| sum + part).map(|sum| sum.mul_scalar(share));
+    let drift = |embeddings: &Tensor<2>, anchors: &[f32], rows: &Range<usize>| {
+        loss::drift(embeddings.clone().select(0, network.ints(rows.clone())), anchors, device)
+    };
+    let anchors = batch.anchors.as_ref();
+    let keep_photos = anchors
+        .filter(|anchors| weights.keep_photos > 0.0 && !anchors.photos.is_empty())
+        .map(|anchors| drift(&image, &anchors.images, &anchors.photos));
+    let keep_words = anchors.filter(|_| weights.keep_words > 0.0).map(|anchors| {
+        let Anchors { rows, documents, queries, .. } = anchors;
+        (drift(&document, documents, rows) + drift(&query, queries, rows)).mul_scalar(0.5)
     });
     let asked = pairs(&image, &query, &batch.asked);
     let texts = pairs(&document, &query, &batch.asked);
     let total = (described.clone() + asked.clone()).mul_scalar(0.5)
         + texts.clone().mul_scalar(weights.texts)
         + likeness.clone().mul_scalar(weights.likeness);
-    let optional = [(&labels, weights.labels), (&values, weights.values), (&keep, weights.keep)];
+    let optional = [
+        (&labels, weights.labels),
+        (&values, weights.values),
+        (&facts, weights.facts),
+        (&keep_photos, weights.keep_photos),
+        (&keep_words, weights.keep_words),
+    ];
     let present = optional.into_iter().filter_map(|(part, weight)| Some(part.clone()?.mul_scalar(weight)));
     let total = present.fold(total, |total, part| total + part);
     // Fetched together: a GPU is waited for at each transfer.
     let none = || Tensor::zeros([1], device);
-    let [labels, values, keep] = [labels, values, keep].map(|part| part.unwrap_or_else(none));
-    let parts = vec![total.clone(), described, asked, texts, likeness, labels, values, keep];
+    let [labels, values, facts, keep_photos, keep_words] =
+        [labels, values, facts, keep_photos, keep_words].map(|part| part.unwrap_or_else(none));
+    let parts = vec![total.clone(), described, asked, texts, likeness, labels, values, facts, keep_photos, keep_words];
     let parts = Tensor::cat(parts, 0).try_into_vec_as::<f32>().expect("losses are f32");
-    let [total_value, described, asked, texts, likeness, labels, values, keep] = parts[..] else {
-        unreachable!("eight losses were put together")
+    let [total_value, described, asked, texts, likeness, labels, values, facts, keep_photos, keep_words] = parts[..]
+    else {
+        unreachable!("ten losses were put together")
     };
-    let losses = Losses { total: total_value, described, asked, texts, likeness, labels, values, keep };
+    let losses = Losses {
+        total: total_value,
+        described,
+        asked,
+        texts,
+        likeness,
+        labels,
+        values,
+        facts,
+        keep_photos,
+        keep_words,
+    };
     (total, losses)
 }
 

@@ -96,14 +96,23 @@ fn recorded_step() -> Recorded {
         labeled: Vec::new(),
         labels: Vec::new(),
         values: None,
+        facts: Vec::new(),
         anchors: None,
     };
     Recorded { config, before, batch, arrays }
 }
 
 /// As train_step.py weighs the parts.
-const WEIGHTS: Weights =
-    Weights { kind: Kind::Contrastive, texts: 0.25, likeness: 0.5, labels: 0.0, values: 0.0, keep: 0.0 };
+const WEIGHTS: Weights = Weights {
+    kind: Kind::Contrastive,
+    texts: 0.25,
+    likeness: 0.5,
+    labels: 0.0,
+    values: 0.0,
+    facts: 0.0,
+    keep_photos: 0.0,
+    keep_words: 0.0,
+};
 
 fn furthest(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
@@ -425,23 +434,98 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
     let config = small.recipe.config(small.vocabulary.size());
     let (before, other) = (Parameters::random(&config, 1), Parameters::random(&config, 2));
     let mut source = small.source();
-    source.beside[0].replayed = true;
+    let replay = &mut source.beside[0];
+    replay.replayed = true;
+    replay.products.iter_mut().for_each(|product| product.facts.category = "Hats".into());
     let batch = source.anchored(before.clone()).batch(0, config.patches());
     let anchors = batch.anchors.as_ref().expect("replayed products are in it");
-    assert_eq!(anchors.rows, 8..12);
-    let weights = Weights { keep: 10.0, ..WEIGHTS };
+    assert_eq!((anchors.rows.clone(), anchors.photos.clone()), (8..12, 8..12));
+    let weights = Weights { keep_photos: 10.0, keep_words: 20.0, ..WEIGHTS };
     let training = Training::default();
     let losses = |parameters| step::losses(&config, parameters, &batch, weights, &training);
-    assert!(losses(&before).keep.abs() < 1e-5, "{:?}", losses(&before));
+    let unmoved = losses(&before);
+    assert!(unmoved.keep_photos.abs() < 1e-5 && unmoved.keep_words.abs() < 1e-5, "{unmoved:?}");
     let found = losses(&other);
-    assert!(found.keep > 0.1, "{found:?}");
+    assert!(found.keep_photos > 0.1 && found.keep_words > 0.1, "{found:?}");
     // The anchors' rows are the batch's own: their photos as this step sees them.
     let network = Network::bind(&config, &before, |_| false);
     let all = network.image(&batch.images).try_into_vec_as::<f32>().expect("f32");
     assert!(furthest(&all[8 * config.projection..], &anchors.images) < 1e-5);
-    let without = step::losses(&config, &other, &batch, Weights { keep: 0.0, ..weights }, &training);
-    assert!((found.total - without.total - 10.0 * found.keep).abs() < 1e-3, "{found:?} {without:?}");
+    let kept = 10.0 * found.keep_photos + 20.0 * found.keep_words;
+    let without = step::losses(&config, &other, &batch, WEIGHTS, &training);
+    assert!((found.total - without.total - kept).abs() < 1e-3, "{found:?} {without:?}");
     assert!(small.source().anchored(before).batch(0, 4).anchors.is_none(), "nothing is replayed");
+}
+
+#[test]
+fn photos_of_what_the_attribute_is_learned_of_are_free() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Small::new(folder.path(), &[]);
+    let config = small.recipe.config(small.vocabulary.size());
+    let before = Parameters::random(&config, 1);
+    let training = Training::default();
+    // All replayed products are shoes, as the labeled ones are; then every other one is not.
+    let mut seen = Vec::new();
+    for hats in [false, true] {
+        let mut source = small.source();
+        let replay = &mut source.beside[0];
+        replay.replayed = true;
+        replay.products.iter_mut().step_by(2).filter(|_| hats).for_each(|p| p.facts.category = "Hats".into());
+        let source = source.anchored(before.clone());
+        let batch = (0..1000).map(|step| source.batch(step, 4)).find(|batch| {
+            let photos = &batch.anchors.as_ref().expect("replayed products are in it").photos;
+            photos.is_empty() != hats && photos.len() < 4
+        });
+        let batch = batch.expect("drawn");
+        let anchors = batch.anchors.as_ref().expect("replayed products are in it");
+        assert_eq!((anchors.rows.clone(), anchors.photos.start), (8..12, 8));
+        assert_eq!(anchors.images.len(), anchors.photos.len() * config.projection);
+        let weights = Weights { keep_photos: 10.0, keep_words: 20.0, ..WEIGHTS };
+        let found = step::losses(&config, &Parameters::random(&config, 2), &batch, weights, &training);
+        assert!(found.keep_words > 0.1, "{found:?}");
+        seen.push(found.keep_photos > 0.1);
+    }
+    assert_eq!(seen, [false, true]);
+}
+
+#[test]
+fn every_photo_is_asked_for_its_category_and_its_color_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Small::new(folder.path(), &[]);
+    assert!(small.source().batch(0, 4).facts.is_empty(), "not unless it is wanted");
+    let mut source = small.source();
+    source.products.iter_mut().for_each(|product| product.facts.color.clear());
+    source.beside[0].products.iter_mut().for_each(|product| product.facts.category = "Hats".into());
+    let source = source.naming();
+    let batch = source.batch(0, 4);
+    let [categories, colors] = &batch.facts[..] else { panic!("two facts: {:?}", batch.facts) };
+    let distinct = |products: &[aglet::train::dataset::Product]| -> usize {
+        products.iter().map(|p| p.facts.category.as_str()).collect::<std::collections::BTreeSet<_>>().len()
+    };
+    assert_eq!(categories.prompts.texts, distinct(&source.products) + 1, "hats too");
+    assert_eq!(categories.rows, (0..12).collect::<Vec<_>>());
+    let hats = categories.classes[8];
+    assert!(categories.classes.iter().enumerate().all(|(row, class)| (*class == hats) == (row >= 8)), "{categories:?}");
+    assert_eq!(colors.rows, (8..12).collect::<Vec<_>>(), "the others have none");
+    let config = small.recipe.config(small.vocabulary.size());
+    let losses =
+        |weights| step::losses(&config, &Parameters::random(&config, 2), &batch, weights, &Training::default());
+    let (found, without) = (losses(Weights { facts: 2.0, ..WEIGHTS }), losses(WEIGHTS));
+    assert!(found.facts > 0.1 && without.facts == 0.0, "{found:?} {without:?}");
+    assert!((found.total - without.total - 2.0 * found.facts).abs() < 1e-3, "{found:?} {without:?}");
+}
+
+#[test]
+fn each_step_asks_for_the_values_in_one_of_the_wordings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let prompts = "attribute.prompts=['shoes with {} shoelaces', '{} shoelaces', 'shoes with {} laces']";
+    let small = Small::new(folder.path(), &[prompts]);
+    let source = small.source();
+    let asked: Vec<Vec<u32>> =
+        (0..30).map(|step| source.batch(step, 4).values.expect("labeled photos are in it").prompts.ids).collect();
+    let distinct: std::collections::BTreeSet<_> = asked.iter().collect();
+    assert_eq!(distinct.len(), 3, "each of the three, all values the same way");
+    assert_eq!(asked[7], source.batch(7, 4).values.expect("the same").prompts.ids);
 }
 
 #[test]

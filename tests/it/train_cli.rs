@@ -74,7 +74,7 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     fit(&at("small.toml"), &["--data", &set, "--out", &base]).expect("trains");
     run(train, &["export", "--run", &base, "--to", &at("checkpoint")]).expect("exports");
 
-    let from = ["--data", &set, "--from", &at("checkpoint"), "--out", &tuned, "--set", "loss.keep=5.0"];
+    let from = ["--data", &set, "--from", &at("checkpoint"), "--out", &tuned, "--set", "loss.keep_words=5.0"];
     let refused = fit(&at("laces.toml"), &from).expect_err("nothing that could be kept");
     assert!(refused.contains("--replay"), "{refused}");
     fit(&at("laces.toml"), &[&from[..], &["--replay", &shop]].concat()).expect("fine-tunes");

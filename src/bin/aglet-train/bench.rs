@@ -88,6 +88,7 @@ fn batch(config: &ClipConfig, count: usize) -> Batch {
         labeled: Vec::new(),
         labels: Vec::new(),
         values: None,
+        facts: Vec::new(),
         anchors: None,
     }
 }
