@@ -185,7 +185,7 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
     let source = Source::new(train, beside, vocabulary, config, recipe.drawing()).teaching(held.classes.clone());
     let source = match &from {
-        Some(base) if recipe.loss.keep() => source.anchored(base.clone()),
+        Some(base) => source.anchored(base.clone(), recipe.loss),
         _ => source,
     };
     let source = if recipe.loss.facts > 0.0 { source.naming() } else { source };

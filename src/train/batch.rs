@@ -4,6 +4,7 @@
 //! Everything is drawn from streams named by the step, so that a run taken up again sees what the unbroken one would
 //! have seen.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 
 use super::attribute::Classes;
 use super::captions::{self, Caption, Facts};
+use super::channels;
 use super::clip::{ClipConfig, Parameters};
 use super::dataset::{MEAN, Product, STD};
 use super::dice::{Dice, Purpose};
@@ -21,6 +23,7 @@ use super::images::{self, Window};
 use super::loss::Truth;
 use super::network::{ImageBatch, Network, TextBatch};
 use super::sampler::{Sampler, Sampling};
+use super::step::Weights;
 use super::vocabulary::Vocabulary;
 use crate::encode::image::Photo;
 
@@ -31,9 +34,13 @@ pub struct Drawing {
     pub batch: usize,
     /// Smallest edge of the random crop, as a share of the photo's.
     pub crop: f32,
+    /// Largest ratio of the crop's sides.
+    pub aspect: f32,
     pub flip: bool,
     /// Probability that a photo is lightly blurred.
     pub blur: f32,
+    /// Probability that a labeled photo's channels change places (see [`channels`]).
+    pub channels: f32,
     /// Which of the main products come.
     pub sampling: Sampling,
 }
@@ -106,7 +113,7 @@ pub struct Source {
     classes: Option<Classes>,
     /// With [`Source::naming`]: the names that each fact has, in order.
     names: Vec<(Fact, Vec<String>)>,
-    base: Option<Parameters>,
+    base: Option<(Parameters, Weights)>,
     /// Categories with labeled products.
     learned: HashSet<String>,
     sampler: Sampler,
@@ -157,10 +164,10 @@ impl Source {
         Self { names, ..self }
     }
 
-    /// Its batches say what the model `base` says of the replayed products in them.
+    /// Its batches say what the model `base` says of the replayed products in them, as far as the loss asks for it.
     #[must_use]
-    pub fn anchored(self, base: Parameters) -> Self {
-        Self { base: Some(base), ..self }
+    pub fn anchored(self, base: Parameters, weights: Weights) -> Self {
+        Self { base: weights.keep().then_some((base, weights)), ..self }
     }
 
     /// Steps that see as many products as there are main ones.
@@ -183,7 +190,9 @@ impl Source {
     pub fn batch(&self, step: u64, kept: usize) -> Batch {
         let mut dice = Dice::new(self.drawing.seed, Purpose::Batch, step);
         let picked = self.sampler.pick(step, self.main());
-        let mut chosen: Vec<&Product> = picked.into_iter().map(|at| &self.products[at as usize]).collect();
+        let main: Vec<Cow<'_, Product>> =
+            picked.into_iter().map(|at| self.varied(&self.products[at as usize], &mut dice)).collect();
+        let mut chosen: Vec<&Product> = main.iter().map(AsRef::as_ref).collect();
         let mut replayed = 0..0;
         for Beside { products, per_batch, replayed: known } in &self.beside {
             let mut drawn: Vec<&Product> = (0..*per_batch).map(|_| &products[dice.below(products.len())]).collect();
@@ -229,6 +238,15 @@ impl Source {
         }
     }
 
+    /// The product, or, where chance has it and there are words for it, with its photo's channels exchanged.
+    fn varied<'a>(&self, product: &'a Product, dice: &mut Dice) -> Cow<'a, Product> {
+        if product.label.is_none() || self.drawing.channels == 0.0 || !dice.chance(self.drawing.channels) {
+            return Cow::Borrowed(product);
+        }
+        let order = dice.below(channels::ORDERS.len());
+        channels::exchanged(product, order).map_or(Cow::Borrowed(product), Cow::Owned)
+    }
+
     /// Whether the attribute is learned of products such as this one.
     fn learns_of(&self, product: &Product) -> bool {
         self.learned.contains(&product.facts.category)
@@ -246,19 +264,17 @@ impl Source {
         documents: &[Caption],
         queries: &[Caption],
     ) -> Option<Anchors> {
-        let base = self.base.as_ref().filter(|_| !rows.is_empty())?;
+        let (base, weights) = self.base.as_ref().filter(|_| !rows.is_empty())?;
         let network = Network::bind(&self.config, base, |_| false);
         let embedded = |rows: Tensor<2>| rows.try_into_vec_as::<f32>().expect("embeddings are f32");
         let free = chosen[rows.clone()].iter().filter(|product| self.learns_of(product)).count();
-        let photos = rows.start..rows.end - free;
+        let photos = if weights.keep_photos > 0.0 { rows.start..rows.end - free } else { rows.start..rows.start };
         let still = if photos.is_empty() { Vec::new() } else { embedded(network.image(&images.part(photos.clone()))) };
-        Some(Anchors {
-            photos,
-            images: still,
-            documents: embedded(network.text(&self.encode(&documents[rows.clone()]))),
-            queries: embedded(network.text(&self.encode(&queries[rows.clone()]))),
-            rows,
-        })
+        let read = |captions: &[Caption]| {
+            let kept = if weights.keep_words > 0.0 { &captions[rows.clone()] } else { &[] };
+            if kept.is_empty() { Vec::new() } else { embedded(network.text(&self.encode(kept))) }
+        };
+        Some(Anchors { photos, images: still, documents: read(documents), queries: read(queries), rows })
     }
 
     /// The photos that have one of the values, which are said in these words; `None` if none has.
@@ -275,7 +291,9 @@ impl Source {
     }
 
     fn images(&self, chosen: &[&Product], kept: usize, dice: &mut Dice) -> ImageBatch {
-        let windows: Vec<Window> = chosen.iter().map(|p| self.window(&p.square, dice)).collect();
+        let Drawing { crop, aspect, flip, .. } = self.drawing;
+        let windows: Vec<Window> =
+            chosen.iter().map(|p| Window::drawn(p.square.width(), crop, aspect, flip, dice)).collect();
         let details: Vec<u64> = chosen.iter().map(|_| dice.below(usize::MAX) as u64).collect();
         let blurred: Vec<bool> =
             chosen.iter().map(|_| self.drawing.blur > 0.0 && dice.chance(self.drawing.blur)).collect();
@@ -287,14 +305,6 @@ impl Source {
             positions.extend(seen);
         }
         ImageBatch { images: chosen.len(), kept, patches, positions }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "edges are small")]
-    fn window(&self, square: &Photo, dice: &mut Dice) -> Window {
-        let whole = square.width() as f32;
-        let edge = whole * dice.between(self.drawing.crop, 1.0);
-        let (left, top) = (dice.between(0.0, whole - edge), dice.between(0.0, whole - edge));
-        Window { left, top, edge, flipped: self.drawing.flip && dice.chance(0.5) }
     }
 
     /// The window's patches; of more than `kept`, those with something in them are preferred.

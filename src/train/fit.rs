@@ -205,7 +205,16 @@ impl Run {
         // Few products make a small batch: none comes twice.
         let batch = source.drawing.batch.min(held.products.len().max(1));
         let sampling = Sampling::default();
-        let drawing = Drawing { crop: 1.0, flip: false, blur: 0.0, batch, sampling, ..source.drawing };
+        let drawing = Drawing {
+            crop: 1.0,
+            aspect: 1.0,
+            flip: false,
+            blur: 0.0,
+            channels: 0.0,
+            batch,
+            sampling,
+            ..source.drawing
+        };
         let Held { products, general, classes } = held;
         let vocabulary = source.vocabulary.clone();
         let validation =

@@ -1,6 +1,7 @@
 //! Photos as training keeps and changes them: small 8-bit squares in memory, cropped, flipped and cut into patches.
 #![expect(clippy::inline_always, reason = "what runs in `wide` is vectorized where it is inlined alone")]
 
+use super::dice::Dice;
 use super::wide::wide;
 use crate::encode::image::Photo;
 
@@ -9,7 +10,8 @@ use crate::encode::image::Photo;
 pub struct Window {
     pub left: f32,
     pub top: f32,
-    pub edge: f32,
+    pub width: f32,
+    pub height: f32,
     /// Mirrored left to right.
     pub flipped: bool,
 }
@@ -19,7 +21,21 @@ impl Window {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "edges are small")]
     pub fn whole(edge: u32) -> Self {
-        Self { left: 0.0, top: 0.0, edge: edge as f32, flipped: false }
+        Self { left: 0.0, top: 0.0, width: edge as f32, height: edge as f32, flipped: false }
+    }
+
+    /// A random crop of a square of this edge: its own edge is `crop` of that at least, and it is mirrored half of the
+    /// time where `flip` says so. As in torchvision's `RandomResizedCrop` the ratio of its sides, up to `aspect` either
+    /// way, is even in its logarithm and leaves the area as it is, until a side is as long as the square's.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "edges are small")]
+    pub fn drawn(edge: u32, crop: f32, aspect: f32, flip: bool, dice: &mut Dice) -> Self {
+        let whole = edge as f32;
+        let edge = whole * dice.between(crop, 1.0);
+        let stretch = if aspect > 1.0 { (0.5 * dice.between(-aspect.ln(), aspect.ln())).exp() } else { 1.0 };
+        let (width, height) = ((edge * stretch).min(whole), (edge / stretch).min(whole));
+        let (left, top) = (dice.between(0.0, whole - width), dice.between(0.0, whole - height));
+        Self { left, top, width, height, flipped: flip && dice.chance(0.5) }
     }
 }
 
@@ -75,7 +91,7 @@ fn weights(start: f32, edge: f32, source: u32, size: u32) -> Vec<(usize, Vec<f32
         .collect()
 }
 
-/// The window at `size x size`, as values from 0 to 255, three per pixel.
+/// The window, stretched to `size x size`, as values from 0 to 255, three per pixel.
 #[must_use]
 pub fn resample(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
     wide(
@@ -87,8 +103,8 @@ pub fn resample(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
 #[inline(always)]
 fn resampled(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
     let source = square.width();
-    let across = weights(window.left, window.edge, source, size);
-    let down = weights(window.top, window.edge, source, size);
+    let across = weights(window.left, window.width, source, size);
+    let down = weights(window.top, window.height, source, size);
     let (row, size) = (source as usize * 3, size as usize);
     let raw = square.as_raw();
     let (top, bottom) = (down[0].0, down.last().map_or(0, |(first, line)| first + line.len()));
@@ -158,6 +174,7 @@ pub fn patches(pixels: &[f32], size: usize, patch: usize, mean: [f32; 3], std: [
 
 #[cfg(test)]
 mod tests {
+    use super::super::dice::Purpose;
     use super::*;
 
     #[test]
@@ -168,6 +185,23 @@ mod tests {
         assert!(same.iter().zip(square.as_raw()).all(|(&a, &b)| (a - f32::from(b)).abs() < 1e-3));
         let flipped = resample(&square, &Window { flipped: true, ..Window::whole(8) }, 8);
         assert!((flipped[0] - 70.0).abs() < 1e-3 && (flipped[21] - 0.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_crop_is_within_the_square_and_as_oblong_as_it_may_be() {
+        let drawn = |aspect| {
+            let mut dice = Dice::new(1, Purpose::Batch, 0);
+            (0..1000).map(|_| Window::drawn(100, 0.5, aspect, true, &mut dice)).collect::<Vec<_>>()
+        };
+        let ratio = |window: &Window| window.width / window.height;
+        assert!(drawn(1.0).iter().all(|w| (ratio(w) - 1.0).abs() < 1e-6 && (50.0..=100.0).contains(&w.width)));
+        let oblong = drawn(1.5);
+        for w in &oblong {
+            assert!(w.left >= 0.0 && w.top >= 0.0 && (1.0 / 1.501..1.501).contains(&ratio(w)), "{w:?}");
+            assert!(w.left + w.width < 100.001 && w.top + w.height < 100.001, "{w:?}");
+        }
+        let (wide, mirrored) = (oblong.iter().filter(|w| ratio(w) > 1.2), oblong.iter().filter(|w| w.flipped));
+        assert!(wide.count() > 150 && (400..600).contains(&mirrored.count()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod attribute;
 pub mod batch;
 pub mod bf16;
 pub mod captions;
+pub mod channels;
 pub mod checkpoint;
 pub mod clip;
 pub mod dataset;

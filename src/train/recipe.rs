@@ -111,10 +111,15 @@ pub struct Data {
     pub replay_per_batch: Option<usize>,
     /// Smallest edge of the random crop, as a share of the photo's.
     pub crop: f32,
+    /// Largest ratio of the crop's sides, either way; 1 leaves it a square. What is cropped is stretched to the input.
+    pub aspect: f32,
     /// Mirror half of the photos.
     pub flip: bool,
     /// Probability of a light blur.
     pub blur: f32,
+    /// Probability that a labeled photo's red, green and blue change places, and the colors in its words with them: for
+    /// an attribute that is a color (see `src/train/channels.rs`).
+    pub channels: f32,
     /// Put the color of the laces into words where it is known.
     pub shoelaces: bool,
     /// Held-out products that each validation asks for.
@@ -129,8 +134,10 @@ impl Default for Data {
             drawn_per_batch: None,
             replay_per_batch: None,
             crop: 0.8,
+            aspect: 1.0,
             flip: true,
             blur: 0.0,
+            channels: 0.0,
             shoelaces: true,
             validation: 800,
         }
@@ -272,9 +279,11 @@ impl Recipe {
             (data.drawn_in_batch() < data.batch, "data.drawn_per_batch leaves room in data.batch"),
             (data.validation >= 1, "data.validation is at least 1"),
             ((0.0..=1.0).contains(&data.blur), "data.blur is in [0, 1]"),
+            ((0.0..=1.0).contains(&data.channels), "data.channels is in [0, 1]"),
             (training.image_size.is_none_or(|size| (16..=1024).contains(&size)), "training.image_size is 16 to 1024"),
             (training.device.built(), "training.device = \"gpu\" needs a build with the cargo feature gpu (or vulkan)"),
             (share(data.crop), "data.crop is in (0, 1]"),
+            ((1.0..=4.0).contains(&data.aspect), "data.aspect is in [1, 4]"),
             (loss.are_not_negative(), "the weights of the loss are not negative"),
             (training.layer_decay > 0.0 && training.layer_decay <= 1.0, "training.layer_decay is in (0, 1]"),
             (
@@ -341,9 +350,9 @@ impl Recipe {
     /// How batches are drawn.
     #[must_use]
     pub fn drawing(&self) -> Drawing {
-        let Data { batch, crop, flip, blur, .. } = self.data;
+        let Data { batch, crop, aspect, flip, blur, channels, .. } = self.data;
         let sampling = self.attribute.as_ref().map_or_else(Sampling::default, |a| a.sampling);
-        Drawing { seed: self.run.seed, batch, crop, flip, blur, sampling }
+        Drawing { seed: self.run.seed, batch, crop, aspect, flip, blur, channels, sampling }
     }
 
     /// The loop's plan, given the batches that hold every product once.

@@ -114,6 +114,9 @@ const WEIGHTS: Weights = Weights {
     keep_words: 0.0,
 };
 
+/// With replayed products held to what the model said of them.
+const KEPT: Weights = Weights { keep_photos: 10.0, keep_words: 20.0, ..WEIGHTS };
+
 fn furthest(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
@@ -437,12 +440,11 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
     let replay = &mut source.beside[0];
     replay.replayed = true;
     replay.products.iter_mut().for_each(|product| product.facts.category = "Hats".into());
-    let batch = source.anchored(before.clone()).batch(0, config.patches());
+    let batch = source.anchored(before.clone(), KEPT).batch(0, config.patches());
     let anchors = batch.anchors.as_ref().expect("replayed products are in it");
     assert_eq!((anchors.rows.clone(), anchors.photos.clone()), (8..12, 8..12));
-    let weights = Weights { keep_photos: 10.0, keep_words: 20.0, ..WEIGHTS };
     let training = Training::default();
-    let losses = |parameters| step::losses(&config, parameters, &batch, weights, &training);
+    let losses = |parameters| step::losses(&config, parameters, &batch, KEPT, &training);
     let unmoved = losses(&before);
     assert!(unmoved.keep_photos.abs() < 1e-5 && unmoved.keep_words.abs() < 1e-5, "{unmoved:?}");
     let found = losses(&other);
@@ -454,7 +456,26 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
     let kept = 10.0 * found.keep_photos + 20.0 * found.keep_words;
     let without = step::losses(&config, &other, &batch, WEIGHTS, &training);
     assert!((found.total - without.total - kept).abs() < 1e-3, "{found:?} {without:?}");
-    assert!(small.source().anchored(before).batch(0, 4).anchors.is_none(), "nothing is replayed");
+    assert!(small.source().anchored(before, KEPT).batch(0, 4).anchors.is_none(), "nothing is replayed");
+}
+
+#[test]
+fn what_does_not_count_is_not_embedded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Small::new(folder.path(), &[]);
+    let config = small.recipe.config(small.vocabulary.size());
+    let before = Parameters::random(&config, 1);
+    let anchors = |weights| {
+        let mut source = small.source();
+        source.beside[0].replayed = true;
+        source.beside[0].products.iter_mut().for_each(|product| product.facts.category = "Hats".into());
+        source.anchored(before.clone(), weights).batch(0, 4).anchors
+    };
+    let words = anchors(Weights { keep_photos: 0.0, ..KEPT }).expect("words are kept");
+    assert!(words.images.is_empty() && words.documents.len() == 4 * config.projection, "{words:?}");
+    let photos = anchors(Weights { keep_words: 0.0, ..KEPT }).expect("photos are kept");
+    assert!(photos.images.len() == 4 * config.projection && photos.queries.is_empty(), "{photos:?}");
+    assert!(anchors(WEIGHTS).is_none());
 }
 
 #[test]
@@ -471,7 +492,7 @@ fn photos_of_what_the_attribute_is_learned_of_are_free() {
         let replay = &mut source.beside[0];
         replay.replayed = true;
         replay.products.iter_mut().step_by(2).filter(|_| hats).for_each(|p| p.facts.category = "Hats".into());
-        let source = source.anchored(before.clone());
+        let source = source.anchored(before.clone(), KEPT);
         let batch = (0..1000).map(|step| source.batch(step, 4)).find(|batch| {
             let photos = &batch.anchors.as_ref().expect("replayed products are in it").photos;
             photos.is_empty() != hats && photos.len() < 4
@@ -480,8 +501,7 @@ fn photos_of_what_the_attribute_is_learned_of_are_free() {
         let anchors = batch.anchors.as_ref().expect("replayed products are in it");
         assert_eq!((anchors.rows.clone(), anchors.photos.start), (8..12, 8));
         assert_eq!(anchors.images.len(), anchors.photos.len() * config.projection);
-        let weights = Weights { keep_photos: 10.0, keep_words: 20.0, ..WEIGHTS };
-        let found = step::losses(&config, &Parameters::random(&config, 2), &batch, weights, &training);
+        let found = step::losses(&config, &Parameters::random(&config, 2), &batch, KEPT, &training);
         assert!(found.keep_words > 0.1, "{found:?}");
         seen.push(found.keep_photos > 0.1);
     }
@@ -513,6 +533,42 @@ fn every_photo_is_asked_for_its_category_and_its_color_by_name() {
     let (found, without) = (losses(Weights { facts: 2.0, ..WEIGHTS }), losses(WEIGHTS));
     assert!(found.facts > 0.1 && without.facts == 0.0, "{found:?} {without:?}");
     assert!((found.total - without.total - 2.0 * found.facts).abs() < 1e-3, "{found:?} {without:?}");
+}
+
+#[test]
+fn photos_whose_channels_change_places_are_called_what_they_then_show() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let values: Vec<String> = ["blue", "green", "red"].map(str::to_owned).into();
+    let plain = |channels: &str| {
+        let small = Small::new(folder.path(), &[channels]);
+        let classes = Classes { values: values.clone(), ..small.classes.clone() };
+        let mut source = Small { classes, ..small }.source();
+        for product in &mut source.products {
+            product.square = aglet::encode::image::Photo::from_pixel(36, 36, image::Rgb([200, 10, 10]));
+            product.label = Some("red".into());
+            product.captions = vec!["shoes with red shoelaces".into()];
+        }
+        source
+    };
+    let source = plain("data.channels=1.0");
+    let shown = |batch: &Batch, row: usize| {
+        let pixel = (0..3).map(|c| batch.images.patches[row * 4 * 768 + c * 256] * dataset::STD[c] + dataset::MEAN[c]);
+        // The strongest channel: 0 is red.
+        pixel.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(channel, _)| 2 - channel)
+    };
+    let mut seen = HashSet::new();
+    for step in 0..10 {
+        let batch = source.batch(step, 4);
+        let asked = batch.values.as_ref().expect("labeled photos are in it");
+        for (row, class) in asked.rows.iter().zip(&asked.classes).filter(|(row, _)| **row < 8) {
+            assert_eq!(shown(&batch, *row), Some(*class), "step {step}, row {row}");
+            assert_eq!(batch.documents.ids, source.batch(step, 4).documents.ids, "the same each time");
+            seen.insert(*class);
+        }
+    }
+    assert_eq!(seen.len(), 3, "red, green and blue come of it");
+    let still = plain("data.channels=0.0").batch(0, 4).values.expect("labeled photos are in it");
+    assert!(still.rows.iter().zip(&still.classes).all(|(row, class)| *row >= 8 || *class == 2), "not unless wanted");
 }
 
 #[test]
