@@ -185,8 +185,8 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
     let source = Source::new(train, beside, vocabulary, config, recipe.drawing()).teaching(held.classes.clone());
     let source = match &from {
-        Some(base) => source.anchored(base.clone(), recipe.loss),
-        _ => source,
+        Some(base) => source.anchored(base, recipe.loss),
+        None => source,
     };
     let source = if recipe.loss.facts > 0.0 { source.naming() } else { source };
     let plan = recipe.plan(source.steps_per_epoch());

@@ -166,8 +166,8 @@ impl Source {
 
     /// Its batches say what the model `base` says of the replayed products in them, as far as the loss asks for it.
     #[must_use]
-    pub fn anchored(self, base: Parameters, weights: Weights) -> Self {
-        Self { base: weights.keep().then_some((base, weights)), ..self }
+    pub fn anchored(self, base: &Parameters, weights: Weights) -> Self {
+        Self { base: weights.keep().then(|| (base.clone(), weights)), ..self }
     }
 
     /// Steps that see as many products as there are main ones.
@@ -244,7 +244,8 @@ impl Source {
             return Cow::Borrowed(product);
         }
         let order = dice.below(channels::ORDERS.len());
-        channels::exchanged(product, order).map_or(Cow::Borrowed(product), Cow::Owned)
+        let absent = self.classes.as_ref().and_then(|classes| classes.attribute.absent.as_deref());
+        channels::exchanged(product, order, absent).map_or(Cow::Borrowed(product), Cow::Owned)
     }
 
     /// Whether the attribute is learned of products such as this one.

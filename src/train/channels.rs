@@ -74,15 +74,19 @@ const UNKNOWN: [&str; 41] = [
     "violet",
 ];
 
-/// A word after the exchange; `None` if it is a color without a name then. What is no color stays.
+/// A color after the exchange, in lower case; `None` if it has no sure name then, or is none of the table.
+fn color(name: &str, order: usize) -> Option<&str> {
+    if SAME.contains(&name) {
+        return Some(name);
+    }
+    let (_, after) = NAMES.iter().find(|(known, _)| *known == name)?;
+    Some(after[order]).filter(|name| !name.is_empty())
+}
+
+/// A caption's word after the exchange. What is no color stays.
 fn word(word: &str, order: usize) -> Option<&str> {
-    if UNKNOWN.contains(&word) {
-        return None;
-    }
-    match NAMES.iter().find(|(name, _)| *name == word) {
-        Some((_, after)) => Some(after[order]).filter(|name| !name.is_empty()),
-        None => Some(word),
-    }
+    let is_color = UNKNOWN.contains(&word) || NAMES.iter().any(|(name, _)| *name == word);
+    if is_color { color(word, order) } else { Some(word) }
 }
 
 /// Lower-case words after the exchange.
@@ -97,27 +101,23 @@ fn words(text: &str, order: usize) -> Option<String> {
     parts.map(|parts| parts.join(" "))
 }
 
-/// The product after the exchange of this number in [`ORDERS`]; `None` if its label, or all of its captions, would then
-/// be without a name. Captions with its title are left out: a title is full of names that look like colors.
+/// The product after the exchange of this number in [`ORDERS`]; `None` if its label is then without a sure name, or all of
+/// its captions are. The label `absent` is no color and stays. Captions with the title are left out: a title is full of
+/// names that look like colors.
 #[must_use]
-pub fn exchanged(product: &Product, order: usize) -> Option<Product> {
-    let label = match &product.label {
-        Some(label) => Some(words(label, order)?),
-        None => None,
-    };
+pub fn exchanged(product: &Product, order: usize, absent: Option<&str>) -> Option<Product> {
+    let label = product.label.as_deref()?;
+    let label = if absent == Some(label) { label } else { color(label, order)? };
     let title = product.facts.title.to_lowercase();
     let own = product.captions.iter().filter(|caption| title.is_empty() || !caption.contains(&title));
     let captions: Vec<String> = own.filter_map(|caption| words(caption, order)).collect();
     if captions.is_empty() {
         return None;
     }
-    let color = product.facts.color.to_lowercase();
-    let known = SAME.contains(&color.as_str()) || NAMES.iter().any(|(name, _)| *name == color);
-    let color = if known { words(&color, order) } else { None };
     let facts = Facts {
         title: String::new(),
-        // Catalogs write their colors as "Navy Blue".
-        color: color.map(|color| capitalized(&color)).unwrap_or_default(),
+        // Catalogs write their colors as "Blue".
+        color: color(&product.facts.color.to_lowercase(), order).map(capitalized).unwrap_or_default(),
         shoelaces: product.facts.shoelaces.as_deref().and_then(|laces| words(laces, order)),
         ..product.facts.clone()
     };
@@ -126,7 +126,7 @@ pub fn exchanged(product: &Product, order: usize) -> Option<Product> {
     for pixel in square.pixels_mut() {
         pixel.0 = from.map(|channel| pixel.0[channel]);
     }
-    Some(Product { id: product.id.clone(), facts, captions, label, square })
+    Some(Product { id: product.id.clone(), facts, captions, label: Some(label.to_owned()), square })
 }
 
 fn capitalized(word: &str) -> String {
@@ -154,24 +154,26 @@ mod tests {
 
     #[test]
     fn the_words_follow_the_photo() {
-        let red = exchanged(&shoe("Red", "white"), 3).expect("red has a name");
+        let red = exchanged(&shoe("Red", "white"), 3, None).expect("red has a name");
         assert_eq!(red.square.get_pixel(1, 1).0, [20, 40, 200]);
         assert_eq!((red.facts.color.as_str(), red.label.as_deref()), ("Blue", Some("white")));
         assert_eq!(red.captions, ["blue casual shoes, with white shoelaces", "casual shoes"]);
         assert_eq!((red.facts.title.as_str(), red.facts.shoelaces.as_deref()), ("", Some("white")));
-        let laces = exchanged(&shoe("Black", "orange"), 4).expect("orange has a name");
+        let laces = exchanged(&shoe("Black", "orange"), 4, None).expect("orange has a name");
         assert_eq!((laces.facts.color.as_str(), laces.label.as_deref()), ("Black", Some("green")));
     }
 
     #[test]
     fn a_color_without_a_name_is_not_said() {
         // A shoe may be anything that is not said of it; laces may not.
-        let navy = exchanged(&shoe("Navy Blue", "none"), 0).expect("its laces are known");
+        let navy = exchanged(&shoe("Navy Blue", "none"), 0, Some("none")).expect("its laces are known");
         assert_eq!((navy.facts.color.as_str(), navy.label.as_deref()), ("", Some("none")));
         assert_eq!(navy.captions, ["casual shoes"]);
-        assert!(exchanged(&shoe("Black", "beige"), 0).is_none() && exchanged(&shoe("Black", "blue"), 1).is_none());
+        for (laces, order) in [("beige", 0), ("blue", 1), ("ecru", 0), ("none", 0)] {
+            assert!(exchanged(&shoe("Black", laces), order, None).is_none(), "{laces}");
+        }
         let wordless = Product { captions: vec!["red tape men shoe".into()], ..shoe("Black", "white") };
-        assert!(exchanged(&wordless, 0).is_none());
+        assert!(exchanged(&wordless, 0, None).is_none());
     }
 
     /// Each name of the table against a pure color of that name: the one that is nearest in hue after the exchange.

@@ -356,6 +356,16 @@ impl Small {
             .teaching(Some(self.classes.clone()))
     }
 
+    /// Its source with the products beside it replayed; each `nth` is a hat, and no hat is labeled.
+    fn replaying(&self, nth: usize) -> Source {
+        let mut source = self.source();
+        let replay = &mut source.beside[0];
+        replay.replayed = true;
+        let hats = replay.products.iter_mut().enumerate().filter(|(at, _)| (at + 1) % nth == 0);
+        hats.for_each(|(_, product)| product.facts.category = "Hats".into());
+        source
+    }
+
     fn run(&self, folder: &Path, steps: u64, resume: bool) -> Run {
         let plan = Plan { steps, validate_every: 2, schedule: Schedule::Constant, ..self.recipe.plan(4) };
         let classes = Some(self.classes.clone());
@@ -436,11 +446,7 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
     let small = Small::new(folder.path(), &[]);
     let config = small.recipe.config(small.vocabulary.size());
     let (before, other) = (Parameters::random(&config, 1), Parameters::random(&config, 2));
-    let mut source = small.source();
-    let replay = &mut source.beside[0];
-    replay.replayed = true;
-    replay.products.iter_mut().for_each(|product| product.facts.category = "Hats".into());
-    let batch = source.anchored(before.clone(), KEPT).batch(0, config.patches());
+    let batch = small.replaying(1).anchored(&before, KEPT).batch(0, config.patches());
     let anchors = batch.anchors.as_ref().expect("replayed products are in it");
     assert_eq!((anchors.rows.clone(), anchors.photos.clone()), (8..12, 8..12));
     let training = Training::default();
@@ -456,7 +462,7 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
     let kept = 10.0 * found.keep_photos + 20.0 * found.keep_words;
     let without = step::losses(&config, &other, &batch, WEIGHTS, &training);
     assert!((found.total - without.total - kept).abs() < 1e-3, "{found:?} {without:?}");
-    assert!(small.source().anchored(before, KEPT).batch(0, 4).anchors.is_none(), "nothing is replayed");
+    assert!(small.source().anchored(&before, KEPT).batch(0, 4).anchors.is_none(), "nothing is replayed");
 }
 
 #[test]
@@ -465,12 +471,7 @@ fn what_does_not_count_is_not_embedded() {
     let small = Small::new(folder.path(), &[]);
     let config = small.recipe.config(small.vocabulary.size());
     let before = Parameters::random(&config, 1);
-    let anchors = |weights| {
-        let mut source = small.source();
-        source.beside[0].replayed = true;
-        source.beside[0].products.iter_mut().for_each(|product| product.facts.category = "Hats".into());
-        source.anchored(before.clone(), weights).batch(0, 4).anchors
-    };
+    let anchors = |weights| small.replaying(1).anchored(&before, weights).batch(0, 4).anchors;
     let words = anchors(Weights { keep_photos: 0.0, ..KEPT }).expect("words are kept");
     assert!(words.images.is_empty() && words.documents.len() == 4 * config.projection, "{words:?}");
     let photos = anchors(Weights { keep_words: 0.0, ..KEPT }).expect("photos are kept");
@@ -488,11 +489,7 @@ fn photos_of_what_the_attribute_is_learned_of_are_free() {
     // All replayed products are shoes, as the labeled ones are; then every other one is not.
     let mut seen = Vec::new();
     for hats in [false, true] {
-        let mut source = small.source();
-        let replay = &mut source.beside[0];
-        replay.replayed = true;
-        replay.products.iter_mut().step_by(2).filter(|_| hats).for_each(|p| p.facts.category = "Hats".into());
-        let source = source.anchored(before.clone(), KEPT);
+        let source = small.replaying(if hats { 2 } else { usize::MAX }).anchored(&before, KEPT);
         let batch = (0..1000).map(|step| source.batch(step, 4)).find(|batch| {
             let photos = &batch.anchors.as_ref().expect("replayed products are in it").photos;
             photos.is_empty() != hats && photos.len() < 4
