@@ -7,13 +7,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
 use axum::extract::{FromRef, FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
-use super::params::RawQuery;
+use super::params::{self, RawQuery};
 use super::state::{HttpOptions, UploadShare};
 
 /// JSON bodies hold words and filters: 256 values of 256 characters fit well.
@@ -37,6 +37,7 @@ where
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType { expected: "application/json" });
         }
+        all_in_body(request.uri(), "a member of the JSON")?;
         let limit = MAX_JSON.min(options.max_body);
         announced(request.headers(), "the body", limit)?;
         let mut share = options.uploads.share();
@@ -55,6 +56,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 fn is_json(headers: &HeaderMap) -> bool {
     let essence = essence(headers);
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Refuses parameters in the URL of a request that has a body: passed over, `POST /search/image?limit=3` would get 20
+/// products and `?color=Black` all colors, without a word.
+fn all_in_body(uri: &Uri, instead: &str) -> Result<(), ApiError> {
+    match params::decode(uri.query().unwrap_or(""))?.into_iter().next() {
+        Some((name, _)) => {
+            let name: String = name.chars().take(80).collect();
+            Err(ApiError::parameter(name, format!("this request takes nothing from its URL; send it as {instead}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The media type without parameters, in lower case.
@@ -121,6 +134,7 @@ where
         if essence(request.headers()) != "multipart/form-data" {
             return Err(ApiError::UnsupportedMediaType { expected: "multipart/form-data" });
         }
+        all_in_body(request.uri(), "a field of the form")?;
         let limit = options.max_body;
         announced(request.headers(), "the form", limit + FORM_OVERHEAD)?;
         let (parts, body) = request.into_parts();

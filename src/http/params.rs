@@ -230,7 +230,7 @@ impl<S: Sync> FromRequestParts<S> for Pairs {
 
 /// application/x-www-form-urlencoded as the WHATWG URL standard parses it, but strict about UTF-8: a query in another
 /// encoding would be searched as gibberish.
-fn decode(query: &str) -> Result<Vec<(String, String)>, ApiError> {
+pub(super) fn decode(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())

@@ -59,7 +59,7 @@ async fn in_words(state: AppState, raw: RawQuery) -> Result<Json<SearchResponse>
 }
 
 /// The upload form of `POST /search/image`; every further field is an attribute, repeatable, as in `GET /search`. Only
-/// `image` may be a file.
+/// `image` may be a file, and nothing may be in the URL.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document; the form is read field by field")]
 pub struct ImageForm {

@@ -300,6 +300,33 @@ async fn forms_of_every_kind() {
 }
 
 #[tokio::test]
+async fn parameters_of_a_request_with_a_body_are_in_the_body() {
+    let service = plain();
+    let send = async |path: &str, kind: &str, body: Vec<u8>| {
+        let request = Request::post(path).header(header::CONTENT_TYPE, kind).body(Body::from(body));
+        call(&service, request.expect("a request")).await
+    };
+    let (multipart, picture) = ("multipart/form-data; boundary=b0", form(&[("image", b"picture")]));
+    for (path, kind, body, parameter) in [
+        ("/upload?limit=3", multipart, picture.clone(), "limit"),
+        ("/upload?colo%72=Black&limit=3", multipart, picture.clone(), "color"),
+        ("/upload?limit", multipart, picture.clone(), "limit"),
+        ("/json?q=shoes", "application/json", b"{}".to_vec(), "q"),
+    ] {
+        let answer = send(path, kind, body).await;
+        assert_eq!((answer.0, code(&answer).as_str()), (StatusCode::BAD_REQUEST, "invalid_parameter"), "{path}");
+        let problem: Value = serde_json::from_slice(&answer.2).expect("JSON");
+        assert_eq!(problem["parameter"], parameter, "{path}");
+        assert!(problem["detail"].as_str().expect("text").contains("nothing from its URL"), "{problem}");
+    }
+    let answer = send("/upload?color=%ff", multipart, picture.clone()).await;
+    assert_eq!(code(&answer), "invalid_parameter");
+    // An empty query string asks for nothing.
+    assert_eq!(send("/upload?", multipart, picture).await.0, StatusCode::OK);
+    assert_eq!(send("/json?&", "application/json", b"{}".to_vec()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn head_has_the_headers_of_get() {
     let service = plain();
     let (status, headers, body) = call(&service, request(Method::HEAD, "/search")).await;
