@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, Problems};
+use super::error::{ApiError, Problems, short};
 use super::params::Pairs;
 use super::state::AppState;
 use super::view::index_version;
@@ -64,7 +64,7 @@ fn how_many(pairs: &Pairs) -> Result<usize, ApiError> {
     let mut most = None;
     for (name, value) in &pairs.0 {
         if name != "values" {
-            return Err(ApiError::parameter(name.chars().take(80).collect::<String>(), "there is no such parameter"));
+            return Err(ApiError::parameter(short(name), "there is no such parameter"));
         }
         let number = value.parse().ok().filter(|number| (1..=MAX_VALUES).contains(number));
         let number = number.ok_or_else(|| ApiError::parameter("values", format!("not from 1 to {MAX_VALUES}")))?;

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use super::error::ApiError;
+use super::error::{ApiError, short};
 use super::params::{self, RawQuery};
 use super::state::{HttpOptions, UploadShare};
 
@@ -63,8 +63,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn all_in_body(uri: &Uri, instead: &str) -> Result<(), ApiError> {
     match params::decode(uri.query().unwrap_or(""))?.into_iter().next() {
         Some((name, _)) => {
-            let name: String = name.chars().take(80).collect();
-            Err(ApiError::parameter(name, format!("this request takes nothing from its URL; send it as {instead}")))
+            let reason = format!("this request takes nothing from its URL; send it as {instead}");
+            Err(ApiError::parameter(short(&name), reason))
         }
         None => Ok(()),
     }
@@ -162,8 +162,7 @@ async fn read_form(mut form: Multipart, limit: usize, mut share: UploadShare) ->
             image = Some(read_field(field, "the picture", limit, &mut share).await?);
         } else if field.file_name().is_some() {
             // `curl -F file=@photo.jpg`: read as an attribute, the photo would only be one with a strange value.
-            let name: String = name.chars().take(80).collect();
-            return Err(ApiError::parameter(name, "it holds a file; send the photo as `image`"));
+            return Err(ApiError::parameter(short(&name), "it holds a file; send the photo as `image`"));
         } else {
             let value = read_field(field, "a form field", MAX_FIELD, &mut share).await?;
             let value = std::str::from_utf8(&value).map_err(|_| ApiError::NotUtf8)?.to_owned();

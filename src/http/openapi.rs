@@ -14,7 +14,7 @@ use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::{ApiError, ErrorCode, Problem, Problems};
+use super::error::{ApiError, ErrorCode, Problem, Problems, short};
 use super::params::{DEFAULT_LIMIT, USUAL_ATTRIBUTES};
 use super::state::{AppState, HttpOptions};
 use super::{attributes, health, products, search};
@@ -110,7 +110,7 @@ struct ProblemType {
 )]
 async fn problem(axum::extract::Path(code): axum::extract::Path<String>) -> Result<Json<ProblemType>, ApiError> {
     let known = ErrorCode::ALL.iter().copied().find(|known| known.as_str() == code);
-    let code = known.ok_or_else(|| ApiError::NoSuchCode { code: code.chars().take(80).collect() })?;
+    let code = known.ok_or_else(|| ApiError::NoSuchCode { code: short(&code) })?;
     Ok(Json(ProblemType { code, status: code.status().as_u16(), title: code.title(), meaning: code.meaning() }))
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-use super::error::ApiError;
+use super::error::{ApiError, short};
 use crate::domain::{AttributeName, AttributeValue, Filters, MOST_EXCLUDED, ProductId, QueryText, Window};
 use crate::search::Searcher;
 
@@ -106,7 +106,7 @@ impl RawQuery {
         for (name, value) in self.attributes {
             let Some(attribute) = AttributeName::new(&name).ok().filter(|attribute| good(attribute.as_str())) else {
                 let known = known.iter().map(ToString::to_string).collect();
-                return Err(ApiError::UnknownAttribute { name: name.chars().take(80).collect(), known });
+                return Err(ApiError::UnknownAttribute { name: short(&name), known });
             };
             let value = AttributeValue::new(&value).map_err(|error| ApiError::value(&name, &error))?;
             pairs.push((attribute, value));
@@ -196,7 +196,7 @@ fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OneOrMan
 
 fn one_or_many<E: serde::de::Error>(name: &str, given: Value) -> Result<OneOrMany, E> {
     OneOrMany::of(given).ok_or_else(|| {
-        let name: String = name.chars().take(80).collect();
+        let name = short(name);
         E::custom(format!("{name:?} holds neither text, a number, a boolean, nor a list of them"))
     })
 }

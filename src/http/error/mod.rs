@@ -83,6 +83,11 @@ pub enum ApiError {
     },
 }
 
+/// As much of a name that a client gave as an answer repeats.
+pub fn short(name: &str) -> String {
+    name.chars().take(80).collect()
+}
+
 impl ApiError {
     /// An error whose cause is for the log alone.
     pub fn internal(context: &'static str, source: impl StdError + Send + Sync + 'static) -> Self {
