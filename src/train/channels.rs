@@ -108,8 +108,7 @@ fn words(text: &str, order: usize) -> Option<String> {
 pub fn exchanged(product: &Product, order: usize, absent: Option<&str>) -> Option<Product> {
     let label = product.label.as_deref()?;
     let label = if absent == Some(label) { label } else { color(label, order)? };
-    let title = product.facts.title.to_lowercase();
-    let own = product.captions.iter().filter(|caption| title.is_empty() || !caption.contains(&title));
+    let own = product.captions.iter().filter(|caption| !product.is_named_in(caption));
     let captions: Vec<String> = own.filter_map(|caption| words(caption, order)).collect();
     if captions.is_empty() {
         return None;
@@ -140,7 +139,7 @@ mod tests {
 
     fn shoe(color: &str, laces: &str) -> Product {
         let facts = Facts {
-            title: "Red Tape Men Shoe".into(),
+            title: "Red Tape  Men Shoe".into(),
             category: "Casual Shoes".into(),
             color: color.into(),
             shoelaces: Some(laces.into()),

@@ -180,6 +180,14 @@ impl Product {
         self.captions = templates.fill(&entry);
         self
     }
+
+    /// Whether the caption holds the product's title.
+    #[must_use]
+    pub fn is_named_in(&self, caption: &str) -> bool {
+        // As captions are written.
+        let title = self.facts.title.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        !title.is_empty() && caption.contains(&title)
+    }
 }
 
 fn read_laces(path: &Path) -> Result<HashMap<u64, String>, DatasetError> {
