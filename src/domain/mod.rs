@@ -9,3 +9,9 @@ pub mod query;
 pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use product::{AttributeName, AttributeValue, Attributes, Product, ProductError, ProductId, ProductKey};
 pub use query::{Filters, MOST_EXCLUDED, QueryError, QueryText, Window};
+
+/// A text on one line, with one space between its words and none around them.
+#[must_use]
+pub fn single_spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::AttributeName;
+use crate::domain::{AttributeName, single_spaced};
 
 /// A TOML file:
 ///
@@ -137,7 +137,7 @@ fn fill(template: &str, class: &str, attributes: &BTreeMap<String, String>) -> S
         rest = after;
     }
     text.push_str(rest);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    single_spaced(&text)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! drawn anew each time, and of which products a caption is true.
 
 use super::dice::Dice;
+use crate::domain::single_spaced;
 
 /// What is known of a product, in the catalog's own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,7 +170,7 @@ pub fn query(facts: &Facts, dice: &mut Dice) -> Caption {
         }
         _ => (facts.title.to_lowercase(), Stated { title: true, ..Stated::default() }),
     };
-    Caption { text: text.split_whitespace().collect::<Vec<_>>().join(" "), stated: Some(stated) }
+    Caption { text: single_spaced(&text), stated: Some(stated) }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::dice::{Dice, Purpose};
 use super::images;
 use super::prepare::{self, Entry, Picture, PrepareError, Side, Templates};
 use crate::catalog::{CatalogError, Photos};
+use crate::domain::single_spaced;
 use crate::encode::image::{self, ImageLimits, Photo};
 
 #[derive(Debug, thiserror::Error)]
@@ -185,7 +186,7 @@ impl Product {
     #[must_use]
     pub fn is_named_in(&self, caption: &str) -> bool {
         // As captions are written.
-        let title = self.facts.title.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        let title = single_spaced(&self.facts.title.to_lowercase());
         !title.is_empty() && caption.contains(&title)
     }
 }

@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use super::prepare::{self, Entry, PrepareError, Side, TemplateError, Templates};
 use crate::catalog::{CatalogError, Photos};
+use crate::domain::single_spaced;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnrichError {
@@ -341,7 +342,7 @@ fn base64(bytes: &[u8]) -> String {
 
 /// The first sentence of an answer, on one line: models like to go on.
 fn sentence(answer: &str) -> Option<String> {
-    let text = answer.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = single_spaced(answer);
     let end = text
         .char_indices()
         .find(|&(at, c)| matches!(c, '.' | '!' | '?') && text[at + 1..].starts_with(' '))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Entry;
+use crate::domain::single_spaced;
 
 /// The templates that are used when none are given; also the format's documentation.
 pub const DEFAULT: &str = include_str!("captions.toml");
@@ -142,7 +143,7 @@ impl Templates {
                 })
                 .collect();
             let Some(words) = words else { continue };
-            let caption = words.concat().to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+            let caption = single_spaced(&words.concat().to_lowercase());
             if !captions.contains(&caption) {
                 captions.push(caption);
             }
