@@ -3,7 +3,7 @@
 //! ([`drawn`]).
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ use super::prepare::{self, Entry, Picture, PrepareError, Side, Templates};
 use crate::catalog::{CatalogError, Photos};
 use crate::domain::single_spaced;
 use crate::encode::image::{self, ImageLimits, Photo};
+use crate::evaluate::split::validates;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
@@ -307,6 +308,16 @@ pub fn sample_captions(products: &[Product], seed: u64) -> Vec<String> {
 pub fn some(mut products: Vec<Product>, count: usize) -> Vec<Product> {
     products.sort_by_cached_key(|p| sha2::Sha256::digest(&p.id));
     products.truncate(count);
+    products
+}
+
+/// Of a general catalog's products those that show what a model forgets: the half of the held-out ones by which models are
+/// chosen ([`validates`]), without those that a data set trains on because it was split otherwise. What was learned by
+/// name is not forgotten.
+#[must_use]
+pub fn judges(mut products: Vec<Product>, trained: &[Product]) -> Vec<Product> {
+    let trained: HashSet<&str> = trained.iter().map(|product| product.id.as_str()).collect();
+    products.retain(|product| validates(&product.id) && !trained.contains(product.id.as_str()));
     products
 }
 

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use aglet::evaluate::split::validates;
+
 use crate::support::runtime;
 
 const SMALL: &str = "
@@ -52,9 +54,19 @@ const LACES: &str = "
 ";
 
 fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    said(program, arguments).map(|(result, _)| result)
+}
+
+/// The result, and what is said beside it.
+fn said(program: &str, arguments: &[&str]) -> Result<(String, String), String> {
     let out = Command::new(program).args(arguments).output().expect("starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
+    if out.status.success() { Ok((text(&out.stdout), text(&out.stderr))) } else { Err(text(&out.stderr)) }
+}
+
+fn lines(folder: &str, file: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(folder).join(file)).expect("a file");
+    text.lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -77,11 +89,23 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     let from = ["--data", &set, "--from", &at("checkpoint"), "--out", &tuned, "--set", "loss.keep_words=5.0"];
     let refused = fit(&at("laces.toml"), &from).expect_err("nothing that could be kept");
     assert!(refused.contains("--replay"), "{refused}");
-    fit(&at("laces.toml"), &[&from[..], &["--replay", &shop]].concat()).expect("fine-tunes");
+    let recipe = at("laces.toml");
+    let replay = [&["fit", "--recipe", &recipe][..], &from, &["--replay", &shop]].concat();
+    let (_, noted) = said(train, &replay).expect("fine-tunes");
+    // Held out of the catalog, but trained on in the set, which was split otherwise: such a product judges nothing.
+    let judges: Vec<String> = lines(&shop, "styles.csv")
+        .iter()
+        .filter_map(|line| line.split(',').next().filter(|id| validates(id)).map(str::to_owned))
+        .collect();
+    let trained = lines(&set, "train.jsonl");
+    let is_trained = |id: &&String| trained.iter().any(|line| line.contains(&format!("\"id\":\"{id}\"")));
+    let left = judges.iter().filter(|id| !is_trained(id)).count();
+    assert!(left > 0 && left < judges.len(), "{judges:?}");
+    assert!(noted.contains(&format!(" {left} held out")), "{left} of {judges:?}: {noted}");
     run(train, &["export", "--run", &tuned, "--to", &at("tuned_checkpoint"), "--float16"]).expect("exports");
     let score = ["score", "--model", &at("tuned_checkpoint"), "--data", &set, "--recipe", &at("laces.toml")];
     let found: serde_json::Value = serde_json::from_str(&run(train, &score).expect("measures")).expect("JSON");
-    let tested = std::fs::read_to_string(Path::new(&set).join("test.jsonl")).expect("a test side").lines().count();
+    let tested = lines(&set, "test.jsonl").len();
     assert!(tested > 5 && found["scores"]["attribute"]["products"] == tested, "{tested} {found}");
     assert_eq!(found["guess"]["products"], tested, "{found}");
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use aglet::evaluate::split::validates;
 use aglet::train::attribute::{self, Classes};
 use aglet::train::checkpoint::Precision;
 use aglet::train::clip::{ClipConfig, Parameters};
@@ -162,8 +161,8 @@ impl Exam {
         let train = dataset::read_set(data, Side::Train, name, frame)?;
         let labeled = dataset::read_set(data, Side::Validation, name, frame)?;
         let classes = dataset::classes(data, attribute, &train)?;
-        let mut general = args.general.as_deref().map_or(Ok(Vec::new()), |folder| dataset::read(folder, frame))?;
-        general.retain(|p| validates(&p.id));
+        let general = args.general.as_deref().map_or(Ok(Vec::new()), |folder| dataset::read(folder, frame))?;
+        let general = dataset::judges(general, &train);
         if let (Some(folder), true) = (&args.general, general.is_empty()) {
             bail!("{}: too few products to hold some out that could show the base's abilities", folder.display());
         }

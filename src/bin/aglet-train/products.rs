@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use aglet::evaluate::split::{held_out, validates};
+use aglet::evaluate::split::held_out;
 use aglet::train::batch::Beside;
 use aglet::train::dataset::{self, Frame, Product};
 use aglet::train::fit::Held;
@@ -42,7 +42,7 @@ fn of_catalog(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<P
         products.iter_mut().chain(&mut drawn).for_each(|p| p.facts.shoelaces = None);
     }
     let count = products.len();
-    let (products, train) = apart(products, recipe);
+    let (products, train) = apart(products, &[], recipe);
     if products.is_empty() || train.is_empty() {
         let (path, train, held) = (args.data.display(), train.len(), products.len());
         bail!("{path}: of {count} products {train} are to train on and {held} to validate on: too small a catalog");
@@ -51,12 +51,11 @@ fn of_catalog(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<P
     Ok(Products { train, beside, held: Held { products, general: Vec::new(), classes: None } })
 }
 
-/// A catalog's products by which a run is judged, and those that may be trained on. The half of the held-out ones that
-/// the models are reported on is among neither.
-fn apart(products: Vec<Product>, recipe: &Recipe) -> (Vec<Product>, Vec<Product>) {
-    let (mut held, rest): (Vec<_>, Vec<_>) = products.into_iter().partition(|p| held_out(&p.id));
-    held.retain(|p| validates(&p.id));
-    (dataset::some(held, recipe.data.validation), rest)
+/// A catalog's products by which a run is judged, none of them `trained` on, and those that may be trained on. The half of
+/// the held-out ones that the models are reported on is among neither.
+fn apart(products: Vec<Product>, trained: &[Product], recipe: &Recipe) -> (Vec<Product>, Vec<Product>) {
+    let (held, rest) = products.into_iter().partition(|p| held_out(&p.id));
+    (dataset::some(dataset::judges(held, trained), recipe.data.validation), rest)
 }
 
 /// A data set's training side, beside products of a general catalog and drawn ones in the words of the same templates.
@@ -84,7 +83,7 @@ fn of_set(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Produ
         for product in &mut products {
             product.facts.shoelaces = None;
         }
-        let (held, rest) = apart(products, recipe);
+        let (held, rest) = apart(products, &train, recipe);
         if held.is_empty() {
             eprintln!("{}: too few products to hold some out; the validation side is asked instead", replay.display());
         }
