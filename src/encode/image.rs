@@ -14,6 +14,7 @@ mod bicubic;
 mod jpeg;
 mod margins;
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -255,36 +256,51 @@ fn upright(photo: Photo, orientation: Orientation) -> Photo {
     Photo::from_raw(columns, rows, turned).expect("as many pixels as before")
 }
 
-/// The square of `preprocessing.size` that the model sees, as 8-bit RGB.
+/// What the model sees of a photo: squares of `preprocessing.size`, 8-bit RGB, one for each of `preprocessing.edges()`.
 ///
 /// [`Fit::Crop`] is `CLIPImageProcessor`'s way (of Hugging Face transformers), [`Fit::Pad`] is Pillow's
 /// `ImageOps.pad` on white, both to the bit; [`Fit::Trim`] is that of the photo without its white margins ([`trim`]).
+/// They make the photo as large as the edge says. The middle of that is seen, as `CLIPImageProcessor` cuts it out; the
+/// rest is never computed.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "it cannot: the windows are of that size")]
-pub fn fit(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
-    let size = preprocessing.size;
+pub fn views(photo: &Photo, preprocessing: &Preprocessing) -> Vec<Photo> {
+    let &Preprocessing { size, fit, .. } = preprocessing;
+    let photo = if fit == Fit::Trim { trim(photo) } else { Cow::Borrowed(photo) };
+    preprocessing.edges().iter().map(|&edge| view(&photo, fit, edge, size)).collect()
+}
+
+fn view(photo: &Photo, fit: Fit, edge: u32, size: u32) -> Photo {
     let (width, height) = photo.dimensions();
     if width == 0 || height == 0 || size == 0 {
         return Photo::from_pixel(size, size, ::image::Rgb([255; 3]));
     }
-    let edge = size as usize;
-    let resized = |across, down| bicubic::resize(photo.as_raw(), width as usize, across, down);
-    let square = match preprocessing.fit {
-        Fit::Trim => return fit(&trim(photo), &Preprocessing { fit: Fit::Pad, ..preprocessing.clone() }),
-        Fit::Squash => resized(Window::whole(edge), Window::whole(edge)),
+    let (long, seen) = (edge as usize, size as usize);
+    let (scaled, canvas) = match fit {
+        Fit::Squash => ((long, long), (long, long)),
         Fit::Crop => {
-            // The other edge is rounded down, and so is the offset of the crop.
-            let scale = |long: u32, short: u32| edge * long as usize / short as usize;
-            let scaled = if width <= height { (edge, scale(height, width)) } else { (scale(width, height), edge) };
-            let middle = |scaled| Window { scaled, start: (scaled - edge) / 2, length: edge };
-            resized(middle(scaled.0), middle(scaled.1))
+            // The other edge is rounded down.
+            let scale = |of: u32, short: u32| long * of as usize / short as usize;
+            let scaled = if width <= height { (long, scale(height, width)) } else { (scale(width, height), long) };
+            (scaled, scaled)
         }
-        Fit::Pad => {
-            let (columns, rows) = contained_size(width, height, size);
-            on_white(&resized(Window::whole(columns), Window::whole(rows)), columns, rows, edge)
-        }
+        Fit::Pad | Fit::Trim => (contained_size(width, height, edge), (long, long)),
     };
-    Photo::from_raw(size, size, square).expect("the windows are size x size")
+    let (across, left) = middle(scaled.0, canvas.0, seen);
+    let (down, top) = middle(scaled.1, canvas.1, seen);
+    let pixels = bicubic::resize(photo.as_raw(), width as usize, across, down);
+    let square = on_white(pixels, (across.length, left), (down.length, top), seen);
+    Photo::from_raw(size, size, square).expect("it is size x size")
+}
+
+/// Along one axis, of `scaled` pixels that lie centered on a canvas: those within its middle `size`, and how far into
+/// that they begin. An odd rest is split as `ImageOps.pad` does (halves to even) around the photo, and as
+/// `CLIPImageProcessor` does (rounded down) around the middle.
+fn middle(scaled: usize, canvas: usize, size: usize) -> (Window, usize) {
+    let rest = canvas - scaled;
+    let begin = rest / 2 + usize::from(rest % 4 == 3);
+    let cut = (canvas - size) / 2;
+    let (from, to) = (begin.max(cut), (begin + scaled).min(cut + size));
+    (Window { scaled, start: from - begin, length: to - from }, from - cut)
 }
 
 /// `Image.resize((width, height), BICUBIC)` of Pillow, to the bit.
@@ -315,10 +331,11 @@ fn contained_size(width: u32, height: u32, size: u32) -> (usize, usize) {
     }
 }
 
-/// Centers `columns x rows` pixels on a white square; an odd rest is split as `ImageOps.pad` does (halves to even).
-fn on_white(rgb: &[u8], columns: usize, rows: usize, edge: usize) -> Vec<u8> {
-    let before = |rest: usize| rest / 2 + usize::from(rest % 4 == 3);
-    let (left, top) = (before(edge - columns), before(edge - rows));
+/// Lays `columns x rows` pixels on a white square, each with its place along its axis.
+fn on_white(rgb: Vec<u8>, (columns, left): (usize, usize), (rows, top): (usize, usize), edge: usize) -> Vec<u8> {
+    if (columns, rows) == (edge, edge) {
+        return rgb;
+    }
     let mut square = vec![255; edge * edge * 3];
     for (row, line) in rgb.chunks_exact(columns * 3).enumerate() {
         let start = ((top + row) * edge + left) * 3;

@@ -2,7 +2,7 @@
 //!
 //! `text` tokenizes, `image` decodes and resizes, `batcher` gathers requests, `session` runs them. The way of words:
 //! tokens, the cache of query embeddings, the text batcher. The way of a photo: the decode pool (a batcher too, of
-//! single jobs), from which a small square comes out, then the image batcher.
+//! single jobs), from which small squares come out, what the model sees of it, then the image batcher.
 //!
 //! Refuses work rather than piling it up: a search that finds its queue full is [`EncodeError::Overloaded`], catalog
 //! work ([`Priority::Bulk`]) waits. Decoded photos in flight are bounded by their pixels, whatever the number of
@@ -41,6 +41,9 @@ const SHORT_TEXT: usize = 4096;
 /// Most decode threads: what decoding takes is a fraction of what the image tower takes.
 const DECODERS: usize = 8;
 
+/// The squares that the model sees of one photo.
+type Views = Vec<Photo>;
+
 /// A cheap, clonable handle; the sessions' threads end when the last one is dropped.
 #[derive(Clone)]
 pub struct Encoder {
@@ -54,9 +57,9 @@ struct Inner {
     /// By token ids: what two texts have in common when the model cannot tell them apart. Of this model alone.
     cache: moka::sync::Cache<Box<[u32]>, Embedding>,
     cache_meters: CacheMeters,
-    decode: Batcher<Bytes, Result<Photo, ImageError>>,
+    decode: Batcher<Bytes, Result<Views, ImageError>>,
     text: Batcher<Box<[u32]>, Result<Embedding, EmbeddingError>>,
-    image: Batcher<Photo, Result<Embedding, EmbeddingError>>,
+    image: Batcher<Views, Result<Embedding, EmbeddingError>>,
     provider: Provider,
     asked: Device,
     fallback: Option<String>,
@@ -228,8 +231,8 @@ impl Encoder {
         priority: Priority,
         deadline: Option<Instant>,
     ) -> Result<Embedding, EncodeError> {
-        let square = self.inner.decode.submit(file, 0, priority, deadline).await??;
-        Ok(self.inner.image.submit(square, 0, priority, deadline).await??)
+        let views = self.inner.decode.submit(file, 0, priority, deadline).await??;
+        Ok(self.inner.image.submit(views, 0, priority, deadline).await??)
     }
 
     /// Runs one real embedding through each tower, past the cache: readiness.
@@ -239,9 +242,10 @@ impl Encoder {
     pub async fn probe(&self) -> Result<(), EncodeError> {
         let ids = self.ids("a photo of a product").await?;
         self.words(ids, Priority::Search, None).await?;
-        let size = self.inner.manifest.preprocessing.size;
-        let gray = Photo::from_pixel(size, size, ::image::Rgb([128; 3]));
-        self.inner.image.submit(gray, 0, Priority::Search, None).await??;
+        let preprocessing = &self.inner.manifest.preprocessing;
+        let gray = Photo::from_pixel(preprocessing.size, preprocessing.size, ::image::Rgb([128; 3]));
+        let views = image::views(&gray, preprocessing);
+        self.inner.image.submit(views, 0, Priority::Search, None).await??;
         Ok(())
     }
 
@@ -335,33 +339,43 @@ fn text_worker(mut tower: Tower, manifest: &Manifest) -> Worker<Box<[u32]>, Resu
     })
 }
 
-fn image_worker(mut tower: Tower, manifest: &Manifest) -> Worker<Photo, Result<Embedding, EmbeddingError>> {
+fn image_worker(mut tower: Tower, manifest: &Manifest) -> Worker<Views, Result<Embedding, EmbeddingError>> {
     let (dimensions, preprocessing) = (manifest.dimensions, manifest.preprocessing.clone());
-    let size = preprocessing.size as usize;
+    let (size, each) = (preprocessing.size as usize, preprocessing.edges().len());
     let mut pixels = Vec::new();
-    Box::new(move |squares| {
+    Box::new(move |photos| {
         pixels.clear();
-        for square in &squares {
+        for square in photos.iter().flatten() {
             pixels.extend(image::normalize(square, &preprocessing));
         }
-        let rows = tower.run([squares.len(), 3, size, size], &pixels).map_err(|e| e.to_string())?;
-        Ok(rows.into_iter().map(|row| Embedding::new(row, dimensions)).collect())
+        let rows = tower.run([photos.len() * each, 3, size, size], &pixels).map_err(|e| e.to_string())?;
+        Ok(rows.chunks(each).map(|views| Embedding::new(summed(views), dimensions)).collect())
     })
 }
 
+/// Of unit vectors the sum has the mean's direction.
+fn summed(rows: &[Vec<f32>]) -> Vec<f32> {
+    let mut rows = rows.iter();
+    let mut sum = rows.next().cloned().unwrap_or_default();
+    for row in rows {
+        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+    sum
+}
+
 /// Files -> the small squares that the model sees; those are 8-bit, a quarter of the tensor's size, while they wait.
-fn decode_workers(limits: ImageLimits, manifest: &Manifest) -> Vec<Worker<Bytes, Result<Photo, ImageError>>> {
+fn decode_workers(limits: ImageLimits, manifest: &Manifest) -> Vec<Worker<Bytes, Result<Views, ImageError>>> {
     // Together the threads hold two of the largest photos, or as many smaller ones as there are threads.
     let budget = Arc::new(PixelBudget::new(limits.max_pixels.saturating_mul(2)));
-    let worker = || -> Worker<Bytes, Result<Photo, ImageError>> {
+    let worker = || -> Worker<Bytes, Result<Views, ImageError>> {
         let (budget, preprocessing) = (Arc::clone(&budget), manifest.preprocessing.clone());
         Box::new(move |files| {
-            let square = |file: Bytes| {
+            let views = |file: Bytes| {
                 let (width, height) = image::dimensions(&file, &limits)?;
                 let _share = budget.take(u64::from(width) * u64::from(height));
-                Ok(image::fit(&image::decode(&file, &limits)?, &preprocessing))
+                Ok(image::views(&image::decode(&file, &limits)?, &preprocessing))
             };
-            Ok(files.into_iter().map(square).collect())
+            Ok(files.into_iter().map(views).collect())
         })
     };
     (0..decode_threads()).map(|_| worker()).collect()

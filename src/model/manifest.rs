@@ -56,23 +56,40 @@ pub struct FileEntry {
 /// `(v / 255 - mean) / std`. Resampling is Pillow's bicubic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
+    /// Edge of the square that the model sees, in pixels.
     pub size: u32,
+    /// How a photo of any shape becomes a square.
     pub fit: Fit,
+    /// Edges of that square, for each of which the model sees its middle; the photo's embedding is the mean of what it
+    /// sees (multi-crop evaluation, arXiv 1409.4842, section 7). Where none is named there is one, `size`: all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<u32>,
     pub mean: [f32; 3],
     pub std: [f32; 3],
+}
+
+impl Preprocessing {
+    /// Most views: a photo costs as many times what one does.
+    pub const MOST_VIEWS: usize = 8;
+
+    /// Edges of the squares whose middles are seen: `views`, or all of one.
+    #[must_use]
+    pub fn edges(&self) -> &[u32] {
+        if self.views.is_empty() { std::slice::from_ref(&self.size) } else { &self.views }
+    }
 }
 
 /// How a photo of any shape becomes a square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fit {
-    /// Shortest edge to `size`, center crop (CLIP's way).
+    /// Shortest edge to that of the square, center crop (CLIP's way).
     Crop,
-    /// Longest edge to `size`, centered on a white square: nothing of the product is cut off.
+    /// Longest edge to that of the square, centered on white: nothing of the product is cut off.
     Pad,
     /// White margins cut off, then as [`Fit::Pad`]: what is small in a product photo is seen larger.
     Trim,
-    /// Both edges to `size`, the aspect ratio given up.
+    /// Both edges to that of the square, the aspect ratio given up.
     Squash,
 }
 
@@ -113,7 +130,7 @@ impl Manifest {
 
     fn check(&self) -> Result<(), ManifestError> {
         let bad = |field| Err(ManifestError::Value { field });
-        let Preprocessing { size, mean, std, .. } = &self.preprocessing;
+        let Preprocessing { size, mean, std, views, .. } = &self.preprocessing;
         if self.dimensions == 0 {
             return bad("dimensions");
         }
@@ -125,6 +142,9 @@ impl Manifest {
         }
         if *size == 0 {
             return bad("preprocessing.size");
+        }
+        if views.len() > Preprocessing::MOST_VIEWS || views.iter().any(|edge| edge < size) {
+            return bad("preprocessing.views");
         }
         if !mean.iter().all(|v| v.is_finite()) || !std.iter().all(|v| v.is_finite() && *v > 0.0) {
             return bad("preprocessing.mean/std");
@@ -152,8 +172,12 @@ impl Manifest {
             let sha256 = self.files.get(name).map_or("", |entry| entry.sha256.as_str());
             hash.update(format!("{name} {sha256}\n"));
         }
-        let Preprocessing { size, fit, mean, std } = &self.preprocessing;
+        let Preprocessing { size, fit, mean, std, .. } = &self.preprocessing;
         hash.update(format!("context {}\nsize {size}\nfit {fit:?}\n", self.context_length));
+        let edges = self.preprocessing.edges();
+        if edges != [*size] {
+            hash.update(format!("views {edges:?}\n"));
+        }
         for value in mean.iter().chain(std) {
             hash.update(value.to_bits().to_le_bytes());
         }
@@ -182,7 +206,7 @@ mod tests {
             context_length: 32,
             end_of_text: 511,
             temperature_scale: 100.0,
-            preprocessing: Preprocessing { size: 32, fit: Fit::Crop, mean: [0.5; 3], std: [0.25; 3] },
+            preprocessing: Preprocessing { size: 32, fit: Fit::Crop, views: vec![], mean: [0.5; 3], std: [0.25; 3] },
             files: COMPUTING.iter().zip(1..).map(|(name, n)| ((*name).to_owned(), entry(n))).collect(),
             provenance: serde_json::Value::Null,
         }
@@ -207,6 +231,12 @@ mod tests {
         let mut zero = sample();
         zero.preprocessing.std[1] = 0.0;
         assert!(matches!(round_trip(&zero), Err(ManifestError::Value { .. })));
+        let mut smaller = sample();
+        for views in [vec![32, 31], vec![32; 9]] {
+            smaller.preprocessing.views = views;
+            let refused = round_trip(&smaller);
+            assert!(matches!(refused, Err(ManifestError::Value { field: "preprocessing.views" })), "{refused:?}");
+        }
         let mut outside = sample();
         outside.files.insert("../weights".into(), FileEntry { bytes: 0, sha256: String::new() });
         assert!(matches!(round_trip(&outside), Err(ManifestError::Name { .. })));
@@ -225,6 +255,11 @@ mod tests {
         let mut pixels = sample();
         pixels.preprocessing.fit = Fit::Pad;
         assert_ne!(pixels.id(), id);
+        let mut middle = sample();
+        middle.preprocessing.views = vec![32, 36];
+        assert_ne!(middle.id(), id);
+        middle.preprocessing.views = vec![32];
+        assert_eq!(middle.id(), id, "all of the square, said in other words");
         let mut weights = sample();
         weights.files.insert(WEIGHTS.into(), FileEntry { bytes: 2, sha256: "ab".into() });
         assert_ne!(weights.id(), id);

@@ -1,8 +1,10 @@
 //! `preprocessor_config.json` (Hugging Face's `CLIPImageProcessor`, its older and newer layouts) -> [`Preprocessing`].
 //!
-//! Fields that are left out take the defaults of `CLIPImageProcessor`. `aglet_fit` (`"crop"`, `"pad"`, `"trim"`, `"squash"`) is
-//! ours: it says how a photo becomes a square where center cropping is not what the model was trained on. Refuses
-//! other resampling than bicubic and a resize to another size than the model's.
+//! Fields that are left out take the defaults of `CLIPImageProcessor`. Two are ours: `aglet_fit` (`"crop"`, `"pad"`,
+//! `"trim"`, `"squash"`) says how a photo becomes a square where center cropping is not what the model was trained on,
+//! `aglet_views` (a list) how large that square is, where the model sees the middle of several. `size` is one such view where
+//! it is larger than what the model sees and `do_center_crop` holds. Refuses other resampling than bicubic, and a crop of
+//! another size than the model's.
 
 use serde_json::{Map, Value};
 
@@ -35,7 +37,9 @@ impl Preprocessing {
         let fields = Fields(root.get("image_processor").and_then(Value::as_object).cloned().unwrap_or(root));
         let size = u32::try_from(image_size).map_err(|_| unsupported("image_size", &image_size.into(), "a size"))?;
         fields.check_steps()?;
-        let fit = fields.fit(size)?;
+        let (fit, edge) = fields.square(size)?;
+        let views = fields.views(size)?.unwrap_or(vec![edge]);
+        let views = if views == [size] { Vec::new() } else { views };
         let (mean, std) = if fields.flag("do_normalize") {
             (fields.channels("image_mean", MEAN)?, fields.channels("image_std", STD)?)
         } else {
@@ -44,7 +48,7 @@ impl Preprocessing {
         if let Some(bad) = std.iter().find(|&&v| v <= 0.0) {
             return Err(unsupported("image_std", &Value::from(*bad), "positive numbers"));
         }
-        Ok(Self { size, fit, mean, std })
+        Ok(Self { size, fit, views, mean, std })
     }
 }
 
@@ -83,24 +87,36 @@ impl Fields {
         Ok(())
     }
 
-    fn fit(&self, size: u32) -> Result<Fit, PreprocessorError> {
-        let square = Extent { shortest: false, edges: [size, size] };
+    /// How a photo becomes a square, and that square's edge.
+    fn square(&self, size: u32) -> Result<(Fit, u32), PreprocessorError> {
+        let model = Extent { shortest: false, edges: [size, size] };
         let resize = self.extent("size")?.unwrap_or(Extent { shortest: true, edges: [size, size] });
-        let crop = if self.flag("do_center_crop") { self.extent("crop_size")?.unwrap_or(square) } else { square };
-        for (field, extent) in [("size", resize), ("crop_size", crop)] {
-            if extent.edges != [size, size] {
-                let found = self.get(field).unwrap_or(&Value::Null);
-                return Err(unsupported(field, found, format!("{size}, the model's image size")));
-            }
+        let cut = self.flag("do_center_crop");
+        let crop = if cut { self.extent("crop_size")?.unwrap_or(model) } else { model };
+        let refused = |field, expected| Err(unsupported(field, self.get(field).unwrap_or(&Value::Null), expected));
+        if crop.edges != model.edges {
+            return refused("crop_size", format!("{size}, the model's image size"));
         }
-        if let Some(value) = self.get("aglet_fit") {
-            let fit = serde_json::from_value(value.clone());
-            return fit.map_err(|_| unsupported("aglet_fit", value, "crop, pad, trim or squash"));
+        let [edge, other] = resize.edges;
+        if edge != other || edge < size || (edge > size && !cut) {
+            return refused("size", format!("{size}, the model's image size, or with do_center_crop more"));
         }
-        match (resize.shortest, self.flag("do_center_crop")) {
-            (true, true) => Ok(Fit::Crop),
-            (true, false) => Err(unsupported("do_center_crop", &Value::Bool(false), "true: images must become square")),
-            (false, _) => Ok(Fit::Squash),
+        let fit = match (self.get("aglet_fit"), resize.shortest, cut) {
+            (Some(value), ..) => serde_json::from_value(value.clone())
+                .map_err(|_| unsupported("aglet_fit", value, "crop, pad, trim or squash"))?,
+            (None, true, true) => Fit::Crop,
+            (None, true, false) => return refused("do_center_crop", "true: images must become square".to_owned()),
+            (None, false, _) => Fit::Squash,
+        };
+        Ok((fit, edge))
+    }
+
+    fn views(&self, size: u32) -> Result<Option<Vec<u32>>, PreprocessorError> {
+        let Some(value) = self.get("aglet_views") else { return Ok(None) };
+        let most = Preprocessing::MOST_VIEWS;
+        match serde_json::from_value::<Vec<u32>>(value.clone()) {
+            Ok(edges) if (1..=most).contains(&edges.len()) && edges.iter().all(|&edge| edge >= size) => Ok(Some(edges)),
+            _ => Err(unsupported("aglet_views", value, format!("1 to {most} edges, each of {size} pixels at least"))),
         }
     }
 
@@ -149,7 +165,7 @@ mod tests {
             "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
             "size": {"shortest_edge": 224}}"#;
         let newest = format!(r#"{{"image_processor": {new}, "processor_class": "CLIPProcessor"}}"#);
-        let expected = Preprocessing { size: 224, fit: Fit::Crop, mean: MEAN, std: STD };
+        let expected = Preprocessing { size: 224, fit: Fit::Crop, views: vec![], mean: MEAN, std: STD };
         for json in [old, new, &newest, "{}"] {
             assert_eq!(parse(json), Ok(expected.clone()), "{json}");
         }
@@ -160,15 +176,31 @@ mod tests {
         let squash = parse(r#"{"size": {"height": 224, "width": 224}, "do_center_crop": false}"#).expect("valid");
         assert_eq!(squash.fit, Fit::Squash);
         assert_eq!(parse(r#"{"aglet_fit": "pad"}"#).expect("valid").fit, Fit::Pad);
-        let plain = Preprocessing { size: 224, fit: Fit::Crop, mean: [0.0; 3], std: [1.0; 3] };
+        let plain = Preprocessing { size: 224, fit: Fit::Crop, views: vec![], mean: [0.0; 3], std: [1.0; 3] };
         assert_eq!(parse(r#"{"do_normalize": false}"#), Ok(plain));
+    }
+
+    #[test]
+    fn middles_of_larger_squares() {
+        for (json, fit, edges) in [
+            (r#"{"size": 256}"#, Fit::Crop, &[256][..]),
+            (r#"{"size": {"shortest_edge": 256}, "crop_size": 224}"#, Fit::Crop, &[256]),
+            (r#"{"size": {"height": 256, "width": 256}}"#, Fit::Squash, &[256]),
+            (r#"{"aglet_fit": "trim", "aglet_views": [224, 256]}"#, Fit::Trim, &[224, 256]),
+            (r#"{"aglet_fit": "trim", "aglet_views": [224]}"#, Fit::Trim, &[224]),
+        ] {
+            let read = parse(json).expect(json);
+            assert_eq!((read.size, read.fit, read.edges()), (224, fit, edges), "{json}");
+        }
     }
 
     #[test]
     fn what_is_not_done_here_is_refused() {
         for json in [
             r#"{"resample": 2}"#,
-            r#"{"size": 256}"#,
+            r#"{"size": 192}"#,
+            r#"{"size": 256, "do_center_crop": false, "aglet_fit": "pad"}"#,
+            r#"{"size": {"height": 256, "width": 224}}"#,
             r#"{"size": {"longest_edge": 224}}"#,
             r#"{"crop_size": {"height": 224, "width": 192}}"#,
             r#"{"do_center_crop": false}"#,
@@ -177,6 +209,10 @@ mod tests {
             r#"{"image_std": [0.5, 0, 0.5]}"#,
             r#"{"image_mean": [0.5]}"#,
             r#"{"aglet_fit": "stretch"}"#,
+            r#"{"aglet_views": 256}"#,
+            r#"{"aglet_views": []}"#,
+            r#"{"aglet_views": [256, 223]}"#,
+            r#"{"aglet_views": [256, 256, 256, 256, 256, 256, 256, 256, 256]}"#,
         ] {
             assert!(matches!(parse(json), Err(PreprocessorError::Value { .. })), "{json}");
         }

@@ -59,7 +59,13 @@ fn generated(seed: u32, width: u32, height: u32) -> Photo {
 }
 
 fn preprocessing(size: u32, fit: Fit) -> Preprocessing {
-    Preprocessing { size, fit, mean: [0.0; 3], std: [1.0; 3] }
+    Preprocessing { size, fit, views: vec![], mean: [0.0; 3], std: [1.0; 3] }
+}
+
+/// What is seen where one view is.
+fn view(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
+    let [view] = image::views(photo, preprocessing).try_into().expect("one view");
+    view
 }
 
 #[test]
@@ -80,8 +86,20 @@ fn squares_equal_those_of_transformers_and_pillow() {
     let rows: Vec<Row> = serde_json::from_value(reference("photos.json")["fit"].clone()).expect("rows");
     assert_eq!(rows.len(), 90);
     for (seed, width, height, size, fit, expected) in rows {
-        let square = image::fit(&generated(seed, width, height), &preprocessing(size, fit));
+        let square = view(&generated(seed, width, height), &preprocessing(size, fit));
         assert_eq!(sha(&square), expected, "{width} x {height} -> {size}, {fit:?}");
+    }
+}
+
+#[test]
+fn middles_equal_those_of_transformers_and_pillow() {
+    type Row = (u32, u32, u32, u32, u32, Fit, String);
+    let rows: Vec<Row> = serde_json::from_value(reference("photos.json")["middle"].clone()).expect("rows");
+    assert_eq!(rows.len(), 180);
+    for (seed, width, height, size, resize, fit, expected) in rows {
+        let larger = Preprocessing { views: vec![resize], ..preprocessing(size, fit) };
+        let square = view(&generated(seed, width, height), &larger);
+        assert_eq!(sha(&square), expected, "{width} x {height} -> {size} of {resize}, {fit:?}");
     }
 }
 
@@ -98,8 +116,8 @@ fn normalized_pixels_equal_those_of_transformers() {
     }
     let Reference { size, photo: [seed, width, height], mean, std, values, sum } =
         serde_json::from_value(reference("photos.json")["normalized"].clone()).expect("a reference");
-    let preprocessing = Preprocessing { size, fit: Fit::Crop, mean, std };
-    let square = image::fit(&generated(seed, width, height), &preprocessing);
+    let preprocessing = Preprocessing { size, fit: Fit::Crop, views: vec![], mean, std };
+    let square = view(&generated(seed, width, height), &preprocessing);
     let pixels = image::normalize(&square, &preprocessing);
     for (at, expected) in values {
         assert!((pixels[at] - expected).abs() < 1e-6, "{at}: {} and {expected}", pixels[at]);
@@ -324,6 +342,39 @@ async fn company_in_the_batch_changes_no_embedding() {
         assert!(cosine > 0.999_99, "request {at}: {cosine}");
     }
     assert_eq!(encoder.status().cached, 0, "catalog texts stay out of the cache");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_views_of_a_photo_give_their_mean() {
+    let size = folder().manifest().preprocessing.size;
+    let (wide, wider) = (size * 8 / 7, size * 3 / 2);
+    let photos: Vec<_> = (0..5).map(|n| png(&generated(n, 60 + n, 80))).collect();
+    let embedded = async |views: &[u32]| {
+        let seeing = support::seeing(&support::tiny_model(), views);
+        let model = ModelFolder::open(seeing.path()).expect("opens");
+        let encoder = Encoder::start(&model, &support::encoding()).expect("starts");
+        encoder.probe().await.expect("is ready");
+        // Together, so that photos share a batch.
+        let mut answers = JoinSet::new();
+        for (at, file) in photos.iter().cloned().enumerate() {
+            let encoder = encoder.clone();
+            answers.spawn(async move { (at, encoder.image(file, Priority::Bulk, None).await.expect("embeds")) });
+        }
+        let mut rows = answers.join_all().await;
+        rows.sort_by_key(|(at, _)| *at);
+        rows.into_iter().map(|(_, row)| row.as_slice().to_vec()).collect::<Vec<_>>()
+    };
+    let alone = [embedded(&[size]).await, embedded(&[wide]).await, embedded(&[wider]).await];
+    let together = embedded(&[size, wide, wider]).await;
+    for (at, found) in together.iter().enumerate() {
+        let mut sum = vec![0.0; found.len()];
+        for view in &alone {
+            sum.iter_mut().zip(&view[at]).for_each(|(sum, value)| *sum += value);
+        }
+        let norm = sum.iter().map(|v| v * v).sum::<f32>().sqrt();
+        assert!(norm < 2.999, "the views differ");
+        assert!(found.iter().zip(&sum).all(|(found, sum)| (found - sum / norm).abs() < 1e-5), "photo {at}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

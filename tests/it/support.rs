@@ -40,6 +40,21 @@ pub fn encoding() -> EncoderOptions {
     }
 }
 
+/// A copy of a model folder that sees other views of a photo.
+pub fn seeing(model: &Path, views: &[u32]) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(model).expect("a model folder") {
+        let entry = entry.expect("readable");
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("copied");
+    }
+    let file = copy.path().join("model.json");
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("a manifest")).expect("JSON");
+    manifest["preprocessing"]["views"] = views.into();
+    std::fs::write(&file, manifest.to_string()).expect("written");
+    copy
+}
+
 /// The folder with ONNX Runtime's library: `AGLET_RUNTIME`, or `.runtime` in the project.
 pub fn runtime() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime");

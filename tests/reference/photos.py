@@ -2,6 +2,7 @@
 
 - `resize`: sha256 of `Image.resize(.., BICUBIC)` of generated images, for many sizes;
 - `fit`: sha256 of the squares of CLIPImageProcessor (crop), ImageOps.pad on white (pad) and plain resize (squash);
+- `middle`: the same of larger squares, center-cropped as CLIPImageProcessor does;
 - `normalized`: some numbers of CLIPImageProcessor's whole output;
 - `files`: small files of every kind (as hexadecimal text) with the sha256 of the upright RGB pixels over white.
 
@@ -61,24 +62,48 @@ def resizes():
     return rows
 
 
+SHAPES = [(32, 32), (100, 80), (80, 100), (225, 300), (301, 77), (77, 301), (64, 511), (31, 400), (400, 31), (5, 3)]
+
+
+def center_cropped(photo, size, resize):
+    """What CLIPImageProcessor makes of a photo before it rescales: shortest edge to `resize` (None: as it is)."""
+    processor = CLIPImageProcessorPil(
+        do_resize=resize is not None,
+        size={"shortest_edge": resize or size},
+        crop_size={"height": size, "width": size},
+        do_rescale=False,
+        do_normalize=False,
+    )
+    return np.array(processor(photo)["pixel_values"][0]).astype(np.uint8).transpose(1, 2, 0)
+
+
+def squares(photo, size, resize):
+    """The middle `size` of the squares of edge `resize` that the ways of `Fit` make of a photo."""
+    padded = ImageOps.pad(photo, (resize, resize), Image.Resampling.BICUBIC, color=(255, 255, 255))
+    squashed = photo.resize((resize, resize), Image.Resampling.BICUBIC)
+    made = [("crop", center_cropped(photo, size, resize))]
+    made += [(name, center_cropped(square, size, None)) for name, square in (("pad", padded), ("squash", squashed))]
+    for name, square in made:
+        assert square.shape == (size, size, 3), (name, square.shape)
+    return made
+
+
 def fits():
     rows = []
-    shapes = [(32, 32), (100, 80), (80, 100), (225, 300), (301, 77), (77, 301), (64, 511), (31, 400), (400, 31), (5, 3)]
-    for seed, (width, height) in enumerate(shapes):
+    for seed, (width, height) in enumerate(SHAPES):
+        photo = Image.fromarray(image(seed, width, height))
         for size in (32, 112, 224):
-            photo = Image.fromarray(image(seed, width, height))
-            processor = CLIPImageProcessorPil(
-                size={"shortest_edge": size},
-                crop_size={"height": size, "width": size},
-                do_rescale=False,
-                do_normalize=False,
-            )
-            cropped = np.array(processor(photo)["pixel_values"][0]).astype(np.uint8).transpose(1, 2, 0)
-            padded = ImageOps.pad(photo, (size, size), Image.Resampling.BICUBIC, color=(255, 255, 255))
-            squashed = photo.resize((size, size), Image.Resampling.BICUBIC)
-            for name, square in (("crop", cropped), ("pad", padded), ("squash", squashed)):
-                assert np.array(square).shape == (size, size, 3), (name, np.array(square).shape)
-                rows.append([seed, width, height, size, name, sha(np.array(square))])
+            rows += [[seed, width, height, size, name, sha(square)] for name, square in squares(photo, size, size)]
+    return rows
+
+
+def middles():
+    rows = []
+    for seed, (width, height) in enumerate(SHAPES):
+        photo = Image.fromarray(image(seed, width, height))
+        for size, resize in ((32, 36), (32, 37), (33, 36), (160, 182), (160, 183), (224, 256)):
+            made = squares(photo, size, resize)
+            rows += [[seed, width, height, size, resize, name, sha(square)] for name, square in made]
     return rows
 
 
@@ -160,7 +185,7 @@ def files():
 
 
 def main():
-    sections = {"resize": resizes(), "fit": fits(), "files": files()}
+    sections = {"resize": resizes(), "fit": fits(), "middle": middles(), "files": files()}
     text = "{"
     for name, rows in sections.items():
         text += f'"{name}": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n],\n"

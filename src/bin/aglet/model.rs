@@ -141,5 +141,6 @@ fn show(folder: &ModelFolder) {
     println!("  size        {}.{} MB in {} files", bytes / 1_000_000, bytes / 100_000 % 10, manifest.files.len());
     println!("  embeddings  {} dimensions", manifest.dimensions);
     println!("  text        up to {} tokens", manifest.context_length);
-    println!("  images      {} px, {:?}", manifest.preprocessing.size, manifest.preprocessing.fit);
+    let preprocessing = &manifest.preprocessing;
+    println!("  images      {} px, {:?}, views of {:?}", preprocessing.size, preprocessing.fit, preprocessing.edges());
 }

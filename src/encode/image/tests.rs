@@ -9,7 +9,13 @@ use super::*;
 const LIMITS: ImageLimits = ImageLimits { max_pixels: 1_000_000, max_edge: 4_000 };
 
 fn preprocessing(size: u32, fit: Fit) -> Preprocessing {
-    Preprocessing { size, fit, mean: [0.5, 0.4, 0.3], std: [0.5, 0.25, 0.2] }
+    Preprocessing { size, fit, views: vec![], mean: [0.5, 0.4, 0.3], std: [0.5, 0.25, 0.2] }
+}
+
+/// What is seen where one view is.
+fn view(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
+    let [view] = views(photo, preprocessing).try_into().expect("one view");
+    view
 }
 
 fn gradient(width: u32, height: u32) -> Photo {
@@ -156,11 +162,17 @@ fn turning_by_tiles_equals_turning_by_pixels() {
 fn every_shape_becomes_a_square() {
     for fit_ in [Fit::Crop, Fit::Pad, Fit::Trim, Fit::Squash] {
         for (width, height) in [(1, 1), (1, 500), (500, 1), (3, 2), (64, 64), (63, 65), (200, 33)] {
-            let square = fit(&gradient(width, height), &preprocessing(32, fit_));
+            let square = view(&gradient(width, height), &preprocessing(32, fit_));
             assert_eq!(square.dimensions(), (32, 32), "{fit_:?} {width} x {height}");
         }
     }
-    let padded = fit(&Photo::from_pixel(20, 10, Rgb([9, 9, 9])), &preprocessing(10, Fit::Pad));
+    for fit_ in [Fit::Crop, Fit::Pad, Fit::Trim, Fit::Squash] {
+        for (width, height) in [(1, 1), (1, 500), (500, 1), (64, 64), (200, 33)] {
+            let wide = Preprocessing { views: vec![1000], ..preprocessing(3, fit_) };
+            assert_eq!(view(&gradient(width, height), &wide).dimensions(), (3, 3), "{fit_:?} {width} x {height}");
+        }
+    }
+    let padded = view(&Photo::from_pixel(20, 10, Rgb([9, 9, 9])), &preprocessing(10, Fit::Pad));
     let white = |y: u32| padded.get_pixel(5, y).0 == [255; 3];
     // Five rows are left over; two of them go above.
     assert_eq!((0..10).map(white).collect::<Vec<_>>(), [[true; 2].as_slice(), &[false; 5], &[true; 3]].concat());
@@ -171,9 +183,9 @@ fn trimming_fills_the_square_with_what_is_not_white() {
     let shoe = gradient(80, 40);
     let mut photo = Photo::from_pixel(200, 300, Rgb([255; 3]));
     ::image::imageops::replace(&mut photo, &shoe, 60, 130);
-    let trimmed = fit(&photo, &preprocessing(40, Fit::Trim));
-    assert_eq!(trimmed, fit(&shoe, &preprocessing(40, Fit::Pad)));
-    assert_ne!(trimmed, fit(&photo, &preprocessing(40, Fit::Pad)));
+    let trimmed = view(&photo, &preprocessing(40, Fit::Trim));
+    assert_eq!(trimmed, view(&shoe, &preprocessing(40, Fit::Pad)));
+    assert_ne!(trimmed, view(&photo, &preprocessing(40, Fit::Pad)));
 }
 
 #[test]

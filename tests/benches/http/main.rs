@@ -263,11 +263,14 @@ impl<'a> Bench<'a> {
         for _ in 0..count.max(1) {
             let picture = decode.take(|| image::decode(&file, &ImageLimits::DEFAULT)).expect("decodes");
             dimensions = picture.dimensions();
-            let square = resize.take(|| image::fit(&picture, &preprocessing));
-            let pixels = normalize.take(|| image::normalize(&square, &preprocessing));
+            let views = resize.take(|| image::views(&picture, &preprocessing));
+            let normalized =
+                || views.iter().flat_map(|view| image::normalize(view, &preprocessing)).collect::<Vec<_>>();
+            let pixels = normalize.take(normalized);
             let tower: &mut Tower = &mut self.sessions.image[0];
-            let row = session.take(|| tower.run([1, 3, size, size], &pixels)).expect("runs").remove(0);
-            let query = self.embedding(row);
+            let rows = session.take(|| tower.run([views.len(), 3, size, size], &pixels)).expect("runs");
+            let sum = rows.into_iter().reduce(|sum, row| sum.iter().zip(row).map(|(a, b)| a + b).collect());
+            let query = self.embedding(sum.expect("a view"));
             self.search(true, &query, &mut index, &mut products);
             assert_eq!(whole.take(|| client.photo(&file)), 200);
         }
