@@ -164,11 +164,14 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
         }
         (base, _) => base,
     };
-    let base = base.map(|(config, parameters)| {
-        let trim = recipe.training.trim.unwrap_or(config.trim);
-        (ClipConfig { trim, ..config }, parameters)
-    });
-    let frame = Frame::of(base.as_ref().map_or(&recipe.config(recipe.model.vocabulary), |(config, _)| config));
+    let framed = |config: ClipConfig| {
+        config.framed(recipe.training.trim, recipe.training.views.clone()).map_err(anyhow::Error::msg)
+    };
+    let base = base.map(|(config, parameters)| anyhow::Ok((framed(config)?, parameters))).transpose()?;
+    let frame = match &base {
+        Some((config, _)) => Frame::of(config),
+        None => Frame::of(&framed(recipe.config(recipe.model.vocabulary))?),
+    };
     let Products { train, beside, held } = products::gather(args, &recipe, frame)?;
     let file = args.out.join("tokenizer.json");
     if let (Some(from), false) = (&args.from, args.resume && file.exists()) {
@@ -180,7 +183,10 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
     }
     let context = base.as_ref().map_or(recipe.model.context, |(config, _)| config.context);
     let vocabulary = Vocabulary::open(&file, context)?;
-    let (config, from) = base.map_or((recipe.config(vocabulary.size()), None), |(c, p)| (c, Some(p)));
+    let (config, from) = match base {
+        Some((config, parameters)) => (config, Some(parameters)),
+        None => (framed(recipe.config(vocabulary.size()))?, None),
+    };
     let file = args.out.join("recipe.toml");
     std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
     let source = Source::new(train, beside, vocabulary, config, recipe.drawing()).teaching(held.classes.clone());

@@ -4,7 +4,7 @@
 
 use super::dice::{Dice, Purpose};
 use super::fused::Activation;
-use crate::model::Fit;
+use crate::model::{Fit, Preprocessing};
 
 /// Sizes of one tower.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,9 @@ pub struct ClipConfig {
     pub image_size: usize,
     /// White margins are cut off before a photo is padded to a square ([`crate::model::Fit::Trim`]).
     pub trim: bool,
+    /// Edges of that square where the model is asked: it sees the middle `image_size` of each, and a photo's embedding is
+    /// the mean of what it sees ([`crate::model::Preprocessing::views`]).
+    pub views: Vec<usize>,
     /// Edge of a patch in pixels.
     pub patch: usize,
     pub text: TowerConfig,
@@ -50,7 +53,22 @@ impl ClipConfig {
         if self.trim { Fit::Trim } else { Fit::Pad }
     }
 
-    /// Hugging Face's `config.json`; `aglet_fit` says what none of its fields can.
+    /// The model that sees another part of a photo; what is not said stays as it is.
+    ///
+    /// # Errors
+    /// In words, if its input is larger than a square whose middle it is to see, or there is no square or too many.
+    pub fn framed(self, trim: Option<bool>, views: Option<Vec<usize>>) -> Result<Self, String> {
+        let (trim, views) = (trim.unwrap_or(self.trim), views.unwrap_or(self.views));
+        if let Some(edge) = views.iter().find(|&&edge| edge < self.image_size) {
+            return Err(format!("a square of {edge} pixels has no middle of {} (training.views)", self.image_size));
+        }
+        if !(1..=Preprocessing::MOST_VIEWS).contains(&views.len()) {
+            return Err(format!("{} views of a photo: there are 1 to {}", views.len(), Preprocessing::MOST_VIEWS));
+        }
+        Ok(Self { trim, views, ..self })
+    }
+
+    /// Hugging Face's `config.json`; `aglet_fit` and `aglet_views` say what none of its fields can.
     #[must_use]
     pub fn to_hugging_face(&self) -> serde_json::Value {
         let (bos, eos) = (self.vocabulary - 2, self.vocabulary - 1);
@@ -76,7 +94,7 @@ impl ClipConfig {
         serde_json::json!({
             "architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": self.projection,
             "logit_scale_init_value": 2.6592, "vision_config": vision, "text_config": text, "torch_dtype": "float32",
-            "aglet_fit": self.fit(),
+            "aglet_fit": self.fit(), "aglet_views": self.views,
         })
     }
 
@@ -113,10 +131,16 @@ impl ClipConfig {
             return Err("the towers differ in hidden_act".to_owned());
         }
         let projection = config["projection_dim"].as_u64().unwrap_or(512);
+        let image_size = number("vision_config", "image_size", 224)?;
+        let views = match &config["aglet_views"] {
+            serde_json::Value::Null => None,
+            views => Some(serde_json::from_value(views.clone()).map_err(|e| format!("aglet_views is {views}: {e}"))?),
+        };
         #[expect(clippy::cast_possible_truncation, reason = "an epsilon")]
-        Ok(Self {
+        let config = Self {
             vision: tower("vision_config", 768, 12)?,
-            image_size: number("vision_config", "image_size", 224)?,
+            image_size,
+            views: vec![image_size],
             trim: config["aglet_fit"] == serde_json::json!(Fit::Trim),
             patch: number("vision_config", "patch_size", 32)?,
             text: tower("text_config", 512, 8)?,
@@ -125,7 +149,8 @@ impl ClipConfig {
             projection: usize::try_from(projection).map_err(|e| e.to_string())?,
             activation: activation("text_config")?,
             epsilon: config["vision_config"]["layer_norm_eps"].as_f64().unwrap_or(1e-5) as f32,
-        })
+        };
+        config.framed(None, views)
     }
 }
 

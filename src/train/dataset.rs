@@ -71,7 +71,8 @@ impl Frame {
     /// For a model: a little more than it sees, so that a crop loses nothing.
     #[must_use]
     pub fn of(config: &ClipConfig) -> Self {
-        Self { edge: u32::try_from(config.image_size * 8 / 7).unwrap_or(u32::MAX), trim: config.trim }
+        let edge = config.views.iter().fold(config.image_size * 8 / 7, |most, &edge| most.max(edge));
+        Self { edge: u32::try_from(edge).unwrap_or(u32::MAX), trim: config.trim }
     }
 
     fn square(self, photo: &Photo) -> Photo {

@@ -58,14 +58,15 @@ pub fn write(
     Ok(checkpoint::write_weights(&folder.join("model.safetensors"), parameters, precision)?)
 }
 
-/// `aglet_fit` says what Hugging Face's own fields cannot: the photo is padded to a white square, with or without the
-/// margins that it has.
+/// `aglet_fit` and `aglet_views` say what Hugging Face's own fields cannot: the photo is padded to a white square, with or
+/// without the margins that it has, and how large that is.
 fn preprocessor(config: &ClipConfig) -> serde_json::Value {
     let square = json!({"height": config.image_size, "width": config.image_size});
     json!({
         "image_processor_type": "CLIPImageProcessor", "do_resize": true, "do_rescale": true, "do_normalize": true,
         "do_center_crop": false, "do_convert_rgb": true, "resample": 3, "rescale_factor": 1.0 / 255.0,
         "size": square, "crop_size": square, "image_mean": MEAN, "image_std": STD, "aglet_fit": config.fit(),
+        "aglet_views": config.views,
     })
 }
 
@@ -148,17 +149,21 @@ mod tests {
     use crate::train::recipe::Recipe;
 
     #[test]
-    fn a_model_that_trims_says_so_to_training_and_to_the_server() {
+    fn training_and_the_server_are_told_the_same_of_what_a_model_sees() {
         let folder = tempfile::tempdir().expect("a folder");
         let small = ["model.image_size=32", "model.vision.width=64", "model.vision.layers=1"].map(str::to_owned);
-        for (trim, fit) in [("true", Fit::Trim), ("false", Fit::Pad)] {
-            let recipe = Recipe::parse(&format!("[training]\ntrim = {trim}"), &small).expect("a recipe");
-            let config = recipe.config(600);
+        for (trim, fit, views) in
+            [(true, Fit::Trim, vec![32]), (false, Fit::Pad, vec![32]), (true, Fit::Trim, vec![32, 36])]
+        {
+            let recipe = Recipe::parse("", &small).expect("a recipe");
+            let config = recipe.config(600).framed(Some(trim), Some(views.clone())).expect("they have middles");
             let parameters = Parameters::random(&config, 1);
             write(folder.path(), &config, &parameters, "{}", Precision::F32).expect("written");
             assert_eq!(read(folder.path()).expect("read"), (config.clone(), parameters));
             let file = std::fs::read(folder.path().join("preprocessor_config.json")).expect("is there");
-            assert_eq!(Preprocessing::parse(&file, 32).expect("valid").fit, fit);
+            let preprocessing = Preprocessing::parse(&file, 32).expect("valid");
+            let edges: Vec<usize> = preprocessing.edges().iter().map(|&edge| edge as usize).collect();
+            assert_eq!((preprocessing.fit, edges), (fit, views));
         }
     }
 

@@ -24,6 +24,16 @@ impl Window {
         Self { left: 0.0, top: 0.0, width: edge as f32, height: edge as f32, flipped: false }
     }
 
+    /// The middle of a square of this edge, as large in it as `seen` pixels are in `view`.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "edges are small")]
+    pub fn middle(edge: u32, seen: usize, view: usize) -> Self {
+        let whole = Self::whole(edge);
+        let width = whole.width * seen as f32 / view as f32;
+        let left = (whole.width - width) / 2.0;
+        Self { left, top: left, width, height: width, flipped: false }
+    }
+
     /// A random crop of a square of this edge: its own edge is `crop` of that at least, and it is mirrored half of the
     /// time where `flip` says so. As in torchvision's `RandomResizedCrop` the ratio of its sides, up to `aspect` either
     /// way, is even in its logarithm and leaves the area as it is, until a side is as long as the square's.
@@ -185,6 +195,20 @@ mod tests {
         assert!(same.iter().zip(square.as_raw()).all(|(&a, &b)| (a - f32::from(b)).abs() < 1e-3));
         let flipped = resample(&square, &Window { flipped: true, ..Window::whole(8) }, 8);
         assert!((flipped[0] - 70.0).abs() < 1e-3 && (flipped[21] - 0.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_middle_of_a_square_is_cut_out_as_it_is() {
+        let square =
+            Photo::from_fn(11, 11, |x, y| ::image::Rgb([(x * 10).to_le_bytes()[0], (y * 20).to_le_bytes()[0], 7]));
+        let middle = resample(&square, &Window::middle(11, 7, 11), 7);
+        let expected = ::image::imageops::crop_imm(&square, 2, 2, 7, 7).to_image();
+        assert!(middle.iter().zip(expected.as_raw()).all(|(&a, &b)| (a - f32::from(b)).abs() < 1e-3));
+        assert_eq!(Window::middle(80, 160, 160), Window::whole(80));
+        assert_eq!(
+            Window::middle(80, 160, 200),
+            Window { left: 8.0, top: 8.0, width: 64.0, height: 64.0, flipped: false }
+        );
     }
 
     #[test]

@@ -384,6 +384,7 @@ mod tests {
             vision: tower(24, 2),
             image_size: 12,
             trim: false,
+            views: vec![12],
             patch: 4,
             text: tower(16, 2),
             vocabulary: 40,

@@ -5,7 +5,7 @@ use super::clip::{ClipConfig, Parameters};
 
 const TABLE: &str = "vision_model.embeddings.position_embedding.weight";
 
-/// The model with square inputs of `size` pixels.
+/// The model with square inputs of `size` pixels, which show the same parts of a photo as before.
 ///
 /// # Errors
 /// In words, if `size` is no multiple of the patch.
@@ -25,7 +25,8 @@ pub fn resized(
         table.values = [class, &resampled(grid, width, from, to)].concat();
         table.shape = vec![to * to + 1, width];
     }
-    Ok((ClipConfig { image_size: size, ..config.clone() }, parameters))
+    let views = config.views.iter().map(|edge| edge * size / config.image_size).collect();
+    Ok((ClipConfig { image_size: size, views, ..config.clone() }, parameters))
 }
 
 /// Bilinear, the corners of the grids' cells aligned (PyTorch's `align_corners=False`).

@@ -281,6 +281,7 @@ impl Recipe {
             ((0.0..=1.0).contains(&data.blur), "data.blur is in [0, 1]"),
             ((0.0..=1.0).contains(&data.channels), "data.channels is in [0, 1]"),
             (training.image_size.is_none_or(|size| (16..=1024).contains(&size)), "training.image_size is 16 to 1024"),
+            (training.views.iter().flatten().all(|&edge| edge <= 2048), "training.views are at most 2048"),
             (training.device.built(), "training.device = \"gpu\" needs a build with the cargo feature gpu (or vulkan)"),
             (share(data.crop), "data.crop is in (0, 1]"),
             ((1.0..=4.0).contains(&data.aspect), "data.aspect is in [1, 4]"),
@@ -329,14 +330,15 @@ impl Recipe {
         !cycles || self.optimizer.rule.has_momentum()
     }
 
-    /// The model's sizes with the vocabulary that was learned.
+    /// The model's sizes with the vocabulary that was learned; it sees all of a photo.
     #[must_use]
     pub fn config(&self, vocabulary: usize) -> ClipConfig {
         let tower = |t: Tower| TowerConfig { width: t.width, layers: t.layers, heads: t.width / 64, mlp: t.width * 4 };
         ClipConfig {
             vision: tower(self.model.vision),
             image_size: self.model.image_size,
-            trim: self.training.trim.unwrap_or_default(),
+            trim: false,
+            views: vec![self.model.image_size],
             patch: self.model.patch,
             text: tower(self.model.text),
             vocabulary,

@@ -137,6 +137,11 @@ pub struct Training {
     /// Cut off a photo's white margins before it is padded to a square; when it is not said, as the model that is
     /// fine-tuned wants it, else not.
     pub trim: Option<bool>,
+    /// Edges in pixels of the squares whose middle the model sees where it is asked, in validation and by the server; a
+    /// photo's embedding is the mean of theirs, and costs as many times what one does. Crops are drawn from all of a photo,
+    /// and show a product larger than that does: 8/7 of the input is the scale of crops of 3/4 to all of an edge (arXiv
+    /// 1906.06423). When it is not said, as the model that is fine-tuned wants it, else all of a photo, once.
+    pub views: Option<Vec<usize>>,
     /// How the factors of the layers' matrix products are kept: "f32", or "bf16" where the processor has a unit for it.
     pub precision: Precision,
     /// What steps are computed on: "cpu", or "gpu" in a build with that feature. Validation runs on the CPU.
@@ -156,6 +161,7 @@ impl Default for Training {
             layer_decay: 1.0,
             image_size: None,
             trim: None,
+            views: None,
             precision: Precision::F32,
             device: Hardware::Cpu,
             lora: None,
@@ -369,6 +375,7 @@ mod tests {
             vision: tower.clone(),
             image_size: 4,
             trim: false,
+            views: vec![4],
             patch: 2,
             text: tower,
             vocabulary: 10,

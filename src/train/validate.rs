@@ -39,7 +39,7 @@ pub struct Scores {
     pub attribute: Option<Accuracy>,
 }
 
-/// Unit embeddings of the photos, whole, `products x projection`.
+/// Unit embeddings of the photos as the server makes them, `products x projection`: the mean of what the model sees.
 ///
 /// # Panics
 /// Never: the batches have the sizes that they say.
@@ -50,17 +50,41 @@ pub fn embed_photos(config: &ClipConfig, parameters: &Parameters, products: &[&P
     let mut out = Vec::new();
     for group in products.chunks(64) {
         let network = Network::bind(config, parameters, |_| false);
-        let mut patches = Vec::new();
-        for product in group {
-            let pixels = images::resample(&product.square, &Window::whole(product.square.width()), size);
-            patches.extend(images::patches(&pixels, config.image_size, config.patch, MEAN, STD));
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "patches of a small image")]
-        let positions = (0..group.len() * count).map(|at| (at % count) as u32).collect();
-        let batch = ImageBatch { images: group.len(), kept: count, patches, positions };
-        out.extend(network.image(&batch).try_into_vec_as::<f32>().expect("embeddings are f32"));
+        let seen = |view: usize| {
+            let mut patches = Vec::new();
+            for product in group {
+                let window = Window::middle(product.square.width(), config.image_size, view);
+                let pixels = images::resample(&product.square, &window, size);
+                patches.extend(images::patches(&pixels, config.image_size, config.patch, MEAN, STD));
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "patches of a small image")]
+            let positions = (0..group.len() * count).map(|at| (at % count) as u32).collect();
+            let batch = ImageBatch { images: group.len(), kept: count, patches, positions };
+            network.image(&batch).try_into_vec_as::<f32>().expect("embeddings are f32")
+        };
+        let views: Vec<Vec<f32>> = config.views.iter().map(|&view| seen(view)).collect();
+        out.extend(mean_direction(views, config.projection));
     }
     out
+}
+
+/// Of several sets of unit rows of the same things: each thing's mean, of unit length again.
+fn mean_direction(views: Vec<Vec<f32>>, length: usize) -> Vec<f32> {
+    let count = views.len();
+    let summed = |mut sum: Vec<f32>, view: Vec<f32>| {
+        sum.iter_mut().zip(view).for_each(|(sum, value)| *sum += value);
+        sum
+    };
+    let mut sum = views.into_iter().reduce(summed).unwrap_or_default();
+    if count > 1 {
+        for row in sum.chunks_exact_mut(length) {
+            let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+            for value in row {
+                *value /= norm;
+            }
+        }
+    }
+    sum
 }
 
 /// Unit embeddings of the texts, `texts x projection`.

@@ -55,6 +55,7 @@ fn recorded_step() -> Recorded {
         vision: tower.clone(),
         image_size: sizes["size"],
         trim: false,
+        views: vec![sizes["size"]],
         patch: sizes["patch"],
         text: tower,
         vocabulary: sizes["vocabulary"],
@@ -624,7 +625,9 @@ async fn served_photo(encoder: &Encoder, photo: &::image::RgbImage) -> Vec<f32> 
 #[tokio::test]
 async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/aglet-small");
-    let (config, parameters) = folder::read(&path).expect("the checkpoint in the model folder");
+    let (bundled, parameters) = folder::read(&path).expect("the checkpoint in the model folder");
+    let whole = support::seeing(&path, &[160]);
+    let config = bundled.clone().framed(None, Some(vec![160])).expect("all of a photo");
     let vocabulary = Vocabulary::open(&path.join("tokenizer.json"), config.context).expect("its vocabulary");
     let options = EncoderOptions {
         runtime: support::runtime(),
@@ -638,7 +641,8 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         cache: 0,
         image_limits: ImageLimits { max_pixels: 1_000_000, max_edge: 1000 },
     };
-    let encoder = Encoder::start(&ModelFolder::open(&path).expect("opens"), &options).expect("starts");
+    let start = |path: &Path| Encoder::start(&ModelFolder::open(path).expect("opens"), &options).expect("starts");
+    let encoder = start(whole.path());
     let texts = ["black casual shoes with white shoelaces", "Tshirts for Women", "\u{2602} 42"];
     let trained = validate::embed_texts(&config, &parameters, &vocabulary, &texts);
     for (text, trained) in texts.iter().zip(trained.chunks_exact(config.projection)) {
@@ -658,11 +662,11 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
     let product = dataset::Product { square, ..product };
     let trained = validate::embed_photos(&config, &parameters, &[&product]);
     assert!(furthest(&served, &trained) < 1e-4);
-    // Any other is cut, padded and reduced alike, if not to the bit: training keeps it somewhat larger in between.
+    // Any other is cut, padded, reduced and seen alike, if not to the bit: training keeps it somewhat larger in between.
     let photo = demo::render(&demo::draw(6, 0));
-    let kept = dataset::drawn(6, 1, Frame::of(&config)).remove(0);
-    let served = served_photo(&encoder, &photo).await;
-    let trained = validate::embed_photos(&config, &parameters, &[&kept]);
+    let kept = dataset::drawn(6, 1, Frame::of(&bundled)).remove(0);
+    let served = served_photo(&start(&path), &photo).await;
+    let trained = validate::embed_photos(&bundled, &parameters, &[&kept]);
     let cosine: f32 = served.iter().zip(&trained).map(|(a, b)| a * b).sum();
     assert!(cosine > 0.99, "{cosine}");
 }

@@ -30,6 +30,7 @@ const LACES: &str = "
     [training]
     image_size = 48
     trim = true
+    views = [48, 54]
     [data]
     batch = 12
     drawn = 8
@@ -135,14 +136,19 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     let manifest = std::fs::read_to_string(Path::new(&at("model")).join("model.json")).expect("a manifest");
     let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
     assert_eq!(manifest["preprocessing"]["size"], 48, "{manifest}");
+    assert_eq!(manifest["preprocessing"]["views"], serde_json::json!([48, 54]), "{manifest}");
     assert_eq!(manifest["preprocessing"]["fit"], "trim", "{manifest}");
 
     // What cannot be is said in words.
-    let refused = fit(&at("laces.toml"), &["--data", &shop, "--out", &at("other")]).expect_err("no data set");
+    let other = ["--set", "training.views=[112]", "--data", &shop, "--out", &at("other")];
+    let refused = fit(&at("laces.toml"), &other).expect_err("no data set");
     assert!(refused.contains("aglet-train prepare"), "{refused}");
     let odd = ["--set", "training.image_size=50", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
     let refused = fit(&at("laces.toml"), &odd).expect_err("no multiple of the patch");
     assert!(refused.contains("50 pixels"), "{refused}");
+    let small = ["--set", "training.views=[47]", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
+    let refused = fit(&at("laces.toml"), &small).expect_err("less than what is seen");
+    assert!(refused.contains("training.views"), "{refused}");
     let collar = ["--set", "attribute.name=collar", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
     let refused = fit(&at("laces.toml"), &collar).expect_err("no product has one");
     assert!(refused.contains("collar") && refused.contains("shoelace_color"), "{refused}");

@@ -46,6 +46,7 @@ impl Shape {
             vision,
             image_size,
             trim: false,
+            views: vec![image_size],
             patch,
             text,
             vocabulary,

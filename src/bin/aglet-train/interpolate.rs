@@ -55,9 +55,15 @@ pub struct InterpolateArgs {
     float16: bool,
 }
 
-/// What a model sees of a photo's white margins.
-fn seen(config: &ClipConfig) -> &'static str {
-    if config.trim { "white margins cut off" } else { "all of a photo" }
+/// What a model sees of a photo.
+fn seen(config: &ClipConfig) -> String {
+    let ClipConfig { image_size, views, trim, .. } = config;
+    let margins = if *trim { "white margins cut off" } else { "all of a photo" };
+    if *views == [*image_size] {
+        format!("{image_size} pixels, {margins}")
+    } else {
+        format!("the middle {image_size} of {views:?} pixels, {margins}")
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the result")]
@@ -85,11 +91,11 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
     }
     let config = config.expect("clap wants at least one");
     let tuned = interpolate::mean(&models)?;
-    let own = (Frame::of(&before) != Frame::of(&config)).then(|| (before.clone(), base.clone()));
+    let own = (seen(&before) != seen(&config)).then(|| (before.clone(), base.clone()));
     if own.is_some() {
-        eprintln!("the base is brought from {} to {} pixels, {}", before.image_size, config.image_size, seen(&config));
+        eprintln!("the base is brought from {} to {}", seen(&before), seen(&config));
         (before, base) = positions::resized(&before, base, config.image_size).map_err(anyhow::Error::msg)?;
-        before.trim = config.trim;
+        before = before.framed(Some(config.trim), Some(config.views.clone())).map_err(anyhow::Error::msg)?;
     }
     if before != config {
         bail!("the two differ in more than their weights: {before:?} and {config:?}");
@@ -102,7 +108,7 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
                 |config: &ClipConfig| Exam::read(args, data, config, Vocabulary::parse(&vocabulary, config.context)?);
             let before = match own {
                 Some((config, base)) => {
-                    eprintln!("the base at {} pixels, {}", config.image_size, seen(&config));
+                    eprintln!("the base: {}", seen(&config));
                     Some(exam(&config)?.judge(&config, &base))
                 }
                 None => None,

@@ -29,6 +29,7 @@ pub fn run(args: &StandInArgs) -> anyhow::Result<()> {
         vision: tower(768, 12),
         image_size: 224,
         trim: false,
+        views: vec![224],
         patch: 32,
         text: tower(512, 8),
         vocabulary: 49_408,
