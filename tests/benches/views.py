@@ -27,7 +27,8 @@ SEARCHES = 20
 def seen_once(model, folder):
     copy = shutil.copytree(model, folder / "once")
     manifest = json.loads((copy / "model.json").read_text())
-    manifest["preprocessing"].pop("views")
+    if manifest["preprocessing"].pop("views", None) is None:
+        raise SystemExit(f"{model} sees a photo once")
     (copy / "model.json").write_text(json.dumps(manifest))
     return copy
 

@@ -91,7 +91,8 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
     }
     let config = config.expect("clap wants at least one");
     let tuned = interpolate::mean(&models)?;
-    let own = (seen(&before) != seen(&config)).then(|| (before.clone(), base.clone()));
+    let sees = |config: &ClipConfig| (config.image_size, config.trim, config.views.clone());
+    let own = (sees(&before) != sees(&config)).then(|| (before.clone(), base.clone()));
     if own.is_some() {
         eprintln!("the base is brought from {} to {}", seen(&before), seen(&config));
         (before, base) = positions::resized(&before, base, config.image_size).map_err(anyhow::Error::msg)?;
