@@ -1,9 +1,11 @@
-//! Owns the parts: the order in which they start, the index that follows the catalog, the order in which they stop.
+//! Owns the parts: the order in which they start, the index that follows the catalog, the order in
+//! which they stop.
 //!
-//! Start: the address is bound first (a taken port is the commonest mistake and should not be told after a minute),
-//! then the model, the catalog, the saved index. When none fits, requests are answered at once and `/readyz` says no
-//! until one is built. Stop: `/readyz` says no, a load balancer gets the time to see it, requests in work are answered
-//! within a bound, the database is closed.
+//! Start: the address is bound first (a taken port is the commonest mistake and should not be told
+//! after a minute), then the model, the catalog, the saved index. When none fits, requests are
+//! answered at once and `/readyz` says no until one is built. Stop: `/readyz` says no, a load
+//! balancer gets the time to see it, requests in work are answered within a bound, the database is
+//! closed.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,11 +33,17 @@ const REST: u32 = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error("the model in {folder} does not start: {source}", folder = folder.display())]
-    Encoder { folder: PathBuf, source: EncodeError },
+    Encoder {
+        folder: PathBuf,
+        source: EncodeError,
+    },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -61,11 +69,18 @@ impl App {
     /// When one of them does not come up; the error names it.
     pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Self, AppError> {
         let address = config.listen;
-        let listener = TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| AppError::Listen { address, source })?;
         let encoder = start_encoder(&config).await?;
         let catalog = Catalog::open(&config.data).await?;
         let keeper = Keeper::new(catalog, encoder, config.words_percent).await?;
-        Ok(Self { listener, keeper, metrics, config })
+        Ok(Self {
+            listener,
+            keeper,
+            metrics,
+            config,
+        })
     }
 
     /// Where it listens: the port that was given for port 0.
@@ -81,11 +96,28 @@ impl App {
     /// # Errors
     /// When the socket fails.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
-        let Self { listener, keeper, metrics, config } = self;
+        let Self {
+            listener,
+            keeper,
+            metrics,
+            config,
+        } = self;
         let stage = keeper.stage.clone();
-        let Keeper { encoder, searcher, catalog, .. } = keeper.clone();
+        let Keeper {
+            encoder,
+            searcher,
+            catalog,
+            ..
+        } = keeper.clone();
         let upkeep = tokio::spawn(telemetry::keep_metrics(metrics.clone()));
-        let parts = AppState::new(encoder.clone(), searcher, catalog.clone(), stage.clone(), metrics, door(&config));
+        let parts = AppState::new(
+            encoder.clone(),
+            searcher,
+            catalog.clone(),
+            stage.clone(),
+            metrics,
+            door(&config),
+        );
         let keeping = tokio::spawn(keeper.keep(config.refresh));
         let served = http::serve(
             listener,
@@ -133,7 +165,8 @@ async fn start_encoder(config: &Config) -> Result<Encoder, AppError> {
     .await?
 }
 
-/// Keeps the index what the catalog says: embeds what has no embedding, and follows what an import changes.
+/// Keeps the index what the catalog says: embeds what has no embedding, and follows what an import
+/// changes.
 #[derive(Clone)]
 struct Keeper {
     catalog: Catalog,
@@ -146,9 +179,19 @@ struct Keeper {
 impl Keeper {
     /// With the saved index when it fits, else with an empty one.
     async fn new(catalog: Catalog, encoder: Encoder, words_percent: u8) -> Result<Self, AppError> {
-        let nothing = IndexVersion { catalog: 0, model: encoder.model_id().clone(), words_percent };
+        let nothing = IndexVersion {
+            catalog: 0,
+            model: encoder.model_id().clone(),
+            words_percent,
+        };
         let searcher = Searcher::empty(nothing, encoder.dimensions());
-        let keeper = Self { catalog, encoder, searcher, stage: Stage::default(), words_percent };
+        let keeper = Self {
+            catalog,
+            encoder,
+            searcher,
+            stage: Stage::default(),
+            words_percent,
+        };
         let started = Instant::now();
         let (searcher, folder) = (keeper.searcher.clone(), keeper.folder());
         let version = keeper.version(keeper.catalog.revision().await?);
@@ -161,7 +204,8 @@ impl Keeper {
 
     /// For as long as the service runs.
     async fn keep(self, refresh: Option<Duration>) {
-        // Beside the index, so that a catalog in the making can be searched. A set, so that it ends with its keeper.
+        // Beside the index, so that a catalog in the making can be searched. A set, so that it ends
+        // with its keeper.
         let mut embedding = JoinSet::new();
         embedding.spawn(self.clone().embed());
         loop {
@@ -173,7 +217,11 @@ impl Keeper {
                     false
                 }
             };
-            let rest = if built { started.elapsed() * REST } else { Duration::ZERO };
+            let rest = if built {
+                started.elapsed() * REST
+            } else {
+                Duration::ZERO
+            };
             tokio::time::sleep(refresh.unwrap_or(SETTLE).max(rest)).await;
             while embedding.try_join_next().is_some() {}
             if !embedding.is_empty() {
@@ -194,18 +242,28 @@ impl Keeper {
 
     /// Whether products wait for their embedding.
     async fn pending(&self) -> bool {
-        self.catalog.counts(self.encoder.model_id()).await.is_ok_and(|counts| counts.pending > 0)
+        self.catalog
+            .counts(self.encoder.model_id())
+            .await
+            .is_ok_and(|counts| counts.pending > 0)
     }
 
     async fn embed(self) {
         let progress = ingest::Progress::default();
         match ingest::embed_missing(&self.catalog, &self.encoder, &progress).await {
             Ok(done) if done.photos + done.words + done.failed > 0 => {
-                tracing::info!(photos = done.photos, words = done.words, failed = done.failed, "catalog embedded");
+                tracing::info!(
+                    photos = done.photos,
+                    words = done.words,
+                    failed = done.failed,
+                    "catalog embedded"
+                );
             }
             Ok(_) => {}
             // The import embeds what it brings.
-            Err(IngestError::Catalog(CatalogError::Locked { .. })) => tracing::info!("an import is running"),
+            Err(IngestError::Catalog(CatalogError::Locked { .. })) => {
+                tracing::info!("an import is running")
+            }
             Err(error) => tracing::error!(%error, "the catalog could not be embedded"),
         }
     }
@@ -217,13 +275,22 @@ impl Keeper {
             return Ok(false);
         }
         let started = Instant::now();
-        let snapshot = self.catalog.embedded(self.encoder.model_id(), self.encoder.dimensions()).await?;
+        let snapshot = self
+            .catalog
+            .embedded(self.encoder.model_id(), self.encoder.dimensions())
+            .await?;
         let version = self.version(snapshot.revision);
-        let (searcher, percent, folder) = (self.searcher.clone(), self.words_percent, self.folder());
+        let (searcher, percent, folder) =
+            (self.searcher.clone(), self.words_percent, self.folder());
         telemetry::blocking(move || -> Result<(), SearchError> {
             let entries = snapshot.products.into_iter().filter_map(|product| {
-                let embedding = rank::fuse(product.photo.as_ref(), product.words.as_ref(), percent)?;
-                Some(Entry { key: product.key, embedding, attributes: product.attributes })
+                let embedding =
+                    rank::fuse(product.photo.as_ref(), product.words.as_ref(), percent)?;
+                Some(Entry {
+                    key: product.key,
+                    embedding,
+                    attributes: product.attributes,
+                })
             });
             searcher.rebuild(version, entries.collect())?;
             if let Err(error) = searcher.save(&folder) {
@@ -239,7 +306,11 @@ impl Keeper {
     }
 
     fn version(&self, catalog: u64) -> IndexVersion {
-        IndexVersion { catalog, model: self.encoder.model_id().clone(), words_percent: self.words_percent }
+        IndexVersion {
+            catalog,
+            model: self.encoder.model_id().clone(),
+            words_percent: self.words_percent,
+        }
     }
 
     fn folder(&self) -> PathBuf {
@@ -265,7 +336,13 @@ mod tests {
         };
         let door = door(&Config::check(settings).expect("valid"));
         assert_eq!((door.max_body, door.concurrency), (2_000, 3));
-        assert_eq!((door.request_timeout.as_millis(), door.body_timeout.as_millis()), (70, 90));
+        assert_eq!(
+            (
+                door.request_timeout.as_millis(),
+                door.body_timeout.as_millis()
+            ),
+            (70, 90)
+        );
         assert_eq!(door.allowed_origins, ["https://shop.example"]);
         assert_eq!(door.public_url, "https://api.shop.example");
     }

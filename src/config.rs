@@ -1,8 +1,9 @@
 //! Settings: from flags, `AGLET_*` variables and one optional TOML file to a checked [`Config`].
 //!
-//! [`Settings`] is what was written, every field optional; [`Config`] is what it means. A flag goes before its
-//! variable, the variable before the file, the file before the default. [`Config::check`] reports all problems
-//! together, each with the name of the setting, so that one start tells everything that is wrong.
+//! [`Settings`] is what was written, every field optional; [`Config`] is what it means. A flag goes
+//! before its variable, the variable before the file, the file before the default.
+//! [`Config::check`] reports all problems together, each with the name of the setting, so that one
+//! start tells everything that is wrong.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +27,8 @@ pub enum LogFormat {
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $env:literal;)*) => {
-        /// The settings as they were written. Every one is a flag, a variable and a key of the TOML file.
+        /// The settings as they were written. Every one is a flag, a variable and a key of the TOML
+        /// file.
         #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct Settings {
@@ -88,13 +90,15 @@ settings! {
     max_wait_us: u64 = 0, "AGLET_MAX_WAIT_US";
     /// Query embeddings kept; 0: none.
     cache: u64 = 10_000, "AGLET_CACHE";
-    /// Share of a product's words (title and attributes) in its vector, in percent; the photo has the rest.
+    /// Share of a product's words (title and attributes) in its vector, in percent; the photo has
+    /// the rest.
     words_percent: u8 = crate::search::rank::DEFAULT_WORDS_PERCENT, "AGLET_WORDS_PERCENT";
     /// Largest request body in bytes.
     max_body_bytes: usize = 10 << 20, "AGLET_MAX_BODY_BYTES";
     /// Most bytes of request bodies held at once, all requests together; one more is answered 503.
     max_upload_bytes: usize = 256 << 20, "AGLET_MAX_UPLOAD_BYTES";
-    /// Largest photo that is decoded, in pixels; two of them may be in decoding at a time, or more smaller ones.
+    /// Largest photo that is decoded, in pixels; two of them may be in decoding at a time, or more
+    /// smaller ones.
     max_pixels: u64 = ImageLimits::DEFAULT.max_pixels, "AGLET_MAX_PIXELS";
     /// Longest edge of a photo that is decoded, in pixels.
     max_edge: u32 = ImageLimits::DEFAULT.max_edge, "AGLET_MAX_EDGE";
@@ -104,11 +108,11 @@ settings! {
     body_timeout_ms: u64 = 30_000, "AGLET_BODY_TIMEOUT_MS";
     /// Requests in flight; one more is answered 503.
     max_concurrency: usize = 1_024, "AGLET_MAX_CONCURRENCY";
-    /// Where clients reach the service, as https://api.shop.example or with a path: put before image_url, and the
-    /// server of the OpenAPI document. Empty: both are relative.
+    /// Where clients reach the service, as https://api.shop.example or with a path: put before
+    /// image_url, and the server of the OpenAPI document. Empty: both are relative.
     public_url: String = String::new(), "AGLET_PUBLIC_URL";
-    /// Milliseconds from SIGTERM, when /readyz begins to answer 503, to the end of accepting connections: time for a
-    /// load balancer to look.
+    /// Milliseconds from SIGTERM, when /readyz begins to answer 503, to the end of accepting
+    /// connections: time for a load balancer to look.
     stop_delay_ms: u64 = 0, "AGLET_STOP_DELAY_MS";
     /// Seconds that requests in flight get to finish at shutdown.
     drain_seconds: u64 = 20, "AGLET_DRAIN_SECONDS";
@@ -155,9 +159,15 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("the configuration file {path} cannot be read: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("the configuration file {path} is wrong: {source}")]
-    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    Parse {
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
     #[error("the configuration is wrong:{}", .0.iter().fold(String::new(), |all, p| format!("{all}\n  - {p}")))]
     Problems(Vec<Problem>),
 }
@@ -180,8 +190,14 @@ impl fmt::Display for Problem {
 /// # Errors
 /// When the file cannot be read, is no TOML, or has a key that is no setting.
 pub fn read_file(path: &Path) -> Result<Settings, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|source| ConfigError::Parse {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
 }
 
 impl Config {
@@ -213,7 +229,10 @@ impl Config {
                 max_batch: values.max_batch,
                 max_wait: Duration::from_micros(values.max_wait_us),
                 cache: values.cache,
-                image_limits: ImageLimits { max_pixels: values.max_pixels, max_edge: values.max_edge },
+                image_limits: ImageLimits {
+                    max_pixels: values.max_pixels,
+                    max_edge: values.max_edge,
+                },
             },
             words_percent: values.words_percent,
             max_body_bytes: values.max_body_bytes,
@@ -225,7 +244,9 @@ impl Config {
             public_url: values.public_url.trim_end_matches('/').to_owned(),
             stop_delay: Duration::from_millis(values.stop_delay_ms),
             drain: Duration::from_secs(values.drain_seconds),
-            refresh: Some(values.refresh_seconds).filter(|s| *s > 0).map(Duration::from_secs),
+            refresh: Some(values.refresh_seconds)
+                .filter(|s| *s > 0)
+                .map(Duration::from_secs),
             log_format: values.log_format,
             log_filter: values.log_filter,
             shown,
@@ -243,7 +264,10 @@ fn problems(values: &Values) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut range = |setting, value: u64, low: u64, high: u64| {
         if value < low || value > high {
-            found.push(Problem { setting, reason: format!("{value} is not from {low} to {high}") });
+            found.push(Problem {
+                setting,
+                reason: format!("{value} is not from {low} to {high}"),
+            });
         }
     };
     range("text_sessions", values.text_sessions as u64, 1, 64);
@@ -253,8 +277,18 @@ fn problems(values: &Values) -> Vec<Problem> {
     range("max_batch", values.max_batch as u64, 1, 1_024);
     range("max_wait_us", values.max_wait_us, 0, 1_000_000);
     range("words_percent", u64::from(values.words_percent), 0, 100);
-    range("max_body_bytes", values.max_body_bytes as u64, 1_024, 1 << 30);
-    range("max_upload_bytes", values.max_upload_bytes as u64, values.max_body_bytes as u64, 1 << 40);
+    range(
+        "max_body_bytes",
+        values.max_body_bytes as u64,
+        1_024,
+        1 << 30,
+    );
+    range(
+        "max_upload_bytes",
+        values.max_upload_bytes as u64,
+        values.max_body_bytes as u64,
+        1 << 40,
+    );
     range("max_pixels", values.max_pixels, 1_024, 1 << 30);
     range("max_edge", u64::from(values.max_edge), 32, 65_535);
     range("request_timeout_ms", values.request_timeout_ms, 10, 600_000);
@@ -263,26 +297,44 @@ fn problems(values: &Values) -> Vec<Problem> {
     range("stop_delay_ms", values.stop_delay_ms, 0, 600_000);
     range("drain_seconds", values.drain_seconds, 0, 3_600);
     for origin in &values.cors_origins {
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let host = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"));
         if host.is_none_or(|h| h.is_empty() || h.contains(['/', '*', ' '])) {
             let reason = format!("{origin:?} is no origin such as https://shop.example");
-            found.push(Problem { setting: "cors_origins", reason });
+            found.push(Problem {
+                setting: "cors_origins",
+                reason,
+            });
         }
     }
     if !values.public_url.is_empty() && !is_address(&values.public_url) {
-        let reason = format!("{:?} is no address such as https://api.shop.example", values.public_url);
-        found.push(Problem { setting: "public_url", reason });
+        let reason = format!(
+            "{:?} is no address such as https://api.shop.example",
+            values.public_url
+        );
+        found.push(Problem {
+            setting: "public_url",
+            reason,
+        });
     }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&values.log_filter) {
-        found.push(Problem { setting: "log_filter", reason: format!("{:?}: {error}", values.log_filter) });
+        found.push(Problem {
+            setting: "log_filter",
+            reason: format!("{:?}: {error}", values.log_filter),
+        });
     }
     found
 }
 
 /// An absolute http(s) address without query and fragment.
 fn is_address(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|r| !r.is_empty() && !r.starts_with('/') && !r.contains(['?', '#', '*', '"', '<', '\\', ' ']))
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|r| {
+        !r.is_empty() && !r.starts_with('/') && !r.contains(['?', '#', '*', '"', '<', '\\', ' '])
+    })
 }
 
 #[cfg(test)]
@@ -293,7 +345,10 @@ mod tests {
     fn defaults_are_valid() {
         let config = Config::check(Settings::default()).expect("defaults");
         assert_eq!(config.listen.port(), 8080);
-        assert!(config.listen.ip().is_loopback(), "nothing is open to the network unless asked for");
+        assert!(
+            config.listen.ip().is_loopback(),
+            "nothing is open to the network unless asked for"
+        );
         assert!(config.cors_origins.is_empty());
     }
 
@@ -308,21 +363,50 @@ mod tests {
             log_filter: Some("a=b=c".to_owned()),
             ..Settings::default()
         };
-        let Err(ConfigError::Problems(problems)) = Config::check(settings) else { panic!("must be refused") };
+        let Err(ConfigError::Problems(problems)) = Config::check(settings) else {
+            panic!("must be refused")
+        };
         let names: Vec<_> = problems.iter().map(|p| p.setting).collect();
-        assert_eq!(names, ["queue", "words_percent", "max_upload_bytes", "cors_origins", "public_url", "log_filter"]);
+        assert_eq!(
+            names,
+            [
+                "queue",
+                "words_percent",
+                "max_upload_bytes",
+                "cors_origins",
+                "public_url",
+                "log_filter"
+            ]
+        );
     }
 
     #[test]
     fn a_public_address_is_kept_without_its_slash() {
         let public = |url: &str| {
-            let settings = Settings { public_url: Some(url.to_owned()), ..Settings::default() };
+            let settings = Settings {
+                public_url: Some(url.to_owned()),
+                ..Settings::default()
+            };
             Config::check(settings).map(|config| config.public_url).ok()
         };
-        assert_eq!(public("https://api.shop.example/").as_deref(), Some("https://api.shop.example"));
-        assert_eq!(public("http://10.0.0.7:8080/search/v1").as_deref(), Some("http://10.0.0.7:8080/search/v1"));
+        assert_eq!(
+            public("https://api.shop.example/").as_deref(),
+            Some("https://api.shop.example")
+        );
+        assert_eq!(
+            public("http://10.0.0.7:8080/search/v1").as_deref(),
+            Some("http://10.0.0.7:8080/search/v1")
+        );
         assert_eq!(public("").as_deref(), Some(""));
-        for bad in ["/", "https://", "https:///x", "ftp://x", "https://a?b", "https://a b", "javascript:alert(1)"] {
+        for bad in [
+            "/",
+            "https://",
+            "https:///x",
+            "ftp://x",
+            "https://a?b",
+            "https://a b",
+            "javascript:alert(1)",
+        ] {
             assert_eq!(public(bad), None, "{bad}");
         }
     }
@@ -330,7 +414,10 @@ mod tests {
     #[test]
     fn flags_go_before_the_file() {
         let file: Settings = toml::from_str("queue = 7\nmax_batch = 3\n").expect("toml");
-        let flags = Settings { queue: Some(9), ..Settings::default() };
+        let flags = Settings {
+            queue: Some(9),
+            ..Settings::default()
+        };
         let config = Config::check(flags.or(file)).expect("valid");
         assert_eq!((config.encoder.queue, config.encoder.max_batch), (9, 3));
     }
@@ -346,7 +433,9 @@ mod tests {
 
     #[test]
     fn what_is_shown_reads_back() {
-        let shown = Config::check(Settings::default()).expect("defaults").to_toml();
+        let shown = Config::check(Settings::default())
+            .expect("defaults")
+            .to_toml();
         let again: Settings = toml::from_str(&shown).expect("toml");
         assert_eq!(Config::check(again).expect("valid").to_toml(), shown);
     }

@@ -17,12 +17,14 @@
 //!
 //! # Invariants
 //!
-//! 1. `domain` imports nothing of ours; dependencies point downwards: `http -> search, catalog, encode -> domain`.
-//! 2. `encode` and `catalog` do not know each other; `catalog::ingest` is where they meet. `model` knows neither
-//!    burn nor ort.
-//! 3. Only `http` knows the API's status codes. Only `search/index.rs` names usearch. Only `encode/session.rs` runs ort.
-//!    Only `config` (and `bin/`) reads the environment.
-//! 4. The server build never compiles `train`. Preprocessing constants live in a model's manifest and nowhere else.
+//! 1. `domain` imports nothing of ours; dependencies point downwards: `http -> search, catalog,
+//!    encode -> domain`.
+//! 2. `encode` and `catalog` do not know each other; `catalog::ingest` is where they meet. `model`
+//!    knows neither burn nor ort.
+//! 3. Only `http` knows the API's status codes. Only `search/index.rs` names usearch. Only
+//!    `encode/session.rs` runs ort. Only `config` (and `bin/`) reads the environment.
+//! 4. The server build never compiles `train`. Preprocessing constants live in a model's manifest
+//!    and nowhere else.
 //! 5. An [`domain::Embedding`] that exists is finite and of unit length.
 //! 6. Every embedding and every index says which model made it; vectors of two models never meet.
 

@@ -1,4 +1,5 @@
-//! What operations see: log lines and metrics; and the one helper that moves CPU work off the async threads.
+//! What operations see: log lines and metrics; and the one helper that moves CPU work off the async
+//! threads.
 
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use tracing_subscriber::util::TryInitError;
 
 use crate::config::LogFormat;
 
-/// Upper bounds of the latency histograms' buckets in seconds: from half a millisecond (a cached query) to the
-/// default request time-out.
-const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Upper bounds of the latency histograms' buckets in seconds: from half a millisecond (a cached
+/// query) to the default request time-out.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// How often [`keep_metrics`] tidies up.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -34,31 +37,38 @@ pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), TelemetryErr
     use tracing_subscriber::util::SubscriberInitExt;
 
     let filter = EnvFilter::try_new(filter)?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_span_events(FmtSpan::NONE);
     match format {
         LogFormat::Text => {
             // Colors are for people: a file or a collector gets none.
             let colors = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_target(false).with_ansi(colors).finish().try_init()?;
+            builder
+                .with_target(false)
+                .with_ansi(colors)
+                .finish()
+                .try_init()?;
         }
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())
 }
 
-/// Installs the process's metrics recorder and returns the handle that renders `/metrics`. Once per process. Whoever
-/// runs for long runs [`keep_metrics`] beside it.
+/// Installs the process's metrics recorder and returns the handle that renders `/metrics`. Once per
+/// process. Whoever runs for long runs [`keep_metrics`] beside it.
 ///
 /// # Errors
 /// When a recorder is installed already.
 pub fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?;
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?;
     Ok(builder.install_recorder()?)
 }
 
-/// Folds what the histograms were given into their buckets, for ever: otherwise only a scrape does, and where nobody
-/// scrapes, every request would leave a few numbers in memory.
+/// Folds what the histograms were given into their buckets, for ever: otherwise only a scrape does,
+/// and where nobody scrapes, every request would leave a few numbers in memory.
 pub async fn keep_metrics(handle: PrometheusHandle) {
     loop {
         tokio::time::sleep(UPKEEP).await;
@@ -71,12 +81,14 @@ pub async fn keep_metrics(handle: PrometheusHandle) {
 #[error("background work ended without a result: {0}")]
 pub struct BlockingError(#[from] tokio::task::JoinError);
 
-/// Runs CPU or file work on the blocking threads, within the caller's log span. A panic in `work` is the caller's
-/// error and nobody else's.
+/// Runs CPU or file work on the blocking threads, within the caller's log span. A panic in `work`
+/// is the caller's error and nobody else's.
 ///
 /// # Errors
 /// When `work` panicked or the runtime is shutting down.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BlockingError> {
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BlockingError> {
     let span = tracing::Span::current();
     Ok(tokio::task::spawn_blocking(move || span.in_scope(work)).await?)
 }
@@ -87,7 +99,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_the_callers_error() {
-        let error = blocking(|| -> u32 { panic!("broken") }).await.expect_err("must fail");
+        let error = blocking(|| -> u32 { panic!("broken") })
+            .await
+            .expect_err("must fail");
         assert!(error.0.is_panic());
         assert_eq!(blocking(|| 7).await.expect("works"), 7);
     }

@@ -36,7 +36,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use products::Products;
 
 #[derive(Parser)]
-#[command(name = "aglet-train", version, about = "From a catalog to a model that the server loads")]
+#[command(
+    name = "aglet-train",
+    version,
+    about = "From a catalog to a model that the server loads"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -59,8 +63,8 @@ enum Command {
     Bench(bench::BenchArgs),
 }
 
-/// Train a model by a recipe. Never trained on: a data set's validation and test sides, and of a catalog the products
-/// that `evaluate::split` holds out
+/// Train a model by a recipe. Never trained on: a data set's validation and test sides, and of a
+/// catalog the products that `evaluate::split` holds out
 #[derive(Args)]
 struct FitArgs {
     /// The recipe, a TOML file (models/recipes/)
@@ -72,15 +76,15 @@ struct FitArgs {
     /// A data set that `prepare` made, or a catalog in the Kaggle layout
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// A catalog in the Kaggle layout, some products of which are in every batch beside those of a data set, so that
-    /// what the model knows of it is not forgotten
+    /// A catalog in the Kaggle layout, some products of which are in every batch beside those of a
+    /// data set, so that what the model knows of it is not forgotten
     #[arg(long, value_name = "DIR")]
     replay: Option<PathBuf>,
     /// The run's folder: checkpoint, metrics, vocabulary
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Begin at the weights and the vocabulary of this checkpoint folder (Hugging Face's layout) instead of random
-    /// ones; the recipe's [model] then says nothing
+    /// Begin at the weights and the vocabulary of this checkpoint folder (Hugging Face's layout)
+    /// instead of random ones; the recipe's [model] then says nothing
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
     /// Go on where the run in that folder stopped
@@ -115,13 +119,15 @@ struct ScoreArgs {
     /// A checkpoint folder in Hugging Face's layout
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// A data set that `prepare` made, or a catalog in the Kaggle layout, of which the held-out products count
+    /// A data set that `prepare` made, or a catalog in the Kaggle layout, of which the held-out
+    /// products count
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// The side of the data set
     #[arg(long, value_enum, default_value = "test")]
     side: Side,
-    /// The recipe whose [attribute] is measured on the data set, beside a guess from category and color alone
+    /// The recipe whose [attribute] is measured on the data set, beside a guess from category and
+    /// color alone
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
 }
@@ -165,44 +171,68 @@ fn fit(args: &FitArgs) -> anyhow::Result<()> {
         (base, _) => base,
     };
     let framed = |config: ClipConfig| {
-        config.framed(recipe.training.trim, recipe.training.views.clone()).map_err(anyhow::Error::msg)
+        config
+            .framed(recipe.training.trim, recipe.training.views.clone())
+            .map_err(anyhow::Error::msg)
     };
-    let base = base.map(|(config, parameters)| anyhow::Ok((framed(config)?, parameters))).transpose()?;
+    let base = base
+        .map(|(config, parameters)| anyhow::Ok((framed(config)?, parameters)))
+        .transpose()?;
     let frame = match &base {
         Some((config, _)) => Frame::of(config),
         None => Frame::of(&framed(recipe.config(recipe.model.vocabulary))?),
     };
-    let Products { train, beside, held } = products::gather(args, &recipe, frame)?;
+    let Products {
+        train,
+        beside,
+        held,
+    } = products::gather(args, &recipe, frame)?;
     let file = args.out.join("tokenizer.json");
     if let (Some(from), false) = (&args.from, args.resume && file.exists()) {
-        std::fs::copy(from.join("tokenizer.json"), &file).context("copying the checkpoint's tokenizer.json")?;
+        std::fs::copy(from.join("tokenizer.json"), &file)
+            .context("copying the checkpoint's tokenizer.json")?;
     } else if !(args.resume && file.exists()) {
         let texts = dataset::sample_captions(&train, recipe.run.seed);
         let learned = vocabulary::learn(texts.iter().map(String::as_str), recipe.model.vocabulary)?;
         std::fs::write(&file, learned).with_context(|| format!("writing {}", file.display()))?;
     }
-    let context = base.as_ref().map_or(recipe.model.context, |(config, _)| config.context);
+    let context = base
+        .as_ref()
+        .map_or(recipe.model.context, |(config, _)| config.context);
     let vocabulary = Vocabulary::open(&file, context)?;
     let (config, from) = match base {
         Some((config, parameters)) => (config, Some(parameters)),
         None => (framed(recipe.config(vocabulary.size()))?, None),
     };
     let file = args.out.join("recipe.toml");
-    std::fs::write(&file, toml::to_string(&recipe)?).with_context(|| format!("writing {}", file.display()))?;
-    let source = Source::new(train, beside, vocabulary, config, recipe.drawing()).teaching(held.classes.clone());
+    std::fs::write(&file, toml::to_string(&recipe)?)
+        .with_context(|| format!("writing {}", file.display()))?;
+    let source = Source::new(train, beside, vocabulary, config, recipe.drawing())
+        .teaching(held.classes.clone());
     let source = match &from {
         Some(base) => source.anchored(base, recipe.loss),
         None => source,
     };
-    let source = if recipe.loss.facts > 0.0 { source.naming() } else { source };
+    let source = if recipe.loss.facts > 0.0 {
+        source.naming()
+    } else {
+        source
+    };
     let plan = recipe.plan(source.steps_per_epoch());
     let (steps, time) = (plan.steps, plan.time);
     let mut run = Run::new(plan, &args.out, source, held, from, args.resume)?;
     if run.is_over() {
-        eprintln!("the run in {} is over: {} steps", args.out.display(), run.step());
+        eprintln!(
+            "the run in {} is over: {} steps",
+            args.out.display(),
+            run.step()
+        );
         return Ok(());
     }
-    eprintln!("{} parameters, at most {steps} steps", run.parameters().count());
+    eprintln!(
+        "{} parameters, at most {steps} steps",
+        run.parameters().count()
+    );
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")?;
     let bar = ProgressBar::new(steps).with_style(style);
     run.train(|metric| show(&bar, metric, steps, time))?;
@@ -216,7 +246,9 @@ fn show(bar: &ProgressBar, metric: &Metric, steps: u64, time: Option<Duration>) 
         Metric::Step(step) => {
             #[expect(clippy::cast_precision_loss, reason = "a rough remaining time")]
             let by_steps = step.seconds_per_step * (steps.saturating_sub(step.step)) as f64;
-            let left = time.map_or(by_steps, |t| by_steps.min(t.as_secs_f64() - step.seconds)).max(0.0);
+            let left = time
+                .map_or(by_steps, |t| by_steps.min(t.as_secs_f64() - step.seconds))
+                .max(0.0);
             let line = format!(
                 "loss {:.3} lr {:.1e} {:.0} images/s, {:.0} min left",
                 step.losses.total,
@@ -238,8 +270,13 @@ fn show(bar: &ProgressBar, metric: &Metric, steps: u64, time: Option<Duration>) 
 
 fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let (config, parameters) = folder::read_run(&args.run, args.weights)?;
-    let vocabulary = std::fs::read_to_string(args.run.join("tokenizer.json")).context("the run's tokenizer.json")?;
-    let precision = if args.float16 { Precision::F16 } else { Precision::F32 };
+    let vocabulary = std::fs::read_to_string(args.run.join("tokenizer.json"))
+        .context("the run's tokenizer.json")?;
+    let precision = if args.float16 {
+        Precision::F16
+    } else {
+        Precision::F32
+    };
     folder::write(&args.to, &config, &parameters, &vocabulary, precision)?;
     eprintln!("{} parameters in {}", parameters.count(), args.to.display());
     Ok(())
@@ -254,13 +291,21 @@ fn score(args: &ScoreArgs) -> anyhow::Result<()> {
         let products = dataset::read(&args.data, frame)?;
         let held: Vec<&Product> = products.iter().filter(|p| held_out(&p.id)).collect();
         if held.is_empty() {
-            bail!("{}: no product is held out, of a catalog of {}", args.data.display(), products.len());
+            bail!(
+                "{}: no product is held out, of a catalog of {}",
+                args.data.display(),
+                products.len()
+            );
         }
         let scores = validate::scores(&config, &parameters, &vocabulary, &held);
         println!("{}", serde_json::to_string_pretty(&scores)?);
         return Ok(());
     }
-    let recipe = args.recipe.as_deref().map(|file| Recipe::open(file, &[])).transpose()?;
+    let recipe = args
+        .recipe
+        .as_deref()
+        .map(|file| Recipe::open(file, &[]))
+        .transpose()?;
     let attribute = recipe.and_then(|recipe| recipe.attribute);
     let name = attribute.as_ref().map(|a| a.name.as_str());
     let list = dataset::read_set(&args.data, args.side, name, frame)?;
@@ -275,7 +320,10 @@ fn score(args: &ScoreArgs) -> anyhow::Result<()> {
         scores.attribute = attribute::classify(&classes, &words, &products, &photos);
         guessed = attribute::guess(&classes, &train, &products);
     }
-    println!("{}", serde_json::to_string_pretty(&serde_json::json!({"scores": scores, "guess": guessed}))?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&serde_json::json!({"scores": scores, "guess": guessed}))?
+    );
     Ok(())
 }
 

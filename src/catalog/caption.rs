@@ -4,17 +4,20 @@ use std::fmt::Write;
 
 use crate::domain::Product;
 
-/// One sentence in the form that shoppers ask and models are trained on:
-/// `{title}, {color} {category} with {shoelace_color} shoelaces for {gender}`, each part only where the product has
+/// One sentence in the form that shoppers ask and models are trained on: `{title}, {color}
+/// {category} with {shoelace_color} shoelaces for {gender}`, each part only where the product has
 /// it, attributes in lower case. For several values of an attribute, the first speaks.
 ///
-/// Left out on purpose: usage, season and section, which say little that the category does not, and the description,
-/// which is longer than the text tower reads. `none` is no color of laces.
+/// Left out on purpose: usage, season and section, which say little that the category does not, and
+/// the description, which is longer than the text tower reads. `none` is no color of laces.
 #[must_use]
 pub fn caption(product: &Product) -> String {
     let value = |name: &str| product.attribute(name).map(str::to_lowercase);
     let mut caption = product.title.clone();
-    let kind: Vec<String> = ["color", "category"].into_iter().filter_map(value).collect();
+    let kind: Vec<String> = ["color", "category"]
+        .into_iter()
+        .filter_map(value)
+        .collect();
     if !kind.is_empty() {
         let _ = write!(caption, ", {}", kind.join(" "));
     }
@@ -33,21 +36,46 @@ mod tests {
     use crate::domain::{AttributeName, AttributeValue, ProductId};
 
     fn shoe(attributes: &[(&str, &str)]) -> Product {
-        let mut product = Product::new(ProductId::new("1").expect("id"), "Puma Urban Low").expect("title");
+        let mut product =
+            Product::new(ProductId::new("1").expect("id"), "Puma Urban Low").expect("title");
         for (name, value) in attributes {
             let name = AttributeName::new(name).expect("name");
-            product.attributes.entry(name).or_default().push(AttributeValue::new(value).expect("value"));
+            product
+                .attributes
+                .entry(name)
+                .or_default()
+                .push(AttributeValue::new(value).expect("value"));
         }
         product
     }
 
     #[test]
     fn says_what_is_known_and_no_more() {
-        let all = [("category", "Casual Shoes"), ("color", "Black"), ("gender", "Men"), ("shoelace_color", "White")];
-        assert_eq!(caption(&shoe(&all)), "Puma Urban Low, black casual shoes with white shoelaces for men");
-        assert_eq!(caption(&shoe(&all[..3])), "Puma Urban Low, black casual shoes for men");
-        assert_eq!(caption(&shoe(&[("category", "Heels"), ("shoelace_color", "none")])), "Puma Urban Low, heels");
-        assert_eq!(caption(&shoe(&[("usage", "Party"), ("season", "Summer")])), "Puma Urban Low");
-        assert_eq!(caption(&shoe(&[("color", "Red"), ("color", "Blue")])), "Puma Urban Low, red");
+        let all = [
+            ("category", "Casual Shoes"),
+            ("color", "Black"),
+            ("gender", "Men"),
+            ("shoelace_color", "White"),
+        ];
+        assert_eq!(
+            caption(&shoe(&all)),
+            "Puma Urban Low, black casual shoes with white shoelaces for men"
+        );
+        assert_eq!(
+            caption(&shoe(&all[..3])),
+            "Puma Urban Low, black casual shoes for men"
+        );
+        assert_eq!(
+            caption(&shoe(&[("category", "Heels"), ("shoelace_color", "none")])),
+            "Puma Urban Low, heels"
+        );
+        assert_eq!(
+            caption(&shoe(&[("usage", "Party"), ("season", "Summer")])),
+            "Puma Urban Low"
+        );
+        assert_eq!(
+            caption(&shoe(&[("color", "Red"), ("color", "Blue")])),
+            "Puma Urban Low, red"
+        );
     }
 }

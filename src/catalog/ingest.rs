@@ -1,12 +1,14 @@
-//! How products come in, and how those without an embedding get one: where `catalog` meets `encode`.
+//! How products come in, and how those without an embedding get one: where `catalog` meets
+//! `encode`.
 //!
-//! [`import`] reads a [`Source`], writes its products in batches, and embeds what is missing; [`embed_missing`] does
-//! the latter alone, for a service that was given another model. Both may be ended at any point and run again: every
-//! batch is one transaction, and what [`Progress`] counts as embedded is on the disk. Contents are told apart by
-//! their sha256, so that nothing is embedded twice by the same model.
+//! [`import`] reads a [`Source`], writes its products in batches, and embeds what is missing;
+//! [`embed_missing`] does the latter alone, for a service that was given another model. Both may be
+//! ended at any point and run again: every batch is one transaction, and what [`Progress`] counts
+//! as embedded is on the disk. Contents are told apart by their sha256, so that nothing is embedded
+//! twice by the same model.
 //!
-//! A row or a picture that cannot be used is noted in the rejects file and the rest goes on; a full disk, a broken
-//! database, a second writer or a dead model end the import with an error.
+//! A row or a picture that cannot be used is noted in the rejects file and the rest goes on; a full
+//! disk, a broken database, a second writer or a dead model end the import with an error.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -77,7 +79,8 @@ pub struct Status {
     pub running: bool,
     /// Products read from the source so far.
     pub products: u64,
-    /// Pictures to look at, and those that were embedded and written down (or found embedded already).
+    /// Pictures to look at, and those that were embedded and written down (or found embedded
+    /// already).
     pub photos: u64,
     pub photos_done: u64,
     /// Captions to embed, and those that were.
@@ -104,7 +107,14 @@ impl Progress {
 
     /// Starts counting anew, until the guard is dropped.
     fn start(&self) -> Running<'_> {
-        let all = [&self.products, &self.photos, &self.words, &self.photos_done, &self.words_done, &self.failed];
+        let all = [
+            &self.products,
+            &self.photos,
+            &self.words,
+            &self.photos_done,
+            &self.words_done,
+            &self.failed,
+        ];
         for counter in all {
             counter.store(0, Ordering::Relaxed);
         }
@@ -137,7 +147,8 @@ pub struct Summary {
     pub rejects: Option<PathBuf>,
     /// Fields that mean nothing here, with the number of rows that have them.
     pub ignored: Ignored,
-    /// Products should have been removed and were not: a rejected row has no readable id and might be one of them.
+    /// Products should have been removed and were not: a rejected row has no readable id and might
+    /// be one of them.
     pub prune_skipped: bool,
     pub elapsed: Duration,
 }
@@ -169,8 +180,9 @@ pub enum IngestError {
     NothingToKeep,
 }
 
-/// Brings the catalog to what `source` says and embeds what is missing. The second run over the same source changes
-/// nothing, not even the revision; it looks again at pictures that could not be embedded.
+/// Brings the catalog to what `source` says and embeds what is missing. The second run over the
+/// same source changes nothing, not even the revision; it looks again at pictures that could not be
+/// embedded.
 ///
 /// # Errors
 /// When the source or the database cannot be used, another import is running, or the model stops.
@@ -220,8 +232,9 @@ async fn bring_in<E: Embedder>(
     Ok(summary)
 }
 
-/// Embeds every picture and caption that this model has not seen. Contents that it could not embed before are left
-/// alone, and pictures are taken to be what they were: [`import`] is what looks again.
+/// Embeds every picture and caption that this model has not seen. Contents that it could not embed
+/// before are left alone, and pictures are taken to be what they were: [`import`] is what looks
+/// again.
 ///
 /// # Errors
 /// When the database cannot be used, an import is running, or the model stops.
@@ -232,12 +245,20 @@ pub async fn embed_missing<E: Embedder>(
 ) -> Result<EmbedSummary, IngestError> {
     let _running = progress.start();
     let writer = Writer::lock(catalog)?;
-    embed::Run::new(&writer, embedder, progress, None).embed().await
+    embed::Run::new(&writer, embedder, progress, None)
+        .embed()
+        .await
 }
 
 fn rejects(catalog: &Catalog, options: &ImportOptions) -> Rejects {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let default = || catalog.data().join(format!("rejects-{}.csv", now.as_secs()));
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let default = || {
+        catalog
+            .data()
+            .join(format!("rejects-{}.csv", now.as_secs()))
+    };
     Rejects::new(options.rejects.clone().unwrap_or_else(default))
 }
 
@@ -254,7 +275,9 @@ async fn load_rows(
     let (send, mut receive) = mpsc::channel(2 * BATCH);
     let (source, photos) = (source.clone(), writer.catalog().inner.photos.clone());
     let reader = tokio::spawn(telemetry::blocking(move || {
-        source::read(&source, &photos, &mut |item| send.blocking_send(item).is_ok())
+        source::read(&source, &photos, &mut |item| {
+            send.blocking_send(item).is_ok()
+        })
     }));
     let (mut summary, mut lines) = (Summary::default(), LineOf::new());
     let (mut batch, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
@@ -272,7 +295,11 @@ async fn load_rows(
     }
     write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
     rejects.flush()?;
-    summary.ignored = reader.await.map_err(BlockingError::from).and_then(|read| read).map_err(CatalogError::from)??;
+    summary.ignored = reader
+        .await
+        .map_err(BlockingError::from)
+        .and_then(|read| read)
+        .map_err(CatalogError::from)??;
     if options.prune {
         prune(writer, &mut summary, &lines, &rejected, rejects).await?;
     }
@@ -297,7 +324,9 @@ async fn write(
             Change::Unchanged => summary.unchanged += 1,
         }
     }
-    progress.products.fetch_add(batch.len() as u64, Ordering::Relaxed);
+    progress
+        .products
+        .fetch_add(batch.len() as u64, Ordering::Relaxed);
     batch.clear();
     Ok(())
 }

@@ -1,14 +1,18 @@
-//! Products and embeddings at rest: one SQLite database in the data folder, and the pictures where the shop keeps them.
+//! Products and embeddings at rest: one SQLite database in the data folder, and the pictures where
+//! the shop keeps them.
 //!
-//! * `sqlite` opens the database and reads it, `writer` changes it, `photos` reads pictures from folders and archives;
-//! * `kaggle` and `jsonl` read the two file formats a catalog may come in; `rejects` notes the rows that were not taken;
+//! * `sqlite` opens the database and reads it, `writer` changes it, `photos` reads pictures from
+//!   folders and archives;
+//! * `kaggle` and `jsonl` read the two file formats a catalog may come in; `rejects` notes the rows
+//!   that were not taken;
 //! * `ingest` is where the catalog meets `encode`: products in, embeddings for those that lack one.
 //!
-//! Any number of processes may read; one at a time may write, held by a lock file, not by luck. Pictures are not
-//! copied into the database: it remembers where they are, their sha256, and what each model made of them.
+//! Any number of processes may read; one at a time may write, held by a lock file, not by luck.
+//! Pictures are not copied into the database: it remembers where they are, their sha256, and what
+//! each model made of them.
 //!
-//! Refused: a database of a newer version, a damaged one, a second writer, picture paths that leave the folder that
-//! was named for them. Nothing here decodes a picture or knows a model.
+//! Refused: a database of a newer version, a damaged one, a second writer, picture paths that leave
+//! the folder that was named for them. Nothing here decodes a picture or knows a model.
 
 pub mod caption;
 pub mod ingest;
@@ -53,8 +57,8 @@ pub struct StoredProduct {
     pub image: Option<ImageSource>,
 }
 
-/// Where a picture lies: a file, or a member of a zip archive. Only the catalog makes them, from what was imported:
-/// no part of a client's request ever becomes a path.
+/// Where a picture lies: a file, or a member of a zip archive. Only the catalog makes them, from
+/// what was imported: no part of a client's request ever becomes a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ImageSource {
     File(PathBuf),
@@ -83,9 +87,11 @@ pub struct Counts {
     pub products: u64,
     /// Products whose picture is embedded by the model asked for.
     pub embedded: u64,
-    /// Products that have no picture, or one that cannot be read or embedded: found by their words alone.
+    /// Products that have no picture, or one that cannot be read or embedded: found by their words
+    /// alone.
     pub without_embedding: u64,
-    /// Products whose picture or words still wait to be embedded: what [`ingest::embed_missing`] would do.
+    /// Products whose picture or words still wait to be embedded: what [`ingest::embed_missing`]
+    /// would do.
     pub pending: u64,
 }
 
@@ -94,11 +100,18 @@ pub struct Counts {
 pub enum CatalogError {
     #[error("{path} was written by a newer version of Aglet (it knows migration {found}, this one ends at {known}): \
              update Aglet, or name another data folder", path = path.display())]
-    Newer { path: PathBuf, found: i64, known: i64 },
+    Newer {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
     #[error("{path} is damaged or no catalog of Aglet ({reason}): move it away and import again, or restore a copy", path = path.display())]
     Corrupt { path: PathBuf, reason: String },
     #[error("another process{} is changing the catalog in {folder}: wait until it is done", holder.map(|p| format!(" (pid {p})")).unwrap_or_default(), folder = folder.display())]
-    Locked { folder: PathBuf, holder: Option<u32> },
+    Locked {
+        folder: PathBuf,
+        holder: Option<u32>,
+    },
     #[error("no space is left for {path}: free some and run the same command again; what was reported done is kept", path = path.display())]
     Full { path: PathBuf },
     #[error("the database stayed busy: {0}")]
@@ -106,7 +119,10 @@ pub enum CatalogError {
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
     #[error("{path}: {source}", path = path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Interrupted(#[from] BlockingError),
 }
@@ -114,17 +130,24 @@ pub enum CatalogError {
 impl CatalogError {
     fn io(path: &Path, source: std::io::Error) -> Self {
         match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full { path: path.to_owned() },
-            _ => Self::Io { path: path.to_owned(), source },
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full {
+                path: path.to_owned(),
+            },
+            _ => Self::Io {
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 }
 
 impl Catalog {
-    /// Opens the database in the data folder, creating folder and database and bringing the schema up to date.
+    /// Opens the database in the data folder, creating folder and database and bringing the schema
+    /// up to date.
     ///
     /// # Errors
-    /// When the folder cannot be made, or the database is damaged, of a newer version, or not to be opened.
+    /// When the folder cannot be made, or the database is damaged, of a newer version, or not to be
+    /// opened.
     pub async fn open(data: &Path) -> Result<Self, CatalogError> {
         sqlite::open(data).await
     }
@@ -168,20 +191,25 @@ impl Catalog {
         telemetry::blocking(move || photos.read(&source)).await?
     }
 
-    /// Every product that has an embedding of `model`, with the revision that this is the state of. A stored vector
-    /// that is no embedding of `dimensions` values is left out with a warning in the log.
+    /// Every product that has an embedding of `model`, with the revision that this is the state of.
+    /// A stored vector that is no embedding of `dimensions` values is left out with a warning in
+    /// the log.
     ///
     /// A service that restores a saved index needs [`Catalog::revision`] alone.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn embedded(&self, model: &ModelId, dimensions: usize) -> Result<Snapshot, CatalogError> {
+    pub async fn embedded(
+        &self,
+        model: &ModelId,
+        dimensions: usize,
+    ) -> Result<Snapshot, CatalogError> {
         sqlite::embedded(self, model, dimensions).await
     }
 
-    /// Grows with every change that the index must follow, and with every one that leaves something to embed. Starts
-    /// at the time of creation in Unix milliseconds, so that another database in the same place never answers with a
-    /// number that this one had.
+    /// Grows with every change that the index must follow, and with every one that leaves something
+    /// to embed. Starts at the time of creation in Unix milliseconds, so that another database in
+    /// the same place never answers with a number that this one had.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -191,8 +219,8 @@ impl Catalog {
 
     /// How many products there are, and how many of them have an embedding of `model`.
     ///
-    /// May be asked every few seconds: while nothing is pending and the revision stands still, the last answer still
-    /// holds, and the products are not gone through again.
+    /// May be asked every few seconds: while nothing is pending and the revision stands still, the
+    /// last answer still holds, and the products are not gone through again.
     ///
     /// # Errors
     /// When the database cannot be read.

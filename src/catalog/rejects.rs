@@ -18,7 +18,13 @@ pub(super) struct Rejects {
 
 impl Rejects {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, file: None, rows: 0, parts: 0, nameless: false }
+        Self {
+            path,
+            file: None,
+            rows: 0,
+            parts: 0,
+            nameless: false,
+        }
     }
 
     /// The file, when there is one.
@@ -43,13 +49,19 @@ impl Rejects {
     pub(super) fn add(&mut self, reject: &Reject) -> Result<(), CatalogError> {
         if self.file.is_none() {
             let mut file = csv::Writer::from_path(&self.path).map_err(|e| self.error(e.into()))?;
-            file.write_record(["line", "id", "lost", "reason"]).map_err(|e| self.error(e.into()))?;
+            file.write_record(["line", "id", "lost", "reason"])
+                .map_err(|e| self.error(e.into()))?;
             self.file = Some(file);
         }
         let line = reject.line.to_string();
         let id = reject.id.as_deref();
         if let Some(file) = &mut self.file {
-            let written = file.write_record([line.as_str(), id.unwrap_or(""), reject.lost.as_str(), &reject.reason]);
+            let written = file.write_record([
+                line.as_str(),
+                id.unwrap_or(""),
+                reject.lost.as_str(),
+                &reject.reason,
+            ]);
             written.map_err(|e| self.error(e.into()))?;
         }
         if reject.lost == Lost::Row {

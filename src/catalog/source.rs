@@ -1,4 +1,5 @@
-//! What an import reads: a file of products in one of two formats, and the pictures that belong to it.
+//! What an import reads: a file of products in one of two formats, and the pictures that belong to
+//! it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -16,10 +17,15 @@ mod kaggle;
 /// A catalog as a shop hands it over.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// The layout of Kaggle's "Fashion Product Images": a `styles.csv`, pictures called `ID.jpg`, and our
-    /// `shoelaces.csv`.
-    Kaggle { styles: PathBuf, images: Vec<PathBuf>, shoelaces: Option<PathBuf> },
-    /// One JSON object a line: `id`, `title`, `description?`, `image?`, `attributes?`, `price?`, `url?`.
+    /// The layout of Kaggle's "Fashion Product Images": a `styles.csv`, pictures called `ID.jpg`,
+    /// and our `shoelaces.csv`.
+    Kaggle {
+        styles: PathBuf,
+        images: Vec<PathBuf>,
+        shoelaces: Option<PathBuf>,
+    },
+    /// One JSON object a line: `id`, `title`, `description?`, `image?`, `attributes?`, `price?`,
+    /// `url?`.
     JsonLines { file: PathBuf, images: Vec<PathBuf> },
 }
 
@@ -91,8 +97,8 @@ pub type Ignored = BTreeMap<String, u64>;
 
 /// Reads the whole source, blocking. `emit` answers false when nobody listens any more.
 ///
-/// Of rows with the same id the first is taken, the later ones are rejected: which of them is right is the shop's to
-/// say, and the result must not depend on who sorted the file.
+/// Of rows with the same id the first is taken, the later ones are rejected: which of them is right
+/// is the shop's to say, and the result must not depend on who sorted the file.
 pub(super) fn read(
     source: &Source,
     photos: &Photos,
@@ -115,12 +121,24 @@ pub(super) fn read(
         reject @ Item::Reject(_) => emit(reject),
     };
     match source {
-        Source::Kaggle { styles, images, shoelaces } => {
-            kaggle::read(styles, &Shelves::open(images, photos)?, shoelaces.as_deref(), &mut once)?;
+        Source::Kaggle {
+            styles,
+            images,
+            shoelaces,
+        } => {
+            kaggle::read(
+                styles,
+                &Shelves::open(images, photos)?,
+                shoelaces.as_deref(),
+                &mut once,
+            )?;
             Ok(Ignored::new())
         }
         Source::JsonLines { file, images } => {
-            let beside = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let beside = file
+                .parent()
+                .filter(|p| !p.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             let shelves = if images.is_empty() {
                 Shelves::open(&[beside.to_owned()], photos)?
             } else {
@@ -134,7 +152,10 @@ pub(super) fn read(
 /// The attribute that a column of the Kaggle layout becomes: `subCategory` is `section`.
 #[must_use]
 pub fn attribute_of_column(column: &str) -> Option<&'static str> {
-    kaggle::COLUMNS.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).map(|(_, attribute)| *attribute)
+    kaggle::COLUMNS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(column))
+        .map(|(_, attribute)| *attribute)
 }
 
 /// A source in memory.
@@ -166,13 +187,19 @@ struct Shelves(Vec<Shelf>);
 
 impl Shelves {
     fn open(paths: &[PathBuf], photos: &Photos) -> Result<Self, CatalogError> {
-        paths.iter().map(|path| Shelf::open(path, photos)).collect::<Result<_, _>>().map(Self)
+        paths
+            .iter()
+            .map(|path| Shelf::open(path, photos))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// For a picture that is not there: the folder that was probably meant.
     fn hint(&self) -> String {
         let within = self.0.iter().find_map(Shelf::images_within);
-        within.map_or_else(String::new, |folder| format!(" (was {} meant?)", folder.display()))
+        within.map_or_else(String::new, |folder| {
+            format!(" (was {} meant?)", folder.display())
+        })
     }
 }
 
@@ -186,7 +213,8 @@ struct Line {
     too_long: bool,
 }
 
-/// Lines of a file that may be damaged: a bad line never costs its neighbors, nor more memory than [`Self::LONGEST`].
+/// Lines of a file that may be damaged: a bad line never costs its neighbors, nor more memory than
+/// [`Self::LONGEST`].
 struct Lines {
     path: PathBuf,
     reader: BufReader<File>,
@@ -197,11 +225,23 @@ impl Lines {
     const LONGEST: u64 = 1 << 20;
 
     fn open(path: &Path) -> Result<Self, SourceError> {
-        let file = File::open(path).map_err(|source| SourceError::Io { path: path.to_owned(), source })?;
-        let mut lines = Self { path: path.to_owned(), reader: BufReader::with_capacity(1 << 16, file), number: 0 };
-        let start = lines.reader.fill_buf().map_err(|source| SourceError::Io { path: path.to_owned(), source })?;
+        let file = File::open(path).map_err(|source| SourceError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut lines = Self {
+            path: path.to_owned(),
+            reader: BufReader::with_capacity(1 << 16, file),
+            number: 0,
+        };
+        let start = lines.reader.fill_buf().map_err(|source| SourceError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
-            return Err(SourceError::Utf16 { path: path.to_owned() });
+            return Err(SourceError::Utf16 {
+                path: path.to_owned(),
+            });
         }
         if start.starts_with(b"\xef\xbb\xbf") {
             lines.reader.consume(3);
@@ -213,7 +253,9 @@ impl Lines {
     fn next(&mut self) -> Result<Option<Line>, SourceError> {
         loop {
             let mut bytes = Vec::new();
-            let read = (&mut self.reader).take(Self::LONGEST).read_until(b'\n', &mut bytes);
+            let read = (&mut self.reader)
+                .take(Self::LONGEST)
+                .read_until(b'\n', &mut bytes);
             let read = read.and_then(|n| {
                 let too_long = n as u64 == Self::LONGEST && bytes.last() != Some(&b'\n');
                 if too_long {
@@ -221,7 +263,10 @@ impl Lines {
                 }
                 Ok((n, too_long))
             });
-            let (n, too_long) = read.map_err(|source| SourceError::Io { path: self.path.clone(), source })?;
+            let (n, too_long) = read.map_err(|source| SourceError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
             if n == 0 {
                 return Ok(None);
             }
@@ -235,7 +280,12 @@ impl Lines {
                 Ok(text) => (text.to_owned(), false),
                 Err(_) => (String::from_utf8_lossy(text).into_owned(), true),
             };
-            return Ok(Some(Line { number: self.number, text, lossy, too_long }));
+            return Ok(Some(Line {
+                number: self.number,
+                text,
+                lossy,
+                too_long,
+            }));
         }
     }
 }

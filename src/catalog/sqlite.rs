@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Row, SqlitePool};
 
 use super::photos::Photos;
@@ -28,8 +30,8 @@ pub(super) async fn open(data: &Path) -> Result<Catalog, CatalogError> {
     let data = data.canonicalize().map_err(io)?;
     let path = data.join(FILE);
 
-    // FULL: an import that reports a batch as done has it on the disk, also when the power fails. A commit holds some
-    // hundred rows, so that its fsync costs nothing beside them.
+    // FULL: an import that reports a batch as done has it on the disk, also when the power fails. A
+    // commit holds some hundred rows, so that its fsync costs nothing beside them.
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .create_if_missing(true)
@@ -38,8 +40,14 @@ pub(super) async fn open(data: &Path) -> Result<Catalog, CatalogError> {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10))
         .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO);
-    let writer = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-    let readers = SqlitePoolOptions::new().max_connections(READERS).idle_timeout(None).max_lifetime(None);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .idle_timeout(None)
+        .max_lifetime(None);
     let catalog = Catalog {
         inner: Arc::new(Inner {
             writer: writer.connect_lazy_with(options.clone()),
@@ -57,16 +65,36 @@ pub(super) async fn open(data: &Path) -> Result<Catalog, CatalogError> {
 async fn migrate(catalog: &Catalog) -> Result<(), CatalogError> {
     let lock = catalog.data().join("migrate.lock");
     let io = |source| CatalogError::io(&lock, source);
-    let file = File::options().create(true).append(true).open(&lock).map_err(io)?;
-    let _held = telemetry::blocking(move || file.lock().map(|()| file)).await?.map_err(io)?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&lock)
+        .map_err(io)?;
+    let _held = telemetry::blocking(move || file.lock().map(|()| file))
+        .await?
+        .map_err(io)?;
 
     let path = catalog.path();
-    let known = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default();
-    MIGRATIONS.run(&catalog.inner.writer).await.map_err(|error| match error {
-        MigrateError::VersionMissing(found) if found > known => CatalogError::Newer { path, found, known },
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => catalog.error(error),
-        other => CatalogError::Corrupt { path, reason: other.to_string() },
-    })
+    let known = MIGRATIONS
+        .iter()
+        .map(|m| m.version)
+        .max()
+        .unwrap_or_default();
+    MIGRATIONS
+        .run(&catalog.inner.writer)
+        .await
+        .map_err(|error| match error {
+            MigrateError::VersionMissing(found) if found > known => {
+                CatalogError::Newer { path, found, known }
+            }
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                catalog.error(error)
+            }
+            other => CatalogError::Corrupt {
+                path,
+                reason: other.to_string(),
+            },
+        })
 }
 
 impl Catalog {
@@ -76,15 +104,27 @@ impl Catalog {
 
     /// What SQLite's result codes mean to whoever runs the shop.
     pub(super) fn error(&self, error: sqlx::Error) -> CatalogError {
-        let code =
-            error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|c| c.parse::<i32>().ok());
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .and_then(|c| c.parse::<i32>().ok());
         // The low byte is the primary result code (https://www.sqlite.org/rescode.html).
         match code.map(|c| c & 0xff) {
-            Some(11 | 26) => CatalogError::Corrupt { path: self.path(), reason: error.to_string() },
+            Some(11 | 26) => CatalogError::Corrupt {
+                path: self.path(),
+                reason: error.to_string(),
+            },
             Some(13) => CatalogError::Full { path: self.path() },
             Some(5 | 6) => CatalogError::Busy(error),
-            _ if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
-                CatalogError::Corrupt { path: self.path(), reason: error.to_string() }
+            _ if matches!(
+                error,
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+            ) =>
+            {
+                CatalogError::Corrupt {
+                    path: self.path(),
+                    reason: error.to_string(),
+                }
             }
             _ => CatalogError::Database(error),
         }
@@ -105,18 +145,29 @@ pub(super) fn attributes(json: &str) -> Result<Attributes, sqlx::Error> {
 }
 
 pub(super) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error> {
-    u32::try_from(row.try_get::<i64, _>("key")?).map(ProductKey).map_err(undecodable)
+    u32::try_from(row.try_get::<i64, _>("key")?)
+        .map(ProductKey)
+        .map_err(undecodable)
 }
 
-/// Columns `image_file` and `image_member`. A relative path lies in the data folder, which may have moved.
+/// Columns `image_file` and `image_member`. A relative path lies in the data folder, which may have
+/// moved.
 pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<ImageSource>, sqlx::Error> {
-    let Some(file) = row.try_get::<Option<&str>, _>("image_file")?.map(|f| data.join(f)) else {
+    let Some(file) = row
+        .try_get::<Option<&str>, _>("image_file")?
+        .map(|f| data.join(f))
+    else {
         return Ok(None);
     };
-    Ok(Some(match row.try_get::<Option<String>, _>("image_member")? {
-        None => ImageSource::File(file),
-        Some(member) => ImageSource::Zip { archive: file, member },
-    }))
+    Ok(Some(
+        match row.try_get::<Option<String>, _>("image_member")? {
+            None => ImageSource::File(file),
+            Some(member) => ImageSource::Zip {
+                archive: file,
+                member,
+            },
+        },
+    ))
 }
 
 fn stored(row: &SqliteRow, data: &Path) -> Result<StoredProduct, sqlx::Error> {
@@ -128,17 +179,32 @@ fn stored(row: &SqliteRow, data: &Path) -> Result<StoredProduct, sqlx::Error> {
         price: row.try_get("price")?,
         url: row.try_get("url")?,
     };
-    Ok(StoredProduct { key: key(row)?, product, image: image(row, data)? })
+    Ok(StoredProduct {
+        key: key(row)?,
+        product,
+        image: image(row, data)?,
+    })
 }
 
-pub(super) async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
-    let row = sqlx::query("SELECT * FROM products WHERE id = ?").bind(id.as_str()).fetch_optional(catalog.readers());
+pub(super) async fn product(
+    catalog: &Catalog,
+    id: &ProductId,
+) -> Result<Option<StoredProduct>, CatalogError> {
+    let row = sqlx::query("SELECT * FROM products WHERE id = ?")
+        .bind(id.as_str())
+        .fetch_optional(catalog.readers());
     let row = row.await.map_err(|e| catalog.error(e))?;
-    row.map(|row| stored(&row, catalog.data())).transpose().map_err(|e| catalog.error(e))
+    row.map(|row| stored(&row, catalog.data()))
+        .transpose()
+        .map_err(|e| catalog.error(e))
 }
 
-pub(super) async fn products(catalog: &Catalog, keys: &[ProductKey]) -> Result<Vec<StoredProduct>, CatalogError> {
-    // One bound array instead of one parameter a key: a single prepared statement for every page size.
+pub(super) async fn products(
+    catalog: &Catalog,
+    keys: &[ProductKey],
+) -> Result<Vec<StoredProduct>, CatalogError> {
+    // One bound array instead of one parameter a key: a single prepared statement for every page
+    // size.
     let keys = serde_json::json!(keys.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
     let rows = sqlx::query(
         "SELECT p.* FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value ORDER BY wanted.key",
@@ -147,7 +213,10 @@ pub(super) async fn products(catalog: &Catalog, keys: &[ProductKey]) -> Result<V
     .fetch_all(catalog.readers())
     .await
     .map_err(|e| catalog.error(e))?;
-    rows.iter().map(|row| stored(row, catalog.data())).collect::<Result<_, _>>().map_err(|e| catalog.error(e))
+    rows.iter()
+        .map(|row| stored(row, catalog.data()))
+        .collect::<Result<_, _>>()
+        .map_err(|e| catalog.error(e))
 }
 
 /// The keys of products by id; unknown ids are left out.
@@ -156,23 +225,44 @@ pub(super) async fn keys<S: Serialize>(
     pool: &SqlitePool,
     ids: &[S],
 ) -> Result<Vec<ProductKey>, CatalogError> {
-    let sql = "SELECT p.key FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.id = wanted.value";
-    let rows = sqlx::query(sql).bind(serde_json::json!(ids).to_string()).fetch_all(pool).await;
-    rows.and_then(|rows| rows.iter().map(key).collect()).map_err(|e| catalog.error(e))
+    let sql =
+        "SELECT p.key FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.id = wanted.value";
+    let rows = sqlx::query(sql)
+        .bind(serde_json::json!(ids).to_string())
+        .fetch_all(pool)
+        .await;
+    rows.and_then(|rows| rows.iter().map(key).collect())
+        .map_err(|e| catalog.error(e))
 }
 
 pub(super) async fn revision(catalog: &Catalog) -> Result<u64, CatalogError> {
-    let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state").fetch_one(catalog.readers()).await;
-    revision.map(i64::unsigned_abs).map_err(|e| catalog.error(e))
+    let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state")
+        .fetch_one(catalog.readers())
+        .await;
+    revision
+        .map(i64::unsigned_abs)
+        .map_err(|e| catalog.error(e))
 }
 
 pub(super) async fn counts(catalog: &Catalog, model: &ModelId) -> Result<Counts, CatalogError> {
-    let counted = || catalog.inner.counted.lock().unwrap_or_else(PoisonError::into_inner);
+    let counted = || {
+        catalog
+            .inner
+            .counted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
     // Before the count: what changes in between raises the number, and the count is made again.
     let revision = revision(catalog).await?;
-    // A picture that turns out to be unreadable leaves the revision as it is, but only while it is pending.
-    let holds = |(of, at, counts): &(ModelId, u64, Counts)| of == model && *at == revision && counts.pending == 0;
-    let last = counted().as_ref().filter(|last| holds(last)).map(|(.., counts)| *counts);
+    // A picture that turns out to be unreadable leaves the revision as it is, but only while it is
+    // pending.
+    let holds = |(of, at, counts): &(ModelId, u64, Counts)| {
+        of == model && *at == revision && counts.pending == 0
+    };
+    let last = counted()
+        .as_ref()
+        .filter(|last| holds(last))
+        .map(|(.., counts)| *counts);
     if let Some(counts) = last {
         return Ok(counts);
     }
@@ -215,7 +305,11 @@ async fn count(catalog: &Catalog, model: &ModelId) -> Result<Counts, sqlx::Error
 
 /// A vector as the database keeps it: little-endian f32.
 pub(super) fn to_blob(embedding: &Embedding) -> Vec<u8> {
-    embedding.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect()
+    embedding
+        .as_slice()
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect()
 }
 
 fn from_blob(blob: &[u8], dimensions: usize, key: ProductKey) -> Option<Embedding> {
@@ -224,7 +318,11 @@ fn from_blob(blob: &[u8], dimensions: usize, key: ProductKey) -> Option<Embeddin
     match Embedding::new(values, dimensions) {
         Ok(embedding) if rest.is_empty() => Some(embedding),
         Ok(_) => {
-            tracing::warn!(product = key.0, bytes = blob.len(), "a stored vector is cut off; left out");
+            tracing::warn!(
+                product = key.0,
+                bytes = blob.len(),
+                "a stored vector is cut off; left out"
+            );
             None
         }
         Err(error) => {
@@ -234,10 +332,20 @@ fn from_blob(blob: &[u8], dimensions: usize, key: ProductKey) -> Option<Embeddin
     }
 }
 
-pub(super) async fn embedded(catalog: &Catalog, model: &ModelId, dimensions: usize) -> Result<Snapshot, CatalogError> {
+pub(super) async fn embedded(
+    catalog: &Catalog,
+    model: &ModelId,
+    dimensions: usize,
+) -> Result<Snapshot, CatalogError> {
     // One read transaction: the vectors are the state of the revision that is answered with them.
-    let mut read = catalog.readers().begin().await.map_err(|e| catalog.error(e))?;
-    let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state").fetch_one(&mut *read).await;
+    let mut read = catalog
+        .readers()
+        .begin()
+        .await
+        .map_err(|e| catalog.error(e))?;
+    let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state")
+        .fetch_one(&mut *read)
+        .await;
     let revision = revision.map_err(|e| catalog.error(e))?.unsigned_abs();
     let (mut products, mut after) = (Vec::new(), 0_i64);
     loop {
@@ -268,11 +376,18 @@ pub(super) async fn embedded(catalog: &Catalog, model: &ModelId, dimensions: usi
 fn embedded_row(row: &SqliteRow, dimensions: usize) -> Result<Option<Embedded>, sqlx::Error> {
     let key = key(row)?;
     let vector = |column: &str| -> Result<Option<Embedding>, sqlx::Error> {
-        Ok(row.try_get::<Option<&[u8]>, _>(column)?.and_then(|blob| from_blob(blob, dimensions, key)))
+        Ok(row
+            .try_get::<Option<&[u8]>, _>(column)?
+            .and_then(|blob| from_blob(blob, dimensions, key)))
     };
     let (photo, words) = (vector("photo")?, vector("words")?);
     if photo.is_none() && words.is_none() {
         return Ok(None);
     }
-    Ok(Some(Embedded { key, photo, words, attributes: attributes(row.try_get("attributes")?)? }))
+    Ok(Some(Embedded {
+        key,
+        photo,
+        words,
+        attributes: attributes(row.try_get("attributes")?)?,
+    }))
 }

@@ -22,7 +22,8 @@ pub(super) fn hash(content: &[u8]) -> Hash {
     Sha256::digest(content).into()
 }
 
-/// The right to change the catalog; given back when dropped, or when the process ends in whatever way.
+/// The right to change the catalog; given back when dropped, or when the process ends in whatever
+/// way.
 pub(super) struct Writer {
     catalog: Catalog,
     _lock: File,
@@ -42,8 +43,8 @@ pub(super) enum Outcome {
         hash: Hash,
         embedding: Result<Embedding, String>,
     },
-    /// `embedding` is `None` when it is there already. `moved`: the product had another picture, or none; `news`: it
-    /// had no embedding of this one.
+    /// `embedding` is `None` when it is there already. `moved`: the product had another picture, or
+    /// none; `news`: it had no embedding of this one.
     Photo {
         key: ProductKey,
         stamp: String,
@@ -84,20 +85,33 @@ impl Writer {
     pub(super) fn lock(catalog: &Catalog) -> Result<Self, CatalogError> {
         let path = catalog.data().join("writer.lock");
         let io = |source| CatalogError::io(&path, source);
-        let mut file = File::options().create(true).read(true).append(true).open(&path).map_err(io)?;
+        let mut file = File::options()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
                 let folder = catalog.data().to_owned();
-                return Err(CatalogError::Locked { folder, holder: holder.trim().parse().ok() });
+                return Err(CatalogError::Locked {
+                    folder,
+                    holder: holder.trim().parse().ok(),
+                });
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
         // Only for the message above: the lock itself is the system's and ends with the process.
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io)?;
-        Ok(Self { catalog: catalog.clone(), _lock: file })
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(io)?;
+        Ok(Self {
+            catalog: catalog.clone(),
+            _lock: file,
+        })
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
@@ -105,25 +119,48 @@ impl Writer {
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        // IMMEDIATE: a transaction that begins by reading and then writes could fail where waiting would do.
-        self.catalog.inner.writer.begin_with("BEGIN IMMEDIATE").await
+        // IMMEDIATE: a transaction that begins by reading and then writes could fail where waiting
+        // would do.
+        self.catalog
+            .inner
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
     }
 
     /// The number that stands for a model in the table of embeddings.
     pub(super) async fn model(&self, id: &ModelId) -> Result<i64, CatalogError> {
         let sql = "INSERT INTO models (id) VALUES (?) ON CONFLICT (id) DO UPDATE SET id = id RETURNING key";
-        let key = sqlx::query_scalar(sql).bind(id.as_str()).fetch_one(&self.catalog.inner.writer).await;
+        let key = sqlx::query_scalar(sql)
+            .bind(id.as_str())
+            .fetch_one(&self.catalog.inner.writer)
+            .await;
         key.map_err(|e| self.catalog.error(e))
     }
 
-    /// Adds products and brings those that are there up to date, in one transaction. Answers in the order given.
-    pub(super) async fn upsert(&self, records: &[Record]) -> Result<Vec<(ProductKey, Change)>, CatalogError> {
-        self.try_upsert(records).await.map_err(|e| self.catalog.error(e))
+    /// Adds products and brings those that are there up to date, in one transaction. Answers in the
+    /// order given.
+    pub(super) async fn upsert(
+        &self,
+        records: &[Record],
+    ) -> Result<Vec<(ProductKey, Change)>, CatalogError> {
+        self.try_upsert(records)
+            .await
+            .map_err(|e| self.catalog.error(e))
     }
 
-    async fn try_upsert(&self, records: &[Record]) -> Result<Vec<(ProductKey, Change)>, sqlx::Error> {
+    async fn try_upsert(
+        &self,
+        records: &[Record],
+    ) -> Result<Vec<(ProductKey, Change)>, sqlx::Error> {
         let mut transaction = self.begin().await?;
-        let ids = serde_json::json!(records.iter().map(|r| r.product.id.as_str()).collect::<Vec<_>>()).to_string();
+        let ids = serde_json::json!(
+            records
+                .iter()
+                .map(|r| r.product.id.as_str())
+                .collect::<Vec<_>>()
+        )
+        .to_string();
         let known = sqlx::query(
             "SELECT wanted.key AS position, p.* FROM json_each(?) AS wanted
              CROSS JOIN products AS p ON p.id = wanted.value",
@@ -131,9 +168,13 @@ impl Writer {
         // With each, whether its picture was never read.
         let mut known_rows: Vec<Option<(Columns, bool)>> = vec![None; records.len()];
         for row in known.bind(ids).fetch_all(&mut *transaction).await? {
-            let position = usize::try_from(row.try_get::<i64, _>("position")?).unwrap_or(usize::MAX);
+            let position =
+                usize::try_from(row.try_get::<i64, _>("position")?).unwrap_or(usize::MAX);
             if let Some(place) = known_rows.get_mut(position) {
-                *place = Some((Columns::read(&row)?, row.try_get::<Option<&[u8]>, _>("image_hash")?.is_none()));
+                *place = Some((
+                    Columns::read(&row)?,
+                    row.try_get::<Option<&[u8]>, _>("image_hash")?.is_none(),
+                ));
             }
         }
         let (mut changes, mut index_follows) = (Vec::with_capacity(records.len()), false);
@@ -143,7 +184,8 @@ impl Writer {
                 Some((old, _)) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
                 Some((old, unread)) => {
                     // A picture that takes the place of none leaves something to embed.
-                    index_follows |= old.index_differs(&columns) || (*unread && !old.same_image(&columns));
+                    index_follows |=
+                        old.index_differs(&columns) || (*unread && !old.same_image(&columns));
                     columns.update(old, &mut transaction).await?;
                     (ProductKey(old.key), Change::Changed)
                 }
@@ -161,13 +203,18 @@ impl Writer {
         Ok(changes)
     }
 
-    /// Removes every product that is not in `kept`; their embeddings stay, for the day that they come back.
+    /// Removes every product that is not in `kept`; their embeddings stay, for the day that they
+    /// come back.
     pub(super) async fn keep_only(&self, kept: &HashSet<ProductKey>) -> Result<u64, CatalogError> {
         let removed = async {
             let mut transaction = self.begin().await?;
             let keys = serde_json::json!(kept.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
             let sql = "DELETE FROM products WHERE key NOT IN (SELECT value FROM json_each(?))";
-            let removed = sqlx::query(sql).bind(keys).execute(&mut *transaction).await?.rows_affected();
+            let removed = sqlx::query(sql)
+                .bind(keys)
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
             if removed > 0 {
                 follow(&mut transaction).await?;
             }
@@ -199,24 +246,41 @@ impl Writer {
              ORDER BY p.key",
         );
         let rows = rows.bind(model).fetch_all(&self.catalog.inner.writer).await;
-        let tasks = rows.and_then(|rows| rows.iter().map(|row| task(row, self.catalog.data())).collect());
+        let tasks = rows.and_then(|rows| {
+            rows.iter()
+                .map(|row| task(row, self.catalog.data()))
+                .collect()
+        });
         tasks.map_err(|e| self.catalog.error(e))
     }
 
-    /// The contents of one kind that `model` has seen, and why it could not embed those that it could not.
-    pub(super) async fn seen(&self, model: i64, kind: &str) -> Result<Vec<(Hash, Option<String>)>, CatalogError> {
+    /// The contents of one kind that `model` has seen, and why it could not embed those that it
+    /// could not.
+    pub(super) async fn seen(
+        &self,
+        model: i64,
+        kind: &str,
+    ) -> Result<Vec<(Hash, Option<String>)>, CatalogError> {
         let sql = "SELECT hash, NULL AS failed FROM embeddings WHERE model = ?1 AND kind = ?2
                    UNION ALL SELECT hash, reason FROM failures WHERE model = ?1 AND kind = ?2";
-        let rows = sqlx::query(sql).bind(model).bind(kind).fetch_all(&self.catalog.inner.writer).await;
+        let rows = sqlx::query(sql)
+            .bind(model)
+            .bind(kind)
+            .fetch_all(&self.catalog.inner.writer)
+            .await;
         let seen = rows.and_then(|rows| {
-            rows.iter().map(|row| Ok((hash_column(row.try_get("hash")?)?, row.try_get("failed")?))).collect()
+            rows.iter()
+                .map(|row| Ok((hash_column(row.try_get("hash")?)?, row.try_get("failed")?)))
+                .collect()
         });
         seen.map_err(|e| self.catalog.error(e))
     }
 
     /// Writes what was found out, in one transaction: once this returns, it outlives a crash.
     pub(super) async fn store(&self, model: i64, outcomes: &[Outcome]) -> Result<(), CatalogError> {
-        self.try_store(model, outcomes).await.map_err(|e| self.catalog.error(e))
+        self.try_store(model, outcomes)
+            .await
+            .map_err(|e| self.catalog.error(e))
     }
 
     async fn try_store(&self, model: i64, outcomes: &[Outcome]) -> Result<(), sqlx::Error> {
@@ -227,18 +291,34 @@ impl Writer {
                 Outcome::Words { hash, embedding } => {
                     index_follows |= put(&mut transaction, model, "words", hash, embedding).await?;
                 }
-                Outcome::Photo { key, stamp, hash, moved, embedding, .. } => {
+                Outcome::Photo {
+                    key,
+                    stamp,
+                    hash,
+                    moved,
+                    embedding,
+                    ..
+                } => {
                     if let Some(embedding) = embedding {
-                        index_follows |= put(&mut transaction, model, "photo", hash, embedding).await?;
+                        index_follows |=
+                            put(&mut transaction, model, "photo", hash, embedding).await?;
                     }
                     index_follows |= *moved;
                     let sql = "UPDATE products SET image_stamp = ?, image_hash = ?, image_error = NULL WHERE key = ?";
-                    let query = sqlx::query(sql).bind(stamp).bind(hash.as_slice()).bind(key.0);
+                    let query = sqlx::query(sql)
+                        .bind(stamp)
+                        .bind(hash.as_slice())
+                        .bind(key.0);
                     query.execute(&mut *transaction).await?;
                 }
                 Outcome::Unreadable { key, reason } => {
-                    let sql = "UPDATE products SET image_error = ?, image_stamp = NULL WHERE key = ?";
-                    sqlx::query(sql).bind(reason).bind(key.0).execute(&mut *transaction).await?;
+                    let sql =
+                        "UPDATE products SET image_error = ?, image_stamp = NULL WHERE key = ?";
+                    sqlx::query(sql)
+                        .bind(reason)
+                        .bind(key.0)
+                        .execute(&mut *transaction)
+                        .await?;
                 }
             }
         }
@@ -251,13 +331,20 @@ impl Writer {
 
 /// Raises the revision; see `migrations/0001_catalog.sql` for why it is bound to the clock.
 async fn follow(transaction: &mut Transaction<'static, Sqlite>) -> Result<(), sqlx::Error> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
     let sql = "UPDATE state SET revision = max(revision + 1, ?)";
-    sqlx::query(sql).bind(i64::try_from(now).unwrap_or_default()).execute(&mut **transaction).await.map(|_| ())
+    sqlx::query(sql)
+        .bind(i64::try_from(now).unwrap_or_default())
+        .execute(&mut **transaction)
+        .await
+        .map(|_| ())
 }
 
-/// Whether an index has to follow: a vector came in. A vector is never replaced: the content and the model are what
-/// they were.
+/// Whether an index has to follow: a vector came in. A vector is never replaced: the content and
+/// the model are what they were.
 async fn put(
     transaction: &mut Transaction<'static, Sqlite>,
     model: i64,
@@ -265,11 +352,19 @@ async fn put(
     hash: &Hash,
     embedding: &Result<Embedding, String>,
 ) -> Result<bool, sqlx::Error> {
-    let about = |sql| sqlx::query(sql).bind(model).bind(kind).bind(hash.as_slice());
+    let about = |sql| {
+        sqlx::query(sql)
+            .bind(model)
+            .bind(kind)
+            .bind(hash.as_slice())
+    };
     match embedding {
         Ok(embedding) => {
             let sql = "INSERT INTO embeddings (model, kind, hash, vector) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
-            let added = about(sql).bind(sqlite::to_blob(embedding)).execute(&mut **transaction).await?;
+            let added = about(sql)
+                .bind(sqlite::to_blob(embedding))
+                .execute(&mut **transaction)
+                .await?;
             let sql = "DELETE FROM failures WHERE model = ? AND kind = ? AND hash = ?";
             about(sql).execute(&mut **transaction).await?;
             Ok(added.rows_affected() > 0)
@@ -297,7 +392,10 @@ fn task(row: &SqliteRow, data: &Path) -> Result<Task, sqlx::Error> {
         key: sqlite::key(row)?,
         image: sqlite::image(row, data)?,
         stamp: row.try_get("image_stamp")?,
-        hash: row.try_get::<Option<&[u8]>, _>("image_hash")?.map(hash_column).transpose()?,
+        hash: row
+            .try_get::<Option<&[u8]>, _>("image_hash")?
+            .map(hash_column)
+            .transpose()?,
         unreadable: row.try_get("unreadable")?,
         photo: state("photo")?,
         words: state("words")?,
@@ -326,8 +424,14 @@ impl Columns {
             Some(ImageSource::File(path)) => (Some(path), None),
             Some(ImageSource::Zip { archive, member }) => (Some(archive), Some(member.clone())),
         };
-        // Relative to the data folder where it lies inside, so that the folder can be moved or mounted elsewhere.
-        let file = file.map(|f| f.strip_prefix(data).unwrap_or(f).to_string_lossy().into_owned());
+        // Relative to the data folder where it lies inside, so that the folder can be moved or
+        // mounted elsewhere.
+        let file = file.map(|f| {
+            f.strip_prefix(data)
+                .unwrap_or(f)
+                .to_string_lossy()
+                .into_owned()
+        });
         Self {
             key: 0,
             title: product.title.clone(),
@@ -356,7 +460,11 @@ impl Columns {
     }
 
     fn same(&self, new: &Self) -> bool {
-        *self == Self { key: self.key, ..new.clone() }
+        *self
+            == Self {
+                key: self.key,
+                ..new.clone()
+            }
     }
 
     fn same_image(&self, new: &Self) -> bool {
@@ -378,23 +486,46 @@ impl Columns {
         let sql = "INSERT INTO products
                    (id, title, description, price, url, attributes, words_hash, image_file, image_member)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key";
-        let query = sqlx::query(sql).bind(record.product.id.as_str()).bind(&self.title).bind(&self.description);
-        let query = query.bind(self.price).bind(&self.url).bind(&self.attributes).bind(self.words_hash.as_slice());
+        let query = sqlx::query(sql)
+            .bind(record.product.id.as_str())
+            .bind(&self.title)
+            .bind(&self.description);
+        let query = query
+            .bind(self.price)
+            .bind(&self.url)
+            .bind(&self.attributes)
+            .bind(self.words_hash.as_slice());
         let query = query.bind(&self.image_file).bind(&self.image_member);
         sqlite::key(&query.fetch_one(&mut **transaction).await?)
     }
 
-    /// The hash of a picture stays until the new one is read, so that no product drops out of the index meanwhile.
-    async fn update(&self, old: &Self, transaction: &mut Transaction<'static, Sqlite>) -> Result<(), sqlx::Error> {
-        let sql = "UPDATE products SET title = ?, description = ?, price = ?, url = ?, attributes = ?,
+    /// The hash of a picture stays until the new one is read, so that no product drops out of the
+    /// index meanwhile.
+    async fn update(
+        &self,
+        old: &Self,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<(), sqlx::Error> {
+        let sql =
+            "UPDATE products SET title = ?, description = ?, price = ?, url = ?, attributes = ?,
                    words_hash = ?, image_file = ?, image_member = ?,
                    image_stamp = iif(?, image_stamp, NULL), image_error = iif(?, image_error, NULL),
                    image_hash = iif(?, image_hash, NULL) WHERE key = ?";
         let same = old.same_image(self);
-        let query = sqlx::query(sql).bind(&self.title).bind(&self.description).bind(self.price).bind(&self.url);
-        let query = query.bind(&self.attributes).bind(self.words_hash.as_slice());
+        let query = sqlx::query(sql)
+            .bind(&self.title)
+            .bind(&self.description)
+            .bind(self.price)
+            .bind(&self.url);
+        let query = query
+            .bind(&self.attributes)
+            .bind(self.words_hash.as_slice());
         let query = query.bind(&self.image_file).bind(&self.image_member);
-        let query = query.bind(same).bind(same).bind(self.image_file.is_some()).bind(old.key);
+        let query = query
+            .bind(same)
+            .bind(same)
+            .bind(self.image_file.is_some())
+            .bind(old.key);
         query.execute(&mut **transaction).await.map(|_| ())
     }
 }
@@ -406,9 +537,14 @@ mod tests {
 
     fn records(ids: std::ops::Range<u32>) -> Vec<Record> {
         let product = |id: u32| {
-            let mut product = Product::new(ProductId::new(&id.to_string()).expect("id"), "A shoe").expect("title");
+            let mut product = Product::new(ProductId::new(&id.to_string()).expect("id"), "A shoe")
+                .expect("title");
             product.description = Some("long ".repeat(400));
-            Record { line: u64::from(id), product, image: None }
+            Record {
+                line: u64::from(id),
+                product,
+                image: None,
+            }
         };
         ids.map(product).collect()
     }
@@ -419,7 +555,10 @@ mod tests {
         let catalog = Catalog::open(folder.path()).await.expect("opens");
         let writer = Writer::lock(&catalog).expect("locks");
         let pages = async |sql: &'static str| {
-            sqlx::query(sql).execute(&catalog.inner.writer).await.expect("pragma");
+            sqlx::query(sql)
+                .execute(&catalog.inner.writer)
+                .await
+                .expect("pragma");
         };
         pages("PRAGMA max_page_count = 100").await;
         let mut written = 0;
@@ -431,11 +570,20 @@ mod tests {
         };
         assert!(matches!(full, CatalogError::Full { .. }), "{full}");
         assert!(full.to_string().contains("free some"), "{full}");
-        let count = async || catalog.counts(&ModelId::new("a")).await.expect("counts").products;
+        let count = async || {
+            catalog
+                .counts(&ModelId::new("a"))
+                .await
+                .expect("counts")
+                .products
+        };
         assert!(written > 0);
         assert_eq!(count().await, u64::from(written));
         pages("PRAGMA max_page_count = 100000").await;
-        writer.upsert(&records(0..500)).await.expect("there is space again");
+        writer
+            .upsert(&records(0..500))
+            .await
+            .expect("there is space again");
         assert_eq!(count().await, 500);
     }
 
@@ -451,15 +599,32 @@ mod tests {
         assert_eq!(writer.model(&id).await.expect("model"), model);
         let embedding = Embedding::new(vec![0.6, 0.8], 2).expect("embedding");
         let hash = hash(caption(&records[0].product).as_bytes());
-        let outcome = Outcome::Words { hash, embedding: Ok(embedding.clone()) };
+        let outcome = Outcome::Words {
+            hash,
+            embedding: Ok(embedding.clone()),
+        };
         writer.store(model, &[outcome]).await.expect("written");
         let read = catalog.embedded(&id, 2).await.expect("reads").products;
-        assert_eq!(read.iter().map(|p| p.words.clone()).collect::<Vec<_>>(), vec![Some(embedding); 3]);
+        assert_eq!(
+            read.iter().map(|p| p.words.clone()).collect::<Vec<_>>(),
+            vec![Some(embedding); 3]
+        );
         let nan = [0.5_f32.to_le_bytes(), f32::NAN.to_le_bytes()].concat();
         for blob in [nan, vec![0; 8], vec![0; 7], Vec::new()] {
             let sql = "UPDATE embeddings SET vector = ?";
-            sqlx::query(sql).bind(blob).execute(&catalog.inner.writer).await.expect("damaged");
-            assert!(catalog.embedded(&id, 2).await.expect("reads").products.is_empty());
+            sqlx::query(sql)
+                .bind(blob)
+                .execute(&catalog.inner.writer)
+                .await
+                .expect("damaged");
+            assert!(
+                catalog
+                    .embedded(&id, 2)
+                    .await
+                    .expect("reads")
+                    .products
+                    .is_empty()
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Surfaces as triangles: grids, tubes and bands, each with the paint that colors its points.
 //!
-//! The frame of a shoe: `x` runs from the heel (0) to the toe (1), `y` across, `z` up from the ground; the unit is the
-//! shoe's length.
+//! The frame of a shoe: `x` runs from the heel (0) to the toe (1), `y` across, `z` up from the
+//! ground; the unit is the shoe's length.
 
 use super::palette::Rgb;
 
@@ -24,7 +24,11 @@ pub(super) fn dot(a: Vec3, b: Vec3) -> f32 {
 }
 
 pub(super) fn cross(a: Vec3, b: Vec3) -> Vec3 {
-    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+    [
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    ]
 }
 
 pub(super) fn length(a: Vec3) -> f32 {
@@ -34,7 +38,11 @@ pub(super) fn length(a: Vec3) -> f32 {
 /// Of unit length; straight up where there is no direction.
 pub(super) fn unit(a: Vec3) -> Vec3 {
     let len = length(a);
-    if len < 1e-9 { [0.0, 0.0, 1.0] } else { times(a, 1.0 / len) }
+    if len < 1e-9 {
+        [0.0, 0.0, 1.0]
+    } else {
+        times(a, 1.0 / len)
+    }
 }
 
 /// A point's color before light falls on it, and how much it shines (0 cloth, 1 patent leather).
@@ -44,7 +52,8 @@ pub(super) struct Ink {
     pub(super) gloss: f32,
 }
 
-/// Colors a point by its two or three surface coordinates; `true` where the surface is seen from behind.
+/// Colors a point by its two or three surface coordinates; `true` where the surface is seen from
+/// behind.
 pub(super) type Paint = Box<dyn Fn(Vec3, bool) -> Ink>;
 
 pub(super) struct Vertex {
@@ -65,9 +74,9 @@ pub(super) fn fraction(i: usize, n: usize) -> f32 {
     i as f32 / n as f32
 }
 
-/// A surface over the unit square, cut into `columns` times `rows` cells. `surface` gives the position and the paint's
-/// coordinates; normals follow from the neighbors and point to the left of `u` seen along `v` (`outward` = 1), or to
-/// the other side (-1).
+/// A surface over the unit square, cut into `columns` times `rows` cells. `surface` gives the
+/// position and the paint's coordinates; normals follow from the neighbors and point to the left of
+/// `u` seen along `v` (`outward` = 1), or to the other side (-1).
 pub(super) fn grid(
     columns: usize,
     rows: usize,
@@ -83,13 +92,27 @@ pub(super) fn grid(
     let mut vertices = Vec::with_capacity(points.len());
     for j in 0..=rows {
         for i in 0..=columns {
-            let along = sub(points[index((i + 1).min(columns), j)].0, points[index(i.saturating_sub(1), j)].0);
-            let across = sub(points[index(i, (j + 1).min(rows))].0, points[index(i, j.saturating_sub(1))].0);
+            let along = sub(
+                points[index((i + 1).min(columns), j)].0,
+                points[index(i.saturating_sub(1), j)].0,
+            );
+            let across = sub(
+                points[index(i, (j + 1).min(rows))].0,
+                points[index(i, j.saturating_sub(1))].0,
+            );
             let (position, at) = points[index(i, j)];
-            vertices.push(Vertex { position, normal: times(unit(cross(along, across)), outward), at });
+            vertices.push(Vertex {
+                position,
+                normal: times(unit(cross(along, across)), outward),
+                at,
+            });
         }
     }
-    Part { vertices, triangles: cells(columns, rows), paint }
+    Part {
+        vertices,
+        triangles: cells(columns, rows),
+        paint,
+    }
 }
 
 fn cells(columns: usize, rows: usize) -> Vec<[usize; 3]> {
@@ -97,19 +120,33 @@ fn cells(columns: usize, rows: usize) -> Vec<[usize; 3]> {
     (0..rows)
         .flat_map(|j| (0..columns).map(move |i| (i, j)))
         .flat_map(|(i, j)| {
-            let [a, b, c, d] = [index(i, j), index(i + 1, j), index(i, j + 1), index(i + 1, j + 1)];
+            let [a, b, c, d] = [
+                index(i, j),
+                index(i + 1, j),
+                index(i, j + 1),
+                index(i + 1, j + 1),
+            ];
             [[a, b, c], [b, d, c]]
         })
         .collect()
 }
 
-/// A round cord along a path; the paint's coordinates are (length from the start, angle in turns, 0).
+/// A round cord along a path; the paint's coordinates are (length from the start, angle in turns,
+/// 0).
 pub(super) fn tube(path: &[Vec3], radius: f32, sides: usize, paint: Paint) -> Part {
     flat_tube(path, radius, radius, None, sides, paint)
 }
 
-/// A cord of elliptic section: `wide` across and `thick` along the `up` direction (a flat lace lies on the shoe).
-pub(super) fn flat_tube(path: &[Vec3], wide: f32, thick: f32, up: Option<&[Vec3]>, sides: usize, paint: Paint) -> Part {
+/// A cord of elliptic section: `wide` across and `thick` along the `up` direction (a flat lace lies
+/// on the shoe).
+pub(super) fn flat_tube(
+    path: &[Vec3],
+    wide: f32,
+    thick: f32,
+    up: Option<&[Vec3]>,
+    sides: usize,
+    paint: Paint,
+) -> Part {
     let last = path.len() - 1;
     let mut vertices = Vec::with_capacity(path.len() * (sides + 1));
     let mut run = 0.0;
@@ -128,10 +165,18 @@ pub(super) fn flat_tube(path: &[Vec3], wide: f32, thick: f32, up: Option<&[Vec3]
             let (sin, cos) = (turn * std::f32::consts::TAU).sin_cos();
             let offset = add(times(side, cos * wide), times(top, sin * thick));
             let normal = unit(add(times(side, cos / wide), times(top, sin / thick)));
-            vertices.push(Vertex { position: add(center, offset), normal, at: [run, turn, 0.0] });
+            vertices.push(Vertex {
+                position: add(center, offset),
+                normal,
+                at: [run, turn, 0.0],
+            });
         }
     }
-    Part { vertices, triangles: cells(sides, last), paint }
+    Part {
+        vertices,
+        triangles: cells(sides, last),
+        paint,
+    }
 }
 
 impl Part {

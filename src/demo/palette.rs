@@ -1,4 +1,5 @@
-//! The colors: Kaggle's words for a product's main color, the labels' words for laces, and what each looks like.
+//! The colors: Kaggle's words for a product's main color, the labels' words for laces, and what
+//! each looks like.
 
 use super::random::Random;
 
@@ -11,7 +12,10 @@ pub struct Swatch {
 }
 
 const fn swatch(name: &'static str, r: u8, g: u8, b: u8) -> Swatch {
-    Swatch { name, rgb: [r, g, b] }
+    Swatch {
+        name,
+        rgb: [r, g, b],
+    }
 }
 
 /// The main colors of drawn products (`baseColour` in the Kaggle layout).
@@ -54,11 +58,17 @@ pub const LACE_COLORS: [Swatch; 12] = [
 
 /// The main color of that name. Panics on a name that is none: only this room's tables name colors.
 pub(super) fn shoe(name: &str) -> &'static Swatch {
-    SHOE_COLORS.iter().find(|s| s.name == name).expect("a color of the table")
+    SHOE_COLORS
+        .iter()
+        .find(|s| s.name == name)
+        .expect("a color of the table")
 }
 
 pub(super) fn lace(name: &str) -> &'static Swatch {
-    LACE_COLORS.iter().find(|s| s.name == name).expect("a lace color of the table")
+    LACE_COLORS
+        .iter()
+        .find(|s| s.name == name)
+        .expect("a lace color of the table")
 }
 
 /// An sRGB color with channels in [0, 1].
@@ -73,7 +83,8 @@ impl Swatch {
     pub(super) fn dyed(&self, random: &mut Random) -> Rgb {
         let light = random.range(0.9, 1.1);
         let lift = random.range(-0.012, 0.02);
-        self.rgb().map(|c| (c * light * random.range(0.97, 1.03) + lift).clamp(0.0, 1.0))
+        self.rgb()
+            .map(|c| (c * light * random.range(0.97, 1.03) + lift).clamp(0.0, 1.0))
     }
 }
 

@@ -24,7 +24,11 @@ pub fn render(product: &DemoProduct) -> RgbImage {
     let (parts, camera) = pose(product, &mut random);
     let frame = frame(&parts, &camera, &mut random);
     let light = Light {
-        direction: [random.range(-0.5, -0.1), random.range(0.6, 0.9), random.range(0.45, 0.7)],
+        direction: [
+            random.range(-0.5, -0.1),
+            random.range(0.6, 0.9),
+            random.range(0.45, 0.7),
+        ],
         ambient: random.range(0.42, 0.5),
         strength: random.range(0.58, 0.66),
     };
@@ -42,15 +46,26 @@ fn pose(product: &DemoProduct, r: &mut Random) -> (Vec<Part>, Camera) {
     let shoe = shoe::build(product);
     let distance = r.range(3.5, 6.0);
     let camera = match product.view {
-        View::Side => {
-            Camera { yaw: r.range(0.1, 0.38), pitch: r.range(0.22, 0.42), roll: r.range(-0.03, 0.03), distance }
-        }
-        View::ThreeQuarter => {
-            Camera { yaw: r.range(0.4, 0.85), pitch: r.range(0.32, 0.55), roll: r.range(-0.05, 0.05), distance }
-        }
+        View::Side => Camera {
+            yaw: r.range(0.1, 0.38),
+            pitch: r.range(0.22, 0.42),
+            roll: r.range(-0.03, 0.03),
+            distance,
+        },
+        View::ThreeQuarter => Camera {
+            yaw: r.range(0.4, 0.85),
+            pitch: r.range(0.32, 0.55),
+            roll: r.range(-0.05, 0.05),
+            distance,
+        },
         View::Pair => {
             let steep = r.range(0.85, 1.25);
-            Camera { yaw: std::f32::consts::FRAC_PI_2 + r.range(-0.15, 0.15), pitch: steep, roll: 0.0, distance }
+            Camera {
+                yaw: std::f32::consts::FRAC_PI_2 + r.range(-0.15, 0.15),
+                pitch: steep,
+                roll: 0.0,
+                distance,
+            }
         }
     };
     if product.view != View::Pair {
@@ -58,8 +73,12 @@ fn pose(product: &DemoProduct, r: &mut Random) -> (Vec<Part>, Camera) {
     }
     let (apart, splay) = (r.range(0.2, 0.24), r.range(-0.04, 0.12));
     let other = shoe::build(product);
-    let left = shoe.into_iter().map(|p| p.placed(-splay, [0.0, -apart, 0.0]));
-    let right = other.into_iter().map(|p| p.mirrored().placed(splay, [0.0, apart, 0.0]));
+    let left = shoe
+        .into_iter()
+        .map(|p| p.placed(-splay, [0.0, -apart, 0.0]));
+    let right = other
+        .into_iter()
+        .map(|p| p.mirrored().placed(splay, [0.0, apart, 0.0]));
     (left.chain(right).collect(), camera)
 }
 
@@ -74,12 +93,18 @@ fn frame(parts: &[Part], camera: &Camera, r: &mut Random) -> Frame {
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "a few hundred pixels")]
-    let (width, height) = ((WIDTH as usize * FINE) as f32, (HEIGHT as usize * FINE) as f32);
+    let (width, height) = (
+        (WIDTH as usize * FINE) as f32,
+        (HEIGHT as usize * FINE) as f32,
+    );
     let fill = r.range(0.78, 0.93);
     let scale = (width * fill / (high[0] - low[0])).min(height * 0.8 / (high[1] - low[1]));
     let middle = |k: usize| f32::midpoint(low[k], high[k]);
     let shift = [r.range(-0.02, 0.02) * width, r.range(-0.04, 0.05) * height];
-    let origin = [width / 2.0 + shift[0] - middle(0) * scale, height / 2.0 + shift[1] + middle(1) * scale];
+    let origin = [
+        width / 2.0 + shift[0] - middle(0) * scale,
+        height / 2.0 + shift[1] + middle(1) * scale,
+    ];
     Frame { scale, origin }
 }
 
@@ -98,7 +123,8 @@ fn ground(parts: &[Part], camera: &Camera, frame: &Frame, r: &mut Random) -> Vec
             let from = |v: usize, n: usize| (super::mesh::fraction(v, n) - 0.5) * 2.0;
             let edge = (from(x, width).powi(2) + from(y, height).powi(2)).min(1.6);
             let level = base - vignette * edge;
-            let dark = strength * (close[y * width + x] * 0.75 + wide[y * width + x] * 0.6).min(1.0);
+            let dark =
+                strength * (close[y * width + x] * 0.75 + wide[y * width + x] * 0.6).min(1.0);
             let color: Rgb = std::array::from_fn(|i| (level + tint[i]).clamp(0.0, 1.0));
             mix(color, scale(color, 0.25), dark)
         })
@@ -114,7 +140,10 @@ fn ground(parts: &[Part], camera: &Camera, frame: &Frame, r: &mut Random) -> Vec
 )]
 fn shadow(parts: &[Part], camera: &Camera, frame: &Frame, blur: usize) -> Vec<f32> {
     let (width, height) = (WIDTH as usize, HEIGHT as usize);
-    let small = Frame { scale: frame.scale / FINE as f32, origin: frame.origin.map(|v| v / FINE as f32) };
+    let small = Frame {
+        scale: frame.scale / FINE as f32,
+        origin: frame.origin.map(|v| v / FINE as f32),
+    };
     let mut depth = vec![0.0_f32; width * height];
     for part in parts {
         let pixels: Vec<Vec3> = part
@@ -126,7 +155,8 @@ fn shadow(parts: &[Part], camera: &Camera, frame: &Frame, blur: usize) -> Vec<f3
             })
             .collect();
         for corners in &part.triangles {
-            let center: Vec3 = std::array::from_fn(|k| corners.iter().map(|&c| pixels[c][k]).sum::<f32>() / 3.0);
+            let center: Vec3 =
+                std::array::from_fn(|k| corners.iter().map(|&c| pixels[c][k]).sum::<f32>() / 3.0);
             let rise = part.vertices[corners[0]].position[2];
             let (x, y) = (center[0] as usize, center[1] as usize);
             if center[0] >= 0.0 && center[1] >= 0.0 && x < width && y < height {
@@ -174,13 +204,21 @@ fn develop(canvas: &Canvas, ground: &[Rgb], flip: bool) -> RgbImage {
         for j in 0..FINE {
             for i in 0..FINE {
                 let at = (y as usize * FINE + j) * canvas.width + x as usize * FINE + i;
-                let color = if canvas.depth[at] > f32::NEG_INFINITY { canvas.color[at] } else { back };
+                let color = if canvas.depth[at] > f32::NEG_INFINITY {
+                    canvas.color[at]
+                } else {
+                    back
+                };
                 for k in 0..3 {
                     sum[k] += color[k];
                 }
             }
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to a byte"
+        )]
         let byte = |v: f32| (v / 4.0 * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
         Pixel(sum.map(byte))
     })

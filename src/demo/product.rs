@@ -60,7 +60,10 @@ impl Category {
     /// Whether some products of the category have laces.
     #[must_use]
     pub fn has_laces(self) -> bool {
-        matches!(self, Self::CasualShoes | Self::SportsShoes | Self::FormalShoes | Self::Boots)
+        matches!(
+            self,
+            Self::CasualShoes | Self::SportsShoes | Self::FormalShoes | Self::Boots
+        )
     }
 }
 
@@ -77,8 +80,9 @@ pub enum View {
 
 /// One product of the demonstration.
 ///
-/// The fields may be changed before [`super::render`]: a caller that trains a model draws one shoe with laces of every
-/// color. Laces are drawn on categories that have them ([`Category::has_laces`]) and are `None` on all others.
+/// The fields may be changed before [`super::render`]: a caller that trains a model draws one shoe
+/// with laces of every color. Laces are drawn on categories that have them
+/// ([`Category::has_laces`]) and are `None` on all others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DemoProduct {
     pub id: u64,
@@ -130,8 +134,8 @@ const BRANDS: [&str; 16] = [
 
 /// Model names between brand and color.
 const MODELS: [&str; 20] = [
-    "Harbor", "Atlas", "Meadow", "Comet", "Drift", "Cedar", "Pulse", "Orbit", "Willow", "Quarry", "Tempo", "Bay",
-    "Ember", "Crest", "Juno", "Vale", "Summit", "Echo", "Linden", "Rally",
+    "Harbor", "Atlas", "Meadow", "Comet", "Drift", "Cedar", "Pulse", "Orbit", "Willow", "Quarry",
+    "Tempo", "Bay", "Ember", "Crest", "Juno", "Vale", "Summit", "Echo", "Linden", "Rally",
 ];
 
 /// Product `index` of the catalogue with that seed.
@@ -153,15 +157,27 @@ pub fn draw(seed: u64, index: u64) -> DemoProduct {
     let color = color(category, r);
     let laces = laces(category, r);
     let brand = r.pick(&BRANDS);
-    let model = if r.chance(0.6) { format!(" {}", r.pick(&MODELS)) } else { String::new() };
+    let model = if r.chance(0.6) {
+        format!(" {}", r.pick(&MODELS))
+    } else {
+        String::new()
+    };
     let kind = match (category, laces) {
         (Category::CasualShoes, None) => "Slip-On Casual Shoes",
         (Category::FormalShoes, None) => "Slip-On Formal Shoes",
         _ => category.name(),
     };
     let view = r.weighted(match category {
-        Category::FlipFlops => &[(View::Pair, 0.5), (View::ThreeQuarter, 0.5), (View::Side, 0.0)],
-        _ => &[(View::ThreeQuarter, 0.6), (View::Side, 0.24), (View::Pair, 0.16)],
+        Category::FlipFlops => &[
+            (View::Pair, 0.5),
+            (View::ThreeQuarter, 0.5),
+            (View::Side, 0.0),
+        ],
+        _ => &[
+            (View::ThreeQuarter, 0.6),
+            (View::Side, 0.24),
+            (View::Pair, 0.16),
+        ],
     });
     DemoProduct {
         id: FIRST_ID.saturating_add(index),
@@ -171,7 +187,12 @@ pub fn draw(seed: u64, index: u64) -> DemoProduct {
         laces,
         title: format!("{brand} {gender}{model} {} {kind}", color.name),
         usage: usage(category, r),
-        season: r.weighted(&[("Summer", 4.0), ("Winter", 2.0), ("Fall", 3.0), ("Spring", 1.0)]),
+        season: r.weighted(&[
+            ("Summer", 4.0),
+            ("Winter", 2.0),
+            ("Fall", 3.0),
+            ("Spring", 1.0),
+        ]),
         year: *r.pick(&[2023, 2024, 2025, 2026]),
         view,
         look: r.next(),
@@ -183,7 +204,13 @@ fn gender(category: Category, r: &mut Random) -> &'static str {
         Category::Heels | Category::Flats => r.weighted(&[("Women", 9.0), ("Girls", 1.0)]),
         Category::FormalShoes => r.weighted(&[("Men", 9.0), ("Women", 1.0)]),
         Category::Sandals => r.weighted(&[("Women", 5.0), ("Men", 4.0), ("Girls", 1.0)]),
-        _ => r.weighted(&[("Men", 5.0), ("Women", 4.0), ("Boys", 0.7), ("Girls", 0.7), ("Unisex", 1.0)]),
+        _ => r.weighted(&[
+            ("Men", 5.0),
+            ("Women", 4.0),
+            ("Boys", 0.7),
+            ("Girls", 0.7),
+            ("Unisex", 1.0),
+        ]),
     }
 }
 
@@ -216,13 +243,16 @@ fn color(category: Category, r: &mut Random) -> &'static Swatch {
         Category::Boots if r.chance(0.7) => palette::shoe(r.weighted(&leather)),
         // Metal colors belong on evening shoes.
         Category::Heels | Category::Sandals | Category::Flats => r.pick(&SHOE_COLORS),
-        _ if r.chance(0.35) => palette::shoe(r.weighted(&[("Black", 1.2), ("White", 1.0), ("Grey", 0.6)])),
+        _ if r.chance(0.35) => {
+            palette::shoe(r.weighted(&[("Black", 1.2), ("White", 1.0), ("Grey", 0.6)]))
+        }
         _ => r.pick(&SHOE_COLORS[..16]),
     }
 }
 
-/// The color of the laces does not depend on the shoe's. Formal shoes and boots leave out what no shop sells, so that
-/// there are questions ("formal shoes with pink laces") that the catalogue cannot answer, and some that few products do.
+/// The color of the laces does not depend on the shoe's. Formal shoes and boots leave out what no
+/// shop sells, so that there are questions ("formal shoes with pink laces") that the catalogue
+/// cannot answer, and some that few products do.
 fn laces(category: Category, r: &mut Random) -> Option<&'static Swatch> {
     let without = match category {
         Category::CasualShoes => 0.2,
@@ -234,8 +264,15 @@ fn laces(category: Category, r: &mut Random) -> Option<&'static Swatch> {
     if r.chance(without) {
         return None;
     }
-    let formal =
-        [("black", 5.0), ("brown", 5.0), ("beige", 1.2), ("grey", 1.2), ("blue", 1.0), ("white", 0.8), ("red", 0.6)];
+    let formal = [
+        ("black", 5.0),
+        ("brown", 5.0),
+        ("beige", 1.2),
+        ("grey", 1.2),
+        ("blue", 1.0),
+        ("white", 0.8),
+        ("red", 0.6),
+    ];
     let boots = [
         ("black", 3.0),
         ("brown", 3.0),

@@ -1,6 +1,6 @@
-//! A small reproducible source of random numbers: SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom
-//! Number Generators", 2014). Written here because the demonstration's files must stay byte for byte the same however
-//! the crates around it change. Not for secrets.
+//! A small reproducible source of random numbers: SplitMix64 (Steele, Lea, Flood: "Fast Splittable
+//! Pseudorandom Number Generators", 2014). Written here because the demonstration's files must stay
+//! byte for byte the same however the crates around it change. Not for secrets.
 
 /// A stream of random numbers, decided by its seed alone.
 #[derive(Clone, Debug)]
@@ -45,7 +45,10 @@ impl Random {
 
     /// One of the choices, each as likely as the others.
     pub(super) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a slice's length")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the remainder is below a slice's length"
+        )]
         let at = (self.next() % choices.len() as u64) as usize;
         &choices[at]
     }
@@ -78,7 +81,9 @@ mod tests {
     #[test]
     fn weights_are_kept() {
         let mut random = Random::of(1, 2);
-        let ones = (0..10_000).filter(|_| random.weighted(&[(1, 3.0), (2, 1.0)]) == 1).count();
+        let ones = (0..10_000)
+            .filter(|_| random.weighted(&[(1, 3.0), (2, 1.0)]) == 1)
+            .count();
         assert!((7_200..7_800).contains(&ones), "{ones}");
     }
 }

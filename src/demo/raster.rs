@@ -12,7 +12,8 @@ pub(super) struct Camera {
     pub(super) pitch: f32,
     /// Turn of the picture in its own plane.
     pub(super) roll: f32,
-    /// From the camera to the shoe's middle, in shoe lengths: the smaller, the stronger the perspective.
+    /// From the camera to the shoe's middle, in shoe lengths: the smaller, the stronger the
+    /// perspective.
     pub(super) distance: f32,
 }
 
@@ -45,7 +46,11 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn pixel(&self, plane: Vec3) -> Vec3 {
-        [self.origin[0] + plane[0] * self.scale, self.origin[1] - plane[1] * self.scale, plane[2]]
+        [
+            self.origin[0] + plane[0] * self.scale,
+            self.origin[1] - plane[1] * self.scale,
+            plane[2],
+        ]
     }
 }
 
@@ -64,7 +69,8 @@ impl Light {
         let lambert = dot(normal, direction);
         // Half of the light comes around the corner, as from a soft box.
         let diffuse = (lambert * 0.65 + 0.35).max(0.0);
-        // Edges that turn away from the camera darken, so that a white shoe stands out from a white ground.
+        // Edges that turn away from the camera darken, so that a white shoe stands out from a white
+        // ground.
         let facing = normal[2].clamp(0.0, 1.0);
         let level = (self.ambient + self.strength * diffuse) * (0.80 + 0.20 * facing);
         let half = unit([direction[0], direction[1], direction[2] + 1.0]);
@@ -92,14 +98,23 @@ struct Seen {
 impl Canvas {
     pub(super) fn new(width: usize, height: usize) -> Self {
         let pixels = width * height;
-        Self { width, height, color: vec![[0.0; 3]; pixels], depth: vec![f32::NEG_INFINITY; pixels] }
+        Self {
+            width,
+            height,
+            color: vec![[0.0; 3]; pixels],
+            depth: vec![f32::NEG_INFINITY; pixels],
+        }
     }
 
     pub(super) fn draw(&mut self, part: &Part, camera: &Camera, frame: &Frame, light: &Light) {
         let seen: Vec<Seen> = part
             .vertices
             .iter()
-            .map(|v| Seen { pixel: frame.pixel(camera.project(v.position)), normal: camera.turn(v.normal), at: v.at })
+            .map(|v| Seen {
+                pixel: frame.pixel(camera.project(v.position)),
+                normal: camera.turn(v.normal),
+                at: v.at,
+            })
             .collect();
         for &[a, b, c] in &part.triangles {
             self.triangle([&seen[a], &seen[b], &seen[c]], part, light);

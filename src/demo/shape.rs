@@ -1,4 +1,5 @@
-//! The last: the form that a shoe is built on. Profiles along the shoe, and the surface that they span.
+//! The last: the form that a shoe is built on. Profiles along the shoe, and the surface that they
+//! span.
 
 use super::mesh::{Vec3, cross, sub, times, unit};
 
@@ -9,7 +10,8 @@ pub(super) struct Curve(Vec<f32>);
 const SAMPLES: usize = 256;
 
 impl Curve {
-    /// Through the points (by rising position), monotone between them (Fritsch and Butland 1984), constant outside.
+    /// Through the points (by rising position), monotone between them (Fritsch and Butland 1984),
+    /// constant outside.
     pub(super) fn new(points: &[(f32, f32)]) -> Self {
         let n = points.len();
         let slope = |i: usize| (points[i + 1].1 - points[i].1) / (points[i + 1].0 - points[i].0);
@@ -18,13 +20,19 @@ impl Curve {
                 return 0.0;
             }
             let (before, after) = (slope(i - 1), slope(i));
-            if before * after <= 0.0 { 0.0 } else { 2.0 * before * after / (before + after) }
+            if before * after <= 0.0 {
+                0.0
+            } else {
+                2.0 * before * after / (before + after)
+            }
         };
         let value = |x: f32| {
             if x <= points[0].0 {
                 return points[0].1;
             }
-            let Some(i) = (0..n - 1).find(|&i| x <= points[i + 1].0) else { return points[n - 1].1 };
+            let Some(i) = (0..n - 1).find(|&i| x <= points[i + 1].0) else {
+                return points[n - 1].1;
+            };
             let width = points[i + 1].0 - points[i].0;
             let t = (x - points[i].0) / width;
             let (t2, t3) = (t * t, t * t * t);
@@ -33,13 +41,21 @@ impl Curve {
                 + points[i + 1].1 * (3.0 * t2 - 2.0 * t3)
                 + tangent(i + 1) * width * (t3 - t2)
         };
-        Self((0..=SAMPLES).map(|i| value(super::mesh::fraction(i, SAMPLES))).collect())
+        Self(
+            (0..=SAMPLES)
+                .map(|i| value(super::mesh::fraction(i, SAMPLES)))
+                .collect(),
+        )
     }
 
     pub(super) fn at(&self, x: f32) -> f32 {
         #[expect(clippy::cast_precision_loss, reason = "256 samples")]
         let place = x.clamp(0.0, 1.0) * SAMPLES as f32;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the samples")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to the samples"
+        )]
         let i = (place as usize).min(SAMPLES - 1);
         #[expect(clippy::cast_precision_loss, reason = "256 samples")]
         let t = place - i as f32;
@@ -47,11 +63,18 @@ impl Curve {
     }
 
     pub(super) fn map(&self, f: impl Fn(f32, f32) -> f32) -> Self {
-        Self(self.0.iter().enumerate().map(|(i, &v)| f(super::mesh::fraction(i, SAMPLES), v)).collect())
+        Self(
+            self.0
+                .iter()
+                .enumerate()
+                .map(|(i, &v)| f(super::mesh::fraction(i, SAMPLES), v))
+                .collect(),
+        )
     }
 }
 
-/// How the plan of the shoe is rounded at an end: over which length, and how (2 an ellipse, more is squarer).
+/// How the plan of the shoe is rounded at an end: over which length, and how (2 an ellipse, more is
+/// squarer).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cap {
     pub(super) length: f32,
@@ -77,7 +100,8 @@ pub(super) struct Last {
     pub(super) toe: Cap,
     /// Where the foot stands: the top of the sole above the ground.
     pub(super) footbed: Curve,
-    /// The top of the upper above the footbed: the collar where the shoe is open, the ridge in front of it.
+    /// The top of the upper above the footbed: the collar where the shoe is open, the ridge in
+    /// front of it.
     pub(super) top: Curve,
     /// Where the opening ends in front.
     pub(super) opening: f32,
@@ -106,7 +130,10 @@ impl Last {
 
     /// The largest angle of the section at `x`; a quarter turn where it is closed.
     fn last_angle(&self, x: f32) -> f32 {
-        self.open_part(x).powf(1.0 / self.side).clamp(0.0, 1.0).acos()
+        self.open_part(x)
+            .powf(1.0 / self.side)
+            .clamp(0.0, 1.0)
+            .acos()
     }
 
     /// The point of the section at `x` with that angle, on the side of `sign`.
@@ -116,10 +143,15 @@ impl Last {
         let height = rise * angle.sin().max(0.0).powf(self.crown);
         // The heel's back leans in towards the ankle, the more the higher.
         let near = (1.0 - x / 0.22).max(0.0);
-        [x + near * near * height * 0.22, sign * y, self.footbed.at(x) + height]
+        [
+            x + near * near * height * 0.22,
+            sign * y,
+            self.footbed.at(x) + height,
+        ]
     }
 
-    /// The upper's surface: `along` from heel to toe, `up` from the sole (0) to the collar or ridge (1).
+    /// The upper's surface: `along` from heel to toe, `up` from the sole (0) to the collar or ridge
+    /// (1).
     pub(super) fn upper(&self, along: f32, up: f32, sign: f32) -> Vec3 {
         self.section(along, up * self.last_angle(along), sign)
     }
@@ -132,10 +164,20 @@ impl Last {
             self.section(x, angle, if y < 0.0 { -1.0 } else { 1.0 })
         };
         let step = 0.006;
-        let along = sub(point((x + step).min(0.995), y), point((x - step).max(0.005), y));
+        let along = sub(
+            point((x + step).min(0.995), y),
+            point((x - step).max(0.005), y),
+        );
         let across = sub(point(x, y + step), point(x, y - step));
         let normal = unit(cross(along, across));
-        (point(x, y), if normal[2] < 0.0 { times(normal, -1.0) } else { normal })
+        (
+            point(x, y),
+            if normal[2] < 0.0 {
+                times(normal, -1.0)
+            } else {
+                normal
+            },
+        )
     }
 }
 

@@ -1,4 +1,5 @@
-//! Lays a catalogue out as files, in the Kaggle layout: `styles.csv`, `shoelaces.csv`, `images/ID.jpg`.
+//! Lays a catalogue out as files, in the Kaggle layout: `styles.csv`, `shoelaces.csv`,
+//! `images/ID.jpg`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,14 +17,22 @@ const QUALITY: u8 = 90;
 /// Why a demonstration catalogue could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    #[error("{path} is not empty: name a new folder, or say --force to replace the catalogue in it")]
+    #[error(
+        "{path} is not empty: name a new folder, or say --force to replace the catalogue in it"
+    )]
     NotEmpty { path: PathBuf },
     #[error("the disk is full at {path}")]
     DiskFull { path: PathBuf },
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path} cannot be made: {source}")]
-    Encode { path: PathBuf, source: image::ImageError },
+    Encode {
+        path: PathBuf,
+        source: image::ImageError,
+    },
 }
 
 impl DemoError {
@@ -42,7 +51,8 @@ pub struct Plan<'a> {
     pub out: &'a Path,
     pub products: u64,
     pub seed: u64,
-    /// Write into a folder that holds something already: the three things of the layout are replaced, the rest stays.
+    /// Write into a folder that holds something already: the three things of the layout are
+    /// replaced, the rest stays.
     pub force: bool,
     pub threads: usize,
 }
@@ -52,13 +62,16 @@ pub struct Plan<'a> {
 /// `styles.csv` comes last and whole: a folder that has it is complete.
 ///
 /// # Errors
-/// When the folder is not empty and `force` is not set, or a file cannot be written. What was written until then stays.
+/// When the folder is not empty and `force` is not set, or a file cannot be written. What was
+/// written until then stays.
 pub fn write(plan: &Plan<'_>, done: impl Fn(u64) + Sync) -> Result<(), DemoError> {
     let images = plan.out.join("images");
     match fs::read_dir(plan.out) {
         Ok(mut entries) => {
             if entries.next().is_some() && !plan.force {
-                return Err(DemoError::NotEmpty { path: plan.out.to_owned() });
+                return Err(DemoError::NotEmpty {
+                    path: plan.out.to_owned(),
+                });
             }
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -83,7 +96,9 @@ fn photos(
     let work = || -> Result<(), DemoError> {
         while !failed.load(Ordering::Relaxed) {
             let at = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
-            let Some(product) = products.get(at) else { break };
+            let Some(product) = products.get(at) else {
+                break;
+            };
             let path = images.join(format!("{}.jpg", product.id));
             let result = jpeg(&render(product), &path)
                 .and_then(|bytes| fs::write(&path, bytes).map_err(|e| DemoError::io(&path, e)));
@@ -97,7 +112,10 @@ fn photos(
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        workers.into_iter().try_for_each(|w| {
+            w.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })
 }
 
@@ -105,13 +123,26 @@ fn jpeg(photo: &RgbImage, path: &Path) -> Result<Vec<u8>, DemoError> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, QUALITY)
         .encode_image(photo)
-        .map_err(|source| DemoError::Encode { path: path.to_owned(), source })?;
+        .map_err(|source| DemoError::Encode {
+            path: path.to_owned(),
+            source,
+        })?;
     Ok(bytes)
 }
 
 fn tables(products: &[DemoProduct], out: &Path) -> Result<(), DemoError> {
-    let laces = products.iter().map(|p| [p.id.to_string(), p.shoelace_color().to_owned(), "drawn".to_owned()]);
-    table(&out.join("shoelaces.csv"), ["id", "shoelace_colour", "basis"], laces)?;
+    let laces = products.iter().map(|p| {
+        [
+            p.id.to_string(),
+            p.shoelace_color().to_owned(),
+            "drawn".to_owned(),
+        ]
+    });
+    table(
+        &out.join("shoelaces.csv"),
+        ["id", "shoelace_colour", "basis"],
+        laces,
+    )?;
     let header = [
         "id",
         "gender",
@@ -157,23 +188,33 @@ fn table<const N: usize>(
     for row in rows {
         writer.write_record(row).map_err(failed)?;
     }
-    let bytes = writer.into_inner().map_err(|e| DemoError::io(path, e.into_error()))?;
+    let bytes = writer
+        .into_inner()
+        .map_err(|e| DemoError::io(path, e.into_error()))?;
     let partial = path.with_extension("csv.partial");
     fs::write(&partial, bytes).map_err(|e| DemoError::io(&partial, e))?;
     fs::rename(&partial, path).map_err(|e| DemoError::io(path, e))
 }
 
-/// Photos side by side on one sheet, `columns` in a row, each `width` pixels wide: to judge a catalogue at a glance.
+/// Photos side by side on one sheet, `columns` in a row, each `width` pixels wide: to judge a
+/// catalogue at a glance.
 #[must_use]
 pub fn contact_sheet(products: &[DemoProduct], columns: u32, width: u32) -> RgbImage {
     use image::imageops::{FilterType, replace, resize};
     let height = width * super::HEIGHT / super::WIDTH;
     let columns = columns.max(1);
-    let rows = u32::try_from(products.len()).unwrap_or(u32::MAX).div_ceil(columns);
+    let rows = u32::try_from(products.len())
+        .unwrap_or(u32::MAX)
+        .div_ceil(columns);
     let mut sheet = RgbImage::from_pixel(columns * width, rows * height, image::Rgb([255; 3]));
     for (i, product) in (0_u32..).zip(products) {
         let photo = resize(&render(product), width, height, FilterType::CatmullRom);
-        replace(&mut sheet, &photo, i64::from(i % columns * width), i64::from(i / columns * height));
+        replace(
+            &mut sheet,
+            &photo,
+            i64::from(i % columns * width),
+            i64::from(i / columns * height),
+        );
     }
     sheet
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// A finite vector of unit length (Euclidean), cheap to clone.
 ///
-/// NaN, infinities and zero vectors stop at [`Embedding::new`]: a vector index accepts them and then answers
-/// nonsense, for that product and for its neighbors.
+/// NaN, infinities and zero vectors stop at [`Embedding::new`]: a vector index accepts them and
+/// then answers nonsense, for that product and for its neighbors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding(Arc<[f32]>);
 
@@ -27,23 +27,35 @@ impl Embedding {
     /// Takes a model's raw output, checks it, and scales it to unit length.
     ///
     /// # Errors
-    /// When the length differs from `dimensions`, a value is not finite, or the vector is (nearly) zero.
+    /// When the length differs from `dimensions`, a value is not finite, or the vector is (nearly)
+    /// zero.
     pub fn new(mut values: Vec<f32>, dimensions: usize) -> Result<Self, EmbeddingError> {
         if values.len() != dimensions {
-            return Err(EmbeddingError::Dimensions { expected: dimensions, got: values.len() });
+            return Err(EmbeddingError::Dimensions {
+                expected: dimensions,
+                got: values.len(),
+            });
         }
         if let Some(position) = values.iter().position(|v| !v.is_finite()) {
             return Err(EmbeddingError::NotFinite { position });
         }
         // In f64: the squares of large finite f32 values overflow f32.
-        let norm = values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+        let norm = values
+            .iter()
+            .map(|&v| f64::from(v) * f64::from(v))
+            .sum::<f64>()
+            .sqrt();
         if norm < 1e-12 {
             return Err(EmbeddingError::Zero);
         }
-        // A vector that is already of unit length keeps its bits, so that storing and reading it is exact.
+        // A vector that is already of unit length keeps its bits, so that storing and reading it is
+        // exact.
         if (norm - 1.0).abs() > 1e-6 {
             for v in &mut values {
-                #[expect(clippy::cast_possible_truncation, reason = "back to the precision that the index stores")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "back to the precision that the index stores"
+                )]
                 let scaled = (f64::from(*v) / norm) as f32;
                 *v = scaled;
             }
@@ -64,13 +76,22 @@ impl Embedding {
     /// Cosine similarity in [-1, 1]; of unit vectors, the dot product.
     #[must_use]
     pub fn cosine(&self, other: &Self) -> f32 {
-        debug_assert_eq!(self.dimensions(), other.dimensions(), "embeddings of two models never meet");
-        self.0.iter().zip(other.0.iter()).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
+        debug_assert_eq!(
+            self.dimensions(),
+            other.dimensions(),
+            "embeddings of two models never meet"
+        );
+        self.0
+            .iter()
+            .zip(other.0.iter())
+            .map(|(a, b)| a * b)
+            .sum::<f32>()
+            .clamp(-1.0, 1.0)
     }
 }
 
-/// Names the exact model that made a vector: the hexadecimal sha256 over the names and hashes of the files that
-/// decide what it computes.
+/// Names the exact model that made a vector: the hexadecimal sha256 over the names and hashes of
+/// the files that decide what it computes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ModelId(String);
 
@@ -112,10 +133,22 @@ mod tests {
 
     #[test]
     fn refuses_what_poisons_an_index() {
-        assert_eq!(Embedding::new(vec![1.0, f32::NAN], 2), Err(EmbeddingError::NotFinite { position: 1 }));
-        assert_eq!(Embedding::new(vec![f32::INFINITY, 0.0], 2), Err(EmbeddingError::NotFinite { position: 0 }));
+        assert_eq!(
+            Embedding::new(vec![1.0, f32::NAN], 2),
+            Err(EmbeddingError::NotFinite { position: 1 })
+        );
+        assert_eq!(
+            Embedding::new(vec![f32::INFINITY, 0.0], 2),
+            Err(EmbeddingError::NotFinite { position: 0 })
+        );
         assert_eq!(Embedding::new(vec![0.0, 0.0], 2), Err(EmbeddingError::Zero));
-        assert_eq!(Embedding::new(vec![1.0], 2), Err(EmbeddingError::Dimensions { expected: 2, got: 1 }));
+        assert_eq!(
+            Embedding::new(vec![1.0], 2),
+            Err(EmbeddingError::Dimensions {
+                expected: 2,
+                got: 1
+            })
+        );
     }
 
     #[test]

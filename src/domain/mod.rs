@@ -1,13 +1,17 @@
-//! Pure values of the trade: what a product, a query and an embedding are. No I/O, nothing of the other rooms.
+//! Pure values of the trade: what a product, a query and an embedding are. No I/O, nothing of the
+//! other rooms.
 //!
-//! A value that exists is valid: the constructors parse, and the rest of the program never checks again.
+//! A value that exists is valid: the constructors parse, and the rest of the program never checks
+//! again.
 
 pub mod embedding;
 pub mod product;
 pub mod query;
 
 pub use embedding::{Embedding, EmbeddingError, ModelId};
-pub use product::{AttributeName, AttributeValue, Attributes, Product, ProductError, ProductId, ProductKey};
+pub use product::{
+    AttributeName, AttributeValue, Attributes, Product, ProductError, ProductId, ProductKey,
+};
 pub use query::{Filters, MOST_EXCLUDED, QueryError, QueryText, Window};
 
 /// A text on one line, with one space between its words and none around them.

@@ -5,22 +5,25 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The shop's own identifier: 1 to 128 characters, no control characters, no surrounding white space.
+/// The shop's own identifier: 1 to 128 characters, no control characters, no surrounding white
+/// space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ProductId(String);
 
-/// The catalogue's own number of a product: the key in the vector index and the bitmaps. Never shown to clients.
+/// The catalogue's own number of a product: the key in the vector index and the bitmaps. Never
+/// shown to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProductKey(pub u32);
 
-/// What an attribute is called: a lower-case letter, then lower-case letters, digits or `_`; 64 at most.
-/// `q`, `limit` and `offset` are taken by the search API.
+/// What an attribute is called: a lower-case letter, then lower-case letters, digits or `_`; 64 at
+/// most. `q`, `limit` and `offset` are taken by the search API.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AttributeName(String);
 
-/// One value of an attribute as the shop writes it: 1 to 256 characters, trimmed. Compared by [`AttributeValue::folded`].
+/// One value of an attribute as the shop writes it: 1 to 256 characters, trimmed. Compared by
+/// [`AttributeValue::folded`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AttributeValue(String);
@@ -47,10 +50,16 @@ pub enum ProductError {
     #[error("{what} is empty")]
     Empty { what: &'static str },
     #[error("{what} has {got} characters, at most {max} are allowed")]
-    TooLong { what: &'static str, got: usize, max: usize },
+    TooLong {
+        what: &'static str,
+        got: usize,
+        max: usize,
+    },
     #[error("{what} has a control character")]
     ControlCharacter { what: &'static str },
-    #[error("{name:?} is no attribute name: a lower-case letter, then lower-case letters, digits or '_', at most 64")]
+    #[error(
+        "{name:?} is no attribute name: a lower-case letter, then lower-case letters, digits or '_', at most 64"
+    )]
     AttributeName { name: String },
     #[error("{name:?} is a parameter of the search itself and cannot name an attribute")]
     ReservedName { name: String },
@@ -92,11 +101,17 @@ impl AttributeName {
     /// When `name` is not of the form given at [`AttributeName`].
     pub fn new(name: &str) -> Result<Self, ProductError> {
         if matches!(name, "q" | "limit" | "offset" | "exclude") {
-            return Err(ProductError::ReservedName { name: name.to_owned() });
+            return Err(ProductError::ReservedName {
+                name: name.to_owned(),
+            });
         }
-        let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let letters = name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if name.len() > 64 || !letters || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-            return Err(ProductError::AttributeName { name: name.chars().take(80).collect() });
+            return Err(ProductError::AttributeName {
+                name: name.chars().take(80).collect(),
+            });
         }
         Ok(Self(name.to_owned()))
     }
@@ -127,13 +142,21 @@ impl AttributeValue {
 }
 
 impl Product {
-    /// A product with a title alone; the other fields are set afterwards and checked by [`Product::check`].
+    /// A product with a title alone; the other fields are set afterwards and checked by
+    /// [`Product::check`].
     ///
     /// # Errors
     /// When the title is empty, longer than 1,000 characters or holds a control character.
     pub fn new(id: ProductId, title: &str) -> Result<Self, ProductError> {
         let title = line("the title", title, 1_000)?;
-        Ok(Self { id, title, description: None, attributes: Attributes::new(), price: None, url: None })
+        Ok(Self {
+            id,
+            title,
+            description: None,
+            attributes: Attributes::new(),
+            price: None,
+            url: None,
+        })
     }
 
     /// # Errors
@@ -147,7 +170,11 @@ impl Product {
         }
         let got = self.description.as_ref().map_or(0, |d| d.chars().count());
         if got > 20_000 {
-            return Err(ProductError::TooLong { what: "the description", got, max: 20_000 });
+            return Err(ProductError::TooLong {
+                what: "the description",
+                got,
+                max: 20_000,
+            });
         }
         Ok(self)
     }
@@ -194,7 +221,18 @@ mod tests {
         for good in ["color", "shoelace_color", "heel2"] {
             assert!(AttributeName::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "Color", "2heel", "heel-height", "_x", "q", "limit", "offset", "exclude", &"x".repeat(65)] {
+        for bad in [
+            "",
+            "Color",
+            "2heel",
+            "heel-height",
+            "_x",
+            "q",
+            "limit",
+            "offset",
+            "exclude",
+            &"x".repeat(65),
+        ] {
             assert!(AttributeName::new(bad).is_err(), "{bad}");
         }
     }
@@ -202,19 +240,47 @@ mod tests {
     #[test]
     fn lines_are_trimmed_and_bounded() {
         assert_eq!(ProductId::new(" 1163 ").expect("valid").as_str(), "1163");
-        assert_eq!(ProductId::new("  "), Err(ProductError::Empty { what: "the product id" }));
-        assert!(matches!(ProductId::new(&"9".repeat(129)), Err(ProductError::TooLong { got: 129, max: 128, .. })));
-        assert!(matches!(AttributeValue::new("a\u{0}b"), Err(ProductError::ControlCharacter { .. })));
-        assert_eq!(AttributeValue::new("Off White").expect("valid").folded(), "off white");
+        assert_eq!(
+            ProductId::new("  "),
+            Err(ProductError::Empty {
+                what: "the product id"
+            })
+        );
+        assert!(matches!(
+            ProductId::new(&"9".repeat(129)),
+            Err(ProductError::TooLong {
+                got: 129,
+                max: 128,
+                ..
+            })
+        ));
+        assert!(matches!(
+            AttributeValue::new("a\u{0}b"),
+            Err(ProductError::ControlCharacter { .. })
+        ));
+        assert_eq!(
+            AttributeValue::new("Off White").expect("valid").folded(),
+            "off white"
+        );
     }
 
     #[test]
     fn a_price_is_finite_and_not_negative() {
         let product = Product::new(ProductId::new("1").expect("id"), "Shoe").expect("title");
         for price in [-1.0, f64::NAN, f64::INFINITY] {
-            let wrong = Product { price: Some(price), ..product.clone() };
+            let wrong = Product {
+                price: Some(price),
+                ..product.clone()
+            };
             assert!(matches!(wrong.check(), Err(ProductError::Price { .. })));
         }
-        assert!(Product { price: Some(0.0), ..product }.check().is_ok());
+        assert!(
+            Product {
+                price: Some(0.0),
+                ..product
+            }
+            .check()
+            .is_ok()
+        );
     }
 }

@@ -8,8 +8,8 @@ use super::product::{AttributeName, AttributeValue, Attributes};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueryText(String);
 
-/// Which products may answer: for every attribute named, one of its values must be the product's. No attribute
-/// named: every product may.
+/// Which products may answer: for every attribute named, one of its values must be the product's.
+/// No attribute named: every product may.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters(BTreeMap<AttributeName, BTreeSet<String>>);
 
@@ -42,15 +42,21 @@ impl QueryText {
     pub const MAX_CHARACTERS: usize = 512;
 
     /// # Errors
-    /// When nothing but white space and control characters is left, or more than [`Self::MAX_CHARACTERS`].
+    /// When nothing but white space and control characters is left, or more than
+    /// [`Self::MAX_CHARACTERS`].
     pub fn new(text: &str) -> Result<Self, QueryError> {
-        let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
+        let words = text
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|w| !w.is_empty());
         let text = words.collect::<Vec<_>>().join(" ");
         let got = text.chars().count();
         match got {
             0 => Err(QueryError::EmptyText),
             1..=Self::MAX_CHARACTERS => Ok(Self(text)),
-            _ => Err(QueryError::TextTooLong { got, max: Self::MAX_CHARACTERS }),
+            _ => Err(QueryError::TextTooLong {
+                got,
+                max: Self::MAX_CHARACTERS,
+            }),
         }
     }
 
@@ -65,14 +71,19 @@ impl Filters {
 
     /// # Errors
     /// When there are more than [`Self::MAX_VALUES`] values in all.
-    pub fn new(values: impl IntoIterator<Item = (AttributeName, AttributeValue)>) -> Result<Self, QueryError> {
+    pub fn new(
+        values: impl IntoIterator<Item = (AttributeName, AttributeValue)>,
+    ) -> Result<Self, QueryError> {
         let mut filters: BTreeMap<AttributeName, BTreeSet<String>> = BTreeMap::new();
         for (name, value) in values {
             filters.entry(name).or_default().insert(value.folded());
         }
         let got = filters.values().map(BTreeSet::len).sum();
         if got > Self::MAX_VALUES {
-            return Err(QueryError::TooManyFilters { got, max: Self::MAX_VALUES });
+            return Err(QueryError::TooManyFilters {
+                got,
+                max: Self::MAX_VALUES,
+            });
         }
         Ok(Self(filters))
     }
@@ -91,7 +102,9 @@ impl Filters {
     #[must_use]
     pub fn matches(&self, attributes: &Attributes) -> bool {
         self.0.iter().all(|(name, wanted)| {
-            attributes.get(name).is_some_and(|values| values.iter().any(|v| wanted.contains(&v.folded())))
+            attributes
+                .get(name)
+                .is_some_and(|values| values.iter().any(|v| wanted.contains(&v.folded())))
         })
     }
 }
@@ -104,10 +117,16 @@ impl Window {
     /// When `limit` is 0 or above [`Self::MAX_LIMIT`], or `offset` above [`Self::MAX_OFFSET`].
     pub fn new(limit: usize, offset: usize) -> Result<Self, QueryError> {
         if limit == 0 || limit > Self::MAX_LIMIT {
-            return Err(QueryError::Limit { got: limit, max: Self::MAX_LIMIT });
+            return Err(QueryError::Limit {
+                got: limit,
+                max: Self::MAX_LIMIT,
+            });
         }
         if offset > Self::MAX_OFFSET {
-            return Err(QueryError::Offset { got: offset, max: Self::MAX_OFFSET });
+            return Err(QueryError::Offset {
+                got: offset,
+                max: Self::MAX_OFFSET,
+            });
         }
         Ok(Self { limit, offset })
     }
@@ -134,23 +153,40 @@ mod tests {
     use super::*;
 
     fn pair(name: &str, value: &str) -> (AttributeName, AttributeValue) {
-        (AttributeName::new(name).expect("name"), AttributeValue::new(value).expect("value"))
+        (
+            AttributeName::new(name).expect("name"),
+            AttributeValue::new(value).expect("value"),
+        )
     }
 
     #[test]
     fn text_is_trimmed_and_bounded() {
-        assert_eq!(QueryText::new("  black \n shoes ").expect("valid").as_str(), "black shoes");
+        assert_eq!(
+            QueryText::new("  black \n shoes ").expect("valid").as_str(),
+            "black shoes"
+        );
         assert_eq!(QueryText::new(" \t "), Err(QueryError::EmptyText));
         assert!(QueryText::new(&"x".repeat(512)).is_ok());
-        assert_eq!(QueryText::new(&"x".repeat(513)), Err(QueryError::TextTooLong { got: 513, max: 512 }));
+        assert_eq!(
+            QueryText::new(&"x".repeat(513)),
+            Err(QueryError::TextTooLong { got: 513, max: 512 })
+        );
     }
 
     #[test]
     fn values_of_one_attribute_are_alternatives_and_attributes_add_up() {
-        let filters =
-            Filters::new([pair("color", "black"), pair("color", "White"), pair("gender", "Men")]).expect("few");
+        let filters = Filters::new([
+            pair("color", "black"),
+            pair("color", "White"),
+            pair("gender", "Men"),
+        ])
+        .expect("few");
         let product = |values: &[(&str, &str)]| -> Attributes {
-            values.iter().map(|(n, v)| pair(n, v)).map(|(n, v)| (n, vec![v])).collect()
+            values
+                .iter()
+                .map(|(n, v)| pair(n, v))
+                .map(|(n, v)| (n, vec![v]))
+                .collect()
         };
         assert!(filters.matches(&product(&[("color", "Black"), ("gender", "men")])));
         assert!(filters.matches(&product(&[("color", "white"), ("gender", "Men")])));
@@ -162,8 +198,20 @@ mod tests {
     #[test]
     fn windows_are_bounded() {
         assert_eq!(Window::new(250, 10_000).expect("largest").depth(), 10_250);
-        assert_eq!(Window::new(0, 0), Err(QueryError::Limit { got: 0, max: 250 }));
-        assert_eq!(Window::new(251, 0), Err(QueryError::Limit { got: 251, max: 250 }));
-        assert_eq!(Window::new(10, 10_001), Err(QueryError::Offset { got: 10_001, max: 10_000 }));
+        assert_eq!(
+            Window::new(0, 0),
+            Err(QueryError::Limit { got: 0, max: 250 })
+        );
+        assert_eq!(
+            Window::new(251, 0),
+            Err(QueryError::Limit { got: 251, max: 250 })
+        );
+        assert_eq!(
+            Window::new(10, 10_001),
+            Err(QueryError::Offset {
+                got: 10_001,
+                max: 10_000
+            })
+        );
     }
 }

@@ -1,16 +1,20 @@
-//! Gathers requests into batches: a bounded queue, some worker threads, and what happens when things go wrong.
+//! Gathers requests into batches: a bounded queue, some worker threads, and what happens when
+//! things go wrong.
 //!
-//! Knows nothing of models: a job has a length, a worker turns jobs into as many results. The rules:
+//! Knows nothing of models: a job has a length, a worker turns jobs into as many results. The
+//! rules:
 //!
-//! - every request is answered exactly once: with its result, or with a [`BatchError`] that says why not;
-//! - searches go first; catalog work ([`Priority::Bulk`]) gets every batch that no search wants, and one job after
-//!   [`SEARCHES_PER_BULK`] batches of searches in a row, so that it neither starves nor is starved;
+//! - every request is answered exactly once: with its result, or with a [`BatchError`] that says
+//!   why not;
+//! - searches go first; catalog work ([`Priority::Bulk`]) gets every batch that no search wants,
+//!   and one job after [`SEARCHES_PER_BULK`] batches of searches in a row, so that it neither
+//!   starves nor is starved;
 //! - a search that would be one too many is refused at once, catalog work waits for room;
 //! - requests whose caller has gone, or whose time is over, are skipped before they cost anything;
 //! - a batch holds requests of similar length, led by the oldest;
 //! - a panic of the worker is the error of its batch and of no other;
-//! - when the batcher is closed or dropped, what was accepted is still worked off, then the threads end; closing and
-//!   dropping wait for that.
+//! - when the batcher is closed or dropped, what was accepted is still worked off, then the threads
+//!   end; closing and dropping wait for that.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +39,8 @@ pub struct BatchOptions {
     /// Searches that may wait; and as much catalog work.
     pub queue: usize,
     pub max_batch: usize,
-    /// How long an idle worker waits for the oldest request to get company. Zero: it takes what is there.
+    /// How long an idle worker waits for the oldest request to get company. Zero: it takes what is
+    /// there.
     pub max_wait: Duration,
 }
 
@@ -100,7 +105,10 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(options: BatchOptions, workers: Vec<Worker<J, R>>) -> std::io::Result<Self> {
-        let options = BatchOptions { max_batch: options.max_batch.max(1), ..options };
+        let options = BatchOptions {
+            max_batch: options.max_batch.max(1),
+            ..options
+        };
         let state = State {
             search: VecDeque::new(),
             bulk: VecDeque::new(),
@@ -116,12 +124,21 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             meters: Meters::new(options.name),
         });
         // Made before the threads: should one not start, dropping it ends the others.
-        let batcher = Self { shared, threads: Mutex::default() };
+        let batcher = Self {
+            shared,
+            threads: Mutex::default(),
+        };
         for (number, worker) in workers.into_iter().enumerate() {
             let shared = Arc::clone(&batcher.shared);
             let name = format!("{}-{number}", options.name);
-            let thread = std::thread::Builder::new().name(name).spawn(move || shared.work(worker))?;
-            batcher.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+            let thread = std::thread::Builder::new()
+                .name(name)
+                .spawn(move || shared.work(worker))?;
+            batcher
+                .threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(thread);
         }
         Ok(batcher)
     }
@@ -149,31 +166,43 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
                 }
             };
             let (reply, answer) = oneshot::channel();
-            let request = Request { job, length, queued: Instant::now(), deadline, reply, _room: room };
+            let request = Request {
+                job,
+                length,
+                queued: Instant::now(),
+                deadline,
+                reply,
+                _room: room,
+            };
             self.shared.push(request, priority)?;
             // The other end is dropped unanswered only with a worker that died outside of its work.
             answer.await.unwrap_or(Err(BatchError::Closed))
         };
         match deadline {
             None => answer.await,
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or(Err(BatchError::Expired))
-            }
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), answer)
+                .await
+                .unwrap_or(Err(BatchError::Expired)),
         }
     }
 
     #[must_use]
     pub fn queued(&self) -> Queued {
         let state = self.shared.lock();
-        Queued { search: state.search.len(), bulk: state.bulk.len() }
+        Queued {
+            search: state.search.len(),
+            bulk: state.bulk.len(),
+        }
     }
 }
 
 impl<J, R> Batcher<J, R> {
-    /// Accepts nothing more and waits until what was accepted is answered and the threads have ended: blocks.
+    /// Accepts nothing more and waits until what was accepted is answered and the threads have
+    /// ended: blocks.
     pub fn finish(&self) {
         self.shared.close();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             // The last handle may be dropped by a worker's own job.
             if thread.thread().id() != std::thread::current().id() {
@@ -184,9 +213,10 @@ impl<J, R> Batcher<J, R> {
     }
 }
 
-/// Waits for the threads, as [`Batcher::finish`] does: nobody waits for an answer any more, so that takes a batch at most.
-/// Were they left behind at the end of `main`, they would put down their sessions while CUDA's own libraries are unloaded,
-/// which ends the process with a segmentation fault after all of its work (seen with ONNX Runtime 1.31.1).
+/// Waits for the threads, as [`Batcher::finish`] does: nobody waits for an answer any more, so that
+/// takes a batch at most. Were they left behind at the end of `main`, they would put down their
+/// sessions while CUDA's own libraries are unloaded, which ends the process with a segmentation
+/// fault after all of its work (seen with ONNX Runtime 1.31.1).
 impl<J, R> Drop for Batcher<J, R> {
     fn drop(&mut self) {
         self.finish();
@@ -240,14 +270,26 @@ impl<J, R> Shared<J, R> {
                 if state.closed {
                     return None;
                 }
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let members = members(state.queue(priority), limit);
-            let due = state.queue(priority).front().map(|leader| leader.queued + self.options.max_wait);
-            let patience = due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
+            let due = state
+                .queue(priority)
+                .front()
+                .map(|leader| leader.queued + self.options.max_wait);
+            let patience = due.map_or(Duration::ZERO, |due| {
+                due.saturating_duration_since(Instant::now())
+            });
             if members.len() < limit && !state.closed && !patience.is_zero() {
-                state = self.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+                state = self
+                    .changed
+                    .wait_timeout(state, patience)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
                 continue;
             }
             let batch = state.remove(priority, &members);
@@ -306,12 +348,15 @@ impl<J, R> State<J, R> {
     /// Takes out what nobody waits for and what is too late; the latter is told so.
     fn skip_dead(&mut self, meters: &Meters) {
         let now = Instant::now();
-        let dead = |request: &Request<J, R>| request.reply.is_closed() || request.deadline.is_some_and(|at| at <= now);
+        let dead = |request: &Request<J, R>| {
+            request.reply.is_closed() || request.deadline.is_some_and(|at| at <= now)
+        };
         for queue in [&mut self.search, &mut self.bulk] {
             if !queue.iter().any(dead) {
                 continue;
             }
-            let (gone, alive): (VecDeque<_>, VecDeque<_>) = std::mem::take(queue).into_iter().partition(dead);
+            let (gone, alive): (VecDeque<_>, VecDeque<_>) =
+                std::mem::take(queue).into_iter().partition(dead);
             *queue = alive;
             for request in gone {
                 meters.skipped();
@@ -324,14 +369,20 @@ impl<J, R> State<J, R> {
     fn choose(&self, max_batch: usize) -> Option<(Priority, usize)> {
         match (self.search.is_empty(), self.bulk.is_empty()) {
             (true, true) => None,
-            (false, false) if self.searches_in_a_row >= SEARCHES_PER_BULK => Some((Priority::Bulk, 1)),
+            (false, false) if self.searches_in_a_row >= SEARCHES_PER_BULK => {
+                Some((Priority::Bulk, 1))
+            }
             (false, _) => Some((Priority::Search, max_batch)),
             (true, false) => Some((Priority::Bulk, self.bulk_limit(max_batch))),
         }
     }
 
     fn bulk_limit(&self, max_batch: usize) -> usize {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is bounded next")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, and is bounded next"
+        )]
         let affordable = (BULK_BUDGET.as_secs_f64() / self.seconds_per_job.max(1e-9)) as usize;
         affordable.clamp(1, max_batch)
     }
@@ -339,8 +390,11 @@ impl<J, R> State<J, R> {
     fn learn(&mut self, took: Duration, size: usize) {
         #[expect(clippy::cast_precision_loss, reason = "batches are small")]
         let seconds = took.as_secs_f64() / size as f64;
-        self.seconds_per_job =
-            if self.seconds_per_job == 0.0 { seconds } else { 0.7 * self.seconds_per_job + 0.3 * seconds };
+        self.seconds_per_job = if self.seconds_per_job == 0.0 {
+            seconds
+        } else {
+            0.7 * self.seconds_per_job + 0.3 * seconds
+        };
     }
 
     /// Takes the requests at `members` (ascending) out of the queue.
@@ -368,10 +422,12 @@ impl<J, R> State<J, R> {
     }
 }
 
-/// The oldest request and up to `limit - 1` younger ones that are about as long: the shortest is filled up to the
-/// longest, which should cost little.
+/// The oldest request and up to `limit - 1` younger ones that are about as long: the shortest is
+/// filled up to the longest, which should cost little.
 fn members<J, R>(queue: &VecDeque<Request<J, R>>, limit: usize) -> Vec<usize> {
-    let Some(leader) = queue.front() else { return Vec::new() };
+    let Some(leader) = queue.front() else {
+        return Vec::new();
+    };
     let (mut shortest, mut longest) = (leader.length, leader.length);
     let mut members = Vec::new();
     for (position, request) in queue.iter().enumerate() {
@@ -389,7 +445,8 @@ fn members<J, R>(queue: &VecDeque<Request<J, R>>, limit: usize) -> Vec<usize> {
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Bounds what is decoded at the same time, by pixels and not by files: while it is decoded, a photo takes up to about
-//! 16 bytes a pixel (a progressive CMYK JPEG's coefficients and rows; usually 3 to 6).
+//! Bounds what is decoded at the same time, by pixels and not by files: while it is decoded, a
+//! photo takes up to about 16 bytes a pixel (a progressive CMYK JPEG's coefficients and rows;
+//! usually 3 to 6).
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -18,22 +19,36 @@ pub struct PixelShare<'a> {
 
 impl PixelBudget {
     pub fn new(whole: u64) -> Self {
-        Self { free: Mutex::new(whole), returned: Condvar::new(), whole }
+        Self {
+            free: Mutex::new(whole),
+            returned: Condvar::new(),
+            whole,
+        }
     }
 
     /// Blocks until there is room; a share is never larger than the whole, so that it comes.
     pub fn take(&self, pixels: u64) -> PixelShare<'_> {
         let pixels = pixels.min(self.whole);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.returned.wait_while(free, |free| *free < pixels).unwrap_or_else(PoisonError::into_inner);
+        let mut free = self
+            .returned
+            .wait_while(free, |free| *free < pixels)
+            .unwrap_or_else(PoisonError::into_inner);
         *free -= pixels;
-        PixelShare { budget: self, pixels }
+        PixelShare {
+            budget: self,
+            pixels,
+        }
     }
 }
 
 impl Drop for PixelShare<'_> {
     fn drop(&mut self) {
-        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.pixels;
+        *self
+            .budget
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += self.pixels;
         self.budget.returned.notify_all();
     }
 }
@@ -54,7 +69,8 @@ mod tests {
                     for round in 0..200 {
                         let pixels = (thread * 37 + round * 11) % 120;
                         let _share = budget.take(pixels);
-                        let now = flying.fetch_add(pixels.min(100), Ordering::SeqCst) + pixels.min(100);
+                        let now =
+                            flying.fetch_add(pixels.min(100), Ordering::SeqCst) + pixels.min(100);
                         most.fetch_max(now, Ordering::SeqCst);
                         std::thread::yield_now();
                         flying.fetch_sub(pixels.min(100), Ordering::SeqCst);

@@ -1,14 +1,16 @@
 //! A photo's bytes -> pixels as Pillow would make them.
 //!
-//! Reads JPEG, PNG, WebP, GIF (first frame) and BMP; the bytes decide, never a name or a content type. Everything else
-//! is [`ImageError::UnsupportedFormat`], also what Pillow would read (TIFF, AVIF, ..). The header's size is held
-//! against the limits before a pixel is decoded, so that a bomb costs nothing. A file that ends before its last row
-//! is refused, smaller damage is not, as in Pillow.
+//! Reads JPEG, PNG, WebP, GIF (first frame) and BMP; the bytes decide, never a name or a content
+//! type. Everything else is [`ImageError::UnsupportedFormat`], also what Pillow would read (TIFF,
+//! AVIF, ..). The header's size is held against the limits before a pixel is decoded, so that a
+//! bomb costs nothing. A file that ends before its last row is refused, smaller damage is not, as
+//! in Pillow.
 //!
-//! Where this differs from Pillow's `convert("RGB")` on purpose: the EXIF orientation is applied, transparency is
-//! composed over white (Pillow shows whatever color lies under it), and gray of 16 bits keeps its high byte (Pillow
-//! clips it to white). What the first frame of a GIF leaves free is white (in Pillow: the background color, which
-//! browsers ignore too). Color profiles are ignored, as Pillow ignores them.
+//! Where this differs from Pillow's `convert("RGB")` on purpose: the EXIF orientation is applied,
+//! transparency is composed over white (Pillow shows whatever color lies under it), and gray of 16
+//! bits keeps its high byte (Pillow clips it to white). What the first frame of a GIF leaves free
+//! is white (in Pillow: the background color, which browsers ignore too). Color profiles are
+//! ignored, as Pillow ignores them.
 
 mod bicubic;
 mod jpeg;
@@ -43,8 +45,15 @@ pub enum ImageError {
     Empty,
     #[error("this is no image in a format that is read here (JPEG, PNG, WebP, GIF, BMP)")]
     UnsupportedFormat,
-    #[error("the image is {width} x {height} pixels, at most {max_pixels} pixels and {max_edge} an edge are decoded")]
-    TooLarge { width: u32, height: u32, max_pixels: u64, max_edge: u32 },
+    #[error(
+        "the image is {width} x {height} pixels, at most {max_pixels} pixels and {max_edge} an edge are decoded"
+    )]
+    TooLarge {
+        width: u32,
+        height: u32,
+        max_pixels: u64,
+        max_edge: u32,
+    },
     #[error("the image is broken: {reason}")]
     Broken { reason: String },
 }
@@ -60,12 +69,23 @@ enum Format {
 
 impl ImageLimits {
     /// What is decoded where nothing else is set.
-    pub const DEFAULT: Self = Self { max_pixels: 50_000_000, max_edge: 20_000 };
+    pub const DEFAULT: Self = Self {
+        max_pixels: 50_000_000,
+        max_edge: 20_000,
+    };
 
     fn check(&self, width: u32, height: u32) -> Result<(), ImageError> {
-        let &Self { max_pixels, max_edge } = self;
+        let &Self {
+            max_pixels,
+            max_edge,
+        } = self;
         if width.max(height) > max_edge || u64::from(width) * u64::from(height) > max_pixels {
-            return Err(ImageError::TooLarge { width, height, max_pixels, max_edge });
+            return Err(ImageError::TooLarge {
+                width,
+                height,
+                max_pixels,
+                max_edge,
+            });
         }
         Ok(())
     }
@@ -74,16 +94,21 @@ impl ImageLimits {
         let mut limits = Limits::default();
         limits.max_image_width = Some(self.max_edge);
         limits.max_image_height = Some(self.max_edge);
-        // The picture itself takes up to 8 bytes a pixel (16-bit RGBA), an interlaced or framed one twice that; the
-        // rest is for metadata and tables.
+        // The picture itself takes up to 8 bytes a pixel (16-bit RGBA), an interlaced or framed one
+        // twice that; the rest is for metadata and tables.
         limits.max_alloc = Some(self.max_pixels.saturating_mul(16).saturating_add(64 << 20));
         limits
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what `map_err` calls it with")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what `map_err` calls it with"
+)]
 fn broken(reason: impl ToString) -> ImageError {
-    ImageError::Broken { reason: reason.to_string() }
+    ImageError::Broken {
+        reason: reason.to_string(),
+    }
 }
 
 fn sniff(file: &[u8]) -> Result<Format, ImageError> {
@@ -91,14 +116,29 @@ fn sniff(file: &[u8]) -> Result<Format, ImageError> {
         [] => return Err(ImageError::Empty),
         [0xFF, 0xD8, 0xFF, ..] => Format::Jpeg,
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Format::Png,
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Format::WebP,
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Format::WebP,
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Format::Gif,
         [b'B', b'M', ..] => Format::Bmp,
         _ => return Err(ImageError::UnsupportedFormat),
     })
 }
 
-/// Width and height as the header gives them, before the orientation is applied: cheap, nothing is decoded.
+/// Width and height as the header gives them, before the orientation is applied: cheap, nothing is
+/// decoded.
 ///
 /// # Errors
 /// As [`decode`], for what the header shows.
@@ -121,7 +161,10 @@ pub fn decode(file: &[u8], limits: &ImageLimits) -> Result<Photo, ImageError> {
     contained(|| match sniff(file)? {
         Format::Jpeg => {
             let orientation = jpeg::exif(file).and_then(Orientation::from_exif_chunk);
-            Ok(upright(jpeg::decode(file, limits)?, orientation.unwrap_or(Orientation::NoTransforms)))
+            Ok(upright(
+                jpeg::decode(file, limits)?,
+                orientation.unwrap_or(Orientation::NoTransforms),
+            ))
         }
         format => {
             let mut decoder = decoder(format, file, limits)?;
@@ -137,17 +180,22 @@ pub fn decode(file: &[u8], limits: &ImageLimits) -> Result<Photo, ImageError> {
     })
 }
 
-/// The decoders are meant not to panic on any input; should one do so, it is the file's fault and not the worker's end.
+/// The decoders are meant not to panic on any input; should one do so, it is the file's fault and
+/// not the worker's end.
 fn contained<T>(work: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(broken("the decoder gave up")))
 }
 
-fn decoder<'a>(format: Format, file: &'a [u8], limits: &ImageLimits) -> Result<Box<dyn ImageDecoder + 'a>, ImageError> {
+fn decoder<'a>(
+    format: Format,
+    file: &'a [u8],
+    limits: &ImageLimits,
+) -> Result<Box<dyn ImageDecoder + 'a>, ImageError> {
     let bytes = Cursor::new(file);
     let mut decoder: Box<dyn ImageDecoder + 'a> = match format {
         Format::Png => {
-            // This one holds the limits against the header itself: the size is told from the error's side here, so
-            // that the answer is the same as for the other formats.
+            // This one holds the limits against the header itself: the size is told from the
+            // error's side here, so that the answer is the same as for the other formats.
             if let Some((width, height)) = png_size(file) {
                 limits.check(width, height)?;
             }
@@ -179,23 +227,42 @@ fn bits_of_bmp(file: &[u8]) -> Option<u16> {
     Some(u16::from_le_bytes(*file.get(28..)?.first_chunk()?))
 }
 
-/// 8-bit RGB, alpha composed over white. Of 16 bits the high byte is kept, as Pillow does for color.
+/// 8-bit RGB, alpha composed over white. Of 16 bits the high byte is kept, as Pillow does for
+/// color.
 fn over_white(picture: DynamicImage) -> Photo {
     let (width, height) = (picture.width(), picture.height());
     let high = |v: u16| v.to_be_bytes()[0];
     let rgb: Vec<u8> = match picture {
         DynamicImage::ImageRgb8(photo) => return photo,
-        DynamicImage::ImageLuma8(gray) => gray.into_raw().into_iter().flat_map(|v| [v; 3]).collect(),
-        DynamicImage::ImageLumaA8(gray) => {
-            gray.into_raw().as_chunks().0.iter().flat_map(|&[v, a]| compose([v; 3], a)).collect()
+        DynamicImage::ImageLuma8(gray) => {
+            gray.into_raw().into_iter().flat_map(|v| [v; 3]).collect()
         }
-        DynamicImage::ImageRgba8(rgba) => {
-            rgba.into_raw().as_chunks().0.iter().flat_map(|&[r, g, b, a]| compose([r, g, b], a)).collect()
-        }
-        DynamicImage::ImageLuma16(gray) => gray.into_raw().into_iter().flat_map(|v| [high(v); 3]).collect(),
-        DynamicImage::ImageLumaA16(gray) => {
-            gray.into_raw().as_chunks().0.iter().flat_map(|&[v, a]| compose([high(v); 3], high(a))).collect()
-        }
+        DynamicImage::ImageLumaA8(gray) => gray
+            .into_raw()
+            .as_chunks()
+            .0
+            .iter()
+            .flat_map(|&[v, a]| compose([v; 3], a))
+            .collect(),
+        DynamicImage::ImageRgba8(rgba) => rgba
+            .into_raw()
+            .as_chunks()
+            .0
+            .iter()
+            .flat_map(|&[r, g, b, a]| compose([r, g, b], a))
+            .collect(),
+        DynamicImage::ImageLuma16(gray) => gray
+            .into_raw()
+            .into_iter()
+            .flat_map(|v| [high(v); 3])
+            .collect(),
+        DynamicImage::ImageLumaA16(gray) => gray
+            .into_raw()
+            .as_chunks()
+            .0
+            .iter()
+            .flat_map(|&[v, a]| compose([high(v); 3], high(a)))
+            .collect(),
         DynamicImage::ImageRgb16(rgb) => rgb.into_raw().into_iter().map(high).collect(),
         DynamicImage::ImageRgba16(rgba) => rgba
             .into_raw()
@@ -217,14 +284,14 @@ fn compose(color: [u8; 3], alpha: u8) -> [u8; 3] {
     })
 }
 
-/// Edge of the tiles in which a photo is turned: a column of the stored photo is read while its lines are still in the
-/// cache.
+/// Edge of the tiles in which a photo is turned: a column of the stored photo is read while its
+/// lines are still in the cache.
 const TILE: usize = 32;
 
 /// Turns a photo as its EXIF orientation says (EXIF 2.32, tag 0x0112).
 fn upright(photo: Photo, orientation: Orientation) -> Photo {
-    // From a position in the upright photo to (column, row) in the stored one: which axis runs along which, and from
-    // which end.
+    // From a position in the upright photo to (column, row) in the stored one: which axis runs
+    // along which, and from which end.
     let (swapped, right_to_left, bottom_up) = match orientation {
         Orientation::NoTransforms => return photo,
         Orientation::FlipHorizontal => (false, true, false),
@@ -236,7 +303,11 @@ fn upright(photo: Photo, orientation: Orientation) -> Photo {
         Orientation::Rotate270 => (true, true, false),
     };
     let (width, height) = (photo.width() as usize, photo.height() as usize);
-    let (columns, rows) = if swapped { (height, width) } else { (width, height) };
+    let (columns, rows) = if swapped {
+        (height, width)
+    } else {
+        (width, height)
+    };
     let stored = photo.as_raw().as_chunks::<3>().0;
     let mut turned = vec![0; stored.len() * 3];
     let pixels = turned.as_chunks_mut::<3>().0;
@@ -245,28 +316,45 @@ fn upright(photo: Photo, orientation: Orientation) -> Photo {
             for y in top..rows.min(top + TILE) {
                 for x in left..columns.min(left + TILE) {
                     let (column, row) = if swapped { (y, x) } else { (x, y) };
-                    let column = if right_to_left { width - 1 - column } else { column };
+                    let column = if right_to_left {
+                        width - 1 - column
+                    } else {
+                        column
+                    };
                     let row = if bottom_up { height - 1 - row } else { row };
                     pixels[y * columns + x] = stored[row * width + column];
                 }
             }
         }
     }
-    let (columns, rows) = if swapped { (photo.height(), photo.width()) } else { photo.dimensions() };
+    let (columns, rows) = if swapped {
+        (photo.height(), photo.width())
+    } else {
+        photo.dimensions()
+    };
     Photo::from_raw(columns, rows, turned).expect("as many pixels as before")
 }
 
-/// What the model sees of a photo: squares of `preprocessing.size`, 8-bit RGB, one for each of `preprocessing.edges()`.
+/// What the model sees of a photo: squares of `preprocessing.size`, 8-bit RGB, one for each of
+/// `preprocessing.edges()`.
 ///
-/// [`Fit::Crop`] is `CLIPImageProcessor`'s way (of Hugging Face transformers), [`Fit::Pad`] is Pillow's
-/// `ImageOps.pad` on white, both to the bit; [`Fit::Trim`] is that of the photo without its white margins ([`trim`]).
-/// They make the photo as large as the edge says. The middle of that is seen, as `CLIPImageProcessor` cuts it out; the
-/// rest is never computed.
+/// [`Fit::Crop`] is `CLIPImageProcessor`'s way (of Hugging Face transformers), [`Fit::Pad`] is
+/// Pillow's `ImageOps.pad` on white, both to the bit; [`Fit::Trim`] is that of the photo without
+/// its white margins ([`trim`]). They make the photo as large as the edge says. The middle of that
+/// is seen, as `CLIPImageProcessor` cuts it out; the rest is never computed.
 #[must_use]
 pub fn views(photo: &Photo, preprocessing: &Preprocessing) -> Vec<Photo> {
     let &Preprocessing { size, fit, .. } = preprocessing;
-    let photo = if fit == Fit::Trim { trim(photo) } else { Cow::Borrowed(photo) };
-    preprocessing.edges().iter().map(|&edge| view(&photo, fit, edge, size)).collect()
+    let photo = if fit == Fit::Trim {
+        trim(photo)
+    } else {
+        Cow::Borrowed(photo)
+    };
+    preprocessing
+        .edges()
+        .iter()
+        .map(|&edge| view(&photo, fit, edge, size))
+        .collect()
 }
 
 fn view(photo: &Photo, fit: Fit, edge: u32, size: u32) -> Photo {
@@ -280,7 +368,11 @@ fn view(photo: &Photo, fit: Fit, edge: u32, size: u32) -> Photo {
         Fit::Crop => {
             // The other edge is rounded down.
             let scale = |of: u32, short: u32| long * of as usize / short as usize;
-            let scaled = if width <= height { (long, scale(height, width)) } else { (scale(width, height), long) };
+            let scaled = if width <= height {
+                (long, scale(height, width))
+            } else {
+                (scale(width, height), long)
+            };
             (scaled, scaled)
         }
         Fit::Pad | Fit::Trim => (contained_size(width, height, edge), (long, long)),
@@ -292,32 +384,49 @@ fn view(photo: &Photo, fit: Fit, edge: u32, size: u32) -> Photo {
     Photo::from_raw(size, size, square).expect("it is size x size")
 }
 
-/// Along one axis, of `scaled` pixels that lie centered on a canvas: those within its middle `size`, and how far into
-/// that they begin. An odd rest is split as `ImageOps.pad` does (halves to even) around the photo, and as
-/// `CLIPImageProcessor` does (rounded down) around the middle.
+/// Along one axis, of `scaled` pixels that lie centered on a canvas: those within its middle
+/// `size`, and how far into that they begin. An odd rest is split as `ImageOps.pad` does (halves to
+/// even) around the photo, and as `CLIPImageProcessor` does (rounded down) around the middle.
 fn middle(scaled: usize, canvas: usize, size: usize) -> (Window, usize) {
     let rest = canvas - scaled;
     let begin = rest / 2 + usize::from(rest % 4 == 3);
     let cut = (canvas - size) / 2;
     let (from, to) = (begin.max(cut), (begin + scaled).min(cut + size));
-    (Window { scaled, start: from - begin, length: to - from }, from - cut)
+    (
+        Window {
+            scaled,
+            start: from - begin,
+            length: to - from,
+        },
+        from - cut,
+    )
 }
 
 /// `Image.resize((width, height), BICUBIC)` of Pillow, to the bit.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "it cannot: the windows are of that size")]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "it cannot: the windows are of that size"
+)]
 pub fn resize(photo: &Photo, width: u32, height: u32) -> Photo {
     if photo.is_empty() {
         return Photo::new(width, height);
     }
-    let (across, down) = (Window::whole(width as usize), Window::whole(height as usize));
+    let (across, down) = (
+        Window::whole(width as usize),
+        Window::whole(height as usize),
+    );
     let resized = bicubic::resize(photo.as_raw(), photo.width() as usize, across, down);
     Photo::from_raw(width, height, resized).expect("the windows are width x height")
 }
 
-/// Width and height of the largest picture of the same shape that fits the square, rounded as `ImageOps.contain`
-/// does (in floating point, halves to even), but never zero.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and size")]
+/// Width and height of the largest picture of the same shape that fits the square, rounded as
+/// `ImageOps.contain` does (in floating point, halves to even), but never zero.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 1 and size"
+)]
 fn contained_size(width: u32, height: u32, size: u32) -> (usize, usize) {
     let other = |short: u32, long: u32| {
         let exact = f64::from(short) / f64::from(long) * f64::from(size);
@@ -332,7 +441,12 @@ fn contained_size(width: u32, height: u32, size: u32) -> (usize, usize) {
 }
 
 /// Lays `columns x rows` pixels on a white square, each with its place along its axis.
-fn on_white(rgb: Vec<u8>, (columns, left): (usize, usize), (rows, top): (usize, usize), edge: usize) -> Vec<u8> {
+fn on_white(
+    rgb: Vec<u8>,
+    (columns, left): (usize, usize),
+    (rows, top): (usize, usize),
+    edge: usize,
+) -> Vec<u8> {
     if (columns, rows) == (edge, edge) {
         return rgb;
     }
@@ -353,7 +467,11 @@ pub fn normalize(square: &Photo, preprocessing: &Preprocessing) -> Vec<f32> {
         let (mean, std) = (preprocessing.mean[channel], preprocessing.std[channel]);
         let values: [f32; 256] =
             std::array::from_fn(|v| (f32::from(u8::try_from(v).unwrap_or(0)) / 255.0 - mean) / std);
-        planes.extend(pixels.iter().map(|pixel| values[usize::from(pixel[channel])]));
+        planes.extend(
+            pixels
+                .iter()
+                .map(|pixel| values[usize::from(pixel[channel])]),
+        );
     }
     planes
 }

@@ -1,5 +1,5 @@
-//! What the encoder reports of itself, through the `metrics` facade: handles made once, so that a request pays for an
-//! atomic operation and not for a look-up by name.
+//! What the encoder reports of itself, through the `metrics` facade: handles made once, so that a
+//! request pays for an atomic operation and not for a look-up by name.
 
 use std::time::Duration;
 
@@ -25,8 +25,14 @@ impl Meters {
         );
         metrics::describe_histogram!("aglet_encode_run_seconds", "What a batch took");
         metrics::describe_gauge!("aglet_encode_queued", "Requests that wait");
-        metrics::describe_counter!("aglet_encode_skipped_total", "Requests whose caller had gone or time was over");
-        metrics::describe_counter!("aglet_encode_refused_total", "Searches that found the queue full");
+        metrics::describe_counter!(
+            "aglet_encode_skipped_total",
+            "Requests whose caller had gone or time was over"
+        );
+        metrics::describe_counter!(
+            "aglet_encode_refused_total",
+            "Searches that found the queue full"
+        );
         Self {
             batch_size: metrics::histogram!("aglet_encode_batch_size", "tower" => tower),
             queue_seconds: metrics::histogram!("aglet_encode_queue_seconds", "tower" => tower),
@@ -71,7 +77,10 @@ pub struct CacheMeters {
 
 impl CacheMeters {
     pub fn new() -> Self {
-        metrics::describe_counter!("aglet_encode_cache_total", "Queries by whether their embedding was known");
+        metrics::describe_counter!(
+            "aglet_encode_cache_total",
+            "Queries by whether their embedding was known"
+        );
         Self {
             hits: metrics::counter!("aglet_encode_cache_total", "outcome" => "hit"),
             misses: metrics::counter!("aglet_encode_cache_total", "outcome" => "miss"),

@@ -1,13 +1,15 @@
 //! Words or pixels -> [`Embedding`]: the one door to the model.
 //!
-//! `text` tokenizes, `image` decodes and resizes, `batcher` gathers requests, `session` runs them. The way of words:
-//! tokens, the cache of query embeddings, the text batcher. The way of a photo: the decode pool (a batcher too, of
-//! single jobs), from which small squares come out, what the model sees of it, then the image batcher.
+//! `text` tokenizes, `image` decodes and resizes, `batcher` gathers requests, `session` runs them.
+//! The way of words: tokens, the cache of query embeddings, the text batcher. The way of a photo:
+//! the decode pool (a batcher too, of single jobs), from which small squares come out, what the
+//! model sees of it, then the image batcher.
 //!
-//! Refuses work rather than piling it up: a search that finds its queue full is [`EncodeError::Overloaded`], catalog
-//! work ([`Priority::Bulk`]) waits. Decoded photos in flight are bounded by their pixels, whatever the number of
-//! requests; the files themselves belong to the caller, who bounds them (the HTTP server by size and concurrency).
-//! No async thread decodes, resizes or runs a model.
+//! Refuses work rather than piling it up: a search that finds its queue full is
+//! [`EncodeError::Overloaded`], catalog work ([`Priority::Bulk`]) waits. Decoded photos in flight
+//! are bounded by their pixels, whatever the number of requests; the files themselves belong to the
+//! caller, who bounds them (the HTTP server by size and concurrency). No async thread decodes,
+//! resizes or runs a model.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -36,7 +38,8 @@ pub use session::{SessionError, check_export};
 pub use text::TextError;
 use text::TextTokenizer;
 
-/// Longer texts are tokenized on a blocking thread: this many bytes take a fraction of a millisecond.
+/// Longer texts are tokenized on a blocking thread: this many bytes take a fraction of a
+/// millisecond.
 const SHORT_TEXT: usize = 4096;
 /// Most decode threads: what decoding takes is a fraction of what the image tower takes.
 const DECODERS: usize = 8;
@@ -54,7 +57,8 @@ struct Inner {
     manifest: Manifest,
     id: ModelId,
     tokenizer: TextTokenizer,
-    /// By token ids: what two texts have in common when the model cannot tell them apart. Of this model alone.
+    /// By token ids: what two texts have in common when the model cannot tell them apart. Of this
+    /// model alone.
     cache: moka::sync::Cache<Box<[u32]>, Embedding>,
     cache_meters: CacheMeters,
     decode: Batcher<Bytes, Result<Views, ImageError>>,
@@ -67,7 +71,9 @@ struct Inner {
 }
 
 /// Which hardware is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     /// CUDA where it works, else the CPU (said in the log, `/readyz` and `/metrics`).
@@ -163,13 +169,18 @@ impl From<BatchError> for EncodeError {
 }
 
 impl Encoder {
-    /// Loads the model and starts the threads: blocks for as long as ONNX Runtime takes (a second or so).
+    /// Loads the model and starts the threads: blocks for as long as ONNX Runtime takes (a second
+    /// or so).
     ///
     /// # Errors
     /// When ONNX Runtime, the device, the tokenizer or a graph cannot be used.
     pub fn start(folder: &ModelFolder, options: &EncoderOptions) -> Result<Self, EncodeError> {
         let manifest = folder.manifest().clone();
-        let tokenizer = TextTokenizer::open(&folder.tokenizer(), manifest.context_length, manifest.end_of_text)?;
+        let tokenizer = TextTokenizer::open(
+            &folder.tokenizer(),
+            manifest.context_length,
+            manifest.end_of_text,
+        )?;
         let mut counts = Counts {
             text: options.text_sessions.max(1),
             image: options.image_sessions.max(1),
@@ -177,14 +188,30 @@ impl Encoder {
         };
         let sessions = Sessions::open(folder, &options.runtime, options.device, counts)?;
         (counts.text, counts.image) = (sessions.text.len(), sessions.image.len());
-        let of = |name, max_batch, max_wait| BatchOptions { name, queue: options.queue, max_batch, max_wait };
-        let text = sessions.text.into_iter().map(|tower| text_worker(tower, &manifest)).collect();
-        let image = sessions.image.into_iter().map(|tower| image_worker(tower, &manifest)).collect();
+        let of = |name, max_batch, max_wait| BatchOptions {
+            name,
+            queue: options.queue,
+            max_batch,
+            max_wait,
+        };
+        let text = sessions
+            .text
+            .into_iter()
+            .map(|tower| text_worker(tower, &manifest))
+            .collect();
+        let image = sessions
+            .image
+            .into_iter()
+            .map(|tower| image_worker(tower, &manifest))
+            .collect();
         let inner = Inner {
             tokenizer,
             cache: moka::sync::Cache::new(options.cache),
             cache_meters: CacheMeters::new(),
-            decode: Batcher::start(of("decode", 1, Duration::ZERO), decode_workers(options.image_limits, &manifest))?,
+            decode: Batcher::start(
+                of("decode", 1, Duration::ZERO),
+                decode_workers(options.image_limits, &manifest),
+            )?,
             text: Batcher::start(of("text", options.max_batch, options.max_wait), text)?,
             image: Batcher::start(of("image", options.max_batch, options.max_wait), image)?,
             provider: sessions.provider,
@@ -194,10 +221,13 @@ impl Encoder {
             id: folder.id().clone(),
             manifest,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
-    /// Embeds words. `deadline`: after it, the request is skipped and answered [`EncodeError::Expired`].
+    /// Embeds words. `deadline`: after it, the request is skipped and answered
+    /// [`EncodeError::Expired`].
     ///
     /// # Errors
     /// [`EncodeError`]; [`EncodeError::Overloaded`] only with [`Priority::Search`].
@@ -231,8 +261,16 @@ impl Encoder {
         priority: Priority,
         deadline: Option<Instant>,
     ) -> Result<Embedding, EncodeError> {
-        let views = self.inner.decode.submit(file, 0, priority, deadline).await??;
-        Ok(self.inner.image.submit(views, 0, priority, deadline).await??)
+        let views = self
+            .inner
+            .decode
+            .submit(file, 0, priority, deadline)
+            .await??;
+        Ok(self
+            .inner
+            .image
+            .submit(views, 0, priority, deadline)
+            .await??)
     }
 
     /// Runs one real embedding through each tower, past the cache: readiness.
@@ -243,16 +281,25 @@ impl Encoder {
         let ids = self.ids("a photo of a product").await?;
         self.words(ids, Priority::Search, None).await?;
         let preprocessing = &self.inner.manifest.preprocessing;
-        let gray = Photo::from_pixel(preprocessing.size, preprocessing.size, ::image::Rgb([128; 3]));
+        let gray = Photo::from_pixel(
+            preprocessing.size,
+            preprocessing.size,
+            ::image::Rgb([128; 3]),
+        );
         let views = image::views(&gray, preprocessing);
-        self.inner.image.submit(views, 0, Priority::Search, None).await??;
+        self.inner
+            .image
+            .submit(views, 0, Priority::Search, None)
+            .await??;
         Ok(())
     }
 
-    /// Accepts nothing more, and comes back when all that was accepted is answered and the threads have ended.
+    /// Accepts nothing more, and comes back when all that was accepted is answered and the threads
+    /// have ended.
     pub async fn shutdown(&self) {
         let inner = Arc::clone(&self.inner);
-        // In the order of a photo's way. The work does not panic, and a runtime that ends waits no more.
+        // In the order of a photo's way. The work does not panic, and a runtime that ends waits no
+        // more.
         let _ = tokio::task::spawn_blocking(move || {
             inner.decode.finish();
             inner.text.finish();
@@ -277,7 +324,11 @@ impl Encoder {
         deadline: Option<Instant>,
     ) -> Result<Embedding, EncodeError> {
         let length = ids.len();
-        Ok(self.inner.text.submit(ids, length, priority, deadline).await??)
+        Ok(self
+            .inner
+            .text
+            .submit(ids, length, priority, deadline)
+            .await??)
     }
 
     /// The execution provider in use, which need not be the one that was asked for.
@@ -320,26 +371,40 @@ impl Encoder {
 }
 
 fn decode_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, NonZero::get).min(DECODERS)
+    std::thread::available_parallelism()
+        .map_or(2, NonZero::get)
+        .min(DECODERS)
 }
 
-fn text_worker(mut tower: Tower, manifest: &Manifest) -> Worker<Box<[u32]>, Result<Embedding, EmbeddingError>> {
+fn text_worker(
+    mut tower: Tower,
+    manifest: &Manifest,
+) -> Worker<Box<[u32]>, Result<Embedding, EmbeddingError>> {
     let (dimensions, end) = (manifest.dimensions, i64::from(manifest.end_of_text));
     let mut ids = Vec::new();
     Box::new(move |texts| {
         let length = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         ids.clear();
         for text in &texts {
-            // The tower is causal and pooled at the first end token: more of them behind it change nothing.
+            // The tower is causal and pooled at the first end token: more of them behind it change
+            // nothing.
             let filling = std::iter::repeat_n(end, length - text.len());
             ids.extend(text.iter().map(|&id| i64::from(id)).chain(filling));
         }
-        let rows = tower.run([texts.len(), length], &ids).map_err(|e| e.to_string())?;
-        Ok(rows.into_iter().map(|row| Embedding::new(row, dimensions)).collect())
+        let rows = tower
+            .run([texts.len(), length], &ids)
+            .map_err(|e| e.to_string())?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Embedding::new(row, dimensions))
+            .collect())
     })
 }
 
-fn image_worker(mut tower: Tower, manifest: &Manifest) -> Worker<Views, Result<Embedding, EmbeddingError>> {
+fn image_worker(
+    mut tower: Tower,
+    manifest: &Manifest,
+) -> Worker<Views, Result<Embedding, EmbeddingError>> {
     let (dimensions, preprocessing) = (manifest.dimensions, manifest.preprocessing.clone());
     let (size, each) = (preprocessing.size as usize, preprocessing.edges().len());
     let mut pixels = Vec::new();
@@ -348,8 +413,13 @@ fn image_worker(mut tower: Tower, manifest: &Manifest) -> Worker<Views, Result<E
         for square in photos.iter().flatten() {
             pixels.extend(image::normalize(square, &preprocessing));
         }
-        let rows = tower.run([photos.len() * each, 3, size, size], &pixels).map_err(|e| e.to_string())?;
-        Ok(rows.chunks(each).map(|views| Embedding::new(summed(views), dimensions)).collect())
+        let rows = tower
+            .run([photos.len() * each, 3, size, size], &pixels)
+            .map_err(|e| e.to_string())?;
+        Ok(rows
+            .chunks(each)
+            .map(|views| Embedding::new(summed(views), dimensions))
+            .collect())
     })
 }
 
@@ -358,14 +428,21 @@ fn summed(rows: &[Vec<f32>]) -> Vec<f32> {
     let mut rows = rows.iter();
     let mut sum = rows.next().cloned().unwrap_or_default();
     for row in rows {
-        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        sum.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += value);
     }
     sum
 }
 
-/// Files -> the small squares that the model sees; those are 8-bit, a quarter of the tensor's size, while they wait.
-fn decode_workers(limits: ImageLimits, manifest: &Manifest) -> Vec<Worker<Bytes, Result<Views, ImageError>>> {
-    // Together the threads hold two of the largest photos, or as many smaller ones as there are threads.
+/// Files -> the small squares that the model sees; those are 8-bit, a quarter of the tensor's size,
+/// while they wait.
+fn decode_workers(
+    limits: ImageLimits,
+    manifest: &Manifest,
+) -> Vec<Worker<Bytes, Result<Views, ImageError>>> {
+    // Together the threads hold two of the largest photos, or as many smaller ones as there are
+    // threads.
     let budget = Arc::new(PixelBudget::new(limits.max_pixels.saturating_mul(2)));
     let worker = || -> Worker<Bytes, Result<Views, ImageError>> {
         let (budget, preprocessing) = (Arc::clone(&budget), manifest.preprocessing.clone());
@@ -373,7 +450,10 @@ fn decode_workers(limits: ImageLimits, manifest: &Manifest) -> Vec<Worker<Bytes,
             let views = |file: Bytes| {
                 let (width, height) = image::dimensions(&file, &limits)?;
                 let _share = budget.take(u64::from(width) * u64::from(height));
-                Ok(image::views(&image::decode(&file, &limits)?, &preprocessing))
+                Ok(image::views(
+                    &image::decode(&file, &limits)?,
+                    &preprocessing,
+                ))
             };
             Ok(files.into_iter().map(views).collect())
         })

@@ -1,7 +1,8 @@
 //! The client of a running service: it knows the public API and nothing else.
 //!
-//! A photo goes up as a real upload (multipart), attributes come out of the hits. A busy service (503, 429) is asked
-//! again after the time that it names; other errors end the case that met them, with the problem document's code.
+//! A photo goes up as a real upload (multipart), attributes come out of the hits. A busy service
+//! (503, 429) is asked again after the time that it names; other errors end the case that met them,
+//! with the problem document's code.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,9 +22,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error("{url}: {source}")]
-    Transport { url: String, source: Box<ureq::Error> },
+    Transport {
+        url: String,
+        source: Box<ureq::Error>,
+    },
     #[error("{url} answered {status}{}: {detail}", if code.is_empty() { String::new() } else { format!(" ({code})") })]
-    Status { url: String, status: u16, code: String, detail: String },
+    Status {
+        url: String,
+        status: u16,
+        code: String,
+        detail: String,
+    },
     #[error("{url} answered what this program cannot read: {reason}")]
     Answer { url: String, reason: String },
 }
@@ -107,7 +116,9 @@ impl ApiEngine {
     /// # Errors
     /// When the service does not answer.
     pub fn count(&self, filters: &[(AttributeName, AttributeValue)]) -> Result<usize, ApiError> {
-        Ok(self.ask(&Ask::Text("shoes"), filters, &[], 1, 0)?.estimated_total)
+        Ok(self
+            .ask(&Ask::Text("shoes"), filters, &[], 1, 0)?
+            .estimated_total)
     }
 
     fn ask(
@@ -120,23 +131,38 @@ impl ApiEngine {
     ) -> Result<Answer, ApiError> {
         let (limit, offset) = (limit.to_string(), offset.to_string());
         let window = [("limit", limit.as_str()), ("offset", offset.as_str())];
-        let fields = window.into_iter().chain(filters.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let fields = window
+            .into_iter()
+            .chain(filters.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         // The service is told, for what a photo's own product knows of it must not rank the others.
-        let fields = fields.chain(exclude.iter().take(MOST_EXCLUDED).map(|id| ("exclude", id.as_str())));
+        let fields = fields.chain(
+            exclude
+                .iter()
+                .take(MOST_EXCLUDED)
+                .map(|id| ("exclude", id.as_str())),
+        );
         let (url, mut response) = match ask {
             Ask::Text(text) => {
                 let url = format!("{}/search", self.base);
                 let fields: Vec<_> = std::iter::once(("q", *text)).chain(fields).collect();
-                let send = || self.allow(self.agent.get(&url).query_pairs(fields.iter().copied())).call();
+                let send = || {
+                    self.allow(self.agent.get(&url).query_pairs(fields.iter().copied()))
+                        .call()
+                };
                 (url.clone(), Self::patiently(&url, send)?)
             }
             Ask::Photo(file) => {
                 let url = format!("{}/search/image", self.base);
                 let fields: Vec<_> = fields.collect();
                 let send = || {
-                    let photo = Part::bytes(file).file_name("photo").mime_str("application/octet-stream")?;
-                    let form = fields.iter().fold(Form::new(), |form, (name, value)| form.text(name, value));
-                    self.allow(self.agent.post(&url)).send(form.part("image", photo))
+                    let photo = Part::bytes(file)
+                        .file_name("photo")
+                        .mime_str("application/octet-stream")?;
+                    let form = fields
+                        .iter()
+                        .fold(Form::new(), |form, (name, value)| form.text(name, value));
+                    self.allow(self.agent.post(&url))
+                        .send(form.part("image", photo))
                 };
                 (url.clone(), Self::patiently(&url, send)?)
             }
@@ -144,8 +170,14 @@ impl ApiEngine {
         let text = response
             .body_mut()
             .read_to_string()
-            .map_err(|source| ApiError::Transport { url: url.clone(), source: Box::new(source) })?;
-        serde_json::from_str(&text).map_err(|e| ApiError::Answer { url, reason: e.to_string() })
+            .map_err(|source| ApiError::Transport {
+                url: url.clone(),
+                source: Box::new(source),
+            })?;
+        serde_json::from_str(&text).map_err(|e| ApiError::Answer {
+            url,
+            reason: e.to_string(),
+        })
     }
 
     fn allow<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
@@ -162,22 +194,36 @@ impl ApiEngine {
     ) -> Result<Response<Body>, ApiError> {
         let mut attempt = 1;
         loop {
-            let mut response =
-                send().map_err(|source| ApiError::Transport { url: url.to_owned(), source: Box::new(source) })?;
+            let mut response = send().map_err(|source| ApiError::Transport {
+                url: url.to_owned(),
+                source: Box::new(source),
+            })?;
             let status = response.status().as_u16();
             if status == 200 {
                 return Ok(response);
             }
             if matches!(status, 429 | 503) && attempt < ATTEMPTS {
-                let named = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
+                let named = response
+                    .headers()
+                    .get("retry-after")
+                    .and_then(|v| v.to_str().ok()?.parse().ok());
                 std::thread::sleep(Duration::from_secs(named.unwrap_or(1)).min(PATIENCE));
                 attempt += 1;
                 continue;
             }
             let text = response.body_mut().read_to_string().unwrap_or_default();
             let problem: Problem = serde_json::from_str(&text).unwrap_or_default();
-            let detail = if problem.detail.is_empty() { problem.title } else { problem.detail };
-            return Err(ApiError::Status { url: url.to_owned(), status, code: problem.code, detail });
+            let detail = if problem.detail.is_empty() {
+                problem.title
+            } else {
+                problem.detail
+            };
+            return Err(ApiError::Status {
+                url: url.to_owned(),
+                status,
+                code: problem.code,
+                detail,
+            });
         }
     }
 }
@@ -222,14 +268,20 @@ impl Engine for ApiEngine {
         };
         let id: String = id.as_str().bytes().map(escape).collect();
         let url = format!("{}/products/{id}/image", self.base);
-        let mut response = Self::patiently(&url, || self.allow(self.agent.get(&url)).call()).ok()?;
+        let mut response =
+            Self::patiently(&url, || self.allow(self.agent.get(&url)).call()).ok()?;
         response.body_mut().read_to_vec().ok().map(Bytes::from)
     }
 }
 
 /// `None` for a version of another form.
 fn words_percent(index_version: &str) -> Option<u8> {
-    index_version.rsplit_once("-w")?.1.parse().ok().filter(|percent| *percent <= 100)
+    index_version
+        .rsplit_once("-w")?
+        .1
+        .parse()
+        .ok()
+        .filter(|percent| *percent <= 100)
 }
 
 fn read_hit(hit: Hit) -> Result<Found, EngineError> {
@@ -238,7 +290,12 @@ fn read_hit(hit: Hit) -> Result<Found, EngineError> {
         let values: Result<Vec<_>, _> = values.iter().map(|v| AttributeValue::new(v)).collect();
         attributes.insert(AttributeName::new(&name)?, values?);
     }
-    Ok(Found { id: ProductId::new(&hit.id)?, title: hit.product.title, attributes, score: hit.score })
+    Ok(Found {
+        id: ProductId::new(&hit.id)?,
+        title: hit.product.title,
+        attributes,
+        score: hit.score,
+    })
 }
 
 #[cfg(test)]

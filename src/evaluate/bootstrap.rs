@@ -1,18 +1,21 @@
 //! How sure a figure is: bootstrap intervals, and a paired test of two models on the same cases.
 //!
-//! **Intervals**: the percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
-//! 13): the cases are drawn with replacement, as many as there are, [`RESAMPLES`] times; the interval lies between the
-//! 2.5th and the 97.5th percentile of the figure over the draws (linear interpolation between neighbors, numpy's
-//! default). It says how the figure would vary over other cases of the same kind, not over other training seeds. With
-//! fewer than about 20 cases it is too narrow.
+//! **Intervals**: the percentile bootstrap (Efron and Tibshirani, "An Introduction to the
+//! Bootstrap", 1993, chapter 13): the cases are drawn with replacement, as many as there are,
+//! [`RESAMPLES`] times; the interval lies between the 2.5th and the 97.5th percentile of the figure
+//! over the draws (linear interpolation between neighbors, numpy's default). It says how the figure
+//! would vary over other cases of the same kind, not over other training seeds. With fewer than
+//! about 20 cases it is too narrow.
 //!
-//! **Paired test**: Fisher's randomization test as recommended for retrieval by Smucker, Allan and Carterette (CIKM
-//! 2007): were both models equally good, each case's difference could as well have the other sign. The p-value is the
-//! share of sign patterns whose mean difference is at least as large as the one seen, in either direction: all
-//! patterns when there are at most 2^16, otherwise drawn ones with one added to both counts (Phipson and Smyth 2010).
+//! **Paired test**: Fisher's randomization test as recommended for retrieval by Smucker, Allan and
+//! Carterette (CIKM 2007): were both models equally good, each case's difference could as well have
+//! the other sign. The p-value is the share of sign patterns whose mean difference is at least as
+//! large as the one seen, in either direction: all patterns when there are at most 2^16, otherwise
+//! drawn ones with one added to both counts (Phipson and Smyth 2010).
 //!
-//! A figure that is no mean over cases, such as a macro F1, is tested alike: the two models exchange their answers to
-//! a case, or do not, and the figure's difference is taken anew ([`paired_figure`]; always drawn, never all patterns).
+//! A figure that is no mean over cases, such as a macro F1, is tested alike: the two models
+//! exchange their answers to a case, or do not, and the figure's difference is taken anew
+//! ([`paired_figure`]; always drawn, never all patterns).
 //!
 //! Seeded: the same cases give the same figures on every machine.
 
@@ -52,14 +55,16 @@ pub struct Paired {
     pub difference: Estimate,
     /// Two-sided.
     pub p_value: f64,
-    /// Cases (of a figure over classes: classes) on which the second model does better, as well, worse.
+    /// Cases (of a figure over classes: classes) on which the second model does better, as well,
+    /// worse.
     pub better: usize,
     pub equal: usize,
     pub worse: usize,
 }
 
 impl Paired {
-    /// In a word: `better` or `worse` where chance is an unlikely explanation (p below 0.05), else `not clear`.
+    /// In a word: `better` or `worse` where chance is an unlikely explanation (p below 0.05), else
+    /// `not clear`.
     #[must_use]
     pub fn verdict(&self) -> &'static str {
         match self.difference.value {
@@ -107,9 +112,14 @@ impl Draw {
     }
 }
 
-/// The interval of any figure over `n` cases: `figure` gets the positions drawn (with repeats) and returns `None` where
-/// the figure is undefined for that draw. `None` when it always is, or when there is no case.
-pub fn interval(n: usize, seed: u64, mut figure: impl FnMut(&[usize]) -> Option<f64>) -> Option<Interval> {
+/// The interval of any figure over `n` cases: `figure` gets the positions drawn (with repeats) and
+/// returns `None` where the figure is undefined for that draw. `None` when it always is, or when
+/// there is no case.
+pub fn interval(
+    n: usize,
+    seed: u64,
+    mut figure: impl FnMut(&[usize]) -> Option<f64>,
+) -> Option<Interval> {
     if n == 0 {
         return None;
     }
@@ -121,17 +131,27 @@ pub fn interval(n: usize, seed: u64, mut figure: impl FnMut(&[usize]) -> Option<
         figures.extend(figure(&positions).filter(|f| f.is_finite()));
     }
     figures.sort_by(f64::total_cmp);
-    Some(Interval { low: percentile(&figures, 0.025)?, high: percentile(&figures, 0.975)? })
+    Some(Interval {
+        low: percentile(&figures, 0.025)?,
+        high: percentile(&figures, 0.975)?,
+    })
 }
 
 /// The mean of `values` with its interval; `None` of no values.
 #[must_use]
 pub fn mean_estimate(values: &[f64], seed: u64) -> Option<Estimate> {
-    let pick = |positions: &[usize]| Some(positions.iter().map(|&i| values[i]).sum::<f64>() / as_f64(positions.len()));
-    Some(Estimate { value: mean(values)?, interval: interval(values.len(), seed, pick)?, n: values.len() })
+    let pick = |positions: &[usize]| {
+        Some(positions.iter().map(|&i| values[i]).sum::<f64>() / as_f64(positions.len()))
+    };
+    Some(Estimate {
+        value: mean(values)?,
+        interval: interval(values.len(), seed, pick)?,
+        n: values.len(),
+    })
 }
 
-/// `sum(part) / sum(whole)` over cases with its interval: the share of the points that could be had.
+/// `sum(part) / sum(whole)` over cases with its interval: the share of the points that could be
+/// had.
 #[must_use]
 pub fn share_estimate(part: &[f64], whole: &[f64], seed: u64) -> Option<Estimate> {
     let share = |positions: &mut dyn Iterator<Item = usize>| {
@@ -139,12 +159,18 @@ pub fn share_estimate(part: &[f64], whole: &[f64], seed: u64) -> Option<Estimate
         (w > 0.0).then_some(p / w)
     };
     let value = share(&mut (0..part.len()))?;
-    let interval = interval(part.len(), seed, |positions| share(&mut positions.iter().copied()))?;
-    Some(Estimate { value, interval, n: part.len() })
+    let interval = interval(part.len(), seed, |positions| {
+        share(&mut positions.iter().copied())
+    })?;
+    Some(Estimate {
+        value,
+        interval,
+        n: part.len(),
+    })
 }
 
-/// Compares two models on the same cases: `first[i]` and `second[i]` are their figures on case `i`. `None` when the
-/// lengths differ or are 0.
+/// Compares two models on the same cases: `first[i]` and `second[i]` are their figures on case `i`.
+/// `None` when the lengths differ or are 0.
 #[must_use]
 pub fn paired(first: &[f64], second: &[f64], seed: u64) -> Option<Paired> {
     if first.len() != second.len() {
@@ -152,17 +178,28 @@ pub fn paired(first: &[f64], second: &[f64], seed: u64) -> Option<Paired> {
     }
     // Equal figures of which one was read from a file may differ in the last bit.
     let beyond = |d: f64| if d.abs() < 1e-12 { 0.0 } else { d };
-    let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| beyond(b - a)).collect();
+    let differences: Vec<f64> = first
+        .iter()
+        .zip(second)
+        .map(|(a, b)| beyond(b - a))
+        .collect();
     let difference = mean_estimate(&differences, seed)?;
     let better = differences.iter().filter(|d| **d > 0.0).count();
     let worse = differences.iter().filter(|d| **d < 0.0).count();
     let equal = differences.len() - better - worse;
-    Some(Paired { difference, p_value: randomization(&differences, seed), better, equal, worse })
+    Some(Paired {
+        difference,
+        p_value: randomization(&differences, seed),
+        better,
+        equal,
+        worse,
+    })
 }
 
-/// Compares two models by a figure that is no mean over cases. `difference` says by how much the second model is the
-/// better one over the cases in the positions given (with repeats), where the answers of the two are exchanged in the
-/// positions (of the original cases) that are marked; `None` where it is undefined. `counts`: better, equal, worse.
+/// Compares two models by a figure that is no mean over cases. `difference` says by how much the
+/// second model is the better one over the cases in the positions given (with repeats), where the
+/// answers of the two are exchanged in the positions (of the original cases) that are marked;
+/// `None` where it is undefined. `counts`: better, equal, worse.
 pub fn paired_figure(
     n: usize,
     seed: u64,
@@ -181,7 +218,13 @@ pub fn paired_figure(
     }
     let [better, equal, worse] = counts;
     let p_value = ratio(extreme + 1, RESAMPLES + 1);
-    Some(Paired { difference: Estimate { value, interval, n }, p_value, better, equal, worse })
+    Some(Paired {
+        difference: Estimate { value, interval, n },
+        p_value,
+        better,
+        equal,
+        worse,
+    })
 }
 
 /// The two-sided p-value of the randomization test on the cases' differences.
@@ -193,15 +236,26 @@ fn randomization(differences: &[f64], seed: u64) -> f64 {
     let reaches = |sum: f64| sum.abs() >= observed - 1e-9 * observed.max(1e-12);
     if changed.len() <= EXACT_UP_TO {
         let patterns = 1_usize << changed.len();
-        let signed =
-            |pattern: usize| changed.iter().enumerate().map(move |(i, d)| if pattern >> i & 1 == 1 { *d } else { -d });
+        let signed = |pattern: usize| {
+            changed
+                .iter()
+                .enumerate()
+                .map(move |(i, d)| if pattern >> i & 1 == 1 { *d } else { -d })
+        };
         let extreme = (0..patterns).filter(|p| reaches(signed(*p).sum())).count();
         return ratio(extreme, patterns);
     }
     let mut draw = Draw::new(seed ^ PAIRED);
     let rounds = RESAMPLES * 5;
     let extreme = (0..rounds)
-        .filter(|_| reaches(changed.iter().map(|d| if draw.number() >> 63 == 1 { *d } else { -d }).sum()))
+        .filter(|_| {
+            reaches(
+                changed
+                    .iter()
+                    .map(|d| if draw.number() >> 63 == 1 { *d } else { -d })
+                    .sum(),
+            )
+        })
         .count();
     ratio(extreme + 1, rounds + 1)
 }
@@ -210,7 +264,11 @@ fn randomization(differences: &[f64], seed: u64) -> f64 {
 fn percentile(sorted: &[f64], q: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let at = q * as_f64(last);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= at <= last")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 <= at <= last"
+    )]
     let below = at.floor() as usize;
     let next = sorted[(below + 1).min(last)];
     Some(sorted[below] + (next - sorted[below]) * (at - as_f64(below)))
@@ -224,13 +282,19 @@ mod tests {
     use super::*;
 
     fn numbers(value: &Value) -> Vec<f64> {
-        value.as_array().expect("list").iter().map(|v| v.as_f64().expect("number")).collect()
+        value
+            .as_array()
+            .expect("list")
+            .iter()
+            .map(|v| v.as_f64().expect("number"))
+            .collect()
     }
 
     #[test]
     fn percentiles_as_numpy_makes_them() {
         let recorded: Value =
-            serde_json::from_str(include_str!("../../tests/reference/statistics.json")).expect("recorded JSON");
+            serde_json::from_str(include_str!("../../tests/reference/statistics.json"))
+                .expect("recorded JSON");
         for case in recorded["percentiles"].as_array().expect("list") {
             let mut values = numbers(&case["values"]);
             values.sort_by(f64::total_cmp);
@@ -244,24 +308,45 @@ mod tests {
     #[test]
     fn randomization_test_as_scipy_computes_it() {
         let recorded: Value =
-            serde_json::from_str(include_str!("../../tests/reference/statistics.json")).expect("recorded JSON");
+            serde_json::from_str(include_str!("../../tests/reference/statistics.json"))
+                .expect("recorded JSON");
         for case in recorded["paired"].as_array().expect("list") {
-            let test = paired(&numbers(&case["first"]), &numbers(&case["second"]), 1).expect("same length");
-            let (theirs, tolerance) =
-                (case["p_value"].as_f64().expect("number"), case["tolerance"].as_f64().expect("number"));
-            assert!((test.p_value - theirs).abs() <= tolerance, "{} and {theirs}", test.p_value);
+            let test = paired(&numbers(&case["first"]), &numbers(&case["second"]), 1)
+                .expect("same length");
+            let (theirs, tolerance) = (
+                case["p_value"].as_f64().expect("number"),
+                case["tolerance"].as_f64().expect("number"),
+            );
+            assert!(
+                (test.p_value - theirs).abs() <= tolerance,
+                "{} and {theirs}",
+                test.p_value
+            );
         }
     }
 
     #[test]
     fn the_interval_of_a_mean_is_near_the_normal_one() {
-        // 400 zeros and ones, 30% of them ones: the standard error of the mean is sqrt(.3 * .7 / 400) = .0229.
-        let values: Vec<f64> = (0..400).map(|i| if i % 10 < 3 { 1.0 } else { 0.0 }).collect();
+        // 400 zeros and ones, 30% of them ones: the standard error of the mean is sqrt(.3 * .7 /
+        // 400) = .0229.
+        let values: Vec<f64> = (0..400)
+            .map(|i| if i % 10 < 3 { 1.0 } else { 0.0 })
+            .collect();
         let e = mean_estimate(&values, 7).expect("values");
         assert!((e.value - 0.3).abs() < 1e-12);
-        assert!((e.interval.low - (0.3 - 1.96 * 0.0229)).abs() < 0.006, "{e:?}");
-        assert!((e.interval.high - (0.3 + 1.96 * 0.0229)).abs() < 0.006, "{e:?}");
-        assert_eq!(mean_estimate(&values, 7), Some(e), "the same seed gives the same interval");
+        assert!(
+            (e.interval.low - (0.3 - 1.96 * 0.0229)).abs() < 0.006,
+            "{e:?}"
+        );
+        assert!(
+            (e.interval.high - (0.3 + 1.96 * 0.0229)).abs() < 0.006,
+            "{e:?}"
+        );
+        assert_eq!(
+            mean_estimate(&values, 7),
+            Some(e),
+            "the same seed gives the same interval"
+        );
         assert_ne!(mean_estimate(&values, 8), Some(e));
     }
 
@@ -281,23 +366,41 @@ mod tests {
         assert_eq!(test.verdict(), "not clear");
         let (low, high) = ([1.0; 9], [2.0; 9]);
         let verdict = |a: &[f64], b: &[f64]| paired(a, b, 1).expect("same length").verdict();
-        assert_eq!((verdict(&low, &high), verdict(&high, &low)), ("better", "worse"));
+        assert_eq!(
+            (verdict(&low, &high), verdict(&high, &low)),
+            ("better", "worse")
+        );
         assert_eq!(paired(&[1.0], &[], 1), None);
     }
 
     #[test]
     fn a_mean_tested_as_a_figure_is_tested_as_a_mean() {
         let first: Vec<f64> = (0..60).map(|i| f64::from(i % 7)).collect();
-        let second: Vec<f64> = (0..60).map(|i| f64::from(i % 7) + f64::from(i % 5) - 1.6).collect();
+        let second: Vec<f64> = (0..60)
+            .map(|i| f64::from(i % 7) + f64::from(i % 5) - 1.6)
+            .collect();
         let difference = |positions: &[usize], exchanged: &[bool]| {
-            let one = |&i: &usize| if exchanged[i] { first[i] - second[i] } else { second[i] - first[i] };
+            let one = |&i: &usize| {
+                if exchanged[i] {
+                    first[i] - second[i]
+                } else {
+                    second[i] - first[i]
+                }
+            };
             mean(&positions.iter().map(one).collect::<Vec<_>>())
         };
-        let (figure, plain) =
-            (paired_figure(60, 3, [0; 3], difference).expect("defined"), paired(&first, &second, 3).expect("same"));
+        let (figure, plain) = (
+            paired_figure(60, 3, [0; 3], difference).expect("defined"),
+            paired(&first, &second, 3).expect("same"),
+        );
         assert!((figure.difference.value - plain.difference.value).abs() < 1e-12);
         assert_eq!(figure.difference.interval, plain.difference.interval);
-        assert!((figure.p_value - plain.p_value).abs() < 0.03, "{} and {}", figure.p_value, plain.p_value);
+        assert!(
+            (figure.p_value - plain.p_value).abs() < 0.03,
+            "{} and {}",
+            figure.p_value,
+            plain.p_value
+        );
         assert!(paired_figure(3, 3, [0; 3], |_, _| None).is_none());
     }
 

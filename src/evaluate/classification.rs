@@ -1,9 +1,11 @@
-//! The classification report: precision, recall and F1 per class, their averages, and who was taken for whom.
+//! The classification report: precision, recall and F1 per class, their averages, and who was taken
+//! for whom.
 //!
-//! Figures and text equal those of scikit-learn's `classification_report` (checked against version 1.9.1). A quotient
-//! whose denominator is zero (a class that is never predicted has no precision, one that never occurs no recall) takes
-//! the value of [`ZeroDivision`]; F1 is `2 tp / (true + predicted)`, undefined only for a class that neither occurs
-//! nor is predicted. Averages leave undefined values out.
+//! Figures and text equal those of scikit-learn's `classification_report` (checked against version
+//! 1.9.1). A quotient whose denominator is zero (a class that is never predicted has no precision,
+//! one that never occurs no recall) takes the value of [`ZeroDivision`]; F1 is `2 tp / (true +
+//! predicted)`, undefined only for a class that neither occurs nor is predicted. Averages leave
+//! undefined values out.
 
 use std::fmt::Write as _;
 
@@ -41,7 +43,8 @@ pub enum ReportError {
     Class { class: usize, classes: usize },
 }
 
-/// Precision, recall and F1 in 0..=1 (NaN where undefined and [`ZeroDivision::Undefined`]; `null` in JSON).
+/// Precision, recall and F1 in 0..=1 (NaN where undefined and [`ZeroDivision::Undefined`]; `null`
+/// in JSON).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     #[serde(deserialize_with = "null_as_nan")]
@@ -77,7 +80,8 @@ impl Report {
     /// `truth` and `predicted` are class numbers, positions in `names`.
     ///
     /// # Errors
-    /// When there is nothing to report on, the lengths differ, or a number is no position in `names`.
+    /// When there is nothing to report on, the lengths differ, or a number is no position in
+    /// `names`.
     pub fn new(
         truth: &[usize],
         predicted: &[usize],
@@ -86,22 +90,39 @@ impl Report {
         zero: ZeroDivision,
     ) -> Result<Self, ReportError> {
         if truth.len() != predicted.len() {
-            return Err(ReportError::Lengths { truth: truth.len(), predicted: predicted.len() });
+            return Err(ReportError::Lengths {
+                truth: truth.len(),
+                predicted: predicted.len(),
+            });
         }
         if truth.is_empty() {
             return Err(ReportError::Empty);
         }
         if let Some(&class) = truth.iter().chain(predicted).find(|c| **c >= names.len()) {
-            return Err(ReportError::Class { class, classes: names.len() });
+            return Err(ReportError::Class {
+                class,
+                classes: names.len(),
+            });
         }
         let mut all = vec![vec![0; names.len()]; names.len()];
         for (&t, &p) in truth.iter().zip(predicted) {
             all[t][p] += 1;
         }
-        let occurs = |c: usize| all[c].iter().sum::<usize>() + all.iter().map(|row| row[c]).sum::<usize>() > 0;
-        let kept: Vec<usize> = (0..names.len()).filter(|c| rows == Rows::All || occurs(*c)).collect();
-        let confusion = kept.iter().map(|&t| kept.iter().map(|&p| all[t][p]).collect()).collect();
-        Ok(Self::from_confusion(confusion, kept.iter().map(|&c| names[c].clone()).collect(), zero))
+        let occurs = |c: usize| {
+            all[c].iter().sum::<usize>() + all.iter().map(|row| row[c]).sum::<usize>() > 0
+        };
+        let kept: Vec<usize> = (0..names.len())
+            .filter(|c| rows == Rows::All || occurs(*c))
+            .collect();
+        let confusion = kept
+            .iter()
+            .map(|&t| kept.iter().map(|&p| all[t][p]).collect())
+            .collect();
+        Ok(Self::from_confusion(
+            confusion,
+            kept.iter().map(|&c| names[c].clone()).collect(),
+            zero,
+        ))
     }
 
     fn from_confusion(confusion: Vec<Vec<usize>>, names: Vec<String>, zero: ZeroDivision) -> Self {
@@ -117,7 +138,11 @@ impl Report {
                     recall: quotient(right, support, zero),
                     f1: quotient(2 * right, support + predicted, zero),
                 };
-                ClassRow { name, scores, support }
+                ClassRow {
+                    name,
+                    scores,
+                    support,
+                }
             })
             .collect();
         let support = classes.iter().map(|c| c.support).sum();
@@ -140,7 +165,12 @@ impl Report {
     /// The table as scikit-learn prints it, with so many decimals (2 there by default).
     #[must_use]
     pub fn text(&self, digits: usize) -> String {
-        let longest = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
+        let longest = self
+            .classes
+            .iter()
+            .map(|c| c.name.chars().count())
+            .max()
+            .unwrap_or(0);
         let width = longest.max("weighted avg".len()).max(digits);
         let mut out = format!("{:>width$} ", "");
         for head in ["precision", "recall", "f1-score", "support"] {
@@ -155,16 +185,29 @@ impl Report {
             row(&mut out, &class.name, class.scores, class.support);
         }
         let accuracy = decimal(self.accuracy, digits);
-        let _ = writeln!(out, "\n{:>width$}  {:>9} {:>9} {accuracy:>9} {:>9}", "accuracy", "", "", self.support);
+        let _ = writeln!(
+            out,
+            "\n{:>width$}  {:>9} {:>9} {accuracy:>9} {:>9}",
+            "accuracy", "", "", self.support
+        );
         row(&mut out, "macro avg", self.macro_average, self.support);
-        row(&mut out, "weighted avg", self.weighted_average, self.support);
+        row(
+            &mut out,
+            "weighted avg",
+            self.weighted_average,
+            self.support,
+        );
         out
     }
 }
 
-/// Macro and weighted average of F1 alone, out of (truth, predicted), as a [`Report`] of [`Rows::Present`] and
-/// [`ZeroDivision::Zero`] has them: resampling asks for them thousands of times. `None` of no image.
-pub fn f1_averages(pairs: impl Iterator<Item = (usize, usize)>, classes: usize) -> Option<[f64; 2]> {
+/// Macro and weighted average of F1 alone, out of (truth, predicted), as a [`Report`] of
+/// [`Rows::Present`] and [`ZeroDivision::Zero`] has them: resampling asks for them thousands of
+/// times. `None` of no image.
+pub fn f1_averages(
+    pairs: impl Iterator<Item = (usize, usize)>,
+    classes: usize,
+) -> Option<[f64; 2]> {
     // Of each class: right, true, predicted.
     let mut counts = vec![[0_usize; 3]; classes];
     for (truth, predicted) in pairs {
@@ -172,9 +215,12 @@ pub fn f1_averages(pairs: impl Iterator<Item = (usize, usize)>, classes: usize) 
         counts[truth][1] += 1;
         counts[predicted][2] += 1;
     }
-    let present = counts.iter().filter(|[_, truth, predicted]| truth + predicted > 0);
-    let scored: Vec<(f64, f64)> =
-        present.map(|[right, truth, predicted]| (ratio(2 * right, truth + predicted), as_f64(*truth))).collect();
+    let present = counts
+        .iter()
+        .filter(|[_, truth, predicted]| truth + predicted > 0);
+    let scored: Vec<(f64, f64)> = present
+        .map(|[right, truth, predicted]| (ratio(2 * right, truth + predicted), as_f64(*truth)))
+        .collect();
     (!scored.is_empty()).then(|| {
         let plain = scored.iter().map(|(f1, _)| (*f1, 1.0));
         [average(plain), average(scored.iter().copied())]
@@ -195,7 +241,8 @@ pub struct TopK {
     pub rank_score_max: u32,
 }
 
-/// An image's place for its true class (from 0) and the class that scored highest, out of the score of every class.
+/// An image's place for its true class (from 0) and the class that scored highest, out of the score
+/// of every class.
 #[must_use]
 pub fn judge(scores: &[f32], truth: usize) -> (usize, usize) {
     let best = order(scores).first().copied().unwrap_or(0);
@@ -226,7 +273,8 @@ fn quotient(part: usize, whole: usize, zero: ZeroDivision) -> f64 {
     }
 }
 
-/// The weighted mean of the values that are defined; their plain mean when all weights are 0; NaN of none.
+/// The weighted mean of the values that are defined; their plain mean when all weights are 0; NaN
+/// of none.
 fn average(values: impl Iterator<Item = (f64, f64)>) -> f64 {
     let defined: Vec<(f64, f64)> = values.filter(|(v, _)| !v.is_nan()).collect();
     let weights: f64 = defined.iter().map(|(_, w)| w).sum();
@@ -241,7 +289,11 @@ fn average(values: impl Iterator<Item = (f64, f64)>) -> f64 {
 
 /// As Python writes it.
 fn decimal(value: f64, digits: usize) -> String {
-    if value.is_nan() { "nan".to_owned() } else { format!("{value:.digits$}") }
+    if value.is_nan() {
+        "nan".to_owned()
+    } else {
+        format!("{value:.digits$}")
+    }
 }
 
 fn null_as_nan<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
@@ -258,14 +310,20 @@ mod tests {
     fn pairs(value: &Value) -> (Vec<usize>, Vec<usize>) {
         let number = |v: &Value| usize::try_from(v.as_u64().expect("number")).expect("small");
         let runs = value.as_array().expect("runs").iter();
-        runs.flat_map(|r| std::iter::repeat_n((number(&r[0]), number(&r[1])), number(&r[2]))).unzip()
+        runs.flat_map(|r| std::iter::repeat_n((number(&r[0]), number(&r[1])), number(&r[2])))
+            .unzip()
     }
 
-    /// Where not one prediction is right, scikit-learn counts in floats and prints the support as `1.0`: a slip that we
-    /// do not follow.
+    /// Where not one prediction is right, scikit-learn counts in floats and prints the support as
+    /// `1.0`: a slip that we do not follow.
     fn whole_support(text: &Value) -> String {
         let line = |l: &str| l.strip_suffix(".0").map_or(l.to_owned(), whole);
-        text.as_str().expect("text").split('\n').map(line).collect::<Vec<_>>().join("\n")
+        text.as_str()
+            .expect("text")
+            .split('\n')
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn whole(head: &str) -> String {
@@ -274,19 +332,26 @@ mod tests {
     }
 
     fn same(ours: f64, theirs: &Value) -> bool {
-        theirs.as_f64().map_or(ours.is_nan(), |t| (ours - t).abs() < 1e-12)
+        theirs
+            .as_f64()
+            .map_or(ours.is_nan(), |t| (ours - t).abs() < 1e-12)
     }
 
     #[test]
     fn equal_to_scikit_learn() {
         let recorded: Value =
-            serde_json::from_str(include_str!("../../tests/reference/classification.json")).expect("recorded JSON");
+            serde_json::from_str(include_str!("../../tests/reference/classification.json"))
+                .expect("recorded JSON");
         let names: Vec<String> = serde_json::from_value(recorded["names"].clone()).expect("names");
         let cases = recorded["cases"].as_array().expect("cases");
         assert_eq!(cases.len(), 48);
         for case in cases {
             let (truth, predicted) = pairs(&case["pairs"]);
-            let rows = if case["labels"] == "all" { Rows::All } else { Rows::Present };
+            let rows = if case["labels"] == "all" {
+                Rows::All
+            } else {
+                Rows::Present
+            };
             let zero = match case["zero_division"].as_f64() {
                 None => ZeroDivision::Undefined,
                 Some(v) if v > 0.5 => ZeroDivision::One,
@@ -296,15 +361,30 @@ mod tests {
             let report = Report::new(&truth, &predicted, &names, rows, zero).expect("valid");
             assert_eq!(report.text(2), whole_support(&case["text"]), "{what}");
             assert_eq!(report.text(4), whole_support(&case["text4"]), "{what}");
-            assert_eq!(serde_json::to_value(&report.confusion).expect("JSON"), case["confusion"], "{what}");
+            assert_eq!(
+                serde_json::to_value(&report.confusion).expect("JSON"),
+                case["confusion"],
+                "{what}"
+            );
             let table = &case["table"];
             assert!(same(report.accuracy, &table["accuracy"]), "{what}");
-            let averages = [("macro avg", report.macro_average), ("weighted avg", report.weighted_average)];
+            let averages = [
+                ("macro avg", report.macro_average),
+                ("weighted avg", report.weighted_average),
+            ];
             let classes = report.classes.iter().map(|c| (c.name.as_str(), c.scores));
             for (name, s) in classes.chain(averages) {
                 let row = &table[name];
-                for (ours, theirs) in [(s.precision, "precision"), (s.recall, "recall"), (s.f1, "f1-score")] {
-                    assert!(same(ours, &row[theirs]), "{what}: {name} {theirs} is {ours}, not {}", row[theirs]);
+                for (ours, theirs) in [
+                    (s.precision, "precision"),
+                    (s.recall, "recall"),
+                    (s.f1, "f1-score"),
+                ] {
+                    assert!(
+                        same(ours, &row[theirs]),
+                        "{what}: {name} {theirs} is {ours}, not {}",
+                        row[theirs]
+                    );
                 }
             }
         }
@@ -313,7 +393,8 @@ mod tests {
     #[test]
     fn undefined_values_survive_json() {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let report = Report::new(&[0, 1], &[0, 0], &names, Rows::All, ZeroDivision::Undefined).expect("valid");
+        let report = Report::new(&[0, 1], &[0, 0], &names, Rows::All, ZeroDivision::Undefined)
+            .expect("valid");
         let text = serde_json::to_string(&report).expect("JSON");
         let again: Report = serde_json::from_str(&text).expect("JSON");
         assert!(again.classes[2].scores.recall.is_nan());
@@ -323,10 +404,23 @@ mod tests {
     #[test]
     fn refuses_what_is_no_report() {
         let names = vec!["a".to_owned()];
-        let report = |t: &[usize], p: &[usize]| Report::new(t, p, &names, Rows::Present, ZeroDivision::Zero);
+        let report =
+            |t: &[usize], p: &[usize]| Report::new(t, p, &names, Rows::Present, ZeroDivision::Zero);
         assert_eq!(report(&[], &[]), Err(ReportError::Empty));
-        assert_eq!(report(&[0], &[]), Err(ReportError::Lengths { truth: 1, predicted: 0 }));
-        assert_eq!(report(&[0], &[1]), Err(ReportError::Class { class: 1, classes: 1 }));
+        assert_eq!(
+            report(&[0], &[]),
+            Err(ReportError::Lengths {
+                truth: 1,
+                predicted: 0
+            })
+        );
+        assert_eq!(
+            report(&[0], &[1]),
+            Err(ReportError::Class {
+                class: 1,
+                classes: 1
+            })
+        );
     }
 
     #[test]

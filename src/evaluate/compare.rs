@@ -1,14 +1,16 @@
 //! Many models or epochs on the same questions: one table, the best by a stated rule, and why.
 //!
-//! What may be compared is a [`Candidate`]: a model folder, a checkpoint, or a run with the checkpoints of its epochs.
-//! Every model sits the same [`Exam`]: a pretest (zero-shot recognition of an attribute), the retrieval suite, the
-//! catalogue benchmark and labeled sets, as far as each is given. What a model answered is kept (`MODEL-DATA.json`,
-//! named by the hash of the model and that of the questions), so that a run with one more epoch measures that epoch.
+//! What may be compared is a [`Candidate`]: a model folder, a checkpoint, or a run with the
+//! checkpoints of its epochs. Every model sits the same [`Exam`]: a pretest (zero-shot recognition
+//! of an attribute), the retrieval suite, the catalogue benchmark and labeled sets, as far as each
+//! is given. What a model answered is kept (`MODEL-DATA.json`, named by the hash of the model and
+//! that of the questions), so that a run with one more epoch measures that epoch.
 //!
-//! **The rule** ([`Rule`]): among the models whose guarded figures are at most `tolerance` below the base's (the first
-//! model), the one with the largest weighted sum of figures; of equals, the first. By default scoring (c) of the suite
-//! plus the pretest's macro F1, and every macro F1 of a labeled set is guarded, with a tolerance of one point. What the
-//! rule names and nobody measured, and what else makes the choice doubtful, stands among the reasons.
+//! **The rule** ([`Rule`]): among the models whose guarded figures are at most `tolerance` below
+//! the base's (the first model), the one with the largest weighted sum of figures; of equals, the
+//! first. By default scoring (c) of the suite plus the pretest's macro F1, and every macro F1 of a
+//! labeled set is guarded, with a tolerance of one point. What the rule names and nobody measured,
+//! and what else makes the choice doubtful, stands among the reasons.
 
 mod candidates;
 mod exam;
@@ -65,11 +67,17 @@ pub enum CompareError {
     )]
     NoModel { path: PathBuf },
     #[error("{path}: {source}")]
-    Export { path: PathBuf, source: Box<ExportError> },
+    Export {
+        path: PathBuf,
+        source: Box<ExportError>,
+    },
     #[error("there is nothing to ask: give a suite, a catalogue or labeled images")]
     NothingToAsk,
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]
@@ -84,23 +92,36 @@ pub enum CompareError {
 
 impl Default for Rule {
     fn default() -> Self {
-        let weights = [(format!("{RETRIEVAL}.c"), 1.0), (format!("{PRETEST}.macro_f1"), 1.0)];
-        Self { weights: weights.into(), guards: Vec::new(), tolerance: 0.01 }
+        let weights = [
+            (format!("{RETRIEVAL}.c"), 1.0),
+            (format!("{PRETEST}.macro_f1"), 1.0),
+        ];
+        Self {
+            weights: weights.into(),
+            guards: Vec::new(),
+            tolerance: 0.01,
+        }
     }
 }
 
 impl Comparison {
-    /// Chooses among the models; the first is the base. Figures of the rule that no model has are left out of it.
+    /// Chooses among the models; the first is the base. Figures of the rule that no model has are
+    /// left out of it.
     #[must_use]
     pub fn new(models: Vec<(String, Document)>, rule: &Rule) -> Self {
         let mut rule = rule.clone();
         let mut why = rule.fit(&models);
         why.extend(doubts(&models));
-        let sums: Vec<Option<f64>> = models.iter().map(|(_, document)| rule.sum(document)).collect();
+        let sums: Vec<Option<f64>> = models
+            .iter()
+            .map(|(_, document)| rule.sum(document))
+            .collect();
         let base = models.first().map(|(_, document)| document);
         let mut best: Option<(usize, f64)> = None;
         for (position, (name, document)) in models.iter().enumerate() {
-            let lost = base.map(|base| rule.lost(document, base)).unwrap_or_default();
+            let lost = base
+                .map(|base| rule.lost(document, base))
+                .unwrap_or_default();
             if !lost.is_empty() {
                 why.push(format!("{name} is out: {}", lost.join(", ")));
                 continue;
@@ -108,16 +129,31 @@ impl Comparison {
             match sums[position] {
                 None if rule.weights.is_empty() => {}
                 None => why.push(format!("{name} is out: a figure of the rule is missing")),
-                Some(sum) if best.is_none_or(|(_, most)| sum > most) => best = Some((position, sum)),
+                Some(sum) if best.is_none_or(|(_, most)| sum > most) => {
+                    best = Some((position, sum))
+                }
                 Some(_) => {}
             }
         }
         if let Some((position, sum)) = best {
-            let terms: Vec<String> =
-                rule.weights.iter().map(|(figure, weight)| format!("{weight} x {figure}")).collect();
-            why.push(format!("{} has the largest {}: {sum:.4}", models[position].0, terms.join(" + ")));
+            let terms: Vec<String> = rule
+                .weights
+                .iter()
+                .map(|(figure, weight)| format!("{weight} x {figure}"))
+                .collect();
+            why.push(format!(
+                "{} has the largest {}: {sum:.4}",
+                models[position].0,
+                terms.join(" + ")
+            ));
         }
-        Self { models, rule, sums, best: best.map(|(position, _)| position), why }
+        Self {
+            models,
+            rule,
+            sums,
+            best: best.map(|(position, _)| position),
+            why,
+        }
     }
 
     /// A row a model: the sum, the figures of the rule, then the other headline figures.
@@ -126,18 +162,37 @@ impl Comparison {
         let mut names: Vec<&str> = self.rule.weights.keys().map(String::as_str).collect();
         names.extend(self.rule.guards.iter().map(String::as_str));
         let documents = self.models.iter().map(|(_, d)| d);
-        for figure in documents.flat_map(|d| &d.figures).map(|f| f.name.as_str()).filter(|n| headline(n)) {
+        for figure in documents
+            .flat_map(|d| &d.figures)
+            .map(|f| f.name.as_str())
+            .filter(|n| headline(n))
+        {
             if !names.contains(&figure) {
                 names.push(figure);
             }
         }
-        let heading: Vec<&str> = ["model", "sum"].into_iter().chain(names.iter().copied()).collect();
+        let heading: Vec<&str> = ["model", "sum"]
+            .into_iter()
+            .chain(names.iter().copied())
+            .collect();
         let mut table = Table::new(&heading);
         for (position, (name, document)) in self.models.iter().enumerate() {
-            let mark = if self.best == Some(position) { "* " } else { "" };
+            let mark = if self.best == Some(position) {
+                "* "
+            } else {
+                ""
+            };
             let sum = self.sums[position].map_or("-".to_owned(), |s| format!("{s:.4}"));
-            let value = |figure: &&str| document.figure(figure).map_or("-".to_owned(), |e| percent(e.value));
-            table.push([format!("{mark}{name}"), sum].into_iter().chain(names.iter().map(value)));
+            let value = |figure: &&str| {
+                document
+                    .figure(figure)
+                    .map_or("-".to_owned(), |e| percent(e.value))
+            };
+            table.push(
+                [format!("{mark}{name}"), sum]
+                    .into_iter()
+                    .chain(names.iter().map(value)),
+            );
         }
         table
     }
@@ -149,11 +204,19 @@ fn doubts(models: &[(String, Document)]) -> Vec<String> {
     for (name, document) in models {
         for part in &document.parts {
             if let Outcome::Retrieval(result) = &part.outcome {
-                doubts.extend(result.warnings.iter().map(|warning| format!("{}: {warning}", part.title)));
+                doubts.extend(
+                    result
+                        .warnings
+                        .iter()
+                        .map(|warning| format!("{}: {warning}", part.title)),
+                );
             }
             let failures = part.outcome.failures();
             if failures > 0 {
-                doubts.push(format!("{name}: {failures} questions were not answered ({})", part.title));
+                doubts.push(format!(
+                    "{name}: {failures} questions were not answered ({})",
+                    part.title
+                ));
             }
         }
     }
@@ -162,24 +225,45 @@ fn doubts(models: &[(String, Document)]) -> Vec<String> {
     doubts
 }
 
-/// Figures over all cases of a suite and of a set; those of single groups are in each model's own report.
+/// Figures over all cases of a suite and of a set; those of single groups are in each model's own
+/// report.
 fn headline(name: &str) -> bool {
-    !name.contains("level") && !name.contains(".text.") && !name.contains(".image.") && !name.ends_with("_attainable")
+    !name.contains("level")
+        && !name.contains(".text.")
+        && !name.contains(".image.")
+        && !name.ends_with("_attainable")
 }
 
 impl Rule {
-    /// Leaves out what was not measured, and says so; guards every labeled set where no guard is named.
+    /// Leaves out what was not measured, and says so; guards every labeled set where no guard is
+    /// named.
     fn fit(&mut self, models: &[(String, Document)]) -> Vec<String> {
-        let known = |figure: &String| models.iter().any(|(_, document)| document.figure(figure).is_some());
+        let known = |figure: &String| {
+            models
+                .iter()
+                .any(|(_, document)| document.figure(figure).is_some())
+        };
         let missing = self.weights.keys().filter(|figure| !known(figure));
-        let mut why: Vec<String> = missing.map(|f| format!("{f} was not measured and does not count")).collect();
+        let mut why: Vec<String> = missing
+            .map(|f| format!("{f} was not measured and does not count"))
+            .collect();
         self.weights.retain(|figure, _| known(figure));
         let missing = self.guards.iter().filter(|figure| !known(figure));
-        why.extend(missing.map(|figure| format!("WARNING: {figure} was not measured: it guards nothing")));
+        why.extend(
+            missing.map(|figure| format!("WARNING: {figure} was not measured: it guards nothing")),
+        );
         if self.guards.is_empty() {
-            let labeled = |name: &str| name.ends_with(".macro_f1") && !name.starts_with(&format!("{PRETEST}."));
-            let names = models.first().map(|(_, document)| document.figures.iter().map(|f| f.name.clone()));
-            self.guards = names.into_iter().flatten().filter(|name| labeled(name)).collect();
+            let labeled = |name: &str| {
+                name.ends_with(".macro_f1") && !name.starts_with(&format!("{PRETEST}."))
+            };
+            let names = models
+                .first()
+                .map(|(_, document)| document.figures.iter().map(|f| f.name.clone()));
+            self.guards = names
+                .into_iter()
+                .flatten()
+                .filter(|name| labeled(name))
+                .collect();
         }
         self.guards.retain(known);
         if self.guards.is_empty() {
@@ -194,8 +278,14 @@ impl Rule {
     }
 
     fn sum(&self, document: &Document) -> Option<f64> {
-        let terms = self.weights.iter().map(|(figure, weight)| Some(weight * document.figure(figure)?.value));
-        terms.collect::<Option<Vec<f64>>>().filter(|t| !t.is_empty()).map(|t| t.iter().sum())
+        let terms = self
+            .weights
+            .iter()
+            .map(|(figure, weight)| Some(weight * document.figure(figure)?.value));
+        terms
+            .collect::<Option<Vec<f64>>>()
+            .filter(|t| !t.is_empty())
+            .map(|t| t.iter().sum())
     }
 
     /// What of the base's abilities is lost, in words.
@@ -221,10 +311,17 @@ mod tests {
     use super::*;
 
     fn document(name: &str, figures: &[(&str, f64)]) -> (String, Document) {
-        let interval = Interval { low: 0.0, high: 1.0 };
+        let interval = Interval {
+            low: 0.0,
+            high: 1.0,
+        };
         let figure = |(name, value): &(&str, f64)| Figure {
             name: (*name).to_owned(),
-            estimate: Estimate { value: *value, interval, n: 9 },
+            estimate: Estimate {
+                value: *value,
+                interval,
+                n: 9,
+            },
         };
         let mut document = Document::new(fixtures::subject(name), Vec::new());
         document.figures = figures.iter().map(figure).collect();
@@ -245,18 +342,22 @@ mod tests {
         ];
         let comparison = Comparison::new(models.clone(), &Rule::default());
         assert_eq!(comparison.best, Some(1), "{:?}", comparison.why);
-        assert!(
-            comparison
-                .why
-                .iter()
-                .any(|w| w.contains("epoch-2 is out: fashion_mnist.macro_f1 fell from 50.0% to 48.0%"))
-        );
+        assert!(comparison.why.iter().any(|w| {
+            w.contains("epoch-2 is out: fashion_mnist.macro_f1 fell from 50.0% to 48.0%")
+        }));
         let table = comparison.table().plain();
-        assert!(table.contains("* epoch-1") && table.contains("0.8000"), "{table}");
+        assert!(
+            table.contains("* epoch-1") && table.contains("0.8000"),
+            "{table}"
+        );
         // A wider tolerance, or other weights, choose another.
-        let wide = Rule { tolerance: 0.05, ..Rule::default() };
+        let wide = Rule {
+            tolerance: 0.05,
+            ..Rule::default()
+        };
         assert_eq!(Comparison::new(models.clone(), &wide).best, Some(2));
-        let only_c: Rule = toml::from_str("tolerance = 0.01\n[weights]\n\"retrieval.c\" = 1.0\n").expect("a rule");
+        let only_c: Rule =
+            toml::from_str("tolerance = 0.01\n[weights]\n\"retrieval.c\" = 1.0\n").expect("a rule");
         assert_eq!(Comparison::new(models, &only_c).best, Some(3));
     }
 
@@ -270,14 +371,31 @@ mod tests {
 
     #[test]
     fn a_guard_that_guards_nothing_is_named() {
-        let models = vec![document("a", &[(C, 0.2), (FMNIST, 0.5)]), document("b", &[(C, 0.3), (FMNIST, 0.1)])];
-        let misspelt = Rule { guards: vec!["fashon_mnist.macro_f1".to_owned()], ..Rule::default() };
+        let models = vec![
+            document("a", &[(C, 0.2), (FMNIST, 0.5)]),
+            document("b", &[(C, 0.3), (FMNIST, 0.1)]),
+        ];
+        let misspelt = Rule {
+            guards: vec!["fashon_mnist.macro_f1".to_owned()],
+            ..Rule::default()
+        };
         let comparison = Comparison::new(models.clone(), &misspelt);
         let said = |what: &str| comparison.why.iter().any(|w| w.contains(what));
-        assert!(said("fashon_mnist.macro_f1 was not measured: it guards nothing"), "{:?}", comparison.why);
-        assert!(said("nothing is guarded") && comparison.best == Some(1), "{:?}", comparison.why);
+        assert!(
+            said("fashon_mnist.macro_f1 was not measured: it guards nothing"),
+            "{:?}",
+            comparison.why
+        );
+        assert!(
+            said("nothing is guarded") && comparison.best == Some(1),
+            "{:?}",
+            comparison.why
+        );
         assert!(!comparison.table().plain().contains("fashon"));
-        let right = Rule { guards: vec![FMNIST.to_owned()], ..Rule::default() };
+        let right = Rule {
+            guards: vec![FMNIST.to_owned()],
+            ..Rule::default()
+        };
         let comparison = Comparison::new(models, &right);
         assert!(
             comparison.best == Some(0) && !comparison.why.iter().any(|w| w.contains("guard")),
@@ -285,9 +403,17 @@ mod tests {
             comparison.why
         );
         // What one model was not asked is no reason to trust it.
-        let models = vec![document("a", &[(C, 0.2), (FMNIST, 0.5)]), document("b", &[(C, 0.3)])];
+        let models = vec![
+            document("a", &[(C, 0.2), (FMNIST, 0.5)]),
+            document("b", &[(C, 0.3)]),
+        ];
         let comparison = Comparison::new(models, &right);
-        assert!(comparison.why.iter().any(|w| w.contains("b is out: fashion_mnist.macro_f1 was not measured")));
+        assert!(
+            comparison
+                .why
+                .iter()
+                .any(|w| w.contains("b is out: fashion_mnist.macro_f1 was not measured"))
+        );
     }
 
     #[test]
@@ -295,14 +421,29 @@ mod tests {
         let model = |name: &str| (name.to_owned(), fixtures::document());
         let why = Comparison::new(vec![model("a"), model("b")], &Rule::default()).why;
         let count = |what: &str| why.iter().filter(|w| w.contains(what)).count();
-        assert_eq!((count("other products"), count("1 questions were not answered")), (1, 2), "{why:?}");
+        assert_eq!(
+            (
+                count("other products"),
+                count("1 questions were not answered")
+            ),
+            (1, 2),
+            "{why:?}"
+        );
     }
 
     #[test]
     fn nothing_measured_is_no_winner() {
         let comparison = Comparison::new(vec![document("a", &[(FMNIST, 0.5)])], &Rule::default());
         assert_eq!(comparison.best, None);
-        assert!(comparison.why.last().expect("a reason").contains("there is no best"), "{:?}", comparison.why);
+        assert!(
+            comparison
+                .why
+                .last()
+                .expect("a reason")
+                .contains("there is no best"),
+            "{:?}",
+            comparison.why
+        );
         assert_eq!(Comparison::new(Vec::new(), &Rule::default()).best, None);
     }
 }

@@ -1,9 +1,10 @@
-//! The encoder as evaluation uses it: many pictures at once, blocking, and never the same picture twice.
+//! The encoder as evaluation uses it: many pictures at once, blocking, and never the same picture
+//! twice.
 //!
-//! Embeddings are kept in a file per model (`MODEL_ID.embeddings`: records of a picture's sha256 and its vector as
-//! little-endian f32), so that a second look at a model costs seconds. A file that ends in the middle of a record, as
-//! after a kill, loses that record only. Pictures that the encoder refuses are reported, not fatal: a catalogue of
-//! tens of thousands always has some.
+//! Embeddings are kept in a file per model (`MODEL_ID.embeddings`: records of a picture's sha256
+//! and its vector as little-endian f32), so that a second look at a model costs seconds. A file
+//! that ends in the middle of a record, as after a kill, loses that record only. Pictures that the
+//! encoder refuses are reported, not fatal: a catalogue of tens of thousands always has some.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -40,7 +41,10 @@ pub struct Embedder {
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedderError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Encode(#[from] EncodeError),
     #[error("no thread for the encoder: {0}")]
@@ -48,11 +52,16 @@ pub enum EmbedderError {
 }
 
 impl Embedder {
-    /// Starts the model. `cache`: the folder for embeddings that were made before; `None` keeps them in memory.
+    /// Starts the model. `cache`: the folder for embeddings that were made before; `None` keeps
+    /// them in memory.
     ///
     /// # Errors
     /// When the model does not start or the cache's file cannot be used.
-    pub fn start(model: &ModelFolder, options: &EncoderOptions, cache: Option<&Path>) -> Result<Self, EmbedderError> {
+    pub fn start(
+        model: &ModelFolder,
+        options: &EncoderOptions,
+        cache: Option<&Path>,
+    ) -> Result<Self, EmbedderError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -62,10 +71,24 @@ impl Embedder {
             let _inside = runtime.enter();
             Encoder::start(model, options)?
         };
-        let mut embedder = Self { runtime, encoder, known: HashMap::new(), file: None, path: PathBuf::new() };
+        let mut embedder = Self {
+            runtime,
+            encoder,
+            known: HashMap::new(),
+            file: None,
+            path: PathBuf::new(),
+        };
         if let Some(folder) = cache {
-            embedder.path = folder.join(format!("{}.embeddings", embedder.encoder.model_id().short()));
-            embedder.open_cache(folder).map_err(|source| EmbedderError::Io { path: embedder.path.clone(), source })?;
+            embedder.path = folder.join(format!(
+                "{}.embeddings",
+                embedder.encoder.model_id().short()
+            ));
+            embedder
+                .open_cache(folder)
+                .map_err(|source| EmbedderError::Io {
+                    path: embedder.path.clone(),
+                    source,
+                })?;
         }
         Ok(embedder)
     }
@@ -78,7 +101,9 @@ impl Embedder {
     /// # Errors
     /// When the model makes no embedding of the text.
     pub fn text(&self, text: &str) -> Result<Embedding, EmbedderError> {
-        Ok(self.runtime.block_on(patiently(|| self.encoder.text(text, Priority::Search, None)))?)
+        Ok(self.runtime.block_on(patiently(|| {
+            self.encoder.text(text, Priority::Search, None)
+        }))?)
     }
 
     /// Embeds one picture, given as the bytes of its file.
@@ -90,13 +115,15 @@ impl Embedder {
         if let Some(known) = self.known.get(&hash) {
             return Ok(known.clone());
         }
-        let made = self.runtime.block_on(patiently(|| self.encoder.image(file.clone(), Priority::Search, None)))?;
+        let made = self.runtime.block_on(patiently(|| {
+            self.encoder.image(file.clone(), Priority::Search, None)
+        }))?;
         self.keep(hash, made.clone())?;
         Ok(made)
     }
 
-    /// Embeds pictures in the order given; a picture that cannot be read or embedded is an error in its place.
-    /// `done` hears how many are finished.
+    /// Embeds pictures in the order given; a picture that cannot be read or embedded is an error in
+    /// its place. `done` hears how many are finished.
     ///
     /// # Errors
     /// When the encoder has ended or the cache cannot be written.
@@ -120,7 +147,9 @@ impl Embedder {
                         let encoder = self.encoder.clone();
                         running.spawn_on(
                             async move {
-                                let made = patiently(|| encoder.image(file.clone(), Priority::Bulk, None)).await;
+                                let made =
+                                    patiently(|| encoder.image(file.clone(), Priority::Bulk, None))
+                                        .await;
                                 (position, hash, made)
                             },
                             self.runtime.handle(),
@@ -140,7 +169,10 @@ impl Embedder {
             finished += self.collect(&mut running, &mut results)?;
             done(finished);
         }
-        Ok(results.into_iter().map(|r| r.unwrap_or_else(|| Err("the encoder gave no answer".to_owned()))).collect())
+        Ok(results
+            .into_iter()
+            .map(|r| r.unwrap_or_else(|| Err("the encoder gave no answer".to_owned())))
+            .collect())
     }
 
     /// Waits for one running picture and puts it in its place.
@@ -154,7 +186,9 @@ impl Embedder {
                 self.keep(hash, made.clone())?;
                 results[position] = Some(Ok((hash, made)));
             }
-            Some(Ok((_, _, Err(EncodeError::WorkerGone)))) => return Err(EncodeError::WorkerGone.into()),
+            Some(Ok((_, _, Err(EncodeError::WorkerGone)))) => {
+                return Err(EncodeError::WorkerGone.into());
+            }
             Some(Ok((position, _, Err(error)))) => results[position] = Some(Err(error.to_string())),
             Some(Err(panic)) => tracing::error!(%panic, "a picture's embedding was not finished"),
             None => {}
@@ -166,8 +200,13 @@ impl Embedder {
         if let Some(file) = &mut self.file {
             let vector = made.as_slice().iter().flat_map(|v| v.to_le_bytes());
             let record: Vec<u8> = hash.iter().copied().chain(vector).collect();
-            // One write a record: another process that appends to the same file cannot fall into the middle.
-            file.write_all(&record).map_err(|source| EmbedderError::Io { path: self.path.clone(), source })?;
+            // One write a record: another process that appends to the same file cannot fall into
+            // the middle.
+            file.write_all(&record)
+                .map_err(|source| EmbedderError::Io {
+                    path: self.path.clone(),
+                    source,
+                })?;
         }
         self.known.insert(hash, made);
         Ok(())
@@ -176,7 +215,11 @@ impl Embedder {
     fn open_cache(&mut self, folder: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
         let dimensions = self.encoder.dimensions();
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&self.path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&self.path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let (known, whole) = read_records(&bytes, dimensions);
@@ -196,7 +239,12 @@ fn read_records(bytes: &[u8], dimensions: usize) -> (HashMap<PhotoHash, Embeddin
     let mut known = HashMap::with_capacity(bytes.len() / size);
     for record in bytes.chunks_exact(size) {
         let (hash, vector) = record.split_at(32);
-        let values = vector.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let values = vector
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect();
         if let (Ok(hash), Ok(made)) = (hash.try_into(), Embedding::new(values, dimensions)) {
             known.insert(hash, made);
         }

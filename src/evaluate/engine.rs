@@ -1,8 +1,9 @@
 //! Who answers the questions: a model folder with exact search, or a running service.
 //!
-//! Both get the same questions and give the same kind of answer; everything that is scored is in the answer (ids,
-//! attributes, order), so that the same code judges both. The folder keeps its vectors as the service's index does (in
-//! bf16): what is measured there is what the service will answer.
+//! Both get the same questions and give the same kind of answer; everything that is scored is in
+//! the answer (ids, attributes, order), so that the same code judges both. The folder keeps its
+//! vectors as the service's index does (in bf16): what is measured there is what the service will
+//! answer.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,8 @@ use super::api::ApiError;
 use super::embedder::{Embedder, EmbedderError};
 use super::shop::{Offer, Shop, ShopError};
 use crate::domain::{
-    AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductError, ProductId, QueryError,
+    AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductError, ProductId,
+    QueryError,
 };
 use crate::search::index::{IndexError, Vectors};
 use crate::search::{CATEGORY, rank};
@@ -57,8 +59,9 @@ pub struct Subject {
     /// A model folder, or the address of a service.
     pub at: String,
     pub how: How,
-    /// How much of a product's vector is made of its words, in percent ([`crate::search::rank::fuse`]); `None` where no
-    /// product is searched, or a service does not say.
+    /// How much of a product's vector is made of its words, in percent
+    /// ([`crate::search::rank::fuse`]); `None` where no product is searched, or a service does not
+    /// say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words_percent: Option<u8>,
 }
@@ -99,7 +102,8 @@ pub trait Engine {
     fn search(&mut self, ask: &Ask<'_>, need: &Need<'_>) -> Result<Vec<Found>, EngineError>;
     /// A product's picture for the report; `None` when there is none to be had.
     fn picture(&mut self, id: &ProductId) -> Option<Bytes>;
-    /// Whether a search can find the product, as far as is known: a folder knows whose photo it could not embed.
+    /// Whether a search can find the product, as far as is known: a folder knows whose photo it
+    /// could not embed.
     fn finds(&self, id: &ProductId) -> bool {
         let _ = id;
         true
@@ -120,8 +124,9 @@ pub struct FolderEngine {
 }
 
 impl FolderEngine {
-    /// Embeds the shop's photos. `words_percent`: mix each photo with the product's own words, as a service that is
-    /// set up so does (see [`crate::search::rank::fuse`]); 0: photos alone. `done` hears how many are finished.
+    /// Embeds the shop's photos. `words_percent`: mix each photo with the product's own words, as a
+    /// service that is set up so does (see [`crate::search::rank::fuse`]); 0: photos alone. `done`
+    /// hears how many are finished.
     ///
     /// # Errors
     /// When the encoder ends, or not one photo can be embedded.
@@ -155,7 +160,10 @@ impl FolderEngine {
             }
         }
         if vectors.is_empty() {
-            let first = left_out.first().map(|(id, reason)| format!("{id}: {reason}")).unwrap_or_default();
+            let first = left_out
+                .first()
+                .map(|(id, reason)| format!("{id}: {reason}"))
+                .unwrap_or_default();
             return Err(EngineError::NothingEmbedded { first });
         }
         let vectors = Vectors::of(embedder.encoder().dimensions(), &vectors)?;
@@ -166,8 +174,21 @@ impl FolderEngine {
             how: How::Folder,
             words_percent: Some(words_percent),
         };
-        let by_id = shop.offers.iter().enumerate().map(|(i, o)| (o.product.id.clone(), i)).collect();
-        Ok(Self { embedder, shop, subject, embedded: positions, vectors, by_id, left_out })
+        let by_id = shop
+            .offers
+            .iter()
+            .enumerate()
+            .map(|(i, o)| (o.product.id.clone(), i))
+            .collect();
+        Ok(Self {
+            embedder,
+            shop,
+            subject,
+            embedded: positions,
+            vectors,
+            by_id,
+            left_out,
+        })
     }
 
     #[must_use]
@@ -200,30 +221,51 @@ impl FolderEngine {
     /// When the model makes no embedding of the question.
     pub fn embed(&mut self, ask: &Ask<'_>) -> Result<Embedding, EngineError> {
         Ok(match ask {
-            Ask::Text(text) => self.embedder.text(crate::domain::QueryText::new(text)?.as_str())?,
+            Ask::Text(text) => self
+                .embedder
+                .text(crate::domain::QueryText::new(text)?.as_str())?,
             Ask::Photo(file) => self.embedder.image(file)?,
         })
     }
 
-    /// Every product with its cosine, best first; of equal ones the one that the catalogue names first.
+    /// Every product with its cosine, best first; of equal ones the one that the catalogue names
+    /// first.
     pub fn ranked(&self, query: &Embedding) -> Vec<(&Offer, f32)> {
-        let scores: Vec<f32> = (0..self.vectors.len()).map(|slot| self.vectors.cosine(query, slot)).collect();
+        let scores: Vec<f32> = (0..self.vectors.len())
+            .map(|slot| self.vectors.cosine(query, slot))
+            .collect();
         let order = super::metrics::order(&scores);
-        order.into_iter().map(|i| (&self.shop.offers[self.embedded[i]], scores[i])).collect()
+        order
+            .into_iter()
+            .map(|i| (&self.shop.offers[self.embedded[i]], scores[i]))
+            .collect()
     }
 }
 
 /// A photo's answers as a service ranks them ([`crate::search::Searcher::search_photo`]), exactly.
 fn lift_by_vote(ranked: &mut [(&Offer, f32)]) {
     let categories = |offer: &Offer| -> Vec<String> {
-        let values = offer.product.attributes.iter().filter(|(name, _)| name.as_str() == CATEGORY);
-        values.flat_map(|(_, values)| values.iter().map(AttributeValue::folded)).collect()
+        let values = offer
+            .product
+            .attributes
+            .iter()
+            .filter(|(name, _)| name.as_str() == CATEGORY);
+        values
+            .flat_map(|(_, values)| values.iter().map(AttributeValue::folded))
+            .collect()
     };
-    let voters = ranked.iter().take(rank::VOTERS).map(|(offer, score)| (*score, categories(offer))).collect();
+    let voters = ranked
+        .iter()
+        .take(rank::VOTERS)
+        .map(|(offer, score)| (*score, categories(offer)))
+        .collect();
     let shares = rank::shares(voters);
     for (place, (offer, score)) in ranked.iter_mut().enumerate() {
         let own = categories(offer);
-        let share = shares.iter().find(|(category, _)| own.contains(category)).map_or(0.0, |(_, share)| *share);
+        let share = shares
+            .iter()
+            .find(|(category, _)| own.contains(category))
+            .map_or(0.0, |(_, share)| *share);
         *score = rank::lean(*score, if place < rank::LEADING { 1.0 } else { share });
     }
     // Stable: of equals the one that was first.
@@ -245,7 +287,10 @@ impl Engine for FolderEngine {
         if let Ask::Photo(_) = ask {
             lift_by_vote(&mut ranked);
         }
-        let best = ranked.into_iter().filter(|(offer, _)| (need.among)(&offer.product.id)).take(need.results);
+        let best = ranked
+            .into_iter()
+            .filter(|(offer, _)| (need.among)(&offer.product.id))
+            .take(need.results);
         Ok(best
             .map(|(offer, score)| Found {
                 id: offer.product.id.clone(),
@@ -257,10 +302,14 @@ impl Engine for FolderEngine {
     }
 
     fn picture(&mut self, id: &ProductId) -> Option<Bytes> {
-        self.shop.photo(&self.shop.offers[*self.by_id.get(id)?]).ok()
+        self.shop
+            .photo(&self.shop.offers[*self.by_id.get(id)?])
+            .ok()
     }
 
     fn finds(&self, id: &ProductId) -> bool {
-        self.by_id.get(id).is_some_and(|position| self.embedded.binary_search(position).is_ok())
+        self.by_id
+            .get(id)
+            .is_some_and(|position| self.embedded.binary_search(position).is_ok())
     }
 }

@@ -1,4 +1,5 @@
-//! A small result for the tests of the reports: one zero-shot part, one suite of two cases of which one failed.
+//! A small result for the tests of the reports: one zero-shot part, one suite of two cases of which
+//! one failed.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,10 @@ use super::zero_shot::ZeroShotResult;
 use crate::domain::{AttributeName, AttributeValue, ProductId};
 
 pub fn document() -> Document {
-    let parts = vec![part("labeled", Outcome::ZeroShot(zero_shot())), part("", Outcome::Retrieval(retrieval()))];
+    let parts = vec![
+        part("labeled", Outcome::ZeroShot(zero_shot())),
+        part("", Outcome::Retrieval(retrieval())),
+    ];
     Document::new(subject("small"), parts)
 }
 
@@ -31,19 +35,46 @@ pub fn subject(model: &str) -> Subject {
 pub fn part(prefix: &str, outcome: Outcome) -> Part {
     let title = if prefix.is_empty() { "suite" } else { prefix };
     let (prefix, title) = (prefix.to_owned(), title.to_owned());
-    Part { prefix, title, data_sha256: "d".to_owned(), seconds: 1.5, outcome }
+    Part {
+        prefix,
+        title,
+        data_sha256: "d".to_owned(),
+        seconds: 1.5,
+        outcome,
+    }
 }
 
 pub fn zero_shot() -> ZeroShotResult {
     let classes = ["Bag", "Dress <long>", "Coat"].map(str::to_owned).to_vec();
-    let (truth, predicted, places) = (vec![0, 0, 1, 2, 2, 2], vec![0, 1, 1, 2, 0, 2], vec![0, 1, 0, 0, 2, 0]);
-    let report = Report::new(&truth, &predicted, &classes, Rows::Present, ZeroDivision::Zero).expect("valid");
+    let (truth, predicted, places) = (
+        vec![0, 0, 1, 2, 2, 2],
+        vec![0, 1, 1, 2, 0, 2],
+        vec![0, 1, 0, 0, 2, 0],
+    );
+    let report = Report::new(
+        &truth,
+        &predicted,
+        &classes,
+        Rows::Present,
+        ZeroDivision::Zero,
+    )
+    .expect("valid");
     let (prompts, top) = (Prompts::default(), TopK::of(&places));
-    ZeroShotResult { prompts, report, top, classes, truth, predicted, places, left_out: 0 }
+    ZeroShotResult {
+        prompts,
+        report,
+        top,
+        classes,
+        truth,
+        predicted,
+        places,
+        left_out: 0,
+    }
 }
 
 pub fn retrieval() -> RetrievalResult {
-    let suite: Suite = serde_json::from_str(include_str!("../../tests/reference/small_suite.json")).expect("a suite");
+    let suite: Suite = serde_json::from_str(include_str!("../../tests/reference/small_suite.json"))
+        .expect("a suite");
     let found = [
         ("1", "Loafer \"A\"", "Casual Shoes", "Beige"),
         ("2", "Runner", "Sports Shoes", "beige"),
@@ -57,8 +88,10 @@ pub fn retrieval() -> RetrievalResult {
             .map(|(place, (id, title, category, laces))| {
                 let value = |v: &str| vec![AttributeValue::new(v).expect("value")];
                 let name = |n: &str| AttributeName::new(n).expect("name");
-                let values =
-                    BTreeMap::from([(name("category"), value(category)), (name("shoelace_color"), value(laces))]);
+                let values = BTreeMap::from([
+                    (name("category"), value(category)),
+                    (name("shoelace_color"), value(laces)),
+                ]);
                 let fit = suite.fit(case, &values);
                 Scored {
                     id: ProductId::new(id).expect("id"),
@@ -98,18 +131,37 @@ fn a_document_reads_what_it_writes_and_compares_with_itself() {
     let document = document();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("result.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&document).expect("JSON")).expect("written");
+    std::fs::write(
+        &path,
+        serde_json::to_string_pretty(&document).expect("JSON"),
+    )
+    .expect("written");
     let again = Document::load(&path).expect("a document");
     // serde_json reads the last bit of a float differently without its feature float_roundtrip.
     assert_eq!(again.figures.len(), document.figures.len());
     for (ours, theirs) in document.figures.iter().zip(&again.figures) {
-        assert_eq!((&ours.name, ours.estimate.n), (&theirs.name, theirs.estimate.n));
-        assert!((ours.estimate.value - theirs.estimate.value).abs() < 1e-12, "{}", ours.name);
-        assert!((ours.estimate.interval.low - theirs.estimate.interval.low).abs() < 1e-12, "{}", ours.name);
+        assert_eq!(
+            (&ours.name, ours.estimate.n),
+            (&theirs.name, theirs.estimate.n)
+        );
+        assert!(
+            (ours.estimate.value - theirs.estimate.value).abs() < 1e-12,
+            "{}",
+            ours.name
+        );
+        assert!(
+            (ours.estimate.interval.low - theirs.estimate.interval.low).abs() < 1e-12,
+            "{}",
+            ours.name
+        );
     }
     let tests = document.against(&again);
     assert_eq!(tests.len(), 3 + 2 + 12);
-    assert!(tests.iter().all(|(_, t)| t.better + t.worse == 0 && (t.p_value - 1.0).abs() < 1e-12));
+    assert!(
+        tests
+            .iter()
+            .all(|(_, t)| t.better + t.worse == 0 && (t.p_value - 1.0).abs() < 1e-12)
+    );
     let accuracy: &Estimate = document.figure("labeled.accuracy").expect("a figure");
     assert!((accuracy.value - 4.0 / 6.0).abs() < 1e-12);
     std::fs::write(&path, "{}").expect("written");

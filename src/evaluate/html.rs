@@ -1,8 +1,10 @@
-//! The report for people: one HTML file with everything in it (pictures, styles), light and dark, no script.
+//! The report for people: one HTML file with everything in it (pictures, styles), light and dark,
+//! no script.
 //!
-//! For each part: the figures with their intervals; of a labeled set bars per class and the confusion matrix; of a
-//! suite the table by kind and level and, case by case, the pictures that came back with their points. With a
-//! baseline: the paired tests, and both models' strips beside each other, the largest differences first.
+//! For each part: the figures with their intervals; of a labeled set bars per class and the
+//! confusion matrix; of a suite the table by kind and level and, case by case, the pictures that
+//! came back with their points. With a baseline: the paired tests, and both models' strips beside
+//! each other, the largest differences first.
 
 mod labeled;
 mod pictures;
@@ -23,9 +25,17 @@ const STYLE: &str = include_str!("html/report.css");
 
 /// The whole file.
 #[must_use]
-pub fn render(document: &Document, baseline: Option<&Document>, verdicts: &[Verdict], pictures: &Pictures) -> String {
+pub fn render(
+    document: &Document,
+    baseline: Option<&Document>,
+    verdicts: &[Verdict],
+    pictures: &Pictures,
+) -> String {
     let subject = &document.subject;
-    let mut html = head(&format!("Evaluation of {}", subject.model), &pictures.style());
+    let mut html = head(
+        &format!("Evaluation of {}", subject.model),
+        &pictures.style(),
+    );
     let _ = writeln!(
         html,
         "<p class=\"soft\">Model <code>{}</code> at <code>{}</code>{}</p>",
@@ -48,9 +58,16 @@ pub fn render(document: &Document, baseline: Option<&Document>, verdicts: &[Verd
     if !verdicts.is_empty() {
         let line = |v: &Verdict| {
             let class = if v.passed() { "up" } else { "down" };
-            format!("<li class=\"{class}\">{}</li>\n", escaped(&terminal::verdict(v)))
+            format!(
+                "<li class=\"{class}\">{}</li>\n",
+                escaped(&terminal::verdict(v))
+            )
         };
-        let _ = write!(html, "<ul>\n{}</ul>\n", verdicts.iter().map(line).collect::<String>());
+        let _ = write!(
+            html,
+            "<ul>\n{}</ul>\n",
+            verdicts.iter().map(line).collect::<String>()
+        );
     }
     if let Some(base) = baseline {
         let tests = document.against(base);
@@ -62,7 +79,12 @@ pub fn render(document: &Document, baseline: Option<&Document>, verdicts: &[Verd
              equal models one comes out clear all the same.) a, b, c and d are points a case in the four scorings, with \
              text. or image. before them for the cases asked in words or by photo; other figures are shares of \
              one.</p>\n{}",
-            against(&subject.model, &subject.at, &base.subject.model, &base.subject.at),
+            against(
+                &subject.model,
+                &subject.at,
+                &base.subject.model,
+                &base.subject.at
+            ),
             table(&terminal::paired(&tests))
         );
     }
@@ -79,12 +101,18 @@ pub fn comparison(comparison: &Comparison) -> String {
     let count = comparison.models.len();
     let mut html = head(&format!("Comparison of {count} models"), "");
     let best = comparison.best.map(|i| comparison.models[i].0.as_str());
-    let _ = writeln!(html, "<p>Best: <b>{}</b></p>\n<ul>", escaped(best.unwrap_or("none")));
+    let _ = writeln!(
+        html,
+        "<p>Best: <b>{}</b></p>\n<ul>",
+        escaped(best.unwrap_or("none"))
+    );
     for line in &comparison.why {
         let _ = writeln!(html, "<li>{}</li>", escaped(line));
     }
     let _ = write!(html, "</ul>\n{}", table(&comparison.table()));
-    let Some(((base_name, base), others)) = comparison.models.split_first() else { return html + "</html>\n" };
+    let Some(((base_name, base), others)) = comparison.models.split_first() else {
+        return html + "</html>\n";
+    };
     for (name, document) in others {
         let tests = terminal::paired(&document.against(base));
         let _ = write!(
@@ -101,8 +129,16 @@ pub fn comparison(comparison: &Comparison) -> String {
 
 /// Which of two is measured against which: by place where they are called the same.
 fn against(name: &str, at: &str, base: &str, base_at: &str) -> String {
-    let (ours, theirs) = if name == base { (at, base_at) } else { (name, base) };
-    format!("<b>{}</b> against the baseline <b>{}</b>", escaped(ours), escaped(theirs))
+    let (ours, theirs) = if name == base {
+        (at, base_at)
+    } else {
+        (name, base)
+    };
+    format!(
+        "<b>{}</b> against the baseline <b>{}</b>",
+        escaped(ours),
+        escaped(theirs)
+    )
 }
 
 fn head(title: &str, style: &str) -> String {
@@ -144,13 +180,22 @@ fn part(part: &Part, baseline: Option<&Document>, pictures: &Pictures) -> String
                  interval.</p>\n",
             );
             for failure in &result.failures {
-                let _ = writeln!(html, "<p class=\"error\">not answered: {}</p>", escaped(failure));
+                let _ = writeln!(
+                    html,
+                    "<p class=\"error\">not answered: {}</p>",
+                    escaped(failure)
+                );
             }
             let mut rows = Table::new(&["question", "matching", "category P@10", "both P@10"]);
             let mut questions: Vec<_> = result.questions.iter().collect();
             questions.sort_by(|a, b| a.both_p10.total_cmp(&b.both_p10));
             for q in questions {
-                rows.push([q.text.clone(), q.both.to_string(), percent(q.category_p10), percent(q.both_p10)]);
+                rows.push([
+                    q.text.clone(),
+                    q.both.to_string(),
+                    percent(q.category_p10),
+                    percent(q.both_p10),
+                ]);
             }
             let count = rows.rows.len();
             let _ = writeln!(
@@ -167,8 +212,14 @@ fn part(part: &Part, baseline: Option<&Document>, pictures: &Pictures) -> String
 
 /// Figures as bars with their intervals; the baseline's beside them.
 fn figures(figures: &[Figure], base: &[Figure]) -> String {
-    let mut html = "<div class=\"scroll\"><table><thead><tr><th>figure<th>value<th>95% interval<th>".to_owned();
-    html.push_str(if base.is_empty() { "<tbody>\n" } else { "<th>baseline<th>difference<tbody>\n" });
+    let mut html =
+        "<div class=\"scroll\"><table><thead><tr><th>figure<th>value<th>95% interval<th>"
+            .to_owned();
+    html.push_str(if base.is_empty() {
+        "<tbody>\n"
+    } else {
+        "<th>baseline<th>difference<tbody>\n"
+    });
     for figure in figures {
         let e = &figure.estimate;
         let _ = write!(
@@ -198,7 +249,11 @@ fn figures(figures: &[Figure], base: &[Figure]) -> String {
 fn meter(share: f64, interval: Option<(f64, f64)>, class: &str) -> String {
     let cut = |v: f64| (v * 100.0).clamp(0.0, 100.0);
     let over = interval.map(|(low, high)| {
-        format!("<u style=\"left:{:.1}%;width:{:.1}%\"></u>", cut(low), (cut(high) - cut(low)).max(0.4))
+        format!(
+            "<u style=\"left:{:.1}%;width:{:.1}%\"></u>",
+            cut(low),
+            (cut(high) - cut(low)).max(0.4)
+        )
     });
     format!(
         "<span class=\"meter {class}\"><i style=\"width:{:.1}%\"></i>{}</span>",
@@ -219,9 +274,15 @@ fn signed(difference: f64, digits: usize) -> String {
 }
 
 fn table(table: &Table) -> String {
-    let cells =
-        |tag: &str, row: &[String]| row.iter().map(|c| ["<", tag, ">", &escaped(c)].concat()).collect::<String>();
-    let mut html = format!("<div class=\"scroll\"><table><thead><tr>{}<tbody>\n", cells("th", &table.heading));
+    let cells = |tag: &str, row: &[String]| {
+        row.iter()
+            .map(|c| ["<", tag, ">", &escaped(c)].concat())
+            .collect::<String>()
+    };
+    let mut html = format!(
+        "<div class=\"scroll\"><table><thead><tr>{}<tbody>\n",
+        cells("th", &table.heading)
+    );
     for row in &table.rows {
         let _ = writeln!(html, "<tr>{}", cells("td", row));
     }
@@ -230,7 +291,11 @@ fn table(table: &Table) -> String {
 
 /// Share of `part` in `whole` as a percentage, for a style.
 fn hundredths(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { 100.0 * as_f64(part) / as_f64(whole) }
+    if whole == 0 {
+        0.0
+    } else {
+        100.0 * as_f64(part) / as_f64(whole)
+    }
 }
 
 #[cfg(test)]
@@ -252,13 +317,20 @@ mod tests {
         }
         assert_eq!(html.matches("class=\"case\"").count(), 2);
         // Three classes, macro and weighted average, none of them changed.
-        assert!(html.contains("F1 against baseline") && html.matches("+0.000</span>").count() == 5, "{html}");
+        assert!(
+            html.contains("F1 against baseline") && html.matches("+0.000</span>").count() == 5,
+            "{html}"
+        );
         let plain = render(&document, None, &[], &Pictures::default());
         assert!(!plain.contains("baseline") && !plain.contains("words make up"));
         let mut mixed = document.clone();
         mixed.subject.words_percent = Some(30);
         let html = render(&mixed, Some(&document), &[], &Pictures::default());
-        assert!(html.contains("words make up 30% of each product") && html.contains("0% in the baseline"), "{html}");
+        assert!(
+            html.contains("words make up 30% of each product")
+                && html.contains("0% in the baseline"),
+            "{html}"
+        );
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! JUnit XML, so that a pipeline shows every case and every gate.
 //!
-//! A test suite per part of the document: a retrieval case is a test case (class `text.level1`, its points in the
-//! output), an error where it could not be asked or answered. It never fails for its points alone: whether those
-//! suffice is what the gates say, a suite of their own in which a gate that is not reached is a failure. Figures go
-//! into the properties. Layout as in <https://github.com/testmoapp/junitxml>: times in seconds, `timestamp` (UTC) when a
-//! suite began, taking it that the parts were measured one after the other and the last has just ended.
+//! A test suite per part of the document: a retrieval case is a test case (class `text.level1`, its
+//! points in the output), an error where it could not be asked or answered. It never fails for its
+//! points alone: whether those suffice is what the gates say, a suite of their own in which a gate
+//! that is not reached is a failure. Figures go into the properties. Layout as in
+//! <https://github.com/testmoapp/junitxml>: times in seconds, `timestamp` (UTC) when a suite began,
+//! taking it that the parts were measured one after the other and the last has just ended.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,13 +26,19 @@ pub fn render(document: &Document, verdicts: &[Verdict], now: SystemTime) -> Str
         suite.timestamp = timestamp(began);
     }
     if !verdicts.is_empty() {
-        suites.push(Suite { timestamp: timestamp(now), ..gates(verdicts) });
+        suites.push(Suite {
+            timestamp: timestamp(now),
+            ..gates(verdicts)
+        });
     }
     let sum = |of: fn(&Suite) -> usize| suites.iter().map(of).sum::<usize>();
     let name = escaped(&format!("aglet evaluate {}", document.subject.model));
     let (tests, failures, errors) = (sum(|s| s.tests), sum(|s| s.failures), sum(|s| s.errors));
     let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
-    let (time, at) = (document.parts.iter().map(|part| part.seconds).sum::<f64>(), timestamp(began));
+    let (time, at) = (
+        document.parts.iter().map(|part| part.seconds).sum::<f64>(),
+        timestamp(began),
+    );
     let _ = writeln!(
         xml,
         "<testsuites name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{time:.3}\" \
@@ -56,7 +63,14 @@ struct Suite {
 
 impl Suite {
     fn xml(&self) -> String {
-        let Self { tests, failures, errors, seconds, timestamp, .. } = self;
+        let Self {
+            tests,
+            failures,
+            errors,
+            seconds,
+            timestamp,
+            ..
+        } = self;
         let mut xml = format!(
             "  <testsuite name=\"{}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" \
              time=\"{seconds:.3}\" timestamp=\"{timestamp}\">\n",
@@ -65,14 +79,20 @@ impl Suite {
         if !self.properties.is_empty() {
             xml.push_str("    <properties>\n");
             for (name, value) in &self.properties {
-                let _ = writeln!(xml, "      <property name=\"{}\" value=\"{}\"/>", escaped(name), escaped(value));
+                let _ = writeln!(
+                    xml,
+                    "      <property name=\"{}\" value=\"{}\"/>",
+                    escaped(name),
+                    escaped(value)
+                );
             }
             xml.push_str("    </properties>\n");
         }
         xml + &self.cases + "  </testsuite>\n"
     }
 
-    /// `seconds`: where the case was timed by itself; `inside`: what stands in the test case's element.
+    /// `seconds`: where the case was timed by itself; `inside`: what stands in the test case's
+    /// element.
     fn case(&mut self, class: &str, name: &str, seconds: Option<f64>, inside: &str) {
         self.tests += 1;
         let _ = writeln!(
@@ -86,29 +106,53 @@ impl Suite {
 }
 
 fn part(part: &Part) -> Suite {
-    let properties = part.figures().into_iter().map(|f| (f.name, format!("{:.6}", f.estimate.value))).collect();
-    let mut suite = Suite { name: part.title.clone(), seconds: part.seconds, properties, ..Suite::default() };
+    let properties = part
+        .figures()
+        .into_iter()
+        .map(|f| (f.name, format!("{:.6}", f.estimate.value)))
+        .collect();
+    let mut suite = Suite {
+        name: part.title.clone(),
+        seconds: part.seconds,
+        properties,
+        ..Suite::default()
+    };
     match &part.outcome {
         Outcome::Retrieval(result) => {
             for case in &result.cases {
                 suite.errors += usize::from(case.error.is_some());
                 let class = format!("{}.level{}", case.kind.name(), case.level.number());
-                suite.case(&class, &case.name, Some(case.seconds), &retrieval_case(result, case));
+                suite.case(
+                    &class,
+                    &case.name,
+                    Some(case.seconds),
+                    &retrieval_case(result, case),
+                );
             }
         }
         Outcome::ZeroShot(result) => {
             for class in &result.report.classes {
                 let s = class.scores;
                 let (p, r, f) = (s.precision, s.recall, s.f1);
-                let line = format!("precision {p:.4}, recall {r:.4}, F1 {f:.4}, {} images", class.support);
-                suite.case("class", &class.name, None, &format!("<system-out>{}</system-out>", escaped(&line)));
+                let line = format!(
+                    "precision {p:.4}, recall {r:.4}, F1 {f:.4}, {} images",
+                    class.support
+                );
+                suite.case(
+                    "class",
+                    &class.name,
+                    None,
+                    &format!("<system-out>{}</system-out>", escaped(&line)),
+                );
             }
         }
         Outcome::Catalog { result, .. } => {
             for question in &result.questions {
                 let (category, both) = (question.category_p10, question.both_p10);
-                let line =
-                    format!("precision@10: category {category:.1}, with {} {both:.1}", question.form.attribute());
+                let line = format!(
+                    "precision@10: category {category:.1}, with {} {both:.1}",
+                    question.form.attribute()
+                );
                 suite.case(
                     question.form.name(),
                     &question.text,
@@ -118,7 +162,12 @@ fn part(part: &Part) -> Suite {
             }
             for (number, failure) in result.failures.iter().enumerate() {
                 suite.errors += 1;
-                suite.case("unanswered", &format!("question {}", number + 1), None, &error(failure));
+                suite.case(
+                    "unanswered",
+                    &format!("question {}", number + 1),
+                    None,
+                    &error(failure),
+                );
             }
         }
     }
@@ -127,40 +176,73 @@ fn part(part: &Part) -> Suite {
 
 fn retrieval_case(result: &RetrievalResult, case: &CaseResult) -> String {
     let mut text = format!("{}\n", case.query);
-    for (letter, (points, most)) in
-        Points::NAMES.iter().zip(case.points.values().into_iter().zip(case.maxima.attainable.values()))
-    {
+    for (letter, (points, most)) in Points::NAMES.iter().zip(
+        case.points
+            .values()
+            .into_iter()
+            .zip(case.maxima.attainable.values()),
+    ) {
         let _ = write!(text, "({letter}) {points} of {most} attainable  ");
     }
     text.push('\n');
     for (place, scored) in case.results.iter().enumerate() {
-        let value = |name| scored.values.get(name).and_then(|v| v.first()).map_or("-", |v| v.as_str());
+        let value = |name| {
+            scored
+                .values
+                .get(name)
+                .and_then(|v| v.first())
+                .map_or("-", |v| v.as_str())
+        };
         let (main, detail) = (value(&result.main), value(&result.detail));
-        let _ = writeln!(text, "{}. {} {} ({main}, {detail})", place + 1, scored.id, scored.title);
+        let _ = writeln!(
+            text,
+            "{}. {} {} ({main}, {detail})",
+            place + 1,
+            scored.id,
+            scored.title
+        );
     }
     let out = format!("<system-out>{}</system-out>", escaped(&text));
     case.error.as_deref().map(error).unwrap_or_default() + &out
 }
 
 fn error(message: &str) -> String {
-    format!("<error type=\"unanswered\" message=\"{}\"/>", escaped(message))
+    format!(
+        "<error type=\"unanswered\" message=\"{}\"/>",
+        escaped(message)
+    )
 }
 
 fn gates(verdicts: &[Verdict]) -> Suite {
-    let mut suite = Suite { name: "gates".to_owned(), ..Suite::default() };
+    let mut suite = Suite {
+        name: "gates".to_owned(),
+        ..Suite::default()
+    };
     for verdict in verdicts {
         let line = terminal::verdict(verdict);
         let failure = || format!("<failure type=\"gate\" message=\"{}\"/>", escaped(&line));
-        let inside = if verdict.passed() { String::new() } else { failure() };
+        let inside = if verdict.passed() {
+            String::new()
+        } else {
+            failure()
+        };
         suite.failures += usize::from(!verdict.passed());
-        suite.case("gate", &format!("{} >= {}", verdict.gate.figure, verdict.gate.least), None, &inside);
+        suite.case(
+            "gate",
+            &format!("{} >= {}", verdict.gate.figure, verdict.gate.least),
+            None,
+            &inside,
+        );
     }
     suite
 }
 
 /// `2026-08-29T13:05:09`, ISO 8601 in UTC; JUnit's schema takes no zone.
 fn timestamp(at: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(at).to_string().trim_end_matches('Z').to_owned()
+    humantime::format_rfc3339_seconds(at)
+        .to_string()
+        .trim_end_matches('Z')
+        .to_owned()
 }
 
 /// For text and attributes of XML 1.0: characters that it cannot hold become U+FFFD.
@@ -189,24 +271,43 @@ mod tests {
     #[test]
     fn every_case_and_gate_is_a_test_case() {
         let document = document();
-        let gates = ["c=0.9".parse().expect("gate"), "a=0.0".parse().expect("gate")];
+        let gates = [
+            "c=0.9".parse().expect("gate"),
+            "a=0.0".parse().expect("gate"),
+        ];
         // Each part took 1.5 s.
         let now = UNIX_EPOCH + Duration::from_secs(7_464_960_013);
         let xml = render(&document, &document.judge(&gates), now);
         assert_eq!(xml.matches("<testcase ").count(), 3 + 2 + 2, "{xml}");
-        let head = r#"tests="7" failures="1" errors="1" time="3.000" timestamp="2206-07-23T00:00:10">"#;
+        let head =
+            r#"tests="7" failures="1" errors="1" time="3.000" timestamp="2206-07-23T00:00:10">"#;
         assert!(xml.contains(head), "{xml}");
-        assert!(xml.contains(r#"time="1.500" timestamp="2206-07-23T00:00:11">"#), "{xml}");
-        assert!(xml.contains(r#"classname="text.level2" name="text: Casual Shoes, beige" time="0.250">"#));
+        assert!(
+            xml.contains(r#"time="1.500" timestamp="2206-07-23T00:00:11">"#),
+            "{xml}"
+        );
+        assert!(
+            xml.contains(
+                r#"classname="text.level2" name="text: Casual Shoes, beige" time="0.250">"#
+            )
+        );
         assert!(xml.contains("<failure type=\"gate\" message="));
-        assert!(xml.contains("<error type=\"unanswered\" message=\"images/9.jpg: gone &amp; &lt;lost&gt;\"/>"));
+        assert!(xml.contains(
+            "<error type=\"unanswered\" message=\"images/9.jpg: gone &amp; &lt;lost&gt;\"/>"
+        ));
         assert!(xml.contains("1. 1 Loafer &quot;A&quot; (Casual Shoes, Beige)"));
         assert!(xml.contains("gate c &gt;= 0.9: "));
-        assert_eq!(xml.matches("<testsuite ").count(), xml.matches("</testsuite>").count());
+        assert_eq!(
+            xml.matches("<testsuite ").count(),
+            xml.matches("</testsuite>").count()
+        );
     }
 
     #[test]
     fn what_xml_cannot_hold_is_replaced() {
-        assert_eq!(escaped("a\u{0}b\u{1b}<'\">&"), "a\u{fffd}b\u{fffd}&lt;&#39;&quot;&gt;&amp;");
+        assert_eq!(
+            escaped("a\u{0}b\u{1b}<'\">&"),
+            "a\u{fffd}b\u{fffd}&lt;&#39;&quot;&gt;&amp;"
+        );
     }
 }

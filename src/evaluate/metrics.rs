@@ -1,63 +1,95 @@
 //! Ranking metrics: what one ordered list of results is worth.
 //!
-//! Relevance is binary: `relevance[i]` says whether the result in place `i` (from 0) is what was asked for, and
-//! `total` how many such products there are in the whole catalogue. The definitions are those of trec_eval
-//! (NIST): `P_k`, `recall_k`, `recip_rank`, `ndcg_cut_k` and `map`. A question that nothing answers (`total` 0)
-//! scores 0 everywhere; whoever averages decides whether such a question belongs into the mean.
+//! Relevance is binary: `relevance[i]` says whether the result in place `i` (from 0) is what was
+//! asked for, and `total` how many such products there are in the whole catalogue. The definitions
+//! are those of trec_eval (NIST): `P_k`, `recall_k`, `recip_rank`, `ndcg_cut_k` and `map`. A
+//! question that nothing answers (`total` 0) scores 0 everywhere; whoever averages decides whether
+//! such a question belongs into the mean.
 //!
 //! Nothing here knows models, pictures or files, and nothing fails.
 
 use serde::{Deserialize, Serialize};
 
-/// Share of the first `k` places that are relevant. Always divided by `k`: a list that ends early is not rewarded.
+/// Share of the first `k` places that are relevant. Always divided by `k`: a list that ends early
+/// is not rewarded.
 #[must_use]
 pub fn precision_at(k: usize, relevance: &[bool]) -> f64 {
-    if k == 0 { 0.0 } else { ratio(found(k, relevance), k) }
+    if k == 0 {
+        0.0
+    } else {
+        ratio(found(k, relevance), k)
+    }
 }
 
 /// Share of the relevant products that stand in the first `k` places.
 #[must_use]
 pub fn recall_at(k: usize, relevance: &[bool], total: usize) -> f64 {
-    if total == 0 { 0.0 } else { ratio(found(k, relevance), total) }
+    if total == 0 {
+        0.0
+    } else {
+        ratio(found(k, relevance), total)
+    }
 }
 
-/// 1 / place (from 1) of the first relevant result; 0 when there is none. Its mean over questions is the MRR
-/// (Voorhees, TREC-8 question answering track, 1999).
+/// 1 / place (from 1) of the first relevant result; 0 when there is none. Its mean over questions
+/// is the MRR (Voorhees, TREC-8 question answering track, 1999).
 #[must_use]
 pub fn reciprocal_rank(relevance: &[bool]) -> f64 {
-    relevance.iter().position(|&r| r).map_or(0.0, |i| ratio(1, i + 1))
+    relevance
+        .iter()
+        .position(|&r| r)
+        .map_or(0.0, |i| ratio(1, i + 1))
 }
 
-/// Normalized discounted cumulative gain of the first `k` places: the sum of `1 / log2(place + 1)` over the relevant
-/// ones, divided by the largest sum that `total` relevant products allow (Järvelin and Kekäläinen, ACM TOIS 20, 2002).
+/// Normalized discounted cumulative gain of the first `k` places: the sum of `1 / log2(place + 1)`
+/// over the relevant ones, divided by the largest sum that `total` relevant products allow
+/// (Järvelin and Kekäläinen, ACM TOIS 20, 2002).
 #[must_use]
 pub fn ndcg_at(k: usize, relevance: &[bool], total: usize) -> f64 {
     let ideal: f64 = (0..k.min(total)).map(discount).sum();
     if ideal == 0.0 {
         return 0.0;
     }
-    relevance.iter().take(k).enumerate().filter(|(_, r)| **r).map(|(i, _)| discount(i)).sum::<f64>() / ideal
+    relevance
+        .iter()
+        .take(k)
+        .enumerate()
+        .filter(|(_, r)| **r)
+        .map(|(i, _)| discount(i))
+        .sum::<f64>()
+        / ideal
 }
 
-/// Mean over all `total` relevant products of the precision at the place where each stands; one that the list does
-/// not hold counts 0. Its mean over questions is the mAP (Manning, Raghavan and Schütze, "Introduction to
-/// Information Retrieval", 2008, section 8.4).
+/// Mean over all `total` relevant products of the precision at the place where each stands; one
+/// that the list does not hold counts 0. Its mean over questions is the mAP (Manning, Raghavan and
+/// Schütze, "Introduction to Information Retrieval", 2008, section 8.4).
 #[must_use]
 pub fn average_precision(relevance: &[bool], total: usize) -> f64 {
     if total == 0 {
         return 0.0;
     }
-    let places = relevance.iter().enumerate().filter(|(_, r)| **r).map(|(i, _)| i + 1);
-    let sum: f64 = places.enumerate().map(|(before, place)| ratio(before + 1, place)).sum();
+    let places = relevance
+        .iter()
+        .enumerate()
+        .filter(|(_, r)| **r)
+        .map(|(i, _)| i + 1);
+    let sum: f64 = places
+        .enumerate()
+        .map(|(before, place)| ratio(before + 1, place))
+        .sum();
     sum / as_f64(total)
 }
 
-/// Place (from 0) of `scores[of]` when the scores are ordered from high to low. Of equal scores the one that comes
-/// first in the list stands first, as argmax has it.
+/// Place (from 0) of `scores[of]` when the scores are ordered from high to low. Of equal scores the
+/// one that comes first in the list stands first, as argmax has it.
 #[must_use]
 pub fn place_of(scores: &[f32], of: usize) -> usize {
     let own = scores[of];
-    scores.iter().enumerate().filter(|&(i, &s)| s > own || (i < of && s.total_cmp(&own).is_eq())).count()
+    scores
+        .iter()
+        .enumerate()
+        .filter(|&(i, &s)| s > own || (i < of && s.total_cmp(&own).is_eq()))
+        .count()
 }
 
 /// The positions of `scores` from the highest score to the lowest; equal scores keep their order.
@@ -89,7 +121,8 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// `complete`: the list holds every product of the catalogue, so that nothing relevant can lie beyond its end.
+    /// `complete`: the list holds every product of the catalogue, so that nothing relevant can lie
+    /// beyond its end.
     #[must_use]
     pub fn of(relevance: &[bool], total: usize, complete: bool) -> Self {
         Self {
@@ -104,7 +137,8 @@ impl Ranking {
         }
     }
 
-    /// The plain mean, value by value; `None` of no lists. One list without average precision leaves none in the mean.
+    /// The plain mean, value by value; `None` of no lists. One list without average precision
+    /// leaves none in the mean.
     #[must_use]
     pub fn mean(lists: &[Self]) -> Option<Self> {
         let mean = |value: fn(&Self) -> f64| mean(&lists.iter().map(value).collect::<Vec<_>>());
@@ -131,10 +165,17 @@ pub fn mean(values: &[f64]) -> Option<f64> {
 /// `part / whole`; 0 when `whole` is 0.
 #[must_use]
 pub fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { as_f64(part) / as_f64(whole) }
+    if whole == 0 {
+        0.0
+    } else {
+        as_f64(part) / as_f64(whole)
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of products stay far below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of products stay far below 2^53"
+)]
 pub(crate) fn as_f64(count: usize) -> f64 {
     count as f64
 }
@@ -157,12 +198,17 @@ mod tests {
     #[test]
     fn equal_to_trec_eval() {
         let recorded: Value =
-            serde_json::from_str(include_str!("../../tests/reference/ranking_metrics.json")).expect("recorded JSON");
+            serde_json::from_str(include_str!("../../tests/reference/ranking_metrics.json"))
+                .expect("recorded JSON");
         let cases = recorded["cases"].as_array().expect("cases");
         assert!(cases.len() >= 50, "{} cases", cases.len());
         for case in cases {
-            let relevance: Vec<bool> =
-                case["relevance"].as_array().expect("list").iter().map(|v| v == &Value::from(1)).collect();
+            let relevance: Vec<bool> = case["relevance"]
+                .as_array()
+                .expect("list")
+                .iter()
+                .map(|v| v == &Value::from(1))
+                .collect();
             let total = usize::try_from(case["total"].as_u64().expect("number")).expect("small");
             let ours = Ranking::of(&relevance, total, true);
             for (name, value) in [
@@ -176,7 +222,10 @@ mod tests {
                 ("map", ours.average_precision.expect("complete")),
             ] {
                 let theirs = case["trec_eval"][name].as_f64().expect("number");
-                assert!((value - theirs).abs() < 1e-6, "{name}: {value} and {theirs} for {relevance:?} of {total}");
+                assert!(
+                    (value - theirs).abs() < 1e-6,
+                    "{name}: {value} and {theirs} for {relevance:?} of {total}"
+                );
             }
         }
     }
@@ -184,13 +233,19 @@ mod tests {
     #[test]
     fn ties_go_to_the_first() {
         let scores = [0.2, 0.9, 0.9, 0.1, 0.9];
-        assert_eq!([1, 2, 4, 0, 3].map(|i| place_of(&scores, i)), [0, 1, 2, 3, 4]);
+        assert_eq!(
+            [1, 2, 4, 0, 3].map(|i| place_of(&scores, i)),
+            [0, 1, 2, 3, 4]
+        );
         assert_eq!(order(&scores), [1, 2, 4, 0, 3]);
     }
 
     #[test]
     fn five_points_down_to_one() {
-        assert_eq!([0, 1, 2, 3, 4, 5, 64].map(rank_points), [5, 4, 3, 2, 1, 0, 0]);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 64].map(rank_points),
+            [5, 4, 3, 2, 1, 0, 0]
+        );
     }
 
     #[test]
@@ -205,8 +260,16 @@ mod tests {
     fn one_cut_list_leaves_no_map() {
         let whole = Ranking::of(&[true], 1, true);
         let cut = Ranking::of(&[true], 1, false);
-        assert_eq!(Ranking::mean(&[whole, whole]).expect("two").average_precision, Some(1.0));
-        assert_eq!(Ranking::mean(&[whole, cut]).expect("two").average_precision, None);
+        assert_eq!(
+            Ranking::mean(&[whole, whole])
+                .expect("two")
+                .average_precision,
+            Some(1.0)
+        );
+        assert_eq!(
+            Ranking::mean(&[whole, cut]).expect("two").average_precision,
+            None
+        );
     }
 
     proptest! {

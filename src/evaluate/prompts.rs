@@ -1,8 +1,9 @@
 //! What the classes of labeled images are called, and the texts they stand in.
 //!
-//! `{}` stands for the class, `{category}` for the image's own value of an attribute (lower case), so that "casual shoes
-//! with {} shoelaces" asks for what is not known by way of what is. A set of images brings prompts of its own
-//! ([`super::datasets::LabeledSet::prompts`]); other templates, or a file, take their place.
+//! `{}` stands for the class, `{category}` for the image's own value of an attribute (lower case),
+//! so that "casual shoes with {} shoelaces" asks for what is not known by way of what is. A set of
+//! images brings prompts of its own ([`super::datasets::LabeledSet::prompts`]); other templates, or
+//! a file, take their place.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,8 @@ use crate::domain::{AttributeName, single_spaced};
 /// none = ["{category} without shoelaces"]
 /// ```
 ///
-/// Upper and lower case of a class do not matter: `none` is said of a class `None` too, which keeps its name in every
-/// report.
+/// Upper and lower case of a class do not matter: `none` is said of a class `None` too, which keeps
+/// its name in every report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prompts {
@@ -48,8 +49,9 @@ impl Default for Prompts {
 }
 
 impl Prompts {
-    /// What a catalogue's attribute is asked with when nothing else is said: the category by its name, a color before
-    /// the category, anything else as "{category} with {} shoelaces" and, for `none`, "without".
+    /// What a catalogue's attribute is asked with when nothing else is said: the category by its
+    /// name, a color before the category, anything else as "{category} with {} shoelaces" and, for
+    /// `none`, "without".
     #[must_use]
     pub fn for_attribute(attribute: &AttributeName) -> Self {
         let noun = match attribute.as_str() {
@@ -61,23 +63,34 @@ impl Prompts {
         };
         let without = vec![format!("{{category}} without {noun}")];
         let instead = BTreeMap::from([("none".to_owned(), without)]);
-        Self { instead, ..Self::of(&[format!("{{category}} with {{}} {noun}")]) }
+        Self {
+            instead,
+            ..Self::of(&[format!("{{category}} with {{}} {noun}")])
+        }
     }
 
     #[must_use]
     pub fn of(templates: &[String]) -> Self {
-        Self { templates: templates.to_vec(), names: BTreeMap::new(), instead: BTreeMap::new() }
+        Self {
+            templates: templates.to_vec(),
+            names: BTreeMap::new(),
+            instead: BTreeMap::new(),
+        }
     }
 
     /// With words for classes whose own name nobody would say.
     #[must_use]
     pub fn called(mut self, names: &[(&str, &str)]) -> Self {
-        self.names.extend(names.iter().map(|(class, words)| ((*class).to_owned(), (*words).to_owned())));
+        self.names.extend(
+            names
+                .iter()
+                .map(|(class, words)| ((*class).to_owned(), (*words).to_owned())),
+        );
         self
     }
 
-    /// Without what is said of classes that are not among these: prompts for an attribute, as they fit some of its
-    /// values.
+    /// Without what is said of classes that are not among these: prompts for an attribute, as they
+    /// fit some of its values.
     #[must_use]
     pub fn only(mut self, classes: &[String]) -> Self {
         self.names.retain(|class, _| is_among(class, classes));
@@ -91,8 +104,15 @@ impl Prompts {
         if self.templates.is_empty() || self.instead.values().any(Vec::is_empty) {
             return Err(PromptsError::NoTemplates);
         }
-        match self.names.keys().chain(self.instead.keys()).find(|class| !is_among(class, classes)) {
-            Some(class) => Err(PromptsError::UnknownClass { class: class.clone() }),
+        match self
+            .names
+            .keys()
+            .chain(self.instead.keys())
+            .find(|class| !is_among(class, classes))
+        {
+            Some(class) => Err(PromptsError::UnknownClass {
+                class: class.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -100,9 +120,14 @@ impl Prompts {
     /// The texts of a class for an image with these attributes.
     #[must_use]
     pub fn texts(&self, class: &str, attributes: &BTreeMap<String, String>) -> Vec<String> {
-        let name = said_of(&self.names, class).cloned().unwrap_or_else(|| class.to_lowercase());
+        let name = said_of(&self.names, class)
+            .cloned()
+            .unwrap_or_else(|| class.to_lowercase());
         let templates = said_of(&self.instead, class).unwrap_or(&self.templates);
-        templates.iter().map(|template| fill(template, &name, attributes)).collect()
+        templates
+            .iter()
+            .map(|template| fill(template, &name, attributes))
+            .collect()
     }
 }
 
@@ -115,7 +140,10 @@ fn is_among(class: &str, classes: &[String]) -> bool {
 fn said_of<'a, T>(entries: &'a BTreeMap<String, T>, class: &str) -> Option<&'a T> {
     entries.get(class).or_else(|| {
         let folded = class.to_lowercase();
-        entries.iter().find(|(name, _)| name.to_lowercase() == folded).map(|(_, said)| said)
+        entries
+            .iter()
+            .find(|(name, _)| name.to_lowercase() == folded)
+            .map(|(_, said)| said)
     })
 }
 
@@ -132,7 +160,12 @@ fn fill(template: &str, class: &str, attributes: &BTreeMap<String, String>) -> S
         };
         match name {
             "" => text.push_str(class),
-            name => text.push_str(&attributes.get(name).map(|v| v.to_lowercase()).unwrap_or_default()),
+            name => text.push_str(
+                &attributes
+                    .get(name)
+                    .map(|v| v.to_lowercase())
+                    .unwrap_or_default(),
+            ),
         }
         rest = after;
     }
@@ -148,7 +181,10 @@ mod tests {
     fn templates_are_filled() {
         let attributes = BTreeMap::from([("category".to_owned(), "Casual Shoes".to_owned())]);
         let text = |template: &str| fill(template, "white", &attributes);
-        assert_eq!(text("{category} with {} shoelaces"), "casual shoes with white shoelaces");
+        assert_eq!(
+            text("{category} with {} shoelaces"),
+            "casual shoes with white shoelaces"
+        );
         assert_eq!(text("{gender} {category} , {}"), "casual shoes , white");
         assert_eq!(text("a { brace"), "a { brace");
         assert_eq!(text("plain"), "plain");
@@ -161,26 +197,46 @@ mod tests {
         )
         .expect("prompts");
         let none = BTreeMap::new();
-        assert_eq!(prompts.texts("Tshirts", &none), ["a photo of t-shirt", "t-shirt"]);
+        assert_eq!(
+            prompts.texts("Tshirts", &none),
+            ["a photo of t-shirt", "t-shirt"]
+        );
         assert_eq!(prompts.texts("Dress", &none), ["a photo of dress", "dress"]);
         assert_eq!(prompts.texts("none", &none), ["without laces"]);
         let classes = ["Tshirts", "none"].map(str::to_owned);
         assert_eq!(prompts.check(&classes), Ok(()));
-        assert!(matches!(prompts.check(&classes[..1]), Err(PromptsError::UnknownClass { .. })));
+        assert!(matches!(
+            prompts.check(&classes[..1]),
+            Err(PromptsError::UnknownClass { .. })
+        ));
         assert_eq!(prompts.only(&classes[..1]).check(&classes[..1]), Ok(()));
-        assert_eq!(Prompts::of(&[]).check(&classes), Err(PromptsError::NoTemplates));
+        assert_eq!(
+            Prompts::of(&[]).check(&classes),
+            Err(PromptsError::NoTemplates)
+        );
     }
 
     #[test]
     fn letter_case_does_not_matter() {
         let classes = ["None", "White"].map(str::to_owned);
-        let prompts = Prompts::for_attribute(&AttributeName::new("shoelace_color").expect("a name")).only(&classes);
+        let prompts =
+            Prompts::for_attribute(&AttributeName::new("shoelace_color").expect("a name"))
+                .only(&classes);
         assert_eq!(prompts.check(&classes), Ok(()));
         let attributes = BTreeMap::from([("category".to_owned(), "Flats".to_owned())]);
-        assert_eq!(prompts.texts("None", &attributes), ["flats without shoelaces"]);
-        assert_eq!(prompts.texts("White", &attributes), ["flats with white shoelaces"]);
+        assert_eq!(
+            prompts.texts("None", &attributes),
+            ["flats without shoelaces"]
+        );
+        assert_eq!(
+            prompts.texts("White", &attributes),
+            ["flats with white shoelaces"]
+        );
         assert!(prompts.only(&classes[1..]).instead.is_empty());
         let called = Prompts::default().called(&[("Bag", "handbag")]);
-        assert_eq!(called.texts("BAG", &attributes), ["handbag", "a photo of handbag"]);
+        assert_eq!(
+            called.texts("BAG", &attributes),
+            ["handbag", "a photo of handbag"]
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Questions that shoppers would ask, made from a catalogue: "navy blue tshirts", "kurtas for women".
+//! Questions that shoppers would ask, made from a catalogue: "navy blue tshirts", "kurtas for
+//! women".
 //!
-//! A combination is asked when at least [`ENOUGH`] of the products among which the answers count have it, so that a
-//! precision@10 of 1 is possible for every question. Where more combinations qualify than are wanted, the seed draws.
+//! A combination is asked when at least [`ENOUGH`] of the products among which the answers count
+//! have it, so that a precision@10 of 1 is possible for every question. Where more combinations
+//! qualify than are wanted, the seed draws.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +26,9 @@ pub struct Question {
     pub of_category: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// "color type"
@@ -55,7 +59,8 @@ impl Form {
     }
 }
 
-/// At most `per_form` questions of each form; `category` is the attribute that says what a product is.
+/// At most `per_form` questions of each form; `category` is the attribute that says what a product
+/// is.
 pub fn make<'a>(
     products: &(impl Iterator<Item = &'a Product> + Clone),
     category: &AttributeName,
@@ -63,16 +68,30 @@ pub fn make<'a>(
     seed: u64,
 ) -> Vec<Question> {
     let mut types: BTreeMap<String, usize> = BTreeMap::new();
-    for value in products.clone().filter_map(|p| p.attributes.get(category)?.first()) {
+    for value in products
+        .clone()
+        .filter_map(|p| p.attributes.get(category)?.first())
+    {
         *types.entry(value.folded()).or_default() += 1;
     }
     let mut questions = Vec::new();
     for form in Form::ALL {
-        let mut counts: BTreeMap<(String, String), (AttributeValue, AttributeValue, usize)> = BTreeMap::new();
+        let mut counts: BTreeMap<(String, String), (AttributeValue, AttributeValue, usize)> =
+            BTreeMap::new();
         for product in products.clone() {
-            let first = |name: &str| product.attributes.iter().find(|(n, _)| n.as_str() == name)?.1.first();
+            let first = |name: &str| {
+                product
+                    .attributes
+                    .iter()
+                    .find(|(n, _)| n.as_str() == name)?
+                    .1
+                    .first()
+            };
             if let (Some(c), Some(o)) = (first(category.as_str()), first(form.attribute())) {
-                counts.entry((c.folded(), o.folded())).or_insert_with(|| (c.clone(), o.clone(), 0)).2 += 1;
+                counts
+                    .entry((c.folded(), o.folded()))
+                    .or_insert_with(|| (c.clone(), o.clone(), 0))
+                    .2 += 1;
             }
         }
         let all: Vec<Question> = counts
@@ -108,10 +127,17 @@ mod tests {
     use crate::domain::ProductId;
 
     fn product(id: usize, color: &str, gender: &str) -> Product {
-        let mut product = Product::new(ProductId::new(&id.to_string()).expect("id"), "x").expect("title");
-        for (name, value) in [("category", "Casual Shoes"), ("color", color), ("gender", gender)] {
+        let mut product =
+            Product::new(ProductId::new(&id.to_string()).expect("id"), "x").expect("title");
+        for (name, value) in [
+            ("category", "Casual Shoes"),
+            ("color", color),
+            ("gender", gender),
+        ] {
             let name = AttributeName::new(name).expect("name");
-            product.attributes.insert(name, vec![AttributeValue::new(value).expect("value")]);
+            product
+                .attributes
+                .insert(name, vec![AttributeValue::new(value).expect("value")]);
         }
         product
     }
@@ -126,7 +152,11 @@ mod tests {
         assert_eq!(texts, ["navy blue casual shoes", "casual shoes for men"]);
         assert_eq!((questions[0].both, questions[0].of_category), (10, 19));
         products.push(product(19, "red", "Women"));
-        assert_eq!(make(&products.iter(), &category, 100, 1).len(), 4, "Red and red are one color");
+        assert_eq!(
+            make(&products.iter(), &category, 100, 1).len(),
+            4,
+            "Red and red are one color"
+        );
         assert_eq!(make(&products.iter(), &category, 1, 1).len(), 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Runs a suite against an [`Engine`] and adds up the points.
 //!
-//! A case that cannot be asked or answered gets no points and says why; it still counts in the maxima, so that a
-//! broken service never looks better than a weak one.
+//! A case that cannot be asked or answered gets no points and says why; it still counts in the
+//! maxima, so that a broken service never looks better than a weak one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,8 @@ pub struct RetrievalResult {
     pub detail: AttributeName,
     /// How many results of a case are scored.
     pub results: usize,
-    /// What makes the levels doubtful, for example a service with other products than the suite was built on.
+    /// What makes the levels doubtful, for example a service with other products than the suite was
+    /// built on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     pub cases: Vec<CaseResult>,
@@ -71,13 +72,20 @@ pub struct Group {
     pub cases: usize,
     pub points: Points,
     pub maxima: Maxima,
-    /// Share of the nominal and of the attainable maximum, scoring by scoring; `None` where nothing is attainable.
+    /// Share of the nominal and of the attainable maximum, scoring by scoring; `None` where nothing
+    /// is attainable.
     pub of_nominal: [Option<Estimate>; 4],
     pub of_attainable: [Option<Estimate>; 4],
 }
 
-/// Asks every case. `folder` is where the suite file lies; `done` hears how many cases are answered.
-pub fn run(engine: &mut dyn Engine, suite: &Suite, folder: &Path, mut done: impl FnMut(usize)) -> RetrievalResult {
+/// Asks every case. `folder` is where the suite file lies; `done` hears how many cases are
+/// answered.
+pub fn run(
+    engine: &mut dyn Engine,
+    suite: &Suite,
+    folder: &Path,
+    mut done: impl FnMut(usize),
+) -> RetrievalResult {
     let filters: Vec<_> = suite.pool.pairs().collect();
     let mut cases = Vec::with_capacity(suite.cases.len());
     for case in &suite.cases {
@@ -87,7 +95,11 @@ pub fn run(engine: &mut dyn Engine, suite: &Suite, folder: &Path, mut done: impl
             Err(error) => (Vec::new(), Some(error)),
         };
         let seconds = started.elapsed().as_secs_f64();
-        cases.push(CaseResult { seconds, error, ..judge(suite, case, found) });
+        cases.push(CaseResult {
+            seconds,
+            error,
+            ..judge(suite, case, found)
+        });
         done(cases.len());
     }
     RetrievalResult {
@@ -108,7 +120,12 @@ fn ask(
     folder: &Path,
 ) -> Result<Vec<Found>, String> {
     let (own, among) = (case.own(), suite.pool.among());
-    let need = Need { results: suite.results, exclude: &own, filters, among: &among };
+    let need = Need {
+        results: suite.results,
+        exclude: &own,
+        filters,
+        among: &among,
+    };
     let answer = match &case.query {
         Query::Text { text } => engine.search(&Ask::Text(text), &need),
         Query::Image { image, .. } => {
@@ -123,14 +140,28 @@ fn ask(
 fn judge(suite: &Suite, case: &Case, found: Vec<Found>) -> CaseResult {
     let own = case.own();
     // The engines leave them out already; nobody's word is taken for it.
-    let found = found.into_iter().filter(|f| !own.contains(&f.id)).take(suite.results);
+    let found = found
+        .into_iter()
+        .filter(|f| !own.contains(&f.id))
+        .take(suite.results);
     let results: Vec<Scored> = found
         .enumerate()
         .map(|(place, found)| {
             let fit = suite.fit(case, &found.attributes);
-            let values = found.attributes.into_iter().filter(|(n, _)| *n == suite.main || *n == suite.detail).collect();
+            let values = found
+                .attributes
+                .into_iter()
+                .filter(|(n, _)| *n == suite.main || *n == suite.detail)
+                .collect();
             let points = points_at(place, fit, suite.results);
-            Scored { id: found.id, title: found.title, score: found.score, values, fit, points }
+            Scored {
+                id: found.id,
+                title: found.title,
+                score: found.score,
+                values,
+                fit,
+                points,
+            }
         })
         .collect();
     CaseResult {
@@ -166,7 +197,9 @@ impl RetrievalResult {
             cases.iter().map(|c| f64::from(of(c).values()[i])).collect()
         };
         let shares = |of: fn(&CaseResult) -> Points| {
-            std::array::from_fn(|i| bootstrap::share_estimate(&column(i, |c| c.points), &column(i, of), SEED))
+            std::array::from_fn(|i| {
+                bootstrap::share_estimate(&column(i, |c| c.points), &column(i, of), SEED)
+            })
         };
         Some(Group {
             kind,
@@ -187,35 +220,63 @@ impl RetrievalResult {
     pub fn groups(&self) -> Vec<Group> {
         let kinds = [None, Some(Kind::Text), Some(Kind::Image)];
         let levels = [None, Some(Level::One), Some(Level::Two), Some(Level::Three)];
-        kinds.iter().flat_map(|k| levels.iter().filter_map(|l| self.group(*k, *l))).collect()
+        kinds
+            .iter()
+            .flat_map(|k| levels.iter().filter_map(|l| self.group(*k, *l)))
+            .collect()
     }
 
-    /// `c`, `text.c`, `level1.c`, `text.level1.c` .. share of the nominal maximum; `c_attainable` .. of the attainable.
+    /// `c`, `text.c`, `level1.c`, `text.level1.c` .. share of the nominal maximum; `c_attainable`
+    /// .. of the attainable.
     #[must_use]
     pub fn figures(&self) -> Vec<Figure> {
         let mut figures = Vec::new();
         for group in self.groups() {
             let scope = group.scope();
             for (i, letter) in Points::NAMES.iter().enumerate() {
-                for (share, suffix) in [(group.of_nominal[i], ""), (group.of_attainable[i], "_attainable")] {
-                    figures.extend(share.map(|estimate| Figure { name: format!("{scope}{letter}{suffix}"), estimate }));
+                for (share, suffix) in [
+                    (group.of_nominal[i], ""),
+                    (group.of_attainable[i], "_attainable"),
+                ] {
+                    figures.extend(share.map(|estimate| Figure {
+                        name: format!("{scope}{letter}{suffix}"),
+                        estimate,
+                    }));
                 }
             }
         }
         figures
     }
 
-    /// The cases' points in each scoring: of all cases, and where both kinds are asked of each by itself.
+    /// The cases' points in each scoring: of all cases, and where both kinds are asked of each by
+    /// itself.
     #[must_use]
     pub fn series(&self) -> Vec<Series> {
-        let of = |kind: Option<Kind>| self.cases.iter().filter(move |c| kind.is_none_or(|k| k == c.kind));
-        let kinds = [(None, ""), (Some(Kind::Text), "text."), (Some(Kind::Image), "image.")];
-        let asked = kinds.into_iter().filter(|(k, _)| k.is_none() || (1..self.cases.len()).contains(&of(*k).count()));
-        let column = |kind, i: usize| of(kind).map(|c| (c.name.clone(), f64::from(c.points.values()[i]))).collect();
+        let of = |kind: Option<Kind>| {
+            self.cases
+                .iter()
+                .filter(move |c| kind.is_none_or(|k| k == c.kind))
+        };
+        let kinds = [
+            (None, ""),
+            (Some(Kind::Text), "text."),
+            (Some(Kind::Image), "image."),
+        ];
+        let asked = kinds
+            .into_iter()
+            .filter(|(k, _)| k.is_none() || (1..self.cases.len()).contains(&of(*k).count()));
+        let column = |kind, i: usize| {
+            of(kind)
+                .map(|c| (c.name.clone(), f64::from(c.points.values()[i])))
+                .collect()
+        };
         let letters = || Points::NAMES.iter().enumerate();
         asked
             .flat_map(|(kind, scope)| {
-                letters().map(move |(i, letter)| Series { name: format!("{scope}{letter}"), cases: column(kind, i) })
+                letters().map(move |(i, letter)| Series {
+                    name: format!("{scope}{letter}"),
+                    cases: column(kind, i),
+                })
             })
             .collect()
     }
@@ -230,8 +291,14 @@ impl Group {
     /// `text.level1.`; nothing for all cases.
     #[must_use]
     pub fn scope(&self) -> String {
-        let kind = self.kind.map(|k| format!("{}.", k.name())).unwrap_or_default();
-        let level = self.level.map(|l| format!("level{}.", l.number())).unwrap_or_default();
+        let kind = self
+            .kind
+            .map(|k| format!("{}.", k.name()))
+            .unwrap_or_default();
+        let level = self
+            .level
+            .map(|l| format!("level{}.", l.number()))
+            .unwrap_or_default();
         kind + &level
     }
 }
@@ -264,20 +331,40 @@ mod tests {
 
     fn found(id: &str, category: &str, laces: &str) -> Found {
         let value = |name: &str, value: &str| {
-            (AttributeName::new(name).expect("name"), vec![AttributeValue::new(value).expect("value")])
+            (
+                AttributeName::new(name).expect("name"),
+                vec![AttributeValue::new(value).expect("value")],
+            )
         };
-        let attributes = Attributes::from([value("category", category), value("shoelace_color", laces)]);
-        Found { id: ProductId::new(id).expect("id"), title: id.to_owned(), attributes, score: 0.5 }
+        let attributes =
+            Attributes::from([value("category", category), value("shoelace_color", laces)]);
+        Found {
+            id: ProductId::new(id).expect("id"),
+            title: id.to_owned(),
+            attributes,
+            score: 0.5,
+        }
     }
 
     fn parrot(says: Vec<Found>) -> Parrot {
         let text = String::new;
-        let subject = Subject { model: text(), model_id: text(), at: text(), how: How::Folder, words_percent: None };
-        Parrot { subject, says, excluded: Vec::new() }
+        let subject = Subject {
+            model: text(),
+            model_id: text(),
+            at: text(),
+            how: How::Folder,
+            words_percent: None,
+        };
+        Parrot {
+            subject,
+            says,
+            excluded: Vec::new(),
+        }
     }
 
     fn suite() -> Suite {
-        serde_json::from_str(include_str!("../../tests/reference/small_suite.json")).expect("a suite")
+        serde_json::from_str(include_str!("../../tests/reference/small_suite.json"))
+            .expect("a suite")
     }
 
     #[test]
@@ -292,18 +379,40 @@ mod tests {
             found("3", "Formal Shoes", "black"),
         ]);
         let result = run(&mut engine, &suite(), folder.path(), |_| {});
-        assert_eq!(engine.excluded, [vec![], vec![ProductId::new("9").expect("id")]]);
+        assert_eq!(
+            engine.excluded,
+            [vec![], vec![ProductId::new("9").expect("id")]]
+        );
         // In words: formal black, casual beige (right), sports beige, formal black.
-        assert_eq!(result.cases[0].points, Points { a: 4, b: 2, c: 4, d: 4 + 3 });
+        assert_eq!(
+            result.cases[0].points,
+            Points {
+                a: 4,
+                b: 2,
+                c: 4,
+                d: 4 + 3
+            }
+        );
         // By photo: the query's own product is left out even though the engine returned it.
         assert_eq!(result.cases[1].results.len(), 3);
-        assert_eq!(result.cases[1].points, Points { a: 3, b: 1, c: 3, d: 3 });
+        assert_eq!(
+            result.cases[1].points,
+            Points {
+                a: 3,
+                b: 1,
+                c: 3,
+                d: 3
+            }
+        );
         let all = result.group(None, None).expect("cases");
         assert_eq!((all.cases, all.points.c, all.maxima.nominal.c), (2, 7, 30));
         assert!((all.of_nominal[2].expect("points").value - 7.0 / 30.0).abs() < 1e-12);
         assert!(result.group(Some(Kind::Text), Some(Level::One)).is_none());
         let names: Vec<String> = result.figures().into_iter().map(|f| f.name).collect();
-        assert!(names.contains(&"text.level2.c".to_owned()) && names.contains(&"d_attainable".to_owned()));
+        assert!(
+            names.contains(&"text.level2.c".to_owned())
+                && names.contains(&"d_attainable".to_owned())
+        );
         // Nothing is attainable in (c) by the only image case.
         assert!(!names.contains(&"image.c_attainable".to_owned()));
     }
@@ -311,10 +420,24 @@ mod tests {
     #[test]
     fn a_case_that_fails_scores_nothing_and_says_why() {
         let folder = tempfile::tempdir().expect("a folder");
-        let result = run(&mut parrot(vec![found("1", "Casual Shoes", "beige")]), &suite(), folder.path(), |_| {});
+        let result = run(
+            &mut parrot(vec![found("1", "Casual Shoes", "beige")]),
+            &suite(),
+            folder.path(),
+            |_| {},
+        );
         assert_eq!(result.errors(), 1);
-        assert!(result.cases[1].error.as_ref().expect("no photo").contains("9.jpg"));
+        assert!(
+            result.cases[1]
+                .error
+                .as_ref()
+                .expect("no photo")
+                .contains("9.jpg")
+        );
         assert_eq!(result.cases[1].points, Points::default());
-        assert_eq!(result.group(None, None).expect("cases").maxima.nominal.c, 30);
+        assert_eq!(
+            result.group(None, None).expect("cases").maxima.nominal.c,
+            30
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The four scorings of a retrieval case, and what can be reached in each.
 //!
-//! A case asks for a main attribute (a category of shoes) and a detail (the color of its laces). Its first `K`
-//! results (5 in the suite) are scored four ways:
+//! A case asks for a main attribute (a category of shoes) and a detail (the color of its laces).
+//! Its first `K` results (5 in the suite) are scored four ways:
 //!
 //! | scoring | points for the result in place i (from 1) | largest for K = 5 |
 //! | --- | --- | --- |
@@ -10,8 +10,8 @@
 //! | (c) | K + 1 - i where both are right | 15 |
 //! | (d) | K + 1 - i where the detail is right | 15 |
 //!
-//! The largest sums are out of reach where the catalogue holds fewer than K such products: [`attainable`] says what a
-//! perfect search would get.
+//! The largest sums are out of reach where the catalogue holds fewer than K such products:
+//! [`attainable`] says what a perfect search would get.
 
 use std::ops::{Add, AddAssign};
 
@@ -76,17 +76,30 @@ pub fn points_at(place: usize, fit: Fit, k: usize) -> Points {
 /// The points of a case whose results, best first, fit as given; those beyond `k` do not count.
 #[must_use]
 pub fn score(results: &[Fit], k: usize) -> Points {
-    results.iter().enumerate().map(|(place, fit)| points_at(place, *fit, k)).sum()
+    results
+        .iter()
+        .enumerate()
+        .map(|(place, fit)| points_at(place, *fit, k))
+        .sum()
 }
 
 /// The largest points that the scorings allow: `k` results right in both.
 #[must_use]
 pub fn nominal(k: usize) -> Points {
-    score(&vec![Fit { main: true, detail: true }; k], k)
+    score(
+        &vec![
+            Fit {
+                main: true,
+                detail: true
+            };
+            k
+        ],
+        k,
+    )
 }
 
-/// The largest points that the catalogue allows, each scoring by itself: the order that is best for (a) need not be
-/// the best for (d).
+/// The largest points that the catalogue allows, each scoring by itself: the order that is best for
+/// (a) need not be the best for (d).
 #[must_use]
 pub fn attainable(supply: Supply, k: usize) -> Points {
     let both = supply.both.min(k);
@@ -127,7 +140,10 @@ impl Level {
 impl TryFrom<u8> for Level {
     type Error = String;
     fn try_from(number: u8) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|l| l.number() == number).ok_or_else(|| format!("{number} is no level: 1, 2 or 3"))
+        Self::ALL
+            .into_iter()
+            .find(|l| l.number() == number)
+            .ok_or_else(|| format!("{number} is no level: 1, 2 or 3"))
     }
 }
 
@@ -157,7 +173,12 @@ impl Points {
 impl Add for Points {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self { a: self.a + other.a, b: self.b + other.b, c: self.c + other.c, d: self.d + other.d }
+        Self {
+            a: self.a + other.a,
+            b: self.b + other.b,
+            c: self.c + other.c,
+            d: self.d + other.d,
+        }
     }
 }
 
@@ -186,7 +207,10 @@ mod tests {
     fn case(query: (&str, &str), results: &[(&str, &str)]) -> Points {
         let fits: Vec<Fit> = results
             .iter()
-            .map(|(category, laces)| Fit { main: *category == query.0, detail: *laces == query.1 })
+            .map(|(category, laces)| Fit {
+                main: *category == query.0,
+                detail: *laces == query.1,
+            })
             .collect();
         score(&fits, RESULTS)
     }
@@ -197,7 +221,15 @@ mod tests {
         let results = ["Beige", "Black", "Black", "Black", "Black"].map(casual);
         let points = case(("Casual", "Black"), &results);
         assert_eq!(points.c, 10); // 0+4+3+2+1
-        assert_eq!(points, Points { a: 14, b: 4, c: 10, d: 10 });
+        assert_eq!(
+            points,
+            Points {
+                a: 14,
+                b: 4,
+                c: 10,
+                d: 10
+            }
+        );
     }
 
     #[test]
@@ -206,19 +238,46 @@ mod tests {
         let results = ["Grey", "White", "Beige", "Grey", "Black"].map(casual);
         let points = case(("Casual", "Grey"), &results);
         assert_eq!(points.c, 7); // 5+0+0+2+0
-        assert_eq!(points, Points { a: 12, b: 2, c: 7, d: 7 });
+        assert_eq!(
+            points,
+            Points {
+                a: 12,
+                b: 2,
+                c: 7,
+                d: 7
+            }
+        );
     }
 
     #[test]
     fn the_detail_counts_alone_in_b_and_d() {
-        let points = case(("Casual", "Grey"), &[("Sports", "Grey"), ("Casual", "White"), ("Casual", "Grey")]);
-        assert_eq!(points, Points { a: 1 + 2 + 3, b: 2, c: 3, d: 5 + 3 });
+        let points = case(
+            ("Casual", "Grey"),
+            &[("Sports", "Grey"), ("Casual", "White"), ("Casual", "Grey")],
+        );
+        assert_eq!(
+            points,
+            Points {
+                a: 1 + 2 + 3,
+                b: 2,
+                c: 3,
+                d: 5 + 3
+            }
+        );
     }
 
     #[test]
     fn maxima_of_26_cases() {
         let sum: Points = (0..26).map(|_| nominal(RESULTS)).sum();
-        assert_eq!(sum, Points { a: 390, b: 130, c: 390, d: 390 });
+        assert_eq!(
+            sum,
+            Points {
+                a: 390,
+                b: 130,
+                c: 390,
+                d: 390
+            }
+        );
     }
 
     #[test]
@@ -229,7 +288,10 @@ mod tests {
 
     #[test]
     fn results_beyond_the_fifth_do_not_count() {
-        let all = Fit { main: true, detail: true };
+        let all = Fit {
+            main: true,
+            detail: true,
+        };
         assert_eq!(score(&[all; 9], RESULTS), nominal(RESULTS));
     }
 
@@ -239,9 +301,16 @@ mod tests {
         for pattern in 0..4_usize.pow(u32::try_from(k).expect("small")) {
             let fits: Vec<Fit> = (0..k)
                 .map(|i| pattern / 4_usize.pow(u32::try_from(i).expect("small")) % 4)
-                .map(|kind| Fit { main: kind & 1 == 1, detail: kind & 2 == 2 })
+                .map(|kind| Fit {
+                    main: kind & 1 == 1,
+                    detail: kind & 2 == 2,
+                })
                 .collect();
-            let have = |main, detail| fits.iter().filter(|f| f.main == main && f.detail == detail).count();
+            let have = |main, detail| {
+                fits.iter()
+                    .filter(|f| f.main == main && f.detail == detail)
+                    .count()
+            };
             if have(true, true) > supply.both
                 || have(true, false) > supply.main_only
                 || have(false, true) > supply.detail_only
@@ -249,7 +318,12 @@ mod tests {
                 continue;
             }
             let p = score(&fits, k);
-            best = Points { a: best.a.max(p.a), b: best.b.max(p.b), c: best.c.max(p.c), d: best.d.max(p.d) };
+            best = Points {
+                a: best.a.max(p.a),
+                b: best.b.max(p.b),
+                c: best.c.max(p.c),
+                d: best.d.max(p.d),
+            };
         }
         best
     }
@@ -265,8 +339,30 @@ mod tests {
 
     #[test]
     fn nothing_attainable_has_no_share() {
-        let none = attainable(Supply { both: 0, main_only: 9, detail_only: 0 }, RESULTS);
-        assert_eq!(none, Points { a: 10, b: 0, c: 0, d: 0 });
-        assert_eq!(Points { a: 5, ..Points::default() }.shares(none), [Some(0.5), None, None, None]);
+        let none = attainable(
+            Supply {
+                both: 0,
+                main_only: 9,
+                detail_only: 0,
+            },
+            RESULTS,
+        );
+        assert_eq!(
+            none,
+            Points {
+                a: 10,
+                b: 0,
+                c: 0,
+                d: 0
+            }
+        );
+        assert_eq!(
+            Points {
+                a: 5,
+                ..Points::default()
+            }
+            .shares(none),
+            [Some(0.5), None, None, None]
+        );
     }
 }

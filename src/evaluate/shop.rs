@@ -1,5 +1,5 @@
-//! A labeled catalogue as evaluation reads it: products with their attributes and where their photos are, straight
-//! from the shop's files or from a data set made of them, without a database.
+//! A labeled catalogue as evaluation reads it: products with their attributes and where their
+//! photos are, straight from the shop's files or from a data set made of them, without a database.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,8 @@ pub struct Shop {
     pub offers: Vec<Offer>,
     /// How many rows of the file were not read, or not whole.
     pub rejected: usize,
-    /// Whether this is a side of a prepared data set: its own split has chosen the products, all of them.
+    /// Whether this is a side of a prepared data set: its own split has chosen the products, all of
+    /// them.
     pub prepared: bool,
     pictures: Photos,
 }
@@ -41,7 +42,9 @@ pub enum ShopError {
     Picture(#[from] CatalogError),
     #[error(transparent)]
     Prepared(#[from] PreparedError),
-    #[error("{folder} has neither styles.csv nor products.jsonl, and is no data set of `aglet-train prepare`")]
+    #[error(
+        "{folder} has neither styles.csv nor products.jsonl, and is no data set of `aglet-train prepare`"
+    )]
     NoTable { folder: PathBuf },
     #[error("{what} has no product that can be used")]
     Empty { what: PathBuf },
@@ -49,25 +52,49 @@ pub enum ShopError {
     NoPhoto { id: ProductId },
 }
 
-/// The catalogue at a path: a JSON Lines file, or a folder with `products.jsonl`, or with `styles.csv` and beside it
-/// `images/`, `images-60x80.zip` and `shoelaces.csv` as far as they are there and nothing else is given.
+/// The catalogue at a path: a JSON Lines file, or a folder with `products.jsonl`, or with
+/// `styles.csv` and beside it `images/`, `images-60x80.zip` and `shoelaces.csv` as far as they are
+/// there and nothing else is given.
 ///
 /// # Errors
 /// When a folder has neither file.
-pub fn source_at(path: &Path, images: &[PathBuf], shoelaces: Option<&Path>) -> Result<Source, ShopError> {
+pub fn source_at(
+    path: &Path,
+    images: &[PathBuf],
+    shoelaces: Option<&Path>,
+) -> Result<Source, ShopError> {
     let given = images.to_vec();
     if path.is_file() {
-        return Ok(Source::JsonLines { file: path.to_owned(), images: given });
+        return Ok(Source::JsonLines {
+            file: path.to_owned(),
+            images: given,
+        });
     }
     let there = |name: &str| Some(path.join(name)).filter(|p| p.exists());
     if let Some(styles) = there("styles.csv") {
-        let beside = || ["images", "images-60x80.zip"].iter().filter_map(|n| there(n)).collect();
+        let beside = || {
+            ["images", "images-60x80.zip"]
+                .iter()
+                .filter_map(|n| there(n))
+                .collect()
+        };
         let images = if given.is_empty() { beside() } else { given };
-        let shoelaces = shoelaces.map(Path::to_owned).or_else(|| there("shoelaces.csv"));
-        return Ok(Source::Kaggle { styles, images, shoelaces });
+        let shoelaces = shoelaces
+            .map(Path::to_owned)
+            .or_else(|| there("shoelaces.csv"));
+        return Ok(Source::Kaggle {
+            styles,
+            images,
+            shoelaces,
+        });
     }
-    let file = there("products.jsonl").ok_or_else(|| ShopError::NoTable { folder: path.to_owned() })?;
-    Ok(Source::JsonLines { file, images: given })
+    let file = there("products.jsonl").ok_or_else(|| ShopError::NoTable {
+        folder: path.to_owned(),
+    })?;
+    Ok(Source::JsonLines {
+        file,
+        images: given,
+    })
 }
 
 impl Shop {
@@ -75,11 +102,20 @@ impl Shop {
     ///
     /// # Errors
     /// When there is none, or as [`Shop::read`].
-    pub fn at(path: &Path, images: &[PathBuf], shoelaces: Option<&Path>) -> Result<Self, ShopError> {
+    pub fn at(
+        path: &Path,
+        images: &[PathBuf],
+        shoelaces: Option<&Path>,
+    ) -> Result<Self, ShopError> {
         match prepared::side_at(path) {
             Some(side) => {
                 let (offers, pictures) = (prepared::read(&side)?, Photos::default());
-                Ok(Self { offers, rejected: 0, prepared: true, pictures })
+                Ok(Self {
+                    offers,
+                    rejected: 0,
+                    prepared: true,
+                    pictures,
+                })
             }
             None => Self::read(&source_at(path, images, shoelaces)?),
         }
@@ -93,18 +129,28 @@ impl Shop {
         let pictures = Photos::default();
         let loaded = crate::catalog::source::load(source, &pictures)?;
         let rejected = loaded.rejects.len();
-        let offers: Vec<Offer> = loaded.products.into_iter().map(|(product, image)| Offer { product, image }).collect();
+        let offers: Vec<Offer> = loaded
+            .products
+            .into_iter()
+            .map(|(product, image)| Offer { product, image })
+            .collect();
         if offers.is_empty() {
             let (Source::Kaggle { styles: file, .. } | Source::JsonLines { file, .. }) = source;
             return Err(ShopError::Empty { what: file.clone() });
         }
-        Ok(Self { offers, rejected, prepared: false, pictures })
+        Ok(Self {
+            offers,
+            rejected,
+            prepared: false,
+            pictures,
+        })
     }
 
     /// Keeps the products that match the filters and `wanted`.
     #[must_use]
     pub fn only(mut self, filters: &Filters, wanted: impl Fn(&Product) -> bool) -> Self {
-        self.offers.retain(|o| filters.matches(&o.product.attributes) && wanted(&o.product));
+        self.offers
+            .retain(|o| filters.matches(&o.product.attributes) && wanted(&o.product));
         self
     }
 
@@ -113,20 +159,23 @@ impl Shop {
     /// # Errors
     /// When the product has none, or it cannot be read.
     pub fn photo(&self, offer: &Offer) -> Result<Bytes, ShopError> {
-        let none = || ShopError::NoPhoto { id: offer.product.id.clone() };
+        let none = || ShopError::NoPhoto {
+            id: offer.product.id.clone(),
+        };
         let source = offer.image.as_ref().ok_or_else(none)?;
         self.pictures.read(source)?.ok_or_else(none)
     }
 
-    /// Whether a model may be asked about the product, for none was trained on it: of a prepared data set every product
-    /// of the side that was read, of a plain catalogue the held-out ones ([`super::split`]). A set's own split may have
-    /// put a held-out product into training.
+    /// Whether a model may be asked about the product, for none was trained on it: of a prepared
+    /// data set every product of the side that was read, of a plain catalogue the held-out ones
+    /// ([`super::split`]). A set's own split may have put a held-out product into training.
     #[must_use]
     pub fn asks(&self, id: &ProductId) -> bool {
         self.prepared || held_out(id.as_str())
     }
 
-    /// Differs when a photo does: by its size and time, of an archive by the archive's. No photo is opened.
+    /// Differs when a photo does: by its size and time, of an archive by the archive's. No photo is
+    /// opened.
     #[must_use]
     pub fn photos_stamp(&self) -> String {
         let mut known: HashMap<&Path, String> = HashMap::new();
@@ -138,7 +187,10 @@ impl Shop {
                 Some(ImageSource::Zip { archive, member }) => (archive, member.as_str()),
             };
             let stamp = known.entry(path).or_insert_with(|| file_stamp(path));
-            digest.update(format!("{:?} {member:?} {stamp}\n", offer.product.id.as_str()));
+            digest.update(format!(
+                "{:?} {member:?} {stamp}\n",
+                offer.product.id.as_str()
+            ));
         }
         hex(&digest.finalize())
     }
@@ -151,13 +203,22 @@ impl Shop {
 
 /// Nothing for a file that is not there.
 fn file_stamp(path: &Path) -> String {
-    let Ok(metadata) = path.metadata() else { return String::new() };
-    let time = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let Ok(metadata) = path.metadata() else {
+        return String::new();
+    };
+    let time = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .unwrap_or_default();
     format!("{} {}", metadata.len(), time.as_nanos())
 }
 
 /// The values of an attribute, each once (letter case aside), in alphabetical order.
-pub fn values<'a>(products: impl Iterator<Item = &'a Product>, name: &AttributeName) -> Vec<AttributeValue> {
+pub fn values<'a>(
+    products: impl Iterator<Item = &'a Product>,
+    name: &AttributeName,
+) -> Vec<AttributeValue> {
     let mut found = std::collections::BTreeMap::new();
     for value in products.filter_map(|p| p.attributes.get(name)).flatten() {
         found.entry(value.folded()).or_insert_with(|| value.clone());
@@ -172,11 +233,17 @@ mod tests {
     #[test]
     fn another_photo_has_another_stamp() {
         let folder = tempfile::tempdir().expect("a folder");
-        let line = |id: u32| format!("{{\"id\": \"{id}\", \"title\": \"Shoe\", \"image\": \"{id}.png\"}}\n");
+        let line = |id: u32| {
+            format!("{{\"id\": \"{id}\", \"title\": \"Shoe\", \"image\": \"{id}.png\"}}\n")
+        };
         std::fs::write(folder.path().join("products.jsonl"), line(7) + &line(8)).expect("written");
         std::fs::write(folder.path().join("7.png"), "one").expect("written");
         std::fs::write(folder.path().join("8.png"), "other").expect("written");
-        let stamp = || Shop::at(folder.path(), &[], None).expect("a catalogue").photos_stamp();
+        let stamp = || {
+            Shop::at(folder.path(), &[], None)
+                .expect("a catalogue")
+                .photos_stamp()
+        };
         let before = stamp();
         assert_eq!(stamp(), before);
         std::fs::write(folder.path().join("8.png"), "another").expect("written");
@@ -187,13 +254,27 @@ mod tests {
     fn a_catalogue_asks_its_held_out_products_and_a_data_set_all() {
         let folder = tempfile::tempdir().expect("a folder");
         let line = |id: u32| {
-            format!("{{\"id\":\"{id}\",\"title\":\"x\",\"image\":{{\"file\":\"{id}.png\"}},\"attributes\":{{}}}}\n")
+            format!(
+                "{{\"id\":\"{id}\",\"title\":\"x\",\"image\":{{\"file\":\"{id}.png\"}},\"attributes\":{{}}}}\n"
+            )
         };
         std::fs::write(folder.path().join("captions.toml"), "").expect("written");
         std::fs::write(folder.path().join("test.jsonl"), line(7) + &line(8)).expect("written");
         let set = Shop::at(folder.path(), &[], None).expect("a data set");
-        let plain = Shop { prepared: false, ..set.clone() };
-        let asked = |shop: &Shop| shop.offers.iter().filter(|o| shop.asks(&o.product.id)).count();
-        assert_eq!((asked(&set), asked(&plain)), (2, 1), "7 is held out, 8 is not");
+        let plain = Shop {
+            prepared: false,
+            ..set.clone()
+        };
+        let asked = |shop: &Shop| {
+            shop.offers
+                .iter()
+                .filter(|o| shop.asks(&o.product.id))
+                .count()
+        };
+        assert_eq!(
+            (asked(&set), asked(&plain)),
+            (2, 1),
+            "7 is held out, 8 is not"
+        );
     }
 }

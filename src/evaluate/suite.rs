@@ -1,12 +1,13 @@
 //! The suite file: retrieval cases with what they expect, as a person can read and check them.
 //!
-//! JSON, `"format": 1`. Beside it lies the folder with the photos that the image cases upload, so that a suite can be
-//! handed to someone who has nothing but the address of a service. Generic over attributes: a main one (`category`)
-//! and a detail (`shoelace_color`, as easily `collar` or `sole`).
+//! JSON, `"format": 1`. Beside it lies the folder with the photos that the image cases upload, so
+//! that a suite can be handed to someone who has nothing but the address of a service. Generic over
+//! attributes: a main one (`category`) and a detail (`shoelace_color`, as easily `collar` or
+//! `sole`).
 //!
-//! Refused when read: another format, case names that repeat, a case that does not say what it expects of both
-//! attributes, points that do not follow from the supply, sums that are not the cases', a photo outside the suite's
-//! folder.
+//! Refused when read: another format, case names that repeat, a case that does not say what it
+//! expects of both attributes, points that do not follow from the supply, sums that are not the
+//! cases', a photo outside the suite's folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -48,7 +49,8 @@ pub struct Pool {
     /// Every search of the suite is restricted to these values; empty: the whole catalogue.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub filters: BTreeMap<AttributeName, Vec<AttributeValue>>,
-    /// Only products that no model is trained on count as results (see [`super::split`]); others are passed over.
+    /// Only products that no model is trained on count as results (see [`super::split`]); others
+    /// are passed over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held_out: bool,
 }
@@ -101,9 +103,15 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path} is no suite: {source}")]
-    Json { path: PathBuf, source: serde_json::Error },
+    Json {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
     #[error("the suite is of format {got}, this program reads {FORMAT}")]
     Format { got: u32 },
     #[error("the suite has no cases")]
@@ -113,7 +121,10 @@ pub enum SuiteError {
     #[error("two cases are called {name:?}")]
     Repeated { name: String },
     #[error("case {name:?} does not say which {attribute} it expects")]
-    Expectation { name: String, attribute: AttributeName },
+    Expectation {
+        name: String,
+        attribute: AttributeName,
+    },
     #[error("case {name:?}: its {what} does not follow from its supply")]
     Inconsistent { name: String, what: &'static str },
     #[error("the suite's {what} maxima are not the sums over its cases")]
@@ -125,13 +136,19 @@ pub enum SuiteError {
 impl Pool {
     /// The filters as a search takes them.
     pub fn pairs(&self) -> impl Iterator<Item = (AttributeName, AttributeValue)> {
-        self.filters.iter().flat_map(|(name, values)| values.iter().map(move |v| (name.clone(), v.clone())))
+        self.filters
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(move |v| (name.clone(), v.clone())))
     }
 
     /// Whether a product's id may stand among the results.
     #[must_use]
     pub fn among(&self) -> fn(&ProductId) -> bool {
-        if self.held_out { |id| held_out(id.as_str()) } else { |_| true }
+        if self.held_out {
+            |id| held_out(id.as_str())
+        } else {
+            |_| true
+        }
     }
 }
 
@@ -140,7 +157,10 @@ impl Maxima {
     #[must_use]
     pub fn of(cases: &[Case]) -> Self {
         let sum = |of: fn(&Case) -> Points| cases.iter().map(of).sum();
-        Self { nominal: sum(|case| case.maxima.nominal), attainable: sum(|case| case.maxima.attainable) }
+        Self {
+            nominal: sum(|case| case.maxima.nominal),
+            attainable: sum(|case| case.maxima.attainable),
+        }
     }
 }
 
@@ -150,9 +170,14 @@ impl Suite {
     /// # Errors
     /// See the module: an unreadable file, and everything that [`Suite::check`] finds.
     pub fn load(path: &Path) -> Result<Self, SuiteError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SuiteError::Io { path: path.to_owned(), source })?;
-        let suite: Self =
-            serde_json::from_str(&text).map_err(|source| SuiteError::Json { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| SuiteError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let suite: Self = serde_json::from_str(&text).map_err(|source| SuiteError::Json {
+            path: path.to_owned(),
+            source,
+        })?;
         suite.check()?;
         Ok(suite)
     }
@@ -172,7 +197,9 @@ impl Suite {
             return Err(SuiteError::Format { got: self.format });
         }
         if !(1..=100).contains(&self.results) {
-            return Err(SuiteError::Results { results: self.results });
+            return Err(SuiteError::Results {
+                results: self.results,
+            });
         }
         if self.cases.is_empty() {
             return Err(SuiteError::NoCases);
@@ -180,7 +207,9 @@ impl Suite {
         let mut names = BTreeSet::new();
         for case in &self.cases {
             if !names.insert(&case.name) {
-                return Err(SuiteError::Repeated { name: case.name.clone() });
+                return Err(SuiteError::Repeated {
+                    name: case.name.clone(),
+                });
             }
             self.check_case(case)?;
         }
@@ -199,27 +228,45 @@ impl Suite {
         let name = || case.name.clone();
         for attribute in [&self.main, &self.detail] {
             if !case.expect.contains_key(attribute) {
-                return Err(SuiteError::Expectation { name: name(), attribute: attribute.clone() });
+                return Err(SuiteError::Expectation {
+                    name: name(),
+                    attribute: attribute.clone(),
+                });
             }
         }
         let wrong = [
-            ("level", case.level != Level::of(case.supply.both, self.results)),
-            ("nominal maximum", case.maxima.nominal != nominal(self.results)),
-            ("attainable maximum", case.maxima.attainable != attainable(case.supply, self.results)),
+            (
+                "level",
+                case.level != Level::of(case.supply.both, self.results),
+            ),
+            (
+                "nominal maximum",
+                case.maxima.nominal != nominal(self.results),
+            ),
+            (
+                "attainable maximum",
+                case.maxima.attainable != attainable(case.supply, self.results),
+            ),
         ];
         if let Some((what, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
             return Err(SuiteError::Inconsistent { name: name(), what });
         }
         if let Query::Image { image, .. } = &case.query {
-            let below = image.components().all(|c| matches!(c, Component::Normal(_)));
+            let below = image
+                .components()
+                .all(|c| matches!(c, Component::Normal(_)));
             if !below || image.as_os_str().is_empty() {
-                return Err(SuiteError::Outside { name: name(), image: image.clone() });
+                return Err(SuiteError::Outside {
+                    name: name(),
+                    image: image.clone(),
+                });
             }
         }
         Ok(())
     }
 
-    /// What speaks against asking the suite of these products: that those in its pool are others than it was built on.
+    /// What speaks against asking the suite of these products: that those in its pool are others
+    /// than it was built on.
     #[must_use]
     pub fn doubt<'a>(&self, products: impl Iterator<Item = &'a Product>) -> Option<String> {
         let among = self.pool.among();
@@ -236,12 +283,19 @@ impl Suite {
         hex(&Sha256::digest(self.to_json()))
     }
 
-    /// What is right about a product with these attributes. A product with several values fits by any of them;
-    /// upper and lower case do not matter.
+    /// What is right about a product with these attributes. A product with several values fits by
+    /// any of them; upper and lower case do not matter.
     #[must_use]
     pub fn fit(&self, case: &Case, attributes: &Attributes) -> super::scoring::Fit {
-        let has = |name: &AttributeName| case.expect.get(name).is_some_and(|wanted| carries(attributes, name, wanted));
-        super::scoring::Fit { main: has(&self.main), detail: has(&self.detail) }
+        let has = |name: &AttributeName| {
+            case.expect
+                .get(name)
+                .is_some_and(|wanted| carries(attributes, name, wanted))
+        };
+        super::scoring::Fit {
+            main: has(&self.main),
+            detail: has(&self.detail),
+        }
     }
 }
 
@@ -254,12 +308,15 @@ impl Case {
         }
     }
 
-    /// Products that are never among the results that are scored: those that the query's photo is of.
+    /// Products that are never among the results that are scored: those that the query's photo is
+    /// of.
     #[must_use]
     pub fn own(&self) -> Vec<ProductId> {
         match &self.query {
             Query::Text { .. } => Vec::new(),
-            Query::Image { product, same, .. } => std::iter::once(product).chain(same).cloned().collect(),
+            Query::Image { product, same, .. } => {
+                std::iter::once(product).chain(same).cloned().collect()
+            }
         }
     }
 }
@@ -278,7 +335,9 @@ impl Kind {
 #[must_use]
 pub fn carries(attributes: &Attributes, name: &AttributeName, wanted: &AttributeValue) -> bool {
     let wanted = wanted.folded();
-    attributes.get(name).is_some_and(|values| values.iter().any(|v| v.folded() == wanted))
+    attributes
+        .get(name)
+        .is_some_and(|values| values.iter().any(|v| v.folded() == wanted))
 }
 
 /// Names the products and what the suite's attributes say of them, in any order.
@@ -290,8 +349,18 @@ pub fn pool_sha256<'a>(
 ) -> String {
     let mut lines: Vec<String> = products
         .map(|p| {
-            let values = |name: &AttributeName| p.attributes.get(name).map(Vec::as_slice).unwrap_or_default();
-            format!("{:?} {:?} {:?}\n", p.id.as_str(), values(main), values(detail))
+            let values = |name: &AttributeName| {
+                p.attributes
+                    .get(name)
+                    .map(Vec::as_slice)
+                    .unwrap_or_default()
+            };
+            format!(
+                "{:?} {:?} {:?}\n",
+                p.id.as_str(),
+                values(main),
+                values(detail)
+            )
         })
         .collect();
     lines.sort_unstable();
@@ -300,10 +369,12 @@ pub fn pool_sha256<'a>(
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -319,8 +390,14 @@ mod tests {
     fn reads_what_it_writes() {
         let suite = suite();
         suite.check().expect("consistent");
-        assert_eq!(serde_json::from_str::<Suite>(&suite.to_json()).expect("JSON"), suite);
-        assert_eq!(suite.cases.iter().map(Case::kind).collect::<Vec<_>>(), [Kind::Text, Kind::Image]);
+        assert_eq!(
+            serde_json::from_str::<Suite>(&suite.to_json()).expect("JSON"),
+            suite
+        );
+        assert_eq!(
+            suite.cases.iter().map(Case::kind).collect::<Vec<_>>(),
+            [Kind::Text, Kind::Image]
+        );
     }
 
     #[test]
@@ -338,7 +415,9 @@ mod tests {
         assert!(broken(|s| s.cases[0].maxima.attainable.c += 1).contains("attainable"));
         assert!(broken(|s| s.cases[0].maxima.nominal.c += 1).contains("nominal"));
         assert!(broken(|s| s.maxima.nominal.d += 1).contains("nominal maxima are not the sums"));
-        assert!(broken(|s| s.maxima.attainable.a -= 1).contains("attainable maxima are not the sums"));
+        assert!(
+            broken(|s| s.maxima.attainable.a -= 1).contains("attainable maxima are not the sums")
+        );
         assert!(broken(|s| s.cases.truncate(1)).contains("sums"));
         assert!(broken(|s| s.cases[0].expect.clear()).contains("does not say which"));
         let photo = |image: &str| Query::Image {
@@ -349,7 +428,10 @@ mod tests {
         let mut suite = suite();
         for outside in ["../secret.jpg", "/etc/passwd", "images/../../x.jpg", ""] {
             suite.cases[1].query = photo(outside);
-            assert!(matches!(suite.check(), Err(SuiteError::Outside { .. })), "{outside}");
+            assert!(
+                matches!(suite.check(), Err(SuiteError::Outside { .. })),
+                "{outside}"
+            );
         }
     }
 
@@ -359,10 +441,16 @@ mod tests {
         let value = |v: &str| AttributeValue::new(v).expect("value");
         let product = |category: &str, laces: &[&str]| {
             let laces = laces.iter().map(|v| value(v)).collect();
-            Attributes::from([(suite.main.clone(), vec![value(category)]), (suite.detail.clone(), laces)])
+            Attributes::from([
+                (suite.main.clone(), vec![value(category)]),
+                (suite.detail.clone(), laces),
+            ])
         };
         let fit = |attributes| suite.fit(&suite.cases[0], &attributes);
-        let (main, detail) = (|f: super::super::scoring::Fit| f.main, |f: super::super::scoring::Fit| f.detail);
+        let (main, detail) = (
+            |f: super::super::scoring::Fit| f.main,
+            |f: super::super::scoring::Fit| f.detail,
+        );
         let both = fit(product("CASUAL shoes", &["white", "Beige"]));
         assert!(main(both) && detail(both));
         let neither = fit(product("Casual", &[]));

@@ -1,13 +1,15 @@
-//! Makes a suite out of a labeled catalogue: every combination of a main attribute's and a detail's values, asked in
-//! words and by photo, its level found by counting.
+//! Makes a suite out of a labeled catalogue: every combination of a main attribute's and a detail's
+//! values, asked in words and by photo, its level found by counting.
 //!
-//! **Text cases**: every main value that has the detail at all, times every value of the detail; a combination that no
-//! product has is a case of level 3. **Image cases**: for every combination that occurs, one photo drawn by the seed;
-//! the products that have that very photo are left out of the count as they will be left out of the results, so a
-//! combination with a single product is a case of level 3. Values that mean "has none" (`none`) make no cases.
+//! **Text cases**: every main value that has the detail at all, times every value of the detail; a
+//! combination that no product has is a case of level 3. **Image cases**: for every combination
+//! that occurs, one photo drawn by the seed; the products that have that very photo are left out of
+//! the count as they will be left out of the results, so a combination with a single product is a
+//! case of level 3. Values that mean "has none" (`none`) make no cases.
 //!
-//! A photo that cannot be decoded is no photo. A product without one counts where products are found by their words too
-//! ([`Plan::words`]); else no search can bring it, and it belongs to the pool alone.
+//! A photo that cannot be decoded is no photo. A product without one counts where products are
+//! found by their words too ([`Plan::words`]); else no search can bring it, and it belongs to the
+//! pool alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -39,25 +41,39 @@ pub struct Plan {
     pub filters: BTreeMap<AttributeName, Vec<AttributeValue>>,
     /// The products given are held out, and no others count.
     pub held_out: bool,
-    /// Words are part of the products' vectors, so that a product without a usable photo can be found.
+    /// Words are part of the products' vectors, so that a product without a usable photo can be
+    /// found.
     pub words: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Shop(#[from] ShopError),
     #[error("product {id} is asked for by its photo, and the catalogue does not hold it")]
     NoProduct { id: ProductId },
-    #[error("no product has both a {main} and a {detail} other than none: there is nothing to ask for")]
-    NothingToAsk { main: AttributeName, detail: AttributeName },
+    #[error(
+        "no product has both a {main} and a {detail} other than none: there is nothing to ask for"
+    )]
+    NothingToAsk {
+        main: AttributeName,
+        detail: AttributeName,
+    },
     #[error("the prompt {prompt:?} names neither the {main} nor the {detail}")]
-    Prompt { prompt: String, main: AttributeName, detail: AttributeName },
+    Prompt {
+        prompt: String,
+        main: AttributeName,
+        detail: AttributeName,
+    },
 }
 
-/// The prompt where none is given: "{main} with {detail} shoelace." for `shoelace_color`, "... collar." for `collar`.
+/// The prompt where none is given: "{main} with {detail} shoelace." for `shoelace_color`, "...
+/// collar." for `collar`.
 #[must_use]
 pub fn default_prompt(detail: &AttributeName) -> String {
     let noun = detail.as_str().trim_end_matches("_color").replace('_', " ");
@@ -70,8 +86,17 @@ pub fn default_prompt(detail: &AttributeName) -> String {
 /// As [`build`].
 pub fn of_shop(plan: &Plan, shop: &Shop) -> Result<Suite, BuildError> {
     let readable = |file: &Bytes| decode(file, &ImageLimits::DEFAULT).is_ok();
-    let photo = |offer| shop.photo(offer).ok().filter(readable).map(|file| hash(&file));
-    let products: Vec<_> = shop.offers.iter().map(|offer| (&offer.product, photo(offer))).collect();
+    let photo = |offer| {
+        shop.photo(offer)
+            .ok()
+            .filter(readable)
+            .map(|file| hash(&file))
+    };
+    let products: Vec<_> = shop
+        .offers
+        .iter()
+        .map(|offer| (&offer.product, photo(offer)))
+        .collect();
     build(plan, &products)
 }
 
@@ -87,8 +112,13 @@ pub fn save(suite: &Suite, shop: &Shop, path: &Path) -> Result<(), BuildError> {
     };
     for case in &suite.cases {
         if let Query::Image { image, product, .. } = &case.query {
-            let offer = shop.find(product).ok_or_else(|| BuildError::NoProduct { id: product.clone() })?;
-            put(path.parent().unwrap_or(Path::new("")).join(image), &shop.photo(offer)?)?;
+            let offer = shop.find(product).ok_or_else(|| BuildError::NoProduct {
+                id: product.clone(),
+            })?;
+            put(
+                path.parent().unwrap_or(Path::new("")).join(image),
+                &shop.photo(offer)?,
+            )?;
         }
     }
     put(path.to_owned(), suite.to_json().as_bytes())
@@ -97,8 +127,8 @@ pub fn save(suite: &Suite, shop: &Shop, path: &Path) -> Result<(), BuildError> {
 /// A product of the pool, and the hash of its photo where it can be asked with.
 type Pooled<'a> = (&'a Product, Option<PhotoHash>);
 
-/// Builds the suite. `products`: the whole pool. The photo of product ID is expected at `images/ID.jpg` beside the
-/// suite file ([`photo_path`]).
+/// Builds the suite. `products`: the whole pool. The photo of product ID is expected at
+/// `images/ID.jpg` beside the suite file ([`photo_path`]).
 ///
 /// # Errors
 /// When nothing in the catalogue can be asked for, or the prompt would ask for nothing.
@@ -111,9 +141,17 @@ pub fn build(plan: &Plan, products: &[Pooled<'_>]) -> Result<Suite, BuildError> 
             || text.contains(&format!("{{{detail}}}"))
     };
     if !places(&plan.prompt) {
-        return Err(BuildError::Prompt { prompt: plan.prompt.clone(), main, detail });
+        return Err(BuildError::Prompt {
+            prompt: plan.prompt.clone(),
+            main,
+            detail,
+        });
     }
-    let found: Vec<Pooled<'_>> = products.iter().filter(|(_, photo)| plan.words || photo.is_some()).copied().collect();
+    let found: Vec<Pooled<'_>> = products
+        .iter()
+        .filter(|(_, photo)| plan.words || photo.is_some())
+        .copied()
+        .collect();
     let combinations = Combinations::of(plan, &found);
     if combinations.details.is_empty() {
         return Err(BuildError::NothingToAsk { main, detail });
@@ -122,7 +160,12 @@ pub fn build(plan: &Plan, products: &[Pooled<'_>]) -> Result<Suite, BuildError> 
     cases.extend(limited(plan, &combinations.image_cases(plan, &found), 2));
     let maxima = Maxima::of(&cases);
     let sha256 = pool_sha256(products.iter().map(|(p, _)| *p), &main, &detail);
-    let pool = Pool { products: products.len(), sha256, filters: plan.filters.clone(), held_out: plan.held_out };
+    let pool = Pool {
+        products: products.len(),
+        sha256,
+        filters: plan.filters.clone(),
+        held_out: plan.held_out,
+    };
     let prompt = plan.prompt.clone();
     Ok(Suite {
         format: FORMAT,
@@ -137,12 +180,15 @@ pub fn build(plan: &Plan, products: &[Pooled<'_>]) -> Result<Suite, BuildError> 
     })
 }
 
-/// Where the photo of a query lies beside the suite file. Ids hold what file names must not, so that they are numbered
-/// by their hash when they are anything but letters, digits, `-` and `_`.
+/// Where the photo of a query lies beside the suite file. Ids hold what file names must not, so
+/// that they are numbered by their hash when they are anything but letters, digits, `-` and `_`.
 #[must_use]
 pub fn photo_path(product: &Product) -> PathBuf {
     let id = product.id.as_str();
-    let plain = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let plain = id.len() <= 64
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     let stem = if plain {
         id.to_owned()
     } else {
@@ -161,31 +207,58 @@ struct Combinations {
 impl Combinations {
     fn of(plan: &Plan, products: &[Pooled<'_>]) -> Self {
         let without: BTreeSet<String> = plan.without.iter().map(AttributeValue::folded).collect();
-        let mut found = Self { mains: BTreeMap::new(), details: BTreeMap::new() };
+        let mut found = Self {
+            mains: BTreeMap::new(),
+            details: BTreeMap::new(),
+        };
         for (product, _) in products {
-            let values = |name| product.attributes.get(name).map(Vec::as_slice).unwrap_or_default();
-            let details: Vec<_> = values(&plan.detail).iter().filter(|v| !without.contains(&v.folded())).collect();
+            let values = |name| {
+                product
+                    .attributes
+                    .get(name)
+                    .map(Vec::as_slice)
+                    .unwrap_or_default()
+            };
+            let details: Vec<_> = values(&plan.detail)
+                .iter()
+                .filter(|v| !without.contains(&v.folded()))
+                .collect();
             if details.is_empty() || values(&plan.main).is_empty() {
                 continue;
             }
             for value in details {
-                found.details.entry(value.folded()).or_insert_with(|| value.clone());
+                found
+                    .details
+                    .entry(value.folded())
+                    .or_insert_with(|| value.clone());
             }
             for value in values(&plan.main) {
-                found.mains.entry(value.folded()).or_insert_with(|| value.clone());
+                found
+                    .mains
+                    .entry(value.folded())
+                    .or_insert_with(|| value.clone());
             }
         }
         found
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&AttributeValue, &AttributeValue)> {
-        self.mains.values().flat_map(|m| self.details.values().map(move |d| (m, d)))
+        self.mains
+            .values()
+            .flat_map(|m| self.details.values().map(move |d| (m, d)))
     }
 
     fn text_cases(&self, plan: &Plan, products: &[Pooled<'_>]) -> Vec<Case> {
         let case = |(main, detail)| {
             let text = render(plan, main, detail);
-            make(plan, Kind::Text, main, detail, Query::Text { text }, supply(plan, products, None, main, detail))
+            make(
+                plan,
+                Kind::Text,
+                main,
+                detail,
+                Query::Text { text },
+                supply(plan, products, None, main, detail),
+            )
         };
         self.pairs().map(case).collect()
     }
@@ -194,12 +267,19 @@ impl Combinations {
         let mut draw = Draw::new(plan.seed);
         let mut cases = Vec::new();
         for (main, detail) in self.pairs() {
-            let fits =
-                |p: &Product| carries(&p.attributes, &plan.main, main) && carries(&p.attributes, &plan.detail, detail);
-            let candidates: Vec<(&Product, PhotoHash)> =
-                products.iter().filter(|(p, _)| fits(p)).filter_map(|(p, photo)| Some((*p, (*photo)?))).collect();
+            let fits = |p: &Product| {
+                carries(&p.attributes, &plan.main, main)
+                    && carries(&p.attributes, &plan.detail, detail)
+            };
+            let candidates: Vec<(&Product, PhotoHash)> = products
+                .iter()
+                .filter(|(p, _)| fits(p))
+                .filter_map(|(p, photo)| Some((*p, (*photo)?)))
+                .collect();
             for (product, photo) in draw.sample(&candidates, 1) {
-                let others = products.iter().filter(|(p, other)| *other == Some(photo) && p.id != product.id);
+                let others = products
+                    .iter()
+                    .filter(|(p, other)| *other == Some(photo) && p.id != product.id);
                 let query = Query::Image {
                     image: photo_path(product),
                     product: product.id.clone(),
@@ -221,9 +301,14 @@ fn supply(
     main: &AttributeValue,
     detail: &AttributeValue,
 ) -> Supply {
-    let counted = products.iter().filter(|(_, photo)| asked.is_none() || *photo != asked);
+    let counted = products
+        .iter()
+        .filter(|(_, photo)| asked.is_none() || *photo != asked);
     counted.fold(Supply::default(), |mut supply, (p, _)| {
-        match (carries(&p.attributes, &plan.main, main), carries(&p.attributes, &plan.detail, detail)) {
+        match (
+            carries(&p.attributes, &plan.main, main),
+            carries(&p.attributes, &plan.detail, detail),
+        ) {
             (true, true) => supply.both += 1,
             (true, false) => supply.main_only += 1,
             (false, true) => supply.detail_only += 1,
@@ -233,12 +318,32 @@ fn supply(
     })
 }
 
-fn make(plan: &Plan, kind: Kind, main: &AttributeValue, detail: &AttributeValue, query: Query, supply: Supply) -> Case {
+fn make(
+    plan: &Plan,
+    kind: Kind,
+    main: &AttributeValue,
+    detail: &AttributeValue,
+    query: Query,
+    supply: Supply,
+) -> Case {
     let level = Level::of(supply.both, plan.results);
-    let maxima = Maxima { nominal: nominal(plan.results), attainable: attainable(supply, plan.results) };
+    let maxima = Maxima {
+        nominal: nominal(plan.results),
+        attainable: attainable(supply, plan.results),
+    };
     let name = format!("{}: {main}, {detail}", kind.name());
-    let expect = BTreeMap::from([(plan.main.clone(), main.clone()), (plan.detail.clone(), detail.clone())]);
-    Case { name, level, query, expect, supply, maxima }
+    let expect = BTreeMap::from([
+        (plan.main.clone(), main.clone()),
+        (plan.detail.clone(), detail.clone()),
+    ]);
+    Case {
+        name,
+        level,
+        query,
+        expect,
+        supply,
+        maxima,
+    }
 }
 
 /// At most `per_level` cases of each level, in level order; within a level in the order they came.
@@ -246,7 +351,9 @@ fn limited(plan: &Plan, cases: &[Case], salt: u64) -> Vec<Case> {
     let mut draw = Draw::new(plan.seed ^ salt);
     let mut kept = Vec::new();
     for level in Level::ALL {
-        let of_level: Vec<usize> = (0..cases.len()).filter(|i| cases[*i].level == level).collect();
+        let of_level: Vec<usize> = (0..cases.len())
+            .filter(|i| cases[*i].level == level)
+            .collect();
         let mut chosen = draw.sample(&of_level, plan.per_level.unwrap_or(usize::MAX));
         chosen.sort_unstable();
         kept.extend(chosen);
@@ -257,16 +364,23 @@ fn limited(plan: &Plan, cases: &[Case], salt: u64) -> Vec<Case> {
 fn render(plan: &Plan, main: &AttributeValue, detail: &AttributeValue) -> String {
     let (main, detail) = (sentence(main.as_str()), sentence(detail.as_str()));
     let own = |name: &AttributeName| format!("{{{name}}}");
-    let text = plan.prompt.replace("{main}", &main).replace("{detail}", &detail);
-    text.replace(&own(&plan.main), &main).replace(&own(&plan.detail), &detail)
+    let text = plan
+        .prompt
+        .replace("{main}", &main)
+        .replace("{detail}", &detail);
+    text.replace(&own(&plan.main), &main)
+        .replace(&own(&plan.detail), &detail)
 }
 
 /// `Casual Shoes` -> `Casual shoes`.
 fn sentence(value: &str) -> String {
     let mut letters = value.chars();
-    letters
-        .next()
-        .map_or(String::new(), |first| first.to_uppercase().chain(letters.flat_map(char::to_lowercase)).collect())
+    letters.next().map_or(String::new(), |first| {
+        first
+            .to_uppercase()
+            .chain(letters.flat_map(char::to_lowercase))
+            .collect()
+    })
 }
 
 #[cfg(test)]
@@ -306,7 +420,9 @@ mod tests {
             for _ in 0..*n {
                 let id = ProductId::new(&format!("{}", products.len())).expect("id");
                 let mut product = Product::new(id, "a shoe").expect("title");
-                product.attributes.insert(name("category"), vec![value(category)]);
+                product
+                    .attributes
+                    .insert(name("category"), vec![value(category)]);
                 if let Some(laces) = laces {
                     product.attributes.insert(name(detail), vec![value(laces)]);
                 }
@@ -318,7 +434,10 @@ mod tests {
 
     /// Every product with a photo of its own.
     fn pool(products: &[Product]) -> Vec<Pooled<'_>> {
-        products.iter().map(|p| (p, Some(hash(p.id.as_str().as_bytes())))).collect()
+        products
+            .iter()
+            .map(|p| (p, Some(hash(p.id.as_str().as_bytes()))))
+            .collect()
     }
 
     fn built(plan: &Plan, products: &[Product]) -> Suite {
@@ -328,7 +447,11 @@ mod tests {
     }
 
     fn case<'a>(suite: &'a Suite, name: &str) -> &'a Case {
-        suite.cases.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no case {name}"))
+        suite
+            .cases
+            .iter()
+            .find(|c| c.name == name)
+            .unwrap_or_else(|| panic!("no case {name}"))
     }
 
     #[test]
@@ -344,66 +467,159 @@ mod tests {
             ],
         );
         let suite = built(&plan("shoelace_color"), &products);
-        // 2 categories with laces x 3 colors in words, 3 combinations that occur as photos; sandals have no laces.
-        assert_eq!(suite.cases.iter().filter(|c| c.kind() == Kind::Text).count(), 6);
+        // 2 categories with laces x 3 colors in words, 3 combinations that occur as photos; sandals
+        // have no laces.
+        assert_eq!(
+            suite
+                .cases
+                .iter()
+                .filter(|c| c.kind() == Kind::Text)
+                .count(),
+            6
+        );
         assert_eq!(suite.cases.len(), 9);
         let beige = case(&suite, "text: Casual Shoes, Beige");
-        assert_eq!(beige.query, Query::Text { text: "Casual shoes with Beige shoelace.".to_owned() });
-        assert_eq!(beige.supply, Supply { both: 2, main_only: 6, detail_only: 0 });
-        assert_eq!((beige.level, beige.maxima.attainable.c, beige.maxima.attainable.a), (Level::Two, 9, 12));
+        assert_eq!(
+            beige.query,
+            Query::Text {
+                text: "Casual shoes with Beige shoelace.".to_owned()
+            }
+        );
+        assert_eq!(
+            beige.supply,
+            Supply {
+                both: 2,
+                main_only: 6,
+                detail_only: 0
+            }
+        );
+        assert_eq!(
+            (
+                beige.level,
+                beige.maxima.attainable.c,
+                beige.maxima.attainable.a
+            ),
+            (Level::Two, 9, 12)
+        );
         assert_eq!(case(&suite, "text: Casual Shoes, white").level, Level::One);
-        assert_eq!(case(&suite, "text: Formal Shoes, white").level, Level::Three);
+        assert_eq!(
+            case(&suite, "text: Formal Shoes, white").level,
+            Level::Three
+        );
         // The photo's own product is never among the results.
         assert_eq!(case(&suite, "image: Casual Shoes, white").supply.both, 5);
-        assert_eq!(case(&suite, "image: Formal Shoes, black").level, Level::Three);
+        assert_eq!(
+            case(&suite, "image: Formal Shoes, black").level,
+            Level::Three
+        );
         assert_eq!(suite.maxima.nominal.a, 9 * 15);
     }
 
     #[test]
     fn products_with_the_very_same_photo_are_left_out_together() {
-        let products = shop("collar", &[("Shirts", Some("polo"), 3), ("Tshirts", Some("polo"), 1)]);
+        let products = shop(
+            "collar",
+            &[("Shirts", Some("polo"), 3), ("Tshirts", Some("polo"), 1)],
+        );
         let photo = hash(b"one photo");
-        let all: Vec<Pooled<'_>> = products.iter().map(|p| (p, (p.id.as_str() != "1").then_some(photo))).collect();
-        let by_words = Plan { words: true, ..plan("collar") };
+        let all: Vec<Pooled<'_>> = products
+            .iter()
+            .map(|p| (p, (p.id.as_str() != "1").then_some(photo)))
+            .collect();
+        let by_words = Plan {
+            words: true,
+            ..plan("collar")
+        };
         let suite = build(&by_words, &all).expect("something to ask");
         let asked = case(&suite, "image: Shirts, polo");
         assert_eq!(asked.own().len(), 3, "{:?}", asked.query);
-        assert_eq!(asked.supply, Supply { both: 1, main_only: 0, detail_only: 0 }, "the one without a photo is left");
+        assert_eq!(
+            asked.supply,
+            Supply {
+                both: 1,
+                main_only: 0,
+                detail_only: 0
+            },
+            "the one without a photo is left"
+        );
         let suite = build(&plan("collar"), &all).expect("something to ask");
-        assert_eq!(case(&suite, "image: Shirts, polo").supply, Supply::default(), "no search can bring it");
-        assert_eq!((case(&suite, "text: Shirts, polo").supply.both, suite.pool.products), (2, 4));
+        assert_eq!(
+            case(&suite, "image: Shirts, polo").supply,
+            Supply::default(),
+            "no search can bring it"
+        );
+        assert_eq!(
+            (
+                case(&suite, "text: Shirts, polo").supply.both,
+                suite.pool.products
+            ),
+            (2, 4)
+        );
     }
 
     #[test]
     fn any_other_detail_does_as_well() {
-        let products = shop("collar", &[("Shirts", Some("mandarin"), 2), ("Tshirts", Some("polo"), 1)]);
+        let products = shop(
+            "collar",
+            &[
+                ("Shirts", Some("mandarin"), 2),
+                ("Tshirts", Some("polo"), 1),
+            ],
+        );
         let suite = built(&plan("collar"), &products);
-        let Query::Text { text } = &case(&suite, "text: Shirts, mandarin").query else { panic!("a text case") };
+        let Query::Text { text } = &case(&suite, "text: Shirts, mandarin").query else {
+            panic!("a text case")
+        };
         assert_eq!(text, "Shirts with Mandarin collar.");
     }
 
     #[test]
     fn caps_and_seeds() {
-        let products = shop("collar", &[("Shirts", Some("a"), 3), ("Shirts", Some("b"), 3), ("Shirts", Some("c"), 3)]);
-        let capped = Plan { per_level: Some(2), ..plan("collar") };
+        let products = shop(
+            "collar",
+            &[
+                ("Shirts", Some("a"), 3),
+                ("Shirts", Some("b"), 3),
+                ("Shirts", Some("c"), 3),
+            ],
+        );
+        let capped = Plan {
+            per_level: Some(2),
+            ..plan("collar")
+        };
         assert_eq!(built(&capped, &products).cases.len(), 4);
         assert_eq!(built(&capped, &products), built(&capped, &products));
-        let other = Plan { seed: 2, ..plan("collar") };
-        assert_ne!(built(&other, &products), built(&plan("collar"), &products), "another seed draws other photos");
+        let other = Plan {
+            seed: 2,
+            ..plan("collar")
+        };
+        assert_ne!(
+            built(&other, &products),
+            built(&plan("collar"), &products),
+            "another seed draws other photos"
+        );
     }
 
     #[test]
     fn refuses_to_ask_for_nothing() {
         let products = shop("collar", &[("Shirts", Some("none"), 3)]);
         let all = pool(&products);
-        assert!(matches!(build(&plan("collar"), &all), Err(BuildError::NothingToAsk { .. })));
-        let mute = Plan { prompt: "shoes".to_owned(), ..plan("collar") };
+        assert!(matches!(
+            build(&plan("collar"), &all),
+            Err(BuildError::NothingToAsk { .. })
+        ));
+        let mute = Plan {
+            prompt: "shoes".to_owned(),
+            ..plan("collar")
+        };
         assert!(matches!(build(&mute, &all), Err(BuildError::Prompt { .. })));
     }
 
     #[test]
     fn photos_have_harmless_names() {
-        let path = |id: &str| photo_path(&Product::new(ProductId::new(id).expect("id"), "x").expect("title"));
+        let path = |id: &str| {
+            photo_path(&Product::new(ProductId::new(id).expect("id"), "x").expect("title"))
+        };
         assert_eq!(path("1163"), PathBuf::from("images/1163.jpg"));
         assert!(!path("../../etc").to_string_lossy().contains(".."));
     }
@@ -423,7 +639,8 @@ mod tests {
             if let Ok(suite) = build(&Plan { seed, ..plan("shoelace_color") }, &all) {
                 prop_assert!(suite.check().is_ok());
                 for case in &suite.cases {
-                    // Counting again, product by product, with the definition that results are scored by.
+                    // Counting again, product by product, with the definition that results are
+                    // scored by.
                     let own = case.own();
                     let fits: Vec<_> = products.iter().filter(|p| !own.contains(&p.id)).map(|p| suite.fit(case, &p.attributes)).collect();
                     prop_assert_eq!(fits.iter().filter(|f| f.main && f.detail).count(), case.supply.both);

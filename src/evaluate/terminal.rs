@@ -20,7 +20,12 @@ pub fn percent(share: f64) -> String {
 /// `34.2% [30.1, 38.0]`
 #[must_use]
 pub fn with_interval(e: &Estimate) -> String {
-    format!("{} [{:.1}, {:.1}]", percent(e.value), e.interval.low * 100.0, e.interval.high * 100.0)
+    format!(
+        "{} [{:.1}, {:.1}]",
+        percent(e.value),
+        e.interval.low * 100.0,
+        e.interval.high * 100.0
+    )
 }
 
 /// What the terminal shows of a document.
@@ -41,11 +46,14 @@ pub fn document(document: &Document) -> String {
     text
 }
 
-/// That the products' words are part of what is searched, where they are: the photos alone answer otherwise.
+/// That the products' words are part of what is searched, where they are: the photos alone answer
+/// otherwise.
 #[must_use]
 pub fn words(subject: &Subject) -> Option<String> {
     let percent = subject.words_percent.filter(|percent| *percent > 0)?;
-    Some(format!("words make up {percent}% of each product's vector, the photo the rest"))
+    Some(format!(
+        "words make up {percent}% of each product's vector, the photo the rest"
+    ))
 }
 
 fn zero_shot(result: &ZeroShotResult, all: &[Figure]) -> String {
@@ -69,7 +77,13 @@ fn catalog(result: &CatalogResult, all: &[Figure]) -> String {
         Among::All => "the whole catalog",
     };
     let (text, photos) = (result.questions.len(), result.photos.len());
-    let some = |n: usize, what: &str| if n == 0 { String::new() } else { format!(", {n} {what}") };
+    let some = |n: usize, what: &str| {
+        if n == 0 {
+            String::new()
+        } else {
+            format!(", {n} {what}")
+        }
+    };
     let unread = some(result.left_out.len(), "more could not be read");
     let mut text = format!(
         "among {among} ({}): {text} questions in words, {photos} photos{unread}{}\n\n{}",
@@ -88,14 +102,18 @@ fn catalog(result: &CatalogResult, all: &[Figure]) -> String {
 pub fn figures(figures: &[Figure]) -> Table {
     let mut table = Table::new(&["figure", "value", "95% interval", "n"]);
     for Figure { name, estimate: e } in figures {
-        let interval = format!("[{:.1}, {:.1}]", e.interval.low * 100.0, e.interval.high * 100.0);
+        let interval = format!(
+            "[{:.1}, {:.1}]",
+            e.interval.low * 100.0,
+            e.interval.high * 100.0
+        );
         table.push([name.clone(), percent(e.value), interval, e.n.to_string()]);
     }
     table
 }
 
-/// The suite's table: a row a group, for each scoring points of the nominal maximum, its share, and (if wanted) the
-/// share of what the catalogue allows.
+/// The suite's table: a row a group, for each scoring points of the nominal maximum, its share, and
+/// (if wanted) the share of what the catalogue allows.
 #[must_use]
 pub fn groups(result: &RetrievalResult, attainable: bool) -> Table {
     let mut heading = vec!["cases".to_owned(), "n".to_owned()];
@@ -104,11 +122,18 @@ pub fn groups(result: &RetrievalResult, attainable: bool) -> Table {
         heading.extend(attainable.then(|| "of attainable".to_owned()));
     }
     let share = |e: Option<Estimate>| e.map_or("-".to_owned(), |e| percent(e.value));
-    let mut table = Table { heading, rows: Vec::new() };
+    let mut table = Table {
+        heading,
+        rows: Vec::new(),
+    };
     for group in result.groups() {
         let mut row = vec![label(&group), group.cases.to_string()];
         for i in 0..4 {
-            row.push(format!("{}/{}", group.points.values()[i], group.maxima.nominal.values()[i]));
+            row.push(format!(
+                "{}/{}",
+                group.points.values()[i],
+                group.maxima.nominal.values()[i]
+            ));
             row.push(share(group.of_nominal[i]));
             row.extend(attainable.then(|| share(group.of_attainable[i])));
         }
@@ -125,7 +150,12 @@ pub fn intervals(result: &RetrievalResult) -> Table {
     for group in result.groups().into_iter().filter(|g| g.level.is_none()) {
         for (i, letter) in Points::NAMES.iter().enumerate() {
             let scoring = format!("({letter})");
-            table.push([label(&group), scoring, show(group.of_nominal[i]), show(group.of_attainable[i])]);
+            table.push([
+                label(&group),
+                scoring,
+                show(group.of_nominal[i]),
+                show(group.of_attainable[i]),
+            ]);
         }
     }
     table
@@ -149,7 +179,12 @@ fn retrieval(result: &RetrievalResult) -> String {
         let _ = writeln!(text, "warning: {warning}");
     }
     for case in result.cases.iter().filter(|c| c.error.is_some()) {
-        let _ = writeln!(text, "FAILED {}: {}", case.name, case.error.as_deref().unwrap_or_default());
+        let _ = writeln!(
+            text,
+            "FAILED {}: {}",
+            case.name,
+            case.error.as_deref().unwrap_or_default()
+        );
     }
     text
 }
@@ -157,8 +192,16 @@ fn retrieval(result: &RetrievalResult) -> String {
 /// The paired tests against an earlier result.
 #[must_use]
 pub fn paired(tests: &[(String, Paired)]) -> Table {
-    let mut table =
-        Table::new(&["against the baseline", "", "difference", "95% interval", "p", "cases better", "equal", "worse"]);
+    let mut table = Table::new(&[
+        "against the baseline",
+        "",
+        "difference",
+        "95% interval",
+        "p",
+        "cases better",
+        "equal",
+        "worse",
+    ]);
     for (name, test) in tests {
         let d = &test.difference;
         table.push([
@@ -178,16 +221,28 @@ pub fn paired(tests: &[(String, Paired)]) -> Table {
 /// How the gates went.
 #[must_use]
 pub fn verdicts(verdicts: &[Verdict]) -> String {
-    verdicts.iter().map(|verdict| self::verdict(verdict) + "\n").collect()
+    verdicts
+        .iter()
+        .map(|verdict| self::verdict(verdict) + "\n")
+        .collect()
 }
 
 /// `gate c >= 0.35: 0.412, passed`
 #[must_use]
 pub fn verdict(verdict: &Verdict) -> String {
-    let (gate, passed) = (&verdict.gate, if verdict.passed() { "passed" } else { "FAILED" });
+    let (gate, passed) = (
+        &verdict.gate,
+        if verdict.passed() { "passed" } else { "FAILED" },
+    );
     match verdict.value {
-        Some(value) => format!("gate {} >= {}: {value:.4}, {passed}", gate.figure, gate.least),
-        None => format!("gate {} >= {}: there is no such figure, FAILED", gate.figure, gate.least),
+        Some(value) => format!(
+            "gate {} >= {}: {value:.4}, {passed}",
+            gate.figure, gate.least
+        ),
+        None => format!(
+            "gate {} >= {}: there is no such figure, FAILED",
+            gate.figure, gate.least
+        ),
     }
 }
 
@@ -202,7 +257,10 @@ mod tests {
         assert!(!document(&mixed).contains("of each product's vector"));
         mixed.subject.words_percent = Some(30);
         let text = document(&mixed);
-        assert!(text.contains("words make up 30% of each product's vector"), "{text}");
+        assert!(
+            text.contains("words make up 30% of each product's vector"),
+            "{text}"
+        );
         assert!(text.contains("3 classes asked, 3 occur"), "{text}");
     }
 }

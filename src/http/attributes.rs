@@ -41,33 +41,54 @@ pub struct ValueCount {
 
 /// Attributes and their values
 ///
-/// For a storefront's filters: every attribute with its values and the number of products that carry each.
+/// For a storefront's filters: every attribute with its values and the number of products that
+/// carry each.
 #[utoipa::path(
     get, path = "/attributes", operation_id = "attributes", tag = "search",
     params(("values" = Option<usize>, Query, description = "Values of each attribute at most; the commonest are kept", minimum = 1, maximum = 10_000)),
     responses((status = 200, description = "Attributes and values", body = AttributesResponse), Problems)
 )]
-pub async fn attributes(State(state): State<AppState>, pairs: Pairs) -> Result<Json<AttributesResponse>, ApiError> {
+pub async fn attributes(
+    State(state): State<AppState>,
+    pairs: Pairs,
+) -> Result<Json<AttributesResponse>, ApiError> {
     let most = how_many(&pairs)?;
     let facets = state.searcher.facets();
     let attributes = facets.iter().map(|facet| {
         let mut values: Vec<&(String, u64)> = facet.values.iter().collect();
         values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let values = values.iter().take(most).map(|(value, count)| ValueCount { value: value.clone(), count: *count });
-        AttributeFacet { name: facet.name.to_string(), distinct: facet.values.len(), values: values.collect() }
+        let values = values.iter().take(most).map(|(value, count)| ValueCount {
+            value: value.clone(),
+            count: *count,
+        });
+        AttributeFacet {
+            name: facet.name.to_string(),
+            distinct: facet.values.len(),
+            values: values.collect(),
+        }
     });
     let attributes = attributes.collect();
-    Ok(Json(AttributesResponse { attributes, index_version: index_version(&state.searcher.version()) }))
+    Ok(Json(AttributesResponse {
+        attributes,
+        index_version: index_version(&state.searcher.version()),
+    }))
 }
 
 fn how_many(pairs: &Pairs) -> Result<usize, ApiError> {
     let mut most = None;
     for (name, value) in &pairs.0 {
         if name != "values" {
-            return Err(ApiError::parameter(short(name), "there is no such parameter"));
+            return Err(ApiError::parameter(
+                short(name),
+                "there is no such parameter",
+            ));
         }
-        let number = value.parse().ok().filter(|number| (1..=MAX_VALUES).contains(number));
-        let number = number.ok_or_else(|| ApiError::parameter("values", format!("not from 1 to {MAX_VALUES}")))?;
+        let number = value
+            .parse()
+            .ok()
+            .filter(|number| (1..=MAX_VALUES).contains(number));
+        let number = number
+            .ok_or_else(|| ApiError::parameter("values", format!("not from 1 to {MAX_VALUES}")))?;
         if most.replace(number).is_some() {
             return Err(ApiError::RepeatedParameter { name: name.clone() });
         }

@@ -1,5 +1,6 @@
-//! Request bodies, read up to a cap and within a time: JSON and the upload form. What is held of them counts toward the
-//! memory that all bodies share ([`UploadBudget`](super::state::UploadBudget)).
+//! Request bodies, read up to a cap and within a time: JSON and the upload form. What is held of
+//! them counts toward the memory that all bodies share
+//! ([`UploadBudget`](super::state::UploadBudget)).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,33 +36,47 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let options = Arc::<HttpOptions>::from_ref(state);
         if !is_json(request.headers()) {
-            return Err(ApiError::UnsupportedMediaType { expected: "application/json" });
+            return Err(ApiError::UnsupportedMediaType {
+                expected: "application/json",
+            });
         }
         all_in_body(request.uri(), "a member of the JSON")?;
         let limit = MAX_JSON.min(options.max_body);
         announced(request.headers(), "the body", limit)?;
         let mut share = options.uploads.share();
-        let bytes = within(options.body_timeout, whole(request.into_body(), limit, &mut share)).await?;
+        let bytes = within(
+            options.body_timeout,
+            whole(request.into_body(), limit, &mut share),
+        )
+        .await?;
         parse(&bytes).map(Self)
     }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => ApiError::InvalidBody { reason: error.to_string() },
-        _ => ApiError::MalformedJson { reason: error.to_string() },
+        serde_json::error::Category::Data => ApiError::InvalidBody {
+            reason: error.to_string(),
+        },
+        _ => ApiError::MalformedJson {
+            reason: error.to_string(),
+        },
     })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
     let essence = essence(headers);
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Refuses parameters in the URL of a request that has a body: passed over, `POST /search/image?limit=3` would get 20
-/// products and `?color=Black` all colors, without a word.
+/// Refuses parameters in the URL of a request that has a body: passed over, `POST
+/// /search/image?limit=3` would get 20 products and `?color=Black` all colors, without a word.
 fn all_in_body(uri: &Uri, instead: &str) -> Result<(), ApiError> {
-    match params::decode(uri.query().unwrap_or(""))?.into_iter().next() {
+    match params::decode(uri.query().unwrap_or(""))?
+        .into_iter()
+        .next()
+    {
         Some((name, _)) => {
             let reason = format!("this request takes nothing from its URL; send it as {instead}");
             Err(ApiError::parameter(short(&name), reason))
@@ -72,28 +87,46 @@ fn all_in_body(uri: &Uri, instead: &str) -> Result<(), ApiError> {
 
 /// The media type without parameters, in lower case.
 fn essence(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
+    value
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase()
 }
 
 /// Refuses a body that says itself that it is too large, before a byte of it is read.
 fn announced(headers: &HeaderMap, what: &'static str, limit: usize) -> Result<(), ApiError> {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<u64>().ok());
     match length {
         Some(length) if length > limit as u64 => Err(ApiError::BodyTooLarge { what, limit }),
         _ => Ok(()),
     }
 }
 
-async fn within<T>(time: Duration, read: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    tokio::time::timeout(time, read).await.unwrap_or(Err(ApiError::BodyTimeout { within: time }))
+async fn within<T>(
+    time: Duration,
+    read: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    tokio::time::timeout(time, read)
+        .await
+        .unwrap_or(Err(ApiError::BodyTimeout { within: time }))
 }
 
 async fn whole(mut body: Body, limit: usize, share: &mut UploadShare) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         // Trailers are no part of the content.
-        let Ok(chunk) = frame.map_err(|_| ApiError::IncompleteBody)?.into_data() else { continue };
+        let Ok(chunk) = frame.map_err(|_| ApiError::IncompleteBody)?.into_data() else {
+            continue;
+        };
         take(&mut bytes, &chunk, "the body", limit, share)?;
     }
     Ok(bytes.freeze())
@@ -132,28 +165,46 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let options = Arc::<HttpOptions>::from_ref(state);
         if essence(request.headers()) != "multipart/form-data" {
-            return Err(ApiError::UnsupportedMediaType { expected: "multipart/form-data" });
+            return Err(ApiError::UnsupportedMediaType {
+                expected: "multipart/form-data",
+            });
         }
         all_in_body(request.uri(), "a field of the form")?;
         let limit = options.max_body;
         announced(request.headers(), "the form", limit + FORM_OVERHEAD)?;
         let (parts, body) = request.into_parts();
         let body = Body::new(http_body_util::Limited::new(body, limit + FORM_OVERHEAD));
-        let form = Multipart::from_request(Request::from_parts(parts, body), &()).await.map_err(|rejection| {
-            let reason = match rejection {
-                MultipartRejection::InvalidBoundary(_) => "its Content-Type has no boundary".to_owned(),
-                other => other.body_text(),
-            };
-            ApiError::MalformedMultipart { reason }
-        })?;
-        within(options.body_timeout, read_form(form, limit, options.uploads.share())).await
+        let form = Multipart::from_request(Request::from_parts(parts, body), &())
+            .await
+            .map_err(|rejection| {
+                let reason = match rejection {
+                    MultipartRejection::InvalidBoundary(_) => {
+                        "its Content-Type has no boundary".to_owned()
+                    }
+                    other => other.body_text(),
+                };
+                ApiError::MalformedMultipart { reason }
+            })?;
+        within(
+            options.body_timeout,
+            read_form(form, limit, options.uploads.share()),
+        )
+        .await
     }
 }
 
-async fn read_form(mut form: Multipart, limit: usize, mut share: UploadShare) -> Result<Upload, ApiError> {
+async fn read_form(
+    mut form: Multipart,
+    limit: usize,
+    mut share: UploadShare,
+) -> Result<Upload, ApiError> {
     let mut image = None;
     let mut fields = RawQuery::new(false);
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
+    while let Some(field) = form
+        .next_field()
+        .await
+        .map_err(|error| broken(&error, limit))?
+    {
         let name = field.name().unwrap_or("").to_owned();
         if name == "image" {
             if image.is_some() {
@@ -161,16 +212,26 @@ async fn read_form(mut form: Multipart, limit: usize, mut share: UploadShare) ->
             }
             image = Some(read_field(field, "the picture", limit, &mut share).await?);
         } else if field.file_name().is_some() {
-            // `curl -F file=@photo.jpg`: read as an attribute, the photo would only be one with a strange value.
-            return Err(ApiError::parameter(short(&name), "it holds a file; send the photo as `image`"));
+            // `curl -F file=@photo.jpg`: read as an attribute, the photo would only be one with a
+            // strange value.
+            return Err(ApiError::parameter(
+                short(&name),
+                "it holds a file; send the photo as `image`",
+            ));
         } else {
             let value = read_field(field, "a form field", MAX_FIELD, &mut share).await?;
-            let value = std::str::from_utf8(&value).map_err(|_| ApiError::NotUtf8)?.to_owned();
+            let value = std::str::from_utf8(&value)
+                .map_err(|_| ApiError::NotUtf8)?
+                .to_owned();
             fields.add(name, value)?;
         }
     }
     let image = image.ok_or(ApiError::MissingParameter { name: "image" })?;
-    Ok(Upload { image, fields, share })
+    Ok(Upload {
+        image,
+        fields,
+        share,
+    })
 }
 
 /// Stops at the cap instead of reading on to find out how much more there is.
@@ -189,13 +250,19 @@ async fn read_field(
 
 fn broken(error: &MultipartError, limit: usize) -> ApiError {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return ApiError::BodyTooLarge { what: "the form", limit: limit + FORM_OVERHEAD };
+        return ApiError::BodyTooLarge {
+            what: "the form",
+            limit: limit + FORM_OVERHEAD,
+        };
     }
-    // A transport error below multer is a server error to axum; here it is the client's connection that broke.
+    // A transport error below multer is a server error to axum; here it is the client's connection
+    // that broke.
     if error.status().is_server_error() {
         return ApiError::IncompleteBody;
     }
-    ApiError::MalformedMultipart { reason: error.body_text() }
+    ApiError::MalformedMultipart {
+        reason: error.body_text(),
+    }
 }
 
 #[cfg(test)]
@@ -204,12 +271,19 @@ mod tests {
     use crate::http::state::UploadBudget;
 
     fn headers(content_type: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type))])
+        HeaderMap::from_iter([(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static(content_type),
+        )])
     }
 
     #[test]
     fn media_types() {
-        for good in ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"] {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/ld+json",
+        ] {
             assert!(is_json(&headers(good)), "{good}");
         }
         for bad in ["text/json", "application/jsonp", "", "multipart/form-data"] {
@@ -220,7 +294,12 @@ mod tests {
 
     #[test]
     fn json_of_a_wrong_shape_is_not_broken_json() {
-        let code = |text: &str| parse::<Vec<u8>>(text.as_bytes()).expect_err("refused").code().as_str();
+        let code = |text: &str| {
+            parse::<Vec<u8>>(text.as_bytes())
+                .expect_err("refused")
+                .code()
+                .as_str()
+        };
         assert_eq!(code("[1,"), "malformed_json");
         assert_eq!(code(""), "malformed_json");
         assert_eq!(code("[1] 2"), "malformed_json");
@@ -231,11 +310,19 @@ mod tests {
     #[tokio::test]
     async fn reading_stops_at_the_cap_and_at_the_end_of_the_shared_memory() {
         let budget = UploadBudget::new(15);
-        let read = async |limit, share: &mut UploadShare| whole(Body::from(vec![0u8; 10]), limit, share).await;
+        let read = async |limit, share: &mut UploadShare| {
+            whole(Body::from(vec![0u8; 10]), limit, share).await
+        };
         let mut first = budget.share();
         assert_eq!(read(10, &mut first).await.expect("fits").len(), 10);
-        assert!(matches!(read(9, &mut budget.share()).await, Err(ApiError::BodyTooLarge { limit: 9, .. })));
-        assert!(matches!(read(10, &mut budget.share()).await, Err(ApiError::Overloaded)));
+        assert!(matches!(
+            read(9, &mut budget.share()).await,
+            Err(ApiError::BodyTooLarge { limit: 9, .. })
+        ));
+        assert!(matches!(
+            read(10, &mut budget.share()).await,
+            Err(ApiError::Overloaded)
+        ));
         drop(first);
         assert!(read(10, &mut budget.share()).await.is_ok());
     }

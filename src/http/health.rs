@@ -27,7 +27,8 @@ pub struct Probe {
     last: Mutex<Option<(Instant, Seen)>>,
 }
 
-/// Milliseconds that a real embedding took (`None`: none was made yet), or why the model makes none.
+/// Milliseconds that a real embedding took (`None`: none was made yet), or why the model makes
+/// none.
 type Verdict = Result<Option<f64>, String>;
 
 #[derive(Clone)]
@@ -46,7 +47,10 @@ impl Probe {
             return seen.clone();
         }
         let before = last.as_ref().map(|(_, seen)| seen.embedding.clone());
-        let seen = Seen { embedding: embed(state, before).await, catalog: count(state).await };
+        let seen = Seen {
+            embedding: embed(state, before).await,
+            catalog: count(state).await,
+        };
         *last = Some((Instant::now(), seen.clone()));
         seen
     }
@@ -55,13 +59,16 @@ impl Probe {
 async fn embed(state: &AppState, before: Option<Verdict>) -> Verdict {
     let started = Instant::now();
     let probed = tokio::time::timeout(PATIENCE, state.encoder.probe()).await;
-    verdict(probed.ok().map(|probed| probed.map(|()| started.elapsed())), before)
+    verdict(
+        probed.ok().map(|probed| probed.map(|()| started.elapsed())),
+        before,
+    )
 }
 
 /// What a probe (`None`: it took too long) says of the model, given what the one before it said.
 ///
-/// A full queue says nothing: the model is busy, and taking the service out for that would send its load to the others
-/// until they go the same way.
+/// A full queue says nothing: the model is busy, and taking the service out for that would send its
+/// load to the others until they go the same way.
 fn verdict(probed: Option<Result<Duration, EncodeError>>, before: Option<Verdict>) -> Verdict {
     match probed {
         Some(Ok(took)) => Ok(Some((took.as_secs_f64() * 1e6).round() / 1e3)),
@@ -70,7 +77,10 @@ fn verdict(probed: Option<Result<Duration, EncodeError>>, before: Option<Verdict
             tracing::error!(%error, "the readiness probe's embedding failed");
             Err("the model cannot embed".to_owned())
         }
-        None => Err(format!("the model did not embed within {} s", PATIENCE.as_secs())),
+        None => Err(format!(
+            "the model did not embed within {} s",
+            PATIENCE.as_secs()
+        )),
     }
 }
 
@@ -81,7 +91,10 @@ async fn count(state: &AppState) -> Result<Counts, String> {
             tracing::error!(%error, "how far the catalog is could not be read");
             Err("the catalog cannot be read".to_owned())
         }
-        Err(_) => Err(format!("the catalog did not answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!(
+            "the catalog did not answer within {} s",
+            PATIENCE.as_secs()
+        )),
     }
 }
 
@@ -97,7 +110,8 @@ pub struct Readiness {
     pub provider: Provider,
     /// Why the provider is not the one that was asked for, when it is not.
     pub provider_fallback: Option<String>,
-    /// What the last real embedding took; at most 2 seconds old, or older when the model is too busy for another.
+    /// What the last real embedding took; at most 2 seconds old, or older when the model is too
+    /// busy for another.
     pub embedding_ms: Option<f64>,
     pub index_version: String,
     /// Products in the index.
@@ -120,8 +134,18 @@ pub struct CatalogProgress {
 
 impl From<Counts> for CatalogProgress {
     fn from(counts: Counts) -> Self {
-        let Counts { products, embedded, without_embedding, pending } = counts;
-        Self { products, embedded, pending, without_picture: without_embedding }
+        let Counts {
+            products,
+            embedded,
+            without_embedding,
+            pending,
+        } = counts;
+        Self {
+            products,
+            embedded,
+            pending,
+            without_picture: without_embedding,
+        }
     }
 }
 
@@ -138,8 +162,8 @@ pub async fn livez() -> &'static str {
 
 /// Ready
 ///
-/// Runs a real embedding (shared by all probes of 2 seconds). 503 with the same report under `readiness` when searches
-/// would not be answered.
+/// Runs a real embedding (shared by all probes of 2 seconds). 503 with the same report under
+/// `readiness` when searches would not be answered.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "operations",
     responses((status = 200, description = "Searches are answered", body = Readiness), Problems)
@@ -157,7 +181,9 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
     reasons.extend(seen.catalog.as_ref().err().cloned());
     let pending = seen.catalog.as_ref().map_or(0, |counts| counts.pending);
     if state.searcher.is_empty() && pending > 0 {
-        reasons.push(format!("nothing is indexed yet; {pending} products wait to be embedded"));
+        reasons.push(format!(
+            "nothing is indexed yet; {pending} products wait to be embedded"
+        ));
     }
     let report = Readiness {
         ready: reasons.is_empty(),
@@ -174,7 +200,8 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
         return Ok(Json(report));
     }
     let reason = report.reasons.join("; ");
-    let report = serde_json::to_value(&report).map_err(|e| ApiError::internal("a report that cannot be written", e))?;
+    let report = serde_json::to_value(&report)
+        .map_err(|e| ApiError::internal("a report that cannot be written", e))?;
     Err(ApiError::NotReady { reason, report })
 }
 
@@ -187,7 +214,13 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
 )]
 pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
     gauge(&state).await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        state.metrics.render(),
+    )
 }
 
 const PROVIDER_METRIC: &str = "aglet_execution_provider";
@@ -196,20 +229,33 @@ const PENDING_METRIC: &str = "aglet_pending_products";
 
 /// Tells the recorder that is installed what the gauges of this file mean.
 pub fn describe_gauges() {
-    metrics::describe_gauge!(PROVIDER_METRIC, "1; its labels tell what the model runs on, and whether as a fallback");
+    metrics::describe_gauge!(
+        PROVIDER_METRIC,
+        "1; its labels tell what the model runs on, and whether as a fallback"
+    );
     metrics::describe_gauge!(INDEXED_METRIC, "Products in the index that is in use");
-    metrics::describe_gauge!(PENDING_METRIC, "Products whose picture or words wait to be embedded");
+    metrics::describe_gauge!(
+        PENDING_METRIC,
+        "Products whose picture or words wait to be embedded"
+    );
 }
 
 /// What is a state and no event is looked up when it is asked for.
-#[expect(clippy::cast_precision_loss, reason = "catalogs are far below 2^52 products")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "catalogs are far below 2^52 products"
+)]
 async fn gauge(state: &AppState) {
     let status = state.encoder.status();
     let provider = match status.provider {
         Provider::Cpu => "cpu",
         Provider::Cuda => "cuda",
     };
-    let fallback = if status.fallback.is_some() { "true" } else { "false" };
+    let fallback = if status.fallback.is_some() {
+        "true"
+    } else {
+        "false"
+    };
     metrics::gauge!(PROVIDER_METRIC, "provider" => provider, "fallback" => fallback).set(1.0);
     metrics::gauge!(INDEXED_METRIC).set(state.searcher.len() as f64);
     if let Ok(counts) = count(state).await {
@@ -228,10 +274,18 @@ mod tests {
         assert_eq!(verdict(Some(Ok(Duration::from_micros(1_500))), None), good);
         assert_eq!(verdict(busy(), Some(good.clone())), good);
         assert_eq!(verdict(busy(), None), Ok(None));
-        for broken in [Some(Err(EncodeError::WorkerGone)), Some(Err(EncodeError::Failed("it is".into()))), None] {
+        for broken in [
+            Some(Err(EncodeError::WorkerGone)),
+            Some(Err(EncodeError::Failed("it is".into()))),
+            None,
+        ] {
             let bad = verdict(broken, Some(good.clone()));
             assert!(bad.is_err());
-            assert_eq!(verdict(busy(), Some(bad.clone())), bad, "a queue that fills up behind it is no cure");
+            assert_eq!(
+                verdict(busy(), Some(bad.clone())),
+                bad,
+                "a queue that fills up behind it is no cure"
+            );
         }
     }
 }

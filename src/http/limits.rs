@@ -24,17 +24,25 @@ pub struct Gate {
 
 impl Gate {
     pub fn new(options: Arc<HttpOptions>) -> Self {
-        Self { permits: Arc::new(Semaphore::new(options.concurrency)), options }
+        Self {
+            permits: Arc::new(Semaphore::new(options.concurrency)),
+            options,
+        }
     }
 
     /// Bodies come with POST alone, and their arrival has a time of its own.
     fn allowance(&self, method: &Method) -> Duration {
-        let body = if *method == Method::POST { self.options.body_timeout } else { Duration::ZERO };
+        let body = if *method == Method::POST {
+            self.options.body_timeout
+        } else {
+            Duration::ZERO
+        };
         body + self.options.request_timeout + GRACE
     }
 }
 
-/// Takes a request on when there is room, else answers 503 at once: a queue here would only make everyone late.
+/// Takes a request on when there is room, else answers 503 at once: a queue here would only make
+/// everyone late.
 pub async fn shed(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let Ok(_permit) = gate.permits.try_acquire() else {
         return ApiError::Overloaded.into_response();

@@ -1,11 +1,13 @@
 //! The API, its errors, its OpenAPI document and the search page: the only room that knows HTTP.
 //!
-//! A request passes, from outside: `gzip` -> `edge` (request id, trace, metrics, access log, problem documents) -> CORS
-//! (closed unless origins are named) -> panics caught -> for the routes that do work, `limits` (how many at once, how
-//! long) -> the handler, whose extractors read no more of the body than allowed.
+//! A request passes, from outside: `gzip` -> `edge` (request id, trace, metrics, access log,
+//! problem documents) -> CORS (closed unless origins are named) -> panics caught -> for the routes
+//! that do work, `limits` (how many at once, how long) -> the handler, whose extractors read no
+//! more of the body than allowed.
 //!
-//! Refuses what it cannot read (4xx) and more than it can take on (503), always with a problem document (see
-//! [`ErrorCode`]). Fails with 500 only by a fault of ours, and then tells the client nothing but the request id.
+//! Refuses what it cannot read (4xx) and more than it can take on (503), always with a problem
+//! document (see [`ErrorCode`]). Fails with 500 only by a fault of ours, and then tells the client
+//! nothing but the request id.
 
 mod attributes;
 mod body;
@@ -56,7 +58,8 @@ pub fn router(state: AppState) -> Router {
     layered(routes.with_state(state), &origins)
 }
 
-/// What every route passes through. Apart from [`router`] so that tests can put slow and failing handlers behind it.
+/// What every route passes through. Apart from [`router`] so that tests can put slow and failing
+/// handlers behind it.
 fn layered(routes: Router, origins: &[String]) -> Router {
     let layers = routes
         .fallback(async || ApiError::NoRoute)
@@ -67,12 +70,17 @@ fn layered(routes: Router, origins: &[String]) -> Router {
         .layer(from_fn(edge::edge))
         .layer(CompressionLayer::new());
     // Around the routes, since a path must be rewritten before they are matched.
-    Router::new().fallback_service(layers).layer(map_request(without_trailing_slash))
+    Router::new()
+        .fallback_service(layers)
+        .layer(map_request(without_trailing_slash))
 }
 
 /// With no origin allowed there is no layer, and browsers keep other origins' pages out.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect();
     if origins.is_empty() {
         return None;
     }
@@ -87,10 +95,15 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(layer)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer asks for"
+)]
 fn panicked(payload: Box<dyn Any + Send>) -> Response {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let text = text
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
     ApiError::internal("a handler panicked", std::io::Error::other(text.to_owned())).into_response()
 }
 

@@ -82,13 +82,22 @@ fn text_of(document: &OpenApi) -> Result<String, serde_json::Error> {
     get, path = "/openapi.json", operation_id = "openapi", tag = "about",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object), Problems)
 )]
-async fn openapi_json(State(options): State<Arc<HttpOptions>>) -> Result<impl IntoResponse, ApiError> {
+async fn openapi_json(
+    State(options): State<Arc<HttpOptions>>,
+) -> Result<impl IntoResponse, ApiError> {
     let mut document = document();
     if !options.public_url.is_empty() {
         document.servers = Some(vec![Server::new(&options.public_url)]);
     }
-    let text = text_of(&document).map_err(|error| ApiError::internal("the document cannot be written", error))?;
-    Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], text))
+    let text = text_of(&document)
+        .map_err(|error| ApiError::internal("the document cannot be written", error))?;
+    Ok((
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-cache"),
+        ],
+        text,
+    ))
 }
 
 /// What an error code means.
@@ -108,16 +117,30 @@ struct ProblemType {
     params(("code" = ErrorCode, Path, description = "The code")),
     responses((status = 200, description = "Its meaning", body = ProblemType), Problems)
 )]
-async fn problem(axum::extract::Path(code): axum::extract::Path<String>) -> Result<Json<ProblemType>, ApiError> {
-    let known = ErrorCode::ALL.iter().copied().find(|known| known.as_str() == code);
+async fn problem(
+    axum::extract::Path(code): axum::extract::Path<String>,
+) -> Result<Json<ProblemType>, ApiError> {
+    let known = ErrorCode::ALL
+        .iter()
+        .copied()
+        .find(|known| known.as_str() == code);
     let code = known.ok_or_else(|| ApiError::NoSuchCode { code: short(&code) })?;
-    Ok(Json(ProblemType { code, status: code.status().as_u16(), title: code.title(), meaning: code.meaning() }))
+    Ok(Json(ProblemType {
+        code,
+        status: code.status().as_u16(),
+        title: code.title(),
+        meaning: code.meaning(),
+    }))
 }
 
 /// Swagger UI under `/docs`, its files in the binary.
 pub(super) fn docs<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let config = utoipa_swagger_ui::Config::from("/openapi.json").try_it_out_enabled(true).validator_url("none");
-    utoipa_swagger_ui::SwaggerUi::new("/docs").config(config).into()
+    let config = utoipa_swagger_ui::Config::from("/openapi.json")
+        .try_it_out_enabled(true)
+        .validator_url("none");
+    utoipa_swagger_ui::SwaggerUi::new("/docs")
+        .config(config)
+        .into()
 }
 
 fn text() -> utoipa::openapi::Object {
@@ -134,7 +157,10 @@ fn optional(name: &str, description: String, schema: Schema) -> ParameterBuilder
 }
 
 fn repeatable(name: &str, description: String, schema: Schema) -> Parameter {
-    optional(name, description, schema).style(Some(ParameterStyle::Form)).explode(Some(true)).build()
+    optional(name, description, schema)
+        .style(Some(ParameterStyle::Form))
+        .explode(Some(true))
+        .build()
 }
 
 /// `limit`, `offset` and `exclude` of a search.
@@ -152,7 +178,12 @@ impl utoipa::IntoParams for WindowParams {
         let number = |name: &str, description: &str, schema: ObjectBuilder| {
             optional(name, description.to_owned(), Schema::Object(schema.build())).build()
         };
-        let ids = Schema::Array(ArrayBuilder::new().items(text()).max_items(Some(MOST_EXCLUDED)).build());
+        let ids = Schema::Array(
+            ArrayBuilder::new()
+                .items(text())
+                .max_items(Some(MOST_EXCLUDED))
+                .build(),
+        );
         vec![
             number("limit", "Products in the answer", of(1, Window::MAX_LIMIT, DEFAULT_LIMIT)),
             number("offset", "How many of the best products are passed over", of(0, Window::MAX_OFFSET, 0)),
@@ -166,7 +197,8 @@ impl utoipa::IntoParams for WindowParams {
     }
 }
 
-/// One parameter per attribute: four that every catalog is likely to have, and the rest by a form-style object.
+/// One parameter per attribute: four that every catalog is likely to have, and the rest by a
+/// form-style object.
 pub(super) struct FilterParams;
 
 impl utoipa::IntoParams for FilterParams {
@@ -175,7 +207,11 @@ impl utoipa::IntoParams for FilterParams {
             .into_iter()
             .map(|name| {
                 let schema = Schema::Array(ArrayBuilder::new().items(text()).build());
-                repeatable(name, format!("Only products with one of these values of `{name}`; repeatable"), schema)
+                repeatable(
+                    name,
+                    format!("Only products with one of these values of `{name}`; repeatable"),
+                    schema,
+                )
             })
             .collect();
         let values = Schema::Array(ArrayBuilder::new().items(text()).build());
@@ -185,7 +221,8 @@ impl utoipa::IntoParams for FilterParams {
             .build();
         parameters.push(repeatable(
             "attributes",
-            "Any other attribute that `/attributes` lists, each under its own name and repeatable".to_owned(),
+            "Any other attribute that `/attributes` lists, each under its own name and repeatable"
+                .to_owned(),
             Schema::Object(any),
         ));
         parameters

@@ -1,4 +1,5 @@
-//! What a client asks for, from a query string, a form or JSON, into domain values; a bad value is answered here.
+//! What a client asks for, from a query string, a form or JSON, into domain values; a bad value is
+//! answered here.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +11,17 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaT
 use utoipa::openapi::{RefOr, Schema};
 
 use super::error::{ApiError, short};
-use crate::domain::{AttributeName, AttributeValue, Filters, MOST_EXCLUDED, ProductId, QueryText, Window};
+use crate::domain::{
+    AttributeName, AttributeValue, Filters, MOST_EXCLUDED, ProductId, QueryText, Window,
+};
 use crate::search::Searcher;
 
 /// Products in an answer when `limit` is not given.
 pub const DEFAULT_LIMIT: usize = 20;
 
-/// The attributes that a product view and the OpenAPI document name. A filter by one of them is good everywhere, also
-/// where no product carries it: a storefront's filters must not break on a catalog that has no laces yet.
+/// The attributes that a product view and the OpenAPI document name. A filter by one of them is
+/// good everywhere, also where no product carries it: a storefront's filters must not break on a
+/// catalog that has no laces yet.
 pub const USUAL_ATTRIBUTES: [&str; 4] = ["category", "color", "gender", "shoelace_color"];
 
 /// Filters and window of a request, checked; the words stand beside them where there are any.
@@ -43,7 +47,10 @@ pub struct RawQuery {
 impl RawQuery {
     /// `takes_words`: whether `q` is a parameter of the request.
     pub fn new(takes_words: bool) -> Self {
-        Self { takes_words, ..Self::default() }
+        Self {
+            takes_words,
+            ..Self::default()
+        }
     }
 
     pub fn of_pairs(pairs: Vec<(String, String)>, takes_words: bool) -> Result<Self, ApiError> {
@@ -58,7 +65,9 @@ impl RawQuery {
         fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), ApiError> {
             match slot.replace(value) {
                 None => Ok(()),
-                Some(_) => Err(ApiError::RepeatedParameter { name: name.to_owned() }),
+                Some(_) => Err(ApiError::RepeatedParameter {
+                    name: name.to_owned(),
+                }),
             }
         }
         match name.as_str() {
@@ -71,9 +80,10 @@ impl RawQuery {
                 Ok(())
             }
             // Far above what `Filters` allows: only a bound on the work before it is asked.
-            _ if self.attributes.len() >= 4 * Filters::MAX_VALUES => {
-                Err(ApiError::parameter("filters", "there are far too many of them"))
-            }
+            _ if self.attributes.len() >= 4 * Filters::MAX_VALUES => Err(ApiError::parameter(
+                "filters",
+                "there are far too many of them",
+            )),
             _ => {
                 self.attributes.push((name, value));
                 Ok(())
@@ -82,7 +92,10 @@ impl RawQuery {
     }
 
     pub fn words(&self) -> Result<QueryText, ApiError> {
-        let q = self.q.as_deref().ok_or(ApiError::MissingParameter { name: "q" })?;
+        let q = self
+            .q
+            .as_deref()
+            .ok_or(ApiError::MissingParameter { name: "q" })?;
         Ok(QueryText::new(q)?)
     }
 
@@ -92,38 +105,67 @@ impl RawQuery {
         self.check_against(&known)
     }
 
-    /// While no attribute is known, every name that could be one is good: whether it is one will only be known when
-    /// the catalog is indexed, and until then it matches nothing.
+    /// While no attribute is known, every name that could be one is good: whether it is one will
+    /// only be known when the catalog is indexed, and until then it matches nothing.
     fn check_against(self, known: &[&str]) -> Result<Asked, ApiError> {
-        let window = Window::new(self.limit.unwrap_or(DEFAULT_LIMIT), self.offset.unwrap_or(0))?;
+        let window = Window::new(
+            self.limit.unwrap_or(DEFAULT_LIMIT),
+            self.offset.unwrap_or(0),
+        )?;
         if self.exclude.len() > MOST_EXCLUDED {
             return Err(too_many_excluded());
         }
-        let exclude = self.exclude.iter().map(|id| ProductId::new(id)).collect::<Result<_, _>>();
+        let exclude = self
+            .exclude
+            .iter()
+            .map(|id| ProductId::new(id))
+            .collect::<Result<_, _>>();
         let exclude = exclude.map_err(|error| ApiError::value("exclude", &error))?;
-        let good = |name: &str| known.is_empty() || known.contains(&name) || USUAL_ATTRIBUTES.contains(&name);
+        let good = |name: &str| {
+            known.is_empty() || known.contains(&name) || USUAL_ATTRIBUTES.contains(&name)
+        };
         let mut pairs = Vec::with_capacity(self.attributes.len());
         for (name, value) in self.attributes {
-            let Some(attribute) = AttributeName::new(&name).ok().filter(|attribute| good(attribute.as_str())) else {
+            let Some(attribute) = AttributeName::new(&name)
+                .ok()
+                .filter(|attribute| good(attribute.as_str()))
+            else {
                 let known = known.iter().map(ToString::to_string).collect();
-                return Err(ApiError::UnknownAttribute { name: short(&name), known });
+                return Err(ApiError::UnknownAttribute {
+                    name: short(&name),
+                    known,
+                });
             };
-            let value = AttributeValue::new(&value).map_err(|error| ApiError::value(&name, &error))?;
+            let value =
+                AttributeValue::new(&value).map_err(|error| ApiError::value(&name, &error))?;
             pairs.push((attribute, value));
         }
-        Ok(Asked { filters: Filters::new(pairs)?, window, exclude })
+        Ok(Asked {
+            filters: Filters::new(pairs)?,
+            window,
+            exclude,
+        })
     }
 }
 
 fn too_many_excluded() -> ApiError {
-    ApiError::parameter("exclude", format!("at most {MOST_EXCLUDED} products can be left out"))
+    ApiError::parameter(
+        "exclude",
+        format!("at most {MOST_EXCLUDED} products can be left out"),
+    )
 }
 
 fn number(name: &str, text: &str) -> Result<usize, ApiError> {
     // `parse` takes a leading '+', which a number here never has.
     match text.parse() {
         Ok(number) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
-        _ => Err(ApiError::parameter(name, format!("{:?} is no number", text.chars().take(40).collect::<String>()))),
+        _ => Err(ApiError::parameter(
+            name,
+            format!(
+                "{:?} is no number",
+                text.chars().take(40).collect::<String>()
+            ),
+        )),
     }
 }
 
@@ -134,8 +176,8 @@ pub struct SearchBody {
     /// What is wanted, in words; 1 to 512 characters.
     #[schema(min_length = 1, max_length = 512)]
     pub q: String,
-    /// Attribute -> value or values: values of one attribute are alternatives, different attributes add up. The same as
-    /// the attributes beside `q`, with which they are put together.
+    /// Attribute -> value or values: values of one attribute are alternatives, different attributes
+    /// add up. The same as the attributes beside `q`, with which they are put together.
     #[serde(default, deserialize_with = "attributes")]
     pub filters: BTreeMap<String, OneOrMany>,
     /// Products in the answer, 1 to 250; 20 when not given.
@@ -144,7 +186,8 @@ pub struct SearchBody {
     /// How many of the best products are passed over, 0 to 10,000.
     #[schema(minimum = 0, maximum = 10_000, default = 0)]
     pub offset: Option<usize>,
-    /// The id or ids of products that are not to come, 100 at most; ids that the catalog does not have are passed over.
+    /// The id or ids of products that are not to come, 100 at most; ids that the catalog does not
+    /// have are passed over.
     #[serde(default, deserialize_with = "exclude")]
     pub exclude: Option<OneOrMany>,
     /// Any attribute that `/attributes` lists, with its value or values.
@@ -152,28 +195,43 @@ pub struct SearchBody {
     pub attributes: BTreeMap<String, OneOrMany>,
 }
 
-/// `"Black"` or `["Black", "Brown"]`, as text: a number or a boolean is what it is written as, null is no value.
+/// `"Black"` or `["Black", "Brown"]`, as text: a number or a boolean is what it is written as, null
+/// is no value.
 #[derive(Debug)]
 pub struct OneOrMany(Vec<String>);
 
 impl OneOrMany {
     fn of(given: Value) -> Option<Self> {
-        let given = if let Value::Array(list) = given { list } else { vec![given] };
+        let given = if let Value::Array(list) = given {
+            list
+        } else {
+            vec![given]
+        };
         let text = |value| match value {
             Value::String(text) => Some(text),
             Value::Number(number) => Some(number.to_string()),
             Value::Bool(yes) => Some(yes.to_string()),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         };
-        given.into_iter().filter(|value| !value.is_null()).map(text).collect::<Option<_>>().map(Self)
+        given
+            .into_iter()
+            .filter(|value| !value.is_null())
+            .map(text)
+            .collect::<Option<_>>()
+            .map(Self)
     }
 }
 
 /// By hand: a schema of one line where the derive would make three.
 impl utoipa::PartialSchema for OneOrMany {
     fn schema() -> RefOr<Schema> {
-        let value =
-            || ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Number, Type::Boolean]));
+        let value = || {
+            ObjectBuilder::new().schema_type(SchemaType::from_iter([
+                Type::String,
+                Type::Number,
+                Type::Boolean,
+            ]))
+        };
         let schema = OneOfBuilder::new()
             .item(value())
             .item(ArrayBuilder::new().items(value()))
@@ -184,10 +242,16 @@ impl utoipa::PartialSchema for OneOrMany {
 
 impl utoipa::ToSchema for OneOrMany {}
 
-/// Attributes with their values; what holds none is told by its name, which serde alone would not tell.
-fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, OneOrMany>, D::Error> {
+/// Attributes with their values; what holds none is told by its name, which serde alone would not
+/// tell.
+fn attributes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, OneOrMany>, D::Error> {
     let given = BTreeMap::<String, Value>::deserialize(deserializer)?;
-    given.into_iter().map(|(name, given)| Ok((name.clone(), one_or_many(&name, given)?))).collect()
+    given
+        .into_iter()
+        .map(|(name, given)| Ok((name.clone(), one_or_many(&name, given)?)))
+        .collect()
 }
 
 fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OneOrMany>, D::Error> {
@@ -197,15 +261,18 @@ fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OneOrMan
 fn one_or_many<E: serde::de::Error>(name: &str, given: Value) -> Result<OneOrMany, E> {
     OneOrMany::of(given).ok_or_else(|| {
         let name = short(name);
-        E::custom(format!("{name:?} holds neither text, a number, a boolean, nor a list of them"))
+        E::custom(format!(
+            "{name:?} holds neither text, a number, a boolean, nor a list of them"
+        ))
     })
 }
 
 impl From<SearchBody> for RawQuery {
     fn from(body: SearchBody) -> Self {
         let attributes = body.attributes.into_iter().chain(body.filters);
-        let attributes =
-            attributes.flat_map(|(name, OneOrMany(values))| values.into_iter().map(move |value| (name.clone(), value)));
+        let attributes = attributes.flat_map(|(name, OneOrMany(values))| {
+            values.into_iter().map(move |value| (name.clone(), value))
+        });
         Self {
             attributes: attributes.collect(),
             q: Some(body.q),
@@ -228,8 +295,8 @@ impl<S: Sync> FromRequestParts<S> for Pairs {
     }
 }
 
-/// application/x-www-form-urlencoded as the WHATWG URL standard parses it, but strict about UTF-8: a query in another
-/// encoding would be searched as gibberish.
+/// application/x-www-form-urlencoded as the WHATWG URL standard parses it, but strict about UTF-8:
+/// a query in another encoding would be searched as gibberish.
 pub(super) fn decode(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     query
         .split('&')
@@ -270,8 +337,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IdPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        let axum::extract::Path(id) = path.map_err(|rejection| ApiError::parameter("id", rejection.body_text()))?;
-        ProductId::new(&id).map(Self).map_err(|error| ApiError::value("id", &error))
+        let axum::extract::Path(id) =
+            path.map_err(|rejection| ApiError::parameter("id", rejection.body_text()))?;
+        ProductId::new(&id)
+            .map(Self)
+            .map_err(|error| ApiError::value("id", &error))
     }
 }
 
@@ -295,15 +365,27 @@ mod tests {
                 .expect("good");
         assert_eq!(q.as_str(), "black été");
         assert_eq!(asked.window, Window::new(5, 10).expect("in range"));
-        let filters: Vec<_> =
-            asked.filters.iter().map(|(n, v)| (n.as_str(), v.iter().map(String::as_str).collect::<Vec<_>>())).collect();
-        assert_eq!(filters, [("category", vec!["casual shoes"]), ("color", vec!["black", "white"])]);
+        let filters: Vec<_> = asked
+            .filters
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.iter().map(String::as_str).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(
+            filters,
+            [
+                ("category", vec!["casual shoes"]),
+                ("color", vec!["black", "white"])
+            ]
+        );
     }
 
     #[test]
     fn defaults() {
         let (_, asked) = asked("q=x").expect("good");
-        assert_eq!((asked.window.limit(), asked.window.offset()), (DEFAULT_LIMIT, 0));
+        assert_eq!(
+            (asked.window.limit(), asked.window.offset()),
+            (DEFAULT_LIMIT, 0)
+        );
         assert!(asked.exclude.is_empty());
         assert!(asked.filters.is_empty());
     }
@@ -314,21 +396,38 @@ mod tests {
         assert_eq!(code("q="), "invalid_parameter");
         assert_eq!(code("q=a&q=b"), "repeated_parameter");
         assert_eq!(code("q=a&limit=1&limit=1"), "repeated_parameter");
-        for bad in ["limit=0", "limit=251", "limit=-1", "limit=+1", "limit=", "limit=1e9", "offset=10001", "color="] {
+        for bad in [
+            "limit=0",
+            "limit=251",
+            "limit=-1",
+            "limit=+1",
+            "limit=",
+            "limit=1e9",
+            "offset=10001",
+            "color=",
+        ] {
             assert_eq!(code(&format!("q=a&{bad}")), "invalid_parameter", "{bad}");
         }
         assert_eq!(code("q=%ff"), "invalid_parameter");
         assert_eq!(code("q=a&colour=Black"), "unknown_attribute");
         assert_eq!(code("q=a&Color=Black"), "unknown_attribute");
-        assert_eq!(code(&format!("q=a{}", "&color=x".repeat(1025))), "invalid_parameter");
+        assert_eq!(
+            code(&format!("q=a{}", "&color=x".repeat(1025))),
+            "invalid_parameter"
+        );
         assert_eq!(code("q=a&exclude="), "invalid_parameter");
-        assert_eq!(code(&format!("q=a{}", "&exclude=x".repeat(101))), "invalid_parameter");
+        assert_eq!(
+            code(&format!("q=a{}", "&exclude=x".repeat(101))),
+            "invalid_parameter"
+        );
     }
 
     #[test]
     fn a_request_without_words_does_not_know_q() {
         let raw = RawQuery::of_pairs(vec![("q".into(), "shoes".into())], false).expect("read");
-        let error = raw.check_against(&["color"]).expect_err("no such parameter");
+        let error = raw
+            .check_against(&["color"])
+            .expect_err("no such parameter");
         assert!(matches!(error, ApiError::UnknownAttribute { name, .. } if name == "q"));
     }
 
@@ -344,7 +443,9 @@ mod tests {
             let body: SearchBody = serde_json::from_str(text).expect(text);
             RawQuery::from(body).check_against(&["category", "color", "size", "vegan"])
         };
-        let get = asked("q=x&color=Black&color=White&category=Boots").expect("good").1;
+        let get = asked("q=x&color=Black&color=White&category=Boots")
+            .expect("good")
+            .1;
         for same in [
             r#"{"q":"x","filters":{"color":["Black","White"],"category":"Boots"}}"#,
             r#"{"q":"x","color":["Black","White"],"category":"Boots"}"#,
@@ -353,40 +454,79 @@ mod tests {
         ] {
             assert_eq!(read(same).expect(same), get, "{same}");
         }
-        let excluded = |text: &str| read(text).expect(text).exclude.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let excluded = |text: &str| {
+            read(text)
+                .expect(text)
+                .exclude
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(excluded(r#"{"q":"x","exclude":["7","9"]}"#), ["7", "9"]);
         assert_eq!(excluded(r#"{"q":"x","exclude":7}"#), ["7"]);
         assert_eq!(asked_in_url("q=x&exclude=7&exclude=9"), ["7", "9"]);
         let many = format!(r#"{{"q":"x","exclude":{:?}}}"#, vec!["1"; 101]);
-        assert_eq!(read(&many).expect_err("too many").code().as_str(), "invalid_parameter");
+        assert_eq!(
+            read(&many).expect_err("too many").code().as_str(),
+            "invalid_parameter"
+        );
         let asked = read(r#"{"q":"x","size":[41,42.5],"vegan":true}"#).expect("good");
-        let filters: Vec<_> = asked.filters.iter().flat_map(|(_, values)| values.iter().map(String::as_str)).collect();
+        let filters: Vec<_> = asked
+            .filters
+            .iter()
+            .flat_map(|(_, values)| values.iter().map(String::as_str))
+            .collect();
         assert_eq!(filters, ["41", "42.5", "true"]);
         let unknown = read(r#"{"q":"x","colour":"Black"}"#).expect_err("no such attribute");
         assert!(matches!(unknown, ApiError::UnknownAttribute { name, .. } if name == "colour"));
     }
 
     fn asked_in_url(query: &str) -> Vec<String> {
-        asked(query).expect("good").1.exclude.iter().map(ToString::to_string).collect()
+        asked(query)
+            .expect("good")
+            .1
+            .exclude
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn json_that_holds_no_value_is_told_by_its_name() {
-        let error = |text: &str| serde_json::from_str::<SearchBody>(text).expect_err("refused").to_string();
+        let error = |text: &str| {
+            serde_json::from_str::<SearchBody>(text)
+                .expect_err("refused")
+                .to_string()
+        };
         assert!(error(r#"{"query":"x"}"#).contains("missing field `q`"));
         assert!(error(r#"{"q":"x","filter":{}}"#).contains("\"filter\" holds neither"));
-        assert!(error(r#"{"q":"x","filters":{"color":[["Black"]]}}"#).contains("\"color\" holds neither"));
+        assert!(
+            error(r#"{"q":"x","filters":{"color":[["Black"]]}}"#)
+                .contains("\"color\" holds neither")
+        );
     }
 
     #[test]
     fn filters_are_good_before_anything_is_indexed() {
         let check = |query: &str, known: &[&str]| {
-            RawQuery::of_pairs(decode(query).expect("decodes"), true).expect("read").check_against(known)
+            RawQuery::of_pairs(decode(query).expect("decodes"), true)
+                .expect("read")
+                .check_against(known)
         };
         assert!(check("q=x&heel_height=high&color=Black", &[]).is_ok());
-        assert!(check("q=x&shoelace_color=red&gender=Men", &["category"]).is_ok(), "named by the document");
-        for (query, known) in [("q=x&Heel=high", [].as_slice()), ("q=x&heel_height=high", ["category"].as_slice())] {
-            assert_eq!(check(query, known).expect_err("refused").code().as_str(), "unknown_attribute", "{query}");
+        assert!(
+            check("q=x&shoelace_color=red&gender=Men", &["category"]).is_ok(),
+            "named by the document"
+        );
+        for (query, known) in [
+            ("q=x&Heel=high", [].as_slice()),
+            ("q=x&heel_height=high", ["category"].as_slice()),
+        ] {
+            assert_eq!(
+                check(query, known).expect_err("refused").code().as_str(),
+                "unknown_attribute",
+                "{query}"
+            );
         }
     }
 }

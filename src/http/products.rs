@@ -24,14 +24,24 @@ use crate::telemetry::blocking;
     params(("id" = String, Path, description = "The shop's own id of the product", max_length = 128)),
     responses((status = 200, description = "The product", body = ProductDocument), Problems)
 )]
-pub async fn product(State(state): State<AppState>, id: IdPath) -> Result<Json<ProductDocument>, ApiError> {
+pub async fn product(
+    State(state): State<AppState>,
+    id: IdPath,
+) -> Result<Json<ProductDocument>, ApiError> {
     let stored = find(&state, &id.0).await?;
     let product = ProductView::new(stored, &state.options.public_url);
-    Ok(Json(ProductDocument { id: id.0.to_string(), product }))
+    Ok(Json(ProductDocument {
+        id: id.0.to_string(),
+        product,
+    }))
 }
 
 async fn find(state: &AppState, id: &ProductId) -> Result<StoredProduct, ApiError> {
-    state.catalog.product(id).await?.ok_or_else(|| ApiError::NoProduct { id: id.to_string() })
+    state
+        .catalog
+        .product(id)
+        .await?
+        .ok_or_else(|| ApiError::NoProduct { id: id.to_string() })
 }
 
 /// A product's picture
@@ -50,28 +60,47 @@ pub async fn product_image(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let stored = find(&state, &id.0).await?;
-    let source = stored.image.ok_or_else(|| ApiError::NoPicture { id: id.0.to_string() })?;
-    let gone = || ApiError::NoPicture { id: id.0.to_string() };
+    let source = stored.image.ok_or_else(|| ApiError::NoPicture {
+        id: id.0.to_string(),
+    })?;
+    let gone = || ApiError::NoPicture {
+        id: id.0.to_string(),
+    };
     let file = state.catalog.image(&source).await?.ok_or_else(gone)?;
     let hashed = file.clone();
     let etag = blocking(move || etag(&hashed)).await?;
     let cache = [
-        (header::ETAG, HeaderValue::try_from(&etag).map_err(|e| ApiError::internal("an ETag is no header", e))?),
-        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")),
+        (
+            header::ETAG,
+            HeaderValue::try_from(&etag)
+                .map_err(|e| ApiError::internal("an ETag is no header", e))?,
+        ),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("public, max-age=3600"),
+        ),
     ];
     if matches(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, cache).into_response());
     }
-    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(media_type(&file)))];
+    let kind = [(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(media_type(&file)),
+    )];
     // A file that is no picture must not become a page of this origin.
-    let sandbox = [(HeaderName::from_static("content-security-policy"), "default-src 'none'; sandbox")];
+    let sandbox = [(
+        HeaderName::from_static("content-security-policy"),
+        "default-src 'none'; sandbox",
+    )];
     Ok((cache, kind, sandbox, Body::from(file)).into_response())
 }
 
 /// A strong validator: the same bytes, the same tag.
 pub fn etag(bytes: &[u8]) -> String {
     let digest: [u8; 32] = Sha256::digest(bytes).into();
-    let start = digest.first_chunk().map_or(0, |start| u128::from_be_bytes(*start));
+    let start = digest
+        .first_chunk()
+        .map_or(0, |start| u128::from_be_bytes(*start));
     format!("\"{start:032x}\"")
 }
 
@@ -114,10 +143,24 @@ pub async fn similar(
     serving(&state)?;
     let asked = raw.check(&state.searcher)?;
     let stored = find(&state, &id.0).await?;
-    let embedding =
-        state.searcher.embedding(stored.key).ok_or_else(|| ApiError::NotEmbedded { id: id.0.to_string() })?;
-    let echo = QueryEcho { similar_to: Some(id.0.to_string()), ..QueryEcho::new(&asked) };
-    answer(state, Wanted::Like(embedding, stored.key), asked, echo, started).await
+    let embedding = state
+        .searcher
+        .embedding(stored.key)
+        .ok_or_else(|| ApiError::NotEmbedded {
+            id: id.0.to_string(),
+        })?;
+    let echo = QueryEcho {
+        similar_to: Some(id.0.to_string()),
+        ..QueryEcho::new(&asked)
+    };
+    answer(
+        state,
+        Wanted::Like(embedding, stored.key),
+        asked,
+        echo,
+        started,
+    )
+    .await
 }
 
 #[cfg(test)]
@@ -127,16 +170,24 @@ mod tests {
     #[test]
     fn if_none_match() {
         let matches = |value: &'static str| {
-            matches(&HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(value))]), "\"abc\"")
+            matches(
+                &HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(value))]),
+                "\"abc\"",
+            )
         };
-        assert!(matches("\"abc\"") && matches("W/\"abc\"") && matches("\"x\", \"abc\"") && matches("*"));
+        assert!(
+            matches("\"abc\"") && matches("W/\"abc\"") && matches("\"x\", \"abc\"") && matches("*")
+        );
         assert!(!matches("\"ab\"") && !matches("abc") && !matches(""));
     }
 
     #[test]
     fn what_is_no_picture_is_not_called_one() {
         assert_eq!(media_type(b"\xff\xd8\xff\xe0rest"), "image/jpeg");
-        assert_eq!(media_type(b"<svg onload=alert(1)>"), "application/octet-stream");
+        assert_eq!(
+            media_type(b"<svg onload=alert(1)>"),
+            "application/octet-stream"
+        );
         assert_eq!(media_type(b""), "application/octet-stream");
     }
 }

@@ -18,8 +18,8 @@ use crate::telemetry::blocking;
 
 /// Search in words
 ///
-/// Every attribute of the products is a parameter of the same name: given more than once, its values are
-/// alternatives; different attributes add up. `/attributes` lists them.
+/// Every attribute of the products is a parameter of the same name: given more than once, its
+/// values are alternatives; different attributes add up. `/attributes` lists them.
 #[utoipa::path(
     get, path = "/search", operation_id = "search", tag = "search",
     params(
@@ -28,14 +28,17 @@ use crate::telemetry::blocking;
     ),
     responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
 )]
-pub async fn search(State(state): State<AppState>, pairs: Pairs) -> Result<Json<SearchResponse>, ApiError> {
+pub async fn search(
+    State(state): State<AppState>,
+    pairs: Pairs,
+) -> Result<Json<SearchResponse>, ApiError> {
     in_words(state, RawQuery::of_pairs(pairs.0, true)?).await
 }
 
 /// Search in words, as JSON
 ///
-/// The same as `GET /search`, for filters that are too many for a URL: attributes stand beside `q`, each under its own
-/// name, or under `filters`.
+/// The same as `GET /search`, for filters that are too many for a URL: attributes stand beside `q`,
+/// each under its own name, or under `filters`.
 #[utoipa::path(
     post, path = "/search", operation_id = "search_json", tag = "search", request_body = SearchBody,
     responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
@@ -53,15 +56,24 @@ async fn in_words(state: AppState, raw: RawQuery) -> Result<Json<SearchResponse>
     serving(&state)?;
     let asked = raw.check(&state.searcher)?;
     let deadline = started + state.options.request_timeout;
-    let embedding = state.encoder.text(text.as_str(), Priority::Search, Some(deadline)).await?;
-    let echo = QueryEcho { q: Some(text.as_str().to_owned()), ..QueryEcho::new(&asked) };
+    let embedding = state
+        .encoder
+        .text(text.as_str(), Priority::Search, Some(deadline))
+        .await?;
+    let echo = QueryEcho {
+        q: Some(text.as_str().to_owned()),
+        ..QueryEcho::new(&asked)
+    };
     answer(state, Wanted::Words(embedding), asked, echo, started).await
 }
 
-/// The upload form of `POST /search/image`; every further field is an attribute, repeatable, as in `GET /search`. Only
-/// `image` may be a file, and nothing may be in the URL.
+/// The upload form of `POST /search/image`; every further field is an attribute, repeatable, as in
+/// `GET /search`. Only `image` may be a file, and nothing may be in the URL.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form in the OpenAPI document; the form is read field by field")]
+#[expect(
+    dead_code,
+    reason = "describes the form in the OpenAPI document; the form is read field by field"
+)]
 pub struct ImageForm {
     /// The photo: JPEG, PNG, WebP, GIF (its first frame) or BMP, told apart by their content.
     #[schema(value_type = String, format = Binary)]
@@ -72,7 +84,8 @@ pub struct ImageForm {
     /// How many of the best products are passed over, 0 to 10,000.
     #[schema(minimum = 0, maximum = 10_000, default = 0)]
     offset: Option<usize>,
-    /// Ids of products that are not to come, 100 at most; ids that the catalog does not have are passed over.
+    /// Ids of products that are not to come, 100 at most; ids that the catalog does not have are
+    /// passed over.
     exclude: Option<Vec<String>>,
     category: Option<Vec<String>>,
     color: Option<Vec<String>>,
@@ -82,21 +95,34 @@ pub struct ImageForm {
 
 /// Search by photo
 ///
-/// The picture is turned upright by its EXIF orientation; it is neither stored nor logged. The nearest products vote on
-/// the category that it shows, and products of that category rise.
+/// The picture is turned upright by its EXIF orientation; it is neither stored nor logged. The
+/// nearest products vote on the category that it shows, and products of that category rise.
 #[utoipa::path(
     post, path = "/search/image", operation_id = "search_image", tag = "search",
     request_body(content = ImageForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
 )]
-pub async fn search_image(State(state): State<AppState>, upload: Upload) -> Result<Json<SearchResponse>, ApiError> {
+pub async fn search_image(
+    State(state): State<AppState>,
+    upload: Upload,
+) -> Result<Json<SearchResponse>, ApiError> {
     let started = Instant::now();
     serving(&state)?;
-    let Upload { image, fields, share } = upload;
+    let Upload {
+        image,
+        fields,
+        share,
+    } = upload;
     let asked = fields.check(&state.searcher)?;
-    let echo = QueryEcho { image_bytes: Some(image.len()), ..QueryEcho::new(&asked) };
+    let echo = QueryEcho {
+        image_bytes: Some(image.len()),
+        ..QueryEcho::new(&asked)
+    };
     let deadline = started + state.options.request_timeout;
-    let embedding = state.encoder.image(image, Priority::Search, Some(deadline)).await?;
+    let embedding = state
+        .encoder
+        .image(image, Priority::Search, Some(deadline))
+        .await?;
     drop(share);
     answer(state, Wanted::Photo(embedding), asked, echo, started).await
 }
@@ -107,7 +133,10 @@ pub fn serving(state: &AppState) -> Result<(), ApiError> {
         return Ok(());
     }
     let reason = "the catalog is still being prepared; /readyz tells how far".to_owned();
-    Err(ApiError::NotReady { reason, report: serde_json::Value::Null })
+    Err(ApiError::NotReady {
+        reason,
+        report: serde_json::Value::Null,
+    })
 }
 
 /// What is compared with the products.
@@ -127,8 +156,14 @@ pub async fn answer(
     started: Instant,
 ) -> Result<Json<SearchResponse>, ApiError> {
     let searcher = state.searcher.clone();
-    let mut exclude = if asked.exclude.is_empty() { Vec::new() } else { state.catalog.keys(&asked.exclude).await? };
-    let Asked { filters, window, .. } = asked;
+    let mut exclude = if asked.exclude.is_empty() {
+        Vec::new()
+    } else {
+        state.catalog.keys(&asked.exclude).await?
+    };
+    let Asked {
+        filters, window, ..
+    } = asked;
     let found = blocking(move || match wanted {
         Wanted::Words(query) => searcher.search(&query, &filters, window, &exclude),
         Wanted::Photo(query) => searcher.search_photo(&query, &filters, window, &exclude),
@@ -139,13 +174,22 @@ pub async fn answer(
     });
     let found = found.await??;
     let keys: Vec<ProductKey> = found.hits.iter().map(|hit| hit.key).collect();
-    let mut products: HashMap<ProductKey, _> =
-        state.catalog.products(&keys).await?.into_iter().map(|product| (product.key, product)).collect();
+    let mut products: HashMap<ProductKey, _> = state
+        .catalog
+        .products(&keys)
+        .await?
+        .into_iter()
+        .map(|product| (product.key, product))
+        .collect();
     let hits = found.hits.iter().filter_map(|hit| {
         // A product deleted since the index was built is left out.
         let stored = products.remove(&hit.key)?;
         let id = stored.product.id.to_string();
-        Some(Hit { id, score: hit.score, product: ProductView::new(stored, &state.options.public_url) })
+        Some(Hit {
+            id,
+            score: hit.score,
+            product: ProductView::new(stored, &state.options.public_url),
+        })
     });
     Ok(Json(SearchResponse {
         hits: hits.collect(),

@@ -1,8 +1,10 @@
-//! The loop that accepts connections, and its end: no new ones, requests in work are answered, within a bound.
+//! The loop that accepts connections, and its end: no new ones, requests in work are answered,
+//! within a bound.
 //!
-//! A request that is answered before its body is read (too large, of a wrong type, one too many) leaves a client that
-//! is still sending. Were the connection closed then, the system would reset it, and the client might lose the answer
-//! with it; so what is left of a body is read and thrown away for a while.
+//! A request that is answered before its body is read (too large, of a wrong type, one too many)
+//! leaves a client that is still sending. Were the connection closed then, the system would reset
+//! it, and the client might lose the answer with it; so what is left of a body is read and thrown
+//! away for a while.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,8 +23,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// For a request's head to arrive; also how long an idle connection is kept: longer than the 60 s of common proxies,
-/// since a proxy that is not the one to close sends its next request into a connection that has just gone.
+/// For a request's head to arrive; also how long an idle connection is kept: longer than the 60 s
+/// of common proxies, since a proxy that is not the one to close sends its next request into a
+/// connection that has just gone.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// What is read at most of a body that nobody wants any more.
 const REST_TIME: Duration = Duration::from_secs(2);
@@ -30,8 +33,8 @@ const REST_BYTES: usize = 64 << 20;
 /// After a failed accept (no file descriptors left): time for connections to close.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` completes, then waits at most `drain` for the requests in work. Returns how many connections
-/// were still open then and have been closed.
+/// Serves until `shutdown` completes, then waits at most `drain` for the requests in work. Returns
+/// how many connections were still open then and have been closed.
 ///
 /// HTTP/1.1 only: storefronts reach the service through a proxy that speaks the rest.
 ///
@@ -44,7 +47,8 @@ pub async fn serve(
     drain: Duration,
 ) -> std::io::Result<usize> {
     tracing::info!(address = %listener.local_addr()?, "listening");
-    // Every connection holds a receiver: the channel is the count of open connections and their bell.
+    // Every connection holds a receiver: the channel is the count of open connections and their
+    // bell.
     let (bell, listening) = watch::channel(());
     let mut connections = tokio::task::JoinSet::new();
     tokio::pin!(shutdown);
@@ -66,7 +70,10 @@ pub async fn serve(
     drop(listener);
     tracing::info!(open = connections.len(), "draining");
     bell.send_replace(());
-    let drained = tokio::time::timeout(drain, async { while connections.join_next().await.is_some() {} }).await;
+    let drained = tokio::time::timeout(drain, async {
+        while connections.join_next().await.is_some() {}
+    })
+    .await;
     let left = connections.len();
     if drained.is_err() {
         tracing::warn!(left, "the time to drain is over; connections are closed");
@@ -121,7 +128,9 @@ impl tower::Service<hyper::Request<Incoming>> for ServiceOf {
 }
 
 fn waits_for_leave(headers: &HeaderMap) -> bool {
-    headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// A request's body, whose rest is read to no purpose when it is dropped before its end.
@@ -131,8 +140,13 @@ impl hyper::body::Body for Wanted {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
         let frame = Pin::new(body).poll_frame(cx);
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
             self.0 = None;
@@ -145,13 +159,17 @@ impl hyper::body::Body for Wanted {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+        self.0
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 
 impl Drop for Wanted {
     fn drop(&mut self) {
-        let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) else { return };
+        let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) else {
+            return;
+        };
         // Without a runtime the connection has ended too.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(tokio::time::timeout(REST_TIME, read_rest(body)));

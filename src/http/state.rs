@@ -37,7 +37,15 @@ impl AppState {
         metrics: PrometheusHandle,
         options: HttpOptions,
     ) -> Self {
-        Self { encoder, searcher, catalog, stage, metrics, options: Arc::new(options), probe: Arc::default() }
+        Self {
+            encoder,
+            searcher,
+            catalog,
+            stage,
+            metrics,
+            options: Arc::new(options),
+            probe: Arc::default(),
+        }
     }
 }
 
@@ -58,12 +66,14 @@ pub struct HttpOptions {
     pub request_timeout: Duration,
     /// For the body to arrive.
     pub body_timeout: Duration,
-    /// API requests in work at once; one more is answered 503. Health, metrics and the page are not counted.
+    /// API requests in work at once; one more is answered 503. Health, metrics and the page are not
+    /// counted.
     pub concurrency: usize,
-    /// Origins (`https://shop.example`) whose pages may call the API from a browser; none by default.
+    /// Origins (`https://shop.example`) whose pages may call the API from a browser; none by
+    /// default.
     pub allowed_origins: Vec<String>,
-    /// Put before the path in `image_url`, and named as the server in the OpenAPI document; without a slash at its end.
-    /// Empty: the path alone.
+    /// Put before the path in `image_url`, and named as the server in the OpenAPI document; without
+    /// a slash at its end. Empty: the path alone.
     pub public_url: String,
 }
 
@@ -81,8 +91,8 @@ impl Default for HttpOptions {
     }
 }
 
-/// Counts the bytes of request bodies that are held in memory: of JSON until it is parsed, of a form from its arrival
-/// until its photo is embedded. Clones share the count.
+/// Counts the bytes of request bodies that are held in memory: of JSON until it is parsed, of a
+/// form from its arrival until its photo is embedded. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct UploadBudget(Arc<Semaphore>);
 
@@ -95,7 +105,10 @@ impl UploadBudget {
 
     /// Nothing taken yet.
     pub(super) fn share(&self) -> UploadShare {
-        UploadShare { budget: self.0.clone(), taken: None }
+        UploadShare {
+            budget: self.0.clone(),
+            taken: None,
+        }
     }
 }
 
@@ -106,11 +119,15 @@ pub(super) struct UploadShare {
 }
 
 impl UploadShare {
-    /// Takes room for `bytes` more, or says at once that there is none: whoever waited for room while holding some
-    /// could wait for ever.
+    /// Takes room for `bytes` more, or says at once that there is none: whoever waited for room
+    /// while holding some could wait for ever.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
         let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let more = self.budget.clone().try_acquire_many_owned(wanted).map_err(|_| ApiError::Overloaded)?;
+        let more = self
+            .budget
+            .clone()
+            .try_acquire_many_owned(wanted)
+            .map_err(|_| ApiError::Overloaded)?;
         match &mut self.taken {
             Some(taken) => taken.merge(more),
             None => self.taken = Some(more),
@@ -119,7 +136,8 @@ impl UploadShare {
     }
 }
 
-/// Where the service is between its start and its end: set by whoever starts and stops it, shown by `/readyz`.
+/// Where the service is between its start and its end: set by whoever starts and stops it, shown by
+/// `/readyz`.
 #[derive(Clone, Default)]
 pub struct Stage(Arc<AtomicU8>);
 
@@ -131,7 +149,9 @@ impl Stage {
     /// An index is in use: searches are answered from now on.
     pub fn set_serving(&self) {
         // Never back from stopping.
-        let _ = self.0.compare_exchange(STARTING, SERVING, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .0
+            .compare_exchange(STARTING, SERVING, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// No new requests are wanted; those that come all the same are answered.

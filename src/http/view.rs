@@ -15,8 +15,8 @@ use crate::search::IndexVersion;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SearchResponse {
     pub hits: Vec<Hit>,
-    /// How many products match the filters. All of them are ranked and none is cut off by its score, so this counts
-    /// what can be paged through.
+    /// How many products match the filters. All of them are ranked and none is cut off by its
+    /// score, so this counts what can be paged through.
     pub estimated_total: usize,
     /// From the whole request to the answer, in milliseconds.
     pub took_ms: f64,
@@ -29,8 +29,9 @@ pub struct SearchResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Hit {
     pub id: String,
-    /// Cosine similarity of the query and the product, -1 to 1; for a photo raised where the nearest products are of
-    /// the same category. Comparable within one model and one kind of query only.
+    /// Cosine similarity of the query and the product, -1 to 1; for a photo raised where the
+    /// nearest products are of the same category. Comparable within one model and one kind of query
+    /// only.
     pub score: f32,
     pub product: ProductView,
 }
@@ -42,7 +43,8 @@ pub struct ProductDocument {
     pub product: ProductView,
 }
 
-/// A product. `category`, `color`, `gender` and `shoelace_color` repeat the first value of the attribute.
+/// A product. `category`, `color`, `gender` and `shoelace_color` repeat the first value of the
+/// attribute.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProductView {
     pub title: String,
@@ -92,32 +94,56 @@ pub struct QueryEcho {
 
 impl QueryEcho {
     pub fn new(asked: &Asked) -> Self {
-        let filters = asked.filters.iter().map(|(n, v)| (n.to_string(), v.iter().cloned().collect())).collect();
+        let filters = asked
+            .filters
+            .iter()
+            .map(|(n, v)| (n.to_string(), v.iter().cloned().collect()))
+            .collect();
         let (limit, offset) = (asked.window.limit(), asked.window.offset());
         let exclude = asked.exclude.iter().map(ToString::to_string).collect();
-        Self { q: None, similar_to: None, image_bytes: None, filters, limit, offset, exclude }
+        Self {
+            q: None,
+            similar_to: None,
+            image_bytes: None,
+            filters,
+            limit,
+            offset,
+            exclude,
+        }
     }
 }
 
 impl ModelInfo {
     pub fn of(state: &AppState) -> Self {
-        Self { name: state.encoder.model_name().to_owned(), id: state.encoder.model_id().to_string() }
+        Self {
+            name: state.encoder.model_name().to_owned(),
+            id: state.encoder.model_id().to_string(),
+        }
     }
 }
 
 impl ProductView {
     pub fn new(stored: StoredProduct, public_url: &str) -> Self {
-        let image_url =
-            stored.image.is_some().then(|| format!("{public_url}/products/{}/image", path_segment(&stored.product.id)));
+        let image_url = stored.image.is_some().then(|| {
+            format!(
+                "{public_url}/products/{}/image",
+                path_segment(&stored.product.id)
+            )
+        });
         let product = stored.product;
         let first = |name: &str| product.attribute(name).map(str::to_owned);
-        let values = |values: &Vec<AttributeValue>| values.iter().map(ToString::to_string).collect();
+        let values =
+            |values: &Vec<AttributeValue>| values.iter().map(ToString::to_string).collect();
         Self {
             category: first("category"),
             color: first("color"),
             gender: first("gender"),
             shoelace_color: first("shoelace_color"),
-            attributes: product.attributes.iter().map(|(n, v)| (n.to_string(), values(v))).collect(),
+            attributes: product
+                .attributes
+                .iter()
+                .map(|(n, v)| (n.to_string(), values(v)))
+                .collect(),
             title: product.title,
             description: product.description,
             price: product.price,
@@ -128,7 +154,12 @@ impl ProductView {
 }
 
 pub fn index_version(version: &IndexVersion) -> String {
-    format!("{}-{}-w{}", version.catalog, version.model.short(), version.words_percent)
+    format!(
+        "{}-{}-w{}",
+        version.catalog,
+        version.model.short(),
+        version.words_percent
+    )
 }
 
 /// The id as one segment of a path: everything but RFC 3986's unreserved characters is escaped.
@@ -140,7 +171,11 @@ fn path_segment(id: &ProductId) -> String {
         } else {
             segment.push('%');
             for nibble in [byte >> 4, byte & 15] {
-                segment.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase());
+                segment.push(
+                    char::from_digit(u32::from(nibble), 16)
+                        .unwrap_or('0')
+                        .to_ascii_uppercase(),
+                );
             }
         }
     }
@@ -157,15 +192,24 @@ mod tests {
         let mut product = Product::new(ProductId::new(id).expect("id"), "Oxford").expect("title");
         let value = |v: &str| AttributeValue::new(v).expect("value");
         let name = |n: &str| AttributeName::new(n).expect("name");
-        product.attributes.insert(name("color"), vec![value("Black"), value("Brown")]);
-        StoredProduct { key: ProductKey(7), product, image: Some(ImageSource::File("/srv/pictures/7.jpg".into())) }
+        product
+            .attributes
+            .insert(name("color"), vec![value("Black"), value("Brown")]);
+        StoredProduct {
+            key: ProductKey(7),
+            product,
+            image: Some(ImageSource::File("/srv/pictures/7.jpg".into())),
+        }
     }
 
     #[test]
     fn a_product_shows_its_first_color_and_no_path_of_the_server() {
         let json = serde_json::to_value(ProductView::new(stored("7"), "")).expect("serializes");
         assert_eq!(json["color"], "Black");
-        assert_eq!(json["attributes"]["color"], serde_json::json!(["Black", "Brown"]));
+        assert_eq!(
+            json["attributes"]["color"],
+            serde_json::json!(["Black", "Brown"])
+        );
         assert_eq!(json["image_url"], "/products/7/image");
         assert!(json["price"].is_null() && json["shoelace_color"].is_null());
         assert!(!json.to_string().contains("srv"));
@@ -173,8 +217,15 @@ mod tests {
 
     #[test]
     fn ids_become_one_path_segment() {
-        let url = |id| ProductView::new(stored(id), "https://api.example").image_url.expect("has a picture");
-        assert_eq!(url("a/b c?#"), "https://api.example/products/a%2Fb%20c%3F%23/image");
+        let url = |id| {
+            ProductView::new(stored(id), "https://api.example")
+                .image_url
+                .expect("has a picture")
+        };
+        assert_eq!(
+            url("a/b c?#"),
+            "https://api.example/products/a%2Fb%20c%3F%23/image"
+        );
         assert_eq!(url("é"), "https://api.example/products/%C3%A9/image");
     }
 }

@@ -1,7 +1,8 @@
 //! `config.json` of a Hugging Face CLIP checkpoint -> the architecture of its two towers.
 //!
-//! Fields that are left out take the defaults of transformers' `CLIPConfig`. Refuses what the graph writer cannot
-//! express: other model types (SigLIP and the like), other activations, images that are not square.
+//! Fields that are left out take the defaults of transformers' `CLIPConfig`. Refuses what the graph
+//! writer cannot express: other model types (SigLIP and the like), other activations, images that
+//! are not square.
 
 use serde_json::{Map, Value};
 
@@ -49,7 +50,8 @@ pub struct TextTower {
 pub enum Pooling {
     /// This id.
     EndOfText(u32),
-    /// The highest id in the text. Checkpoints older than transformers 4.31 say `eos_token_id: 2` and mean this.
+    /// The highest id in the text. Checkpoints older than transformers 4.31 say `eos_token_id: 2`
+    /// and mean this.
     HighestId,
 }
 
@@ -78,16 +80,22 @@ pub enum ConfigError {
     )]
     ModelType { found: String },
     #[error("`{field}` is {found}, which is not supported (expected {expected})")]
-    Value { field: String, found: String, expected: &'static str },
+    Value {
+        field: String,
+        found: String,
+        expected: &'static str,
+    },
 }
 
 impl ClipConfig {
     /// Reads the text of a `config.json`.
     ///
     /// # Errors
-    /// [`ConfigError`] for broken JSON and for every architecture that is not a CLIP as described above.
+    /// [`ConfigError`] for broken JSON and for every architecture that is not a CLIP as described
+    /// above.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        let root: Map<String, Value> = serde_json::from_slice(json).map_err(|e| ConfigError::Json(e.to_string()))?;
+        let root: Map<String, Value> =
+            serde_json::from_slice(json).map_err(|e| ConfigError::Json(e.to_string()))?;
         check_type(&root)?;
         let text = Section::new(&root, "text_config");
         let vision = Section::new(&root, "vision_config");
@@ -103,15 +111,27 @@ impl ClipConfig {
                 image_size: vision.edge("image_size", 224)?,
                 patch_size: vision.edge("patch_size", 32)?,
             },
-            projection: Section { name: "", fields: root.clone() }.size("projection_dim", 512)?,
+            projection: Section {
+                name: "",
+                fields: root.clone(),
+            }
+            .size("projection_dim", 512)?,
         };
         let channels = vision.size("num_channels", 3)?;
         if channels != 3 {
             return Err(unsupported("vision_config.num_channels", &channels, "3"));
         }
-        let VisionTower { image_size, patch_size, .. } = config.vision;
+        let VisionTower {
+            image_size,
+            patch_size,
+            ..
+        } = config.vision;
         if !image_size.is_multiple_of(patch_size) {
-            return Err(unsupported("vision_config.image_size", &image_size, "a multiple of patch_size"));
+            return Err(unsupported(
+                "vision_config.image_size",
+                &image_size,
+                "a multiple of patch_size",
+            ));
         }
         Ok(config)
     }
@@ -119,21 +139,42 @@ impl ClipConfig {
 
 fn check_type(root: &Map<String, Value>) -> Result<(), ConfigError> {
     let named = root.get("model_type").and_then(Value::as_str);
-    let by_architecture =
-        || root.get("architectures")?.as_array()?.first()?.as_str().filter(|name| !name.starts_with("CLIPModel"));
+    let by_architecture = || {
+        root.get("architectures")?
+            .as_array()?
+            .first()?
+            .as_str()
+            .filter(|name| !name.starts_with("CLIPModel"))
+    };
     match named {
         Some("clip") => Ok(()),
-        Some(other) => Err(ConfigError::ModelType { found: other.to_owned() }),
+        Some(other) => Err(ConfigError::ModelType {
+            found: other.to_owned(),
+        }),
         None => match by_architecture() {
-            Some(other) => Err(ConfigError::ModelType { found: other.to_owned() }),
-            None if root.contains_key("text_config") && root.contains_key("vision_config") => Ok(()),
-            None => Err(ConfigError::ModelType { found: "none".to_owned() }),
+            Some(other) => Err(ConfigError::ModelType {
+                found: other.to_owned(),
+            }),
+            None if root.contains_key("text_config") && root.contains_key("vision_config") => {
+                Ok(())
+            }
+            None => Err(ConfigError::ModelType {
+                found: "none".to_owned(),
+            }),
         },
     }
 }
 
-fn unsupported(field: impl Into<String>, found: &impl ToString, expected: &'static str) -> ConfigError {
-    ConfigError::Value { field: field.into(), found: found.to_string(), expected }
+fn unsupported(
+    field: impl Into<String>,
+    found: &impl ToString,
+    expected: &'static str,
+) -> ConfigError {
+    ConfigError::Value {
+        field: field.into(),
+        found: found.to_string(),
+        expected,
+    }
 }
 
 /// One tower's fields.
@@ -143,16 +184,22 @@ struct Section {
 }
 
 impl Section {
-    /// `NAME`; where the older `NAME_dict` is there too, its fields win and those it leaves out take their defaults,
-    /// as in transformers.
+    /// `NAME`; where the older `NAME_dict` is there too, its fields win and those it leaves out
+    /// take their defaults, as in transformers.
     fn new(root: &Map<String, Value>, name: &'static str) -> Self {
         let object = |key: &str| root.get(key).and_then(Value::as_object).cloned();
-        let fields = object(&format!("{name}_dict")).or_else(|| object(name)).unwrap_or_default();
+        let fields = object(&format!("{name}_dict"))
+            .or_else(|| object(name))
+            .unwrap_or_default();
         Self { name, fields }
     }
 
     fn path(&self, field: &str) -> String {
-        if self.name.is_empty() { field.to_owned() } else { format!("{}.{field}", self.name) }
+        if self.name.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{}.{field}", self.name)
+        }
     }
 
     /// The field, unless it is absent or null.
@@ -162,8 +209,13 @@ impl Section {
 
     /// A positive integer.
     fn size(&self, field: &str, default: usize) -> Result<usize, ConfigError> {
-        let Some(value) = self.get(field) else { return Ok(default) };
-        let number = value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
+        let Some(value) = self.get(field) else {
+            return Ok(default);
+        };
+        let number = value
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|&n| n > 0);
         number.ok_or_else(|| unsupported(self.path(field), value, "a positive integer"))
     }
 
@@ -171,10 +223,11 @@ impl Section {
     fn edge(&self, field: &str, default: usize) -> Result<usize, ConfigError> {
         match self.get(field) {
             Some(value @ Value::Array(edges)) => match edges.as_slice() {
-                [a, b] if a == b => {
-                    Section { name: self.name, fields: Map::from_iter([(field.to_owned(), a.clone())]) }
-                        .size(field, default)
+                [a, b] if a == b => Section {
+                    name: self.name,
+                    fields: Map::from_iter([(field.to_owned(), a.clone())]),
                 }
+                .size(field, default),
                 _ => Err(unsupported(self.path(field), value, "a square")),
             },
             _ => self.size(field, default),
@@ -182,10 +235,19 @@ impl Section {
     }
 
     fn tower(&self, width: usize, heads: usize, feed_forward: usize) -> Result<Tower, ConfigError> {
-        let activation = match self.get("hidden_act").map(|v| v.as_str().unwrap_or_default()) {
+        let activation = match self
+            .get("hidden_act")
+            .map(|v| v.as_str().unwrap_or_default())
+        {
             None | Some("quick_gelu") => Activation::QuickGelu,
             Some("gelu") => Activation::Gelu,
-            Some(other) => return Err(unsupported(self.path("hidden_act"), &other, "quick_gelu or gelu")),
+            Some(other) => {
+                return Err(unsupported(
+                    self.path("hidden_act"),
+                    &other,
+                    "quick_gelu or gelu",
+                ));
+            }
         };
         let eps = self.get("layer_norm_eps").map_or(Some(1e-5), Value::as_f64);
         let tower = Tower {
@@ -194,22 +256,36 @@ impl Section {
             heads: self.size("num_attention_heads", heads)?,
             feed_forward: self.size("intermediate_size", feed_forward)?,
             activation,
-            #[expect(clippy::cast_possible_truncation, reason = "ONNX keeps the epsilon as f32")]
-            layer_norm_eps: eps.ok_or_else(|| unsupported(self.path("layer_norm_eps"), &"no number", "a number"))?
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "ONNX keeps the epsilon as f32"
+            )]
+            layer_norm_eps: eps
+                .ok_or_else(|| unsupported(self.path("layer_norm_eps"), &"no number", "a number"))?
                 as f32,
         };
         if !tower.width.is_multiple_of(tower.heads) {
-            return Err(unsupported(self.path("num_attention_heads"), &tower.heads, "a divisor of hidden_size"));
+            return Err(unsupported(
+                self.path("num_attention_heads"),
+                &tower.heads,
+                "a divisor of hidden_size",
+            ));
         }
         Ok(tower)
     }
 
     fn pooling(&self) -> Result<Pooling, ConfigError> {
-        let Some(value) = self.get("eos_token_id") else { return Ok(Pooling::EndOfText(49407)) };
+        let Some(value) = self.get("eos_token_id") else {
+            return Ok(Pooling::EndOfText(49407));
+        };
         match value.as_u64().map(u32::try_from) {
             Some(Ok(2)) => Ok(Pooling::HighestId),
             Some(Ok(id)) => Ok(Pooling::EndOfText(id)),
-            _ => Err(unsupported(self.path("eos_token_id"), value, "one token id")),
+            _ => Err(unsupported(
+                self.path("eos_token_id"),
+                value,
+                "one token id",
+            )),
         }
     }
 }
@@ -225,8 +301,22 @@ mod tests {
     #[test]
     fn an_almost_empty_file_is_vit_b_32() {
         let config = parse(r#"{"model_type": "clip"}"#).expect("valid");
-        assert_eq!((config.text.tower.width, config.text.tower.heads, config.text.vocabulary), (512, 8, 49408));
-        assert_eq!((config.vision.tower.width, config.vision.image_size, config.vision.grid()), (768, 224, 7));
+        assert_eq!(
+            (
+                config.text.tower.width,
+                config.text.tower.heads,
+                config.text.vocabulary
+            ),
+            (512, 8, 49408)
+        );
+        assert_eq!(
+            (
+                config.vision.tower.width,
+                config.vision.image_size,
+                config.vision.grid()
+            ),
+            (768, 224, 7)
+        );
         assert_eq!((config.projection, config.text.context_length), (512, 77));
         assert_eq!(config.text.pooling, Pooling::EndOfText(49407));
         assert_eq!(config.vision.tower.activation, Activation::QuickGelu);
@@ -237,13 +327,24 @@ mod tests {
         let json = r#"{"model_type": "clip", "vision_config_dict": {"patch_size": 16}, "text_config_dict": null,
             "text_config": {"eos_token_id": 2, "hidden_act": "gelu"}, "vision_config": {"patch_size": 8, "hidden_size": 96}}"#;
         let config = parse(json).expect("valid");
-        assert_eq!((config.vision.patch_size, config.vision.tower.width), (16, 768));
-        assert_eq!((config.text.pooling, config.text.tower.activation), (Pooling::HighestId, Activation::Gelu));
+        assert_eq!(
+            (config.vision.patch_size, config.vision.tower.width),
+            (16, 768)
+        );
+        assert_eq!(
+            (config.text.pooling, config.text.tower.activation),
+            (Pooling::HighestId, Activation::Gelu)
+        );
     }
 
     #[test]
     fn other_models_and_shapes_are_named() {
-        assert_eq!(parse(r#"{"model_type": "siglip"}"#), Err(ConfigError::ModelType { found: "siglip".to_owned() }));
+        assert_eq!(
+            parse(r#"{"model_type": "siglip"}"#),
+            Err(ConfigError::ModelType {
+                found: "siglip".to_owned()
+            })
+        );
         assert!(matches!(parse("{}"), Err(ConfigError::ModelType { .. })));
         for vision in [
             r#"{"hidden_act": "relu"}"#,
@@ -254,8 +355,13 @@ mod tests {
             r#"{"num_channels": 1}"#,
         ] {
             let json = format!(r#"{{"model_type": "clip", "vision_config": {vision}}}"#);
-            assert!(matches!(parse(&json), Err(ConfigError::Value { .. })), "{vision}");
+            assert!(
+                matches!(parse(&json), Err(ConfigError::Value { .. })),
+                "{vision}"
+            );
         }
-        assert!(parse(r#"{"model_type": "clip", "vision_config": {"image_size": [96, 96]}}"#).is_ok());
+        assert!(
+            parse(r#"{"model_type": "clip", "vision_config": {"image_size": [96, 96]}}"#).is_ok()
+        );
     }
 }

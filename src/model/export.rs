@@ -1,8 +1,9 @@
 //! A CLIP checkpoint in Hugging Face's layout -> a model folder, whole or not at all.
 //!
-//! Everything is written into a hidden folder beside the target, opened and checked there, and renamed at the end; an
-//! export that fails or is killed leaves no target. Refuses what would be served wrongly: other architectures,
-//! weights that do not fit config.json, preprocessing that is not done here, a tokenizer that is not CLIP's.
+//! Everything is written into a hidden folder beside the target, opened and checked there, and
+//! renamed at the end; an export that fails or is killed leaves no target. Refuses what would be
+//! served wrongly: other architectures, weights that do not fit config.json, preprocessing that is
+//! not done here, a tokenizer that is not CLIP's.
 
 use std::error::Error;
 use std::fs::{self, File, Permissions};
@@ -13,7 +14,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::clip_config::{ClipConfig, ConfigError};
-use super::manifest::{FORMAT, IMAGE_GRAPH, MANIFEST, Manifest, Preprocessing, TEXT_GRAPH, TOKENIZER, WEIGHTS};
+use super::manifest::{
+    FORMAT, IMAGE_GRAPH, MANIFEST, Manifest, Preprocessing, TEXT_GRAPH, TOKENIZER, WEIGHTS,
+};
 use super::preprocessor::PreprocessorError;
 use super::tokenizer::{self, TokenizerError};
 use super::weights::{Weights, WeightsError};
@@ -41,8 +44,8 @@ pub enum WeightType {
     /// As in the checkpoint, byte for byte.
     #[default]
     Keep,
-    /// Half the size of float32. Embeddings of a random ViT-B/32 moved by at most 1.1e-3 of their length (cosine
-    /// 0.999999).
+    /// Half the size of float32. Embeddings of a random ViT-B/32 moved by at most 1.1e-3 of their
+    /// length (cosine 0.999999).
     Float16,
 }
 
@@ -63,12 +66,17 @@ pub enum ExportError {
          or fetch a revision of the model that has model.safetensors"
     )]
     PickleOnly { path: PathBuf },
-    #[error("the weights in {path} are split over several files; save them as one model.safetensors (max_shard_size)")]
+    #[error(
+        "the weights in {path} are split over several files; save them as one model.safetensors (max_shard_size)"
+    )]
     Sharded { path: PathBuf },
     #[error("{path}: {source}")]
     Config { path: PathBuf, source: ConfigError },
     #[error("{path}: {source}")]
-    Preprocessor { path: PathBuf, source: PreprocessorError },
+    Preprocessor {
+        path: PathBuf,
+        source: PreprocessorError,
+    },
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]
@@ -80,11 +88,13 @@ pub enum ExportError {
     #[error("{path} names no folder")]
     Target { path: PathBuf },
     #[error("the exported model does not work: {source}")]
-    Check { source: Box<dyn Error + Send + Sync> },
+    Check {
+        source: Box<dyn Error + Send + Sync>,
+    },
 }
 
-/// Makes the model folder `to` from the checkpoint `from`. `check` gets the finished folder before it is renamed to
-/// its place: run the model there (this room does not know ONNX Runtime).
+/// Makes the model folder `to` from the checkpoint `from`. `check` gets the finished folder before
+/// it is renamed to its place: run the model there (this room does not know ONNX Runtime).
 ///
 /// # Errors
 /// [`ExportError`]; nothing is at `to` then that was not there before.
@@ -94,12 +104,22 @@ pub fn export(
     options: &ExportOptions,
     check: impl FnOnce(&ModelFolder) -> Result<(), Box<dyn Error + Send + Sync>>,
 ) -> Result<ModelFolder, ExportError> {
-    let name = to.file_name().and_then(|n| n.to_str()).ok_or_else(|| ExportError::Target { path: to.to_owned() })?;
+    let name = to
+        .file_name()
+        .and_then(|n| n.to_str())
+        .ok_or_else(|| ExportError::Target {
+            path: to.to_owned(),
+        })?;
     if to.exists() && !options.replace {
-        return Err(ExportError::TargetExists { path: to.to_owned() });
+        return Err(ExportError::TargetExists {
+            path: to.to_owned(),
+        });
     }
     let checkpoint = Checkpoint::read(from)?;
-    let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = to
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|e| io_error(parent, e))?;
     let staging = tempfile::Builder::new()
         .prefix(&format!(".{name}."))
@@ -111,7 +131,10 @@ pub fn export(
     let folder = ModelFolder::open(staging.path())?;
     check(&folder).map_err(|source| ExportError::Check { source })?;
     put(staging, to)?;
-    Ok(ModelFolder { path: to.to_owned(), ..folder })
+    Ok(ModelFolder {
+        path: to.to_owned(),
+        ..folder
+    })
 }
 
 /// What is read and understood of a checkpoint before the first byte is written.
@@ -129,24 +152,36 @@ struct Checkpoint {
 impl Checkpoint {
     fn read(folder: &Path) -> Result<Self, ExportError> {
         if !folder.is_dir() {
-            return Err(ExportError::NoCheckpoint { path: folder.to_owned() });
+            return Err(ExportError::NoCheckpoint {
+                path: folder.to_owned(),
+            });
         }
         let path = folder.join(CONFIG);
-        let config =
-            ClipConfig::parse(&required(folder, CONFIG)?).map_err(|source| ExportError::Config { path, source })?;
+        let config = ClipConfig::parse(&required(folder, CONFIG)?)
+            .map_err(|source| ExportError::Config { path, source })?;
         let weights = folder.join(WEIGHTS);
         if !weights.is_file() {
             let path = folder.to_owned();
-            return Err(match (folder.join(format!("{WEIGHTS}.index.json")), folder.join("pytorch_model.bin")) {
-                (index, _) if index.is_file() => ExportError::Sharded { path },
-                (_, pickle) if pickle.is_file() => ExportError::PickleOnly { path },
-                _ => ExportError::Missing { path, name: WEIGHTS },
-            });
+            return Err(
+                match (
+                    folder.join(format!("{WEIGHTS}.index.json")),
+                    folder.join("pytorch_model.bin"),
+                ) {
+                    (index, _) if index.is_file() => ExportError::Sharded { path },
+                    (_, pickle) if pickle.is_file() => ExportError::PickleOnly { path },
+                    _ => ExportError::Missing {
+                        path,
+                        name: WEIGHTS,
+                    },
+                },
+            );
         }
         // Newer transformers write the image processor into the processor's file.
         let newer = folder.join("processor_config.json");
         let preprocessor = match required(folder, PREPROCESSOR) {
-            Err(ExportError::Missing { .. }) if newer.is_file() => fs::read(&newer).map_err(|e| io_error(&newer, e))?,
+            Err(ExportError::Missing { .. }) if newer.is_file() => {
+                fs::read(&newer).map_err(|e| io_error(&newer, e))?
+            }
             other => other?,
         };
         let path = folder.join(PREPROCESSOR);
@@ -155,7 +190,15 @@ impl Checkpoint {
         let tokenizer = tokenizer::read(folder)?;
         let end_of_text = tokenizer::end_of_text(&tokenizer, &config.text)?;
         let weights = Weights::open(&weights)?;
-        Ok(Self { folder: folder.to_owned(), config, preprocessor, preprocessing, tokenizer, end_of_text, weights })
+        Ok(Self {
+            folder: folder.to_owned(),
+            config,
+            preprocessor,
+            preprocessing,
+            tokenizer,
+            end_of_text,
+            weights,
+        })
     }
 
     /// Writes every file of the model folder, the manifest last.
@@ -168,15 +211,30 @@ impl Checkpoint {
         let weights = Weights::open(&weights)?;
         let temperature_scale = weights.scalar("logit_scale")?.exp();
         if !(temperature_scale.is_finite() && temperature_scale > 0.0) {
-            return Err(ExportError::LogitScale { value: temperature_scale.ln() });
+            return Err(ExportError::LogitScale {
+                value: temperature_scale.ln(),
+            });
         }
-        write(&to.join(TEXT_GRAPH), &onnx::text_graph(&self.config, &weights)?)?;
-        write(&to.join(IMAGE_GRAPH), &onnx::image_graph(&self.config, &weights)?)?;
+        write(
+            &to.join(TEXT_GRAPH),
+            &onnx::text_graph(&self.config, &weights)?,
+        )?;
+        write(
+            &to.join(IMAGE_GRAPH),
+            &onnx::image_graph(&self.config, &weights)?,
+        )?;
         copy(&self.folder.join(CONFIG), &to.join(CONFIG))?;
         write(&to.join(PREPROCESSOR), &self.preprocessor)?;
         write(&to.join(TOKENIZER), &self.tokenizer)?;
         let mut files = std::collections::BTreeMap::new();
-        for file in [CONFIG, PREPROCESSOR, TOKENIZER, WEIGHTS, TEXT_GRAPH, IMAGE_GRAPH] {
+        for file in [
+            CONFIG,
+            PREPROCESSOR,
+            TOKENIZER,
+            WEIGHTS,
+            TEXT_GRAPH,
+            IMAGE_GRAPH,
+        ] {
             files.insert(file.to_owned(), file_entry(&to.join(file))?);
         }
         let card = self.folder.join(CARD);
@@ -201,9 +259,12 @@ impl Checkpoint {
 
     /// The caller's fields, what a download or an earlier export said, and who exported.
     fn provenance(&self, options: &ExportOptions) -> Value {
-        let read = |name: &str| serde_json::from_slice::<Value>(&fs::read(self.folder.join(name)).ok()?).ok();
+        let read = |name: &str| {
+            serde_json::from_slice::<Value>(&fs::read(self.folder.join(name)).ok()?).ok()
+        };
         let mut out = options.provenance.clone();
-        let earlier = read(MANIFEST).and_then(|mut manifest| Some(manifest.get_mut("provenance")?.take()));
+        let earlier =
+            read(MANIFEST).and_then(|mut manifest| Some(manifest.get_mut("provenance")?.take()));
         if let Some(Value::Object(earlier)) = earlier {
             for (key, value) in earlier {
                 out.entry(key).or_insert(value);
@@ -212,7 +273,10 @@ impl Checkpoint {
         if let Some(source) = read(SOURCE) {
             out.entry("source").or_insert(source);
         }
-        out.insert("exported_by".to_owned(), json!(format!("aglet {}", env!("CARGO_PKG_VERSION"))));
+        out.insert(
+            "exported_by".to_owned(),
+            json!(format!("aglet {}", env!("CARGO_PKG_VERSION"))),
+        );
         Value::Object(out)
     }
 }
@@ -221,7 +285,10 @@ fn required(folder: &Path, name: &'static str) -> Result<Vec<u8>, ExportError> {
     let path = folder.join(name);
     match fs::read(&path) {
         Ok(bytes) => Ok(bytes),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ExportError::Missing { path: folder.to_owned(), name }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ExportError::Missing {
+            path: folder.to_owned(),
+            name,
+        }),
         Err(e) => Err(io_error(&path, e).into()),
     }
 }
@@ -230,7 +297,9 @@ fn copy(from: &Path, to: &Path) -> Result<(), ModelError> {
     fs::copy(from, to).map_err(|e| io_error(from, e))?;
     // A read-only source gives a read-only copy, which could not be synced or replaced.
     fs::set_permissions(to, Permissions::from_mode(0o644)).map_err(|e| io_error(to, e))?;
-    File::open(to).and_then(|file| file.sync_all()).map_err(|e| io_error(to, e))
+    File::open(to)
+        .and_then(|file| file.sync_all())
+        .map_err(|e| io_error(to, e))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
@@ -242,8 +311,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     write().map_err(|e| io_error(path, e))
 }
 
-/// Renames the finished folder to its place. An old one steps aside first and is deleted last: a kill between the two
-/// renames leaves both under hidden names and nothing half at the target.
+/// Renames the finished folder to its place. An old one steps aside first and is deleted last: a
+/// kill between the two renames leaves both under hidden names and nothing half at the target.
 fn put(staging: tempfile::TempDir, to: &Path) -> Result<(), ModelError> {
     let aside = staging.path().with_extension("old");
     let replaced = to.exists();
@@ -278,5 +347,8 @@ fn keep_others(from: &Path, to: &Path) -> Result<(), ModelError> {
 }
 
 fn io_error(path: &Path, source: io::Error) -> ModelError {
-    ModelError::Io { path: path.to_owned(), source }
+    ModelError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }

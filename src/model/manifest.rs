@@ -1,7 +1,8 @@
 //! `model.json`: sizes, preprocessing, and the hash of every file.
 //!
-//! Refuses a format that it does not know and names that lead out of the folder. What the program computes with
-//! (sizes, preprocessing, token ids) stands here and nowhere else; `provenance` is for people.
+//! Refuses a format that it does not know and names that lead out of the folder. What the program
+//! computes with (sizes, preprocessing, token ids) stands here and nowhere else; `provenance` is
+//! for people.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -40,7 +41,8 @@ pub struct Manifest {
     pub preprocessing: Preprocessing,
     /// File name -> hash, for every file but this one and MODEL_CARD.md.
     pub files: BTreeMap<String, FileEntry>,
-    /// Where the weights came from, how they were trained, what they score: for people, not read by the program.
+    /// Where the weights came from, how they were trained, what they score: for people, not read by
+    /// the program.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub provenance: serde_json::Value,
 }
@@ -52,16 +54,17 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
-/// From an upright RGB photo to the pixels that the image tower was trained on: `3 x size x size` (channels first),
-/// `(v / 255 - mean) / std`. Resampling is Pillow's bicubic.
+/// From an upright RGB photo to the pixels that the image tower was trained on: `3 x size x size`
+/// (channels first), `(v / 255 - mean) / std`. Resampling is Pillow's bicubic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     /// Edge of the square that the model sees, in pixels.
     pub size: u32,
     /// How a photo of any shape becomes a square.
     pub fit: Fit,
-    /// Edges of that square, for each of which the model sees its middle; the photo's embedding is the mean of what it
-    /// sees (multi-crop evaluation, arXiv 1409.4842, section 7). Where none is named there is one, `size`: all of it.
+    /// Edges of that square, for each of which the model sees its middle; the photo's embedding is
+    /// the mean of what it sees (multi-crop evaluation, arXiv 1409.4842, section 7). Where none is
+    /// named there is one, `size`: all of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<u32>,
     pub mean: [f32; 3],
@@ -75,7 +78,11 @@ impl Preprocessing {
     /// Edges of the squares whose middles are seen: `views`, or all of one.
     #[must_use]
     pub fn edges(&self) -> &[u32] {
-        if self.views.is_empty() { std::slice::from_ref(&self.size) } else { &self.views }
+        if self.views.is_empty() {
+            std::slice::from_ref(&self.size)
+        } else {
+            &self.views
+        }
     }
 }
 
@@ -87,7 +94,8 @@ pub enum Fit {
     Crop,
     /// Longest edge to that of the square, centered on white: nothing of the product is cut off.
     Pad,
-    /// White margins cut off, then as [`Fit::Pad`]: what is small in a product photo is seen larger.
+    /// White margins cut off, then as [`Fit::Pad`]: what is small in a product photo is seen
+    /// larger.
     Trim,
     /// Both edges to that of the square, the aspect ratio given up.
     Squash,
@@ -98,7 +106,9 @@ pub enum Fit {
 pub enum ManifestError {
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    #[error("its format is {found}, this program reads format {FORMAT}: export the model again with this version")]
+    #[error(
+        "its format is {found}, this program reads format {FORMAT}: export the model again with this version"
+    )]
     Format { found: u64 },
     #[error("`files` has no entry for {name}")]
     Missing { name: &'static str },
@@ -112,8 +122,8 @@ impl Manifest {
     /// Parses and checks a `model.json`.
     ///
     /// # Errors
-    /// [`ManifestError`], the unknown format before everything else, so that a newer file is called newer and not
-    /// broken.
+    /// [`ManifestError`], the unknown format before everything else, so that a newer file is called
+    /// newer and not broken.
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
         struct Version {
@@ -130,7 +140,13 @@ impl Manifest {
 
     fn check(&self) -> Result<(), ManifestError> {
         let bad = |field| Err(ManifestError::Value { field });
-        let Preprocessing { size, mean, std, views, .. } = &self.preprocessing;
+        let Preprocessing {
+            size,
+            mean,
+            std,
+            views,
+            ..
+        } = &self.preprocessing;
         if self.dimensions == 0 {
             return bad("dimensions");
         }
@@ -154,26 +170,39 @@ impl Manifest {
                 return Err(ManifestError::Missing { name });
             }
         }
-        let odd = |name: &&String| name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']);
+        let odd =
+            |name: &&String| name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']);
         match self.files.keys().find(odd) {
             Some(name) => Err(ManifestError::Name { name: name.clone() }),
             None => Ok(()),
         }
     }
 
-    /// The sha256 over everything that decides which embedding comes out for which words and photo: graphs, weights
-    /// and tokenizer by their hashes, preprocessing and context length by value. A new name, card or provenance
-    /// leaves it as it is.
+    /// The sha256 over everything that decides which embedding comes out for which words and photo:
+    /// graphs, weights and tokenizer by their hashes, preprocessing and context length by value. A
+    /// new name, card or provenance leaves it as it is.
     #[must_use]
     pub fn id(&self) -> ModelId {
         let mut hash = Sha256::new();
         hash.update(b"aglet model 1\n");
         for name in COMPUTING {
-            let sha256 = self.files.get(name).map_or("", |entry| entry.sha256.as_str());
+            let sha256 = self
+                .files
+                .get(name)
+                .map_or("", |entry| entry.sha256.as_str());
             hash.update(format!("{name} {sha256}\n"));
         }
-        let Preprocessing { size, fit, mean, std, .. } = &self.preprocessing;
-        hash.update(format!("context {}\nsize {size}\nfit {fit:?}\n", self.context_length));
+        let Preprocessing {
+            size,
+            fit,
+            mean,
+            std,
+            ..
+        } = &self.preprocessing;
+        hash.update(format!(
+            "context {}\nsize {size}\nfit {fit:?}\n",
+            self.context_length
+        ));
         let edges = self.preprocessing.edges();
         if edges != [*size] {
             hash.update(format!("views {edges:?}\n"));
@@ -187,10 +216,12 @@ impl Manifest {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        write!(out, "{byte:02x}").expect("a String takes everything");
-        out
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            write!(out, "{byte:02x}").expect("a String takes everything");
+            out
+        })
 }
 
 #[cfg(test)]
@@ -198,7 +229,10 @@ mod tests {
     use super::*;
 
     fn sample() -> Manifest {
-        let entry = |n: u64| FileEntry { bytes: n, sha256: hex(&Sha256::digest(n.to_le_bytes())) };
+        let entry = |n: u64| FileEntry {
+            bytes: n,
+            sha256: hex(&Sha256::digest(n.to_le_bytes())),
+        };
         Manifest {
             format: FORMAT,
             name: "sample".into(),
@@ -206,8 +240,18 @@ mod tests {
             context_length: 32,
             end_of_text: 511,
             temperature_scale: 100.0,
-            preprocessing: Preprocessing { size: 32, fit: Fit::Crop, views: vec![], mean: [0.5; 3], std: [0.25; 3] },
-            files: COMPUTING.iter().zip(1..).map(|(name, n)| ((*name).to_owned(), entry(n))).collect(),
+            preprocessing: Preprocessing {
+                size: 32,
+                fit: Fit::Crop,
+                views: vec![],
+                mean: [0.5; 3],
+                std: [0.25; 3],
+            },
+            files: COMPUTING
+                .iter()
+                .zip(1..)
+                .map(|(name, n)| ((*name).to_owned(), entry(n)))
+                .collect(),
             provenance: serde_json::Value::Null,
         }
     }
@@ -223,26 +267,52 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_named_even_when_nothing_else_fits() {
-        assert!(matches!(Manifest::parse(br#"{"format": 7}"#), Err(ManifestError::Format { found: 7 })));
+        assert!(matches!(
+            Manifest::parse(br#"{"format": 7}"#),
+            Err(ManifestError::Format { found: 7 })
+        ));
     }
 
     #[test]
     fn refuses_values_that_cannot_be() {
         let mut zero = sample();
         zero.preprocessing.std[1] = 0.0;
-        assert!(matches!(round_trip(&zero), Err(ManifestError::Value { .. })));
+        assert!(matches!(
+            round_trip(&zero),
+            Err(ManifestError::Value { .. })
+        ));
         let mut smaller = sample();
         for views in [vec![32, 31], vec![32; 9]] {
             smaller.preprocessing.views = views;
             let refused = round_trip(&smaller);
-            assert!(matches!(refused, Err(ManifestError::Value { field: "preprocessing.views" })), "{refused:?}");
+            assert!(
+                matches!(
+                    refused,
+                    Err(ManifestError::Value {
+                        field: "preprocessing.views"
+                    })
+                ),
+                "{refused:?}"
+            );
         }
         let mut outside = sample();
-        outside.files.insert("../weights".into(), FileEntry { bytes: 0, sha256: String::new() });
-        assert!(matches!(round_trip(&outside), Err(ManifestError::Name { .. })));
+        outside.files.insert(
+            "../weights".into(),
+            FileEntry {
+                bytes: 0,
+                sha256: String::new(),
+            },
+        );
+        assert!(matches!(
+            round_trip(&outside),
+            Err(ManifestError::Name { .. })
+        ));
         let mut missing = sample();
         missing.files.remove(TOKENIZER);
-        assert!(matches!(round_trip(&missing), Err(ManifestError::Missing { name: TOKENIZER })));
+        assert!(matches!(
+            round_trip(&missing),
+            Err(ManifestError::Missing { name: TOKENIZER })
+        ));
     }
 
     #[test]
@@ -250,7 +320,13 @@ mod tests {
         let id = sample().id();
         let mut renamed = sample();
         renamed.name = "other".into();
-        renamed.files.insert("config.json".into(), FileEntry { bytes: 1, sha256: "00".into() });
+        renamed.files.insert(
+            "config.json".into(),
+            FileEntry {
+                bytes: 1,
+                sha256: "00".into(),
+            },
+        );
         assert_eq!(renamed.id(), id);
         let mut pixels = sample();
         pixels.preprocessing.fit = Fit::Pad;
@@ -261,7 +337,13 @@ mod tests {
         middle.preprocessing.views = vec![32];
         assert_eq!(middle.id(), id, "all of the square, said in other words");
         let mut weights = sample();
-        weights.files.insert(WEIGHTS.into(), FileEntry { bytes: 2, sha256: "ab".into() });
+        weights.files.insert(
+            WEIGHTS.into(),
+            FileEntry {
+                bytes: 2,
+                sha256: "ab".into(),
+            },
+        );
         assert_ne!(weights.id(), id);
         assert_eq!(id.as_str().len(), 64);
     }

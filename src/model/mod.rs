@@ -1,11 +1,12 @@
 //! The model folder at rest: what is in it, whether it is whole, and how it comes into being.
 //!
 //! A folder holds a CLIP model in Hugging Face's layout (`config.json`, `preprocessor_config.json`,
-//! `tokenizer.json`, `model.safetensors`) plus what serving adds: `text.onnx` and `image.onnx`, two small graphs
-//! whose weights lie in the safetensors file, and `model.json`, the [`Manifest`]. Knows neither burn nor ort.
+//! `tokenizer.json`, `model.safetensors`) plus what serving adds: `text.onnx` and `image.onnx`, two
+//! small graphs whose weights lie in the safetensors file, and `model.json`, the [`Manifest`].
+//! Knows neither burn nor ort.
 //!
-//! [`ModelFolder::open`] refuses a folder in which any file differs from the manifest by a byte; [`export()`] makes
-//! such a folder from a checkpoint, whole or not at all.
+//! [`ModelFolder::open`] refuses a folder in which any file differs from the manifest by a byte;
+//! [`export()`] makes such a folder from a checkpoint, whole or not at all.
 
 pub mod clip_config;
 pub mod export;
@@ -48,13 +49,24 @@ pub enum ModelError {
     )]
     NotExported { path: PathBuf },
     #[error("{path}: {source}")]
-    Manifest { path: PathBuf, source: ManifestError },
+    Manifest {
+        path: PathBuf,
+        source: ManifestError,
+    },
     #[error("{path} is missing, model.json names it")]
     MissingFile { path: PathBuf },
     #[error("{path} has {found} bytes, model.json says {expected}: the copy is not whole")]
-    Size { path: PathBuf, expected: u64, found: u64 },
+    Size {
+        path: PathBuf,
+        expected: u64,
+        found: u64,
+    },
     #[error("{path} is not the file that model.json names (its sha256 is {found}, not {expected})")]
-    Hash { path: PathBuf, expected: String, found: String },
+    Hash {
+        path: PathBuf,
+        expected: String,
+        found: String,
+    },
 }
 
 impl ModelFolder {
@@ -65,24 +77,37 @@ impl ModelFolder {
     /// [`ModelError`], which names the file and what to do.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         if !path.is_dir() {
-            return Err(ModelError::NoFolder { path: path.to_owned() });
+            return Err(ModelError::NoFolder {
+                path: path.to_owned(),
+            });
         }
         let file = path.join(manifest::MANIFEST);
         let json = match fs::read(&file) {
             Ok(json) => json,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(ModelError::NotExported { path: path.to_owned() });
+                return Err(ModelError::NotExported {
+                    path: path.to_owned(),
+                });
             }
             Err(source) => return Err(ModelError::Io { path: file, source }),
         };
-        let manifest = Manifest::parse(&json).map_err(|source| ModelError::Manifest { path: file, source })?;
+        let manifest =
+            Manifest::parse(&json).map_err(|source| ModelError::Manifest { path: file, source })?;
         // Sizes of all before the hash of any: a copy that was cut short is told at once.
         for (name, entry) in &manifest.files {
             let path = path.join(name);
             match fs::metadata(&path) {
                 Ok(data) if data.len() == entry.bytes => {}
-                Ok(data) => return Err(ModelError::Size { path, expected: entry.bytes, found: data.len() }),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(ModelError::MissingFile { path }),
+                Ok(data) => {
+                    return Err(ModelError::Size {
+                        path,
+                        expected: entry.bytes,
+                        found: data.len(),
+                    });
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    return Err(ModelError::MissingFile { path });
+                }
                 Err(source) => return Err(ModelError::Io { path, source }),
             }
         }
@@ -90,11 +115,19 @@ impl ModelFolder {
             let path = path.join(name);
             let found = file_entry(&path)?.sha256;
             if found != entry.sha256 {
-                return Err(ModelError::Hash { path, expected: entry.sha256.clone(), found });
+                return Err(ModelError::Hash {
+                    path,
+                    expected: entry.sha256.clone(),
+                    found,
+                });
             }
         }
         let id = manifest.id();
-        Ok(Self { path: path.to_owned(), manifest, id })
+        Ok(Self {
+            path: path.to_owned(),
+            manifest,
+            id,
+        })
     }
 
     /// Where the folder lies.
@@ -126,7 +159,10 @@ impl ModelFolder {
 
 /// A file's size and sha256.
 fn file_entry(path: &Path) -> Result<FileEntry, ModelError> {
-    let io = |source| ModelError::Io { path: path.to_owned(), source };
+    let io = |source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = File::open(path).map_err(io)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
@@ -134,7 +170,10 @@ fn file_entry(path: &Path) -> Result<FileEntry, ModelError> {
     loop {
         let read = file.read(&mut buffer).map_err(io)?;
         if read == 0 {
-            return Ok(FileEntry { bytes, sha256: hex(&hash.finalize()) });
+            return Ok(FileEntry {
+                bytes,
+                sha256: hex(&hash.finalize()),
+            });
         }
         hash.update(&buffer[..read]);
         bytes += read as u64;

@@ -1,5 +1,5 @@
-//! `tokenizer.json`: found, or built from the `vocab.json` and `merges.txt` of older checkpoints; and checked to be
-//! one that a CLIP text tower was trained with.
+//! `tokenizer.json`: found, or built from the `vocab.json` and `merges.txt` of older checkpoints;
+//! and checked to be one that a CLIP text tower was trained with.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,39 +14,50 @@ use super::manifest::TOKENIZER;
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// How CLIP splits text before BPE (Radford et al. 2021, `simple_tokenizer.py`; case is folded before).
-const SPLIT: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+/// How CLIP splits text before BPE (Radford et al. 2021, `simple_tokenizer.py`; case is folded
+/// before).
+const SPLIT: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{folder} has no tokenizer.json, and no vocab.json and merges.txt to build one from")]
     Missing { folder: PathBuf },
     #[error("{file}: {reason}")]
     Broken { file: &'static str, reason: String },
     #[error("the tokenizer puts no start and end tokens around a text: this is no CLIP tokenizer")]
     NoEnds,
-    #[error("the tokenizer ends a text with id {tokenizer}, config.json's eos_token_id is {config}")]
+    #[error(
+        "the tokenizer ends a text with id {tokenizer}, config.json's eos_token_id is {config}"
+    )]
     EndOfText { tokenizer: u32, config: u32 },
     #[error("the tokenizer makes ids up to {highest}, the text tower knows {vocabulary} tokens")]
     Vocabulary { highest: u32, vocabulary: usize },
 }
 
-/// The text of the folder's `tokenizer.json`, built from `vocab.json` and `merges.txt` where it has none.
+/// The text of the folder's `tokenizer.json`, built from `vocab.json` and `merges.txt` where it has
+/// none.
 ///
 /// # Errors
 /// [`TokenizerError`]: when neither is there or a file cannot be read.
 pub fn read(folder: &Path) -> Result<Vec<u8>, TokenizerError> {
     let whole = folder.join(TOKENIZER);
     let (vocabulary, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
-    let read = |path: PathBuf| fs::read(&path).map_err(|source| TokenizerError::Io { path, source });
+    let read =
+        |path: PathBuf| fs::read(&path).map_err(|source| TokenizerError::Io { path, source });
     if whole.is_file() {
         read(whole)
     } else if vocabulary.is_file() && merges.is_file() {
         build(&read(vocabulary)?, &String::from_utf8_lossy(&read(merges)?))
     } else {
-        Err(TokenizerError::Missing { folder: folder.to_owned() })
+        Err(TokenizerError::Missing {
+            folder: folder.to_owned(),
+        })
     }
 }
 
@@ -56,15 +67,23 @@ fn build(vocabulary: &[u8], merges: &str) -> Result<Vec<u8>, TokenizerError> {
     let ids: BTreeMap<String, u32> =
         serde_json::from_slice(vocabulary).map_err(|e| broken("vocab.json", e.to_string()))?;
     let special = |token: &str| {
-        let id = ids.get(token).copied().ok_or_else(|| broken("vocab.json", format!("it lacks {token}")))?;
+        let id = ids
+            .get(token)
+            .copied()
+            .ok_or_else(|| broken("vocab.json", format!("it lacks {token}")))?;
         let entry = json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
             "normalized": false, "special": true});
         Ok((id, entry))
     };
     let ((start, start_entry), (end, end_entry)) = (special(START)?, special(END)?);
     let mut pairs = Vec::new();
-    for line in merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()) {
-        let pair = line.split_once(' ').ok_or_else(|| broken("merges.txt", format!("no pair: {line:?}")))?;
+    for line in merges
+        .lines()
+        .filter(|line| !line.starts_with("#version") && !line.trim().is_empty())
+    {
+        let pair = line
+            .split_once(' ')
+            .ok_or_else(|| broken("merges.txt", format!("no pair: {line:?}")))?;
         pairs.push(json!([pair.0, pair.1.trim_end()]));
     }
     let mut added = [(start, start_entry), (end, end_entry)];
@@ -90,15 +109,27 @@ fn build(vocabulary: &[u8], merges: &str) -> Result<Vec<u8>, TokenizerError> {
 /// Loads the tokenizer and answers the id that ends a text.
 ///
 /// # Errors
-/// [`TokenizerError`]: when it does not load, adds no start and end tokens, ends a text with another id than the one
-/// that the text tower is pooled at, or makes ids that the text tower does not know.
+/// [`TokenizerError`]: when it does not load, adds no start and end tokens, ends a text with
+/// another id than the one that the text tower is pooled at, or makes ids that the text tower does
+/// not know.
 pub fn end_of_text(json: &[u8], text: &TextTower) -> Result<u32, TokenizerError> {
-    let broken = |e: tokenizers::Error| TokenizerError::Broken { file: TOKENIZER, reason: e.to_string() };
+    let broken = |e: tokenizers::Error| TokenizerError::Broken {
+        file: TOKENIZER,
+        reason: e.to_string(),
+    };
     let tokenizer = Tokenizer::from_bytes(json).map_err(broken)?;
-    let bare = tokenizer.encode("a", false).map_err(broken)?.get_ids().len();
+    let bare = tokenizer
+        .encode("a", false)
+        .map_err(broken)?
+        .get_ids()
+        .len();
     let ends = tokenizer.encode("a", true).map_err(broken)?;
     // Padding, where the file asks for it, comes after the end token.
-    let real = ends.get_attention_mask().iter().filter(|&&mask| mask == 1).count();
+    let real = ends
+        .get_attention_mask()
+        .iter()
+        .filter(|&&mask| mask == 1)
+        .count();
     let end = match ends.get_ids().get(..real) {
         Some([_, .., end]) if real == bare + 2 => *end,
         _ => return Err(TokenizerError::NoEnds),
@@ -106,11 +137,17 @@ pub fn end_of_text(json: &[u8], text: &TextTower) -> Result<u32, TokenizerError>
     if let Pooling::EndOfText(config) = text.pooling
         && config != end
     {
-        return Err(TokenizerError::EndOfText { tokenizer: end, config });
+        return Err(TokenizerError::EndOfText {
+            tokenizer: end,
+            config,
+        });
     }
     let highest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
     if highest as usize >= text.vocabulary {
-        return Err(TokenizerError::Vocabulary { highest, vocabulary: text.vocabulary });
+        return Err(TokenizerError::Vocabulary {
+            highest,
+            vocabulary: text.vocabulary,
+        });
     }
     Ok(end)
 }

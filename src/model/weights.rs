@@ -1,7 +1,8 @@
 //! `model.safetensors`: which tensor lies where, and the same file with half the bytes.
 //!
-//! Reads the header only; the tensors' bytes are ONNX Runtime's business. Refuses a file whose header and length do
-//! not fit each other. Format: <https://huggingface.co/docs/safetensors/index#format>.
+//! Reads the header only; the tensors' bytes are ONNX Runtime's business. Refuses a file whose
+//! header and length do not fit each other. Format:
+//! <https://huggingface.co/docs/safetensors/index#format>.
 
 use std::cmp::Reverse;
 use std::fs::File;
@@ -58,10 +59,16 @@ pub enum WeightsError {
     Io { path: PathBuf, source: io::Error },
     #[error("{path} is no whole safetensors file: {reason}")]
     Broken { path: PathBuf, reason: String },
-    #[error("the weights lack the tensor {name}: this is no CLIP checkpoint in Hugging Face's layout")]
+    #[error(
+        "the weights lack the tensor {name}: this is no CLIP checkpoint in Hugging Face's layout"
+    )]
     Missing { name: String },
     #[error("the tensor {name} has the shape {found:?}, config.json means {expected:?}")]
-    Shape { name: String, found: Vec<usize>, expected: Vec<usize> },
+    Shape {
+        name: String,
+        found: Vec<usize>,
+        expected: Vec<usize>,
+    },
     #[error("the tensor {name} is of type {found}; float32, float16 and bfloat16 are supported")]
     Type { name: String, found: String },
     #[error("the tensor {name} holds {value}, which float16 cannot: keep float32")]
@@ -74,8 +81,14 @@ impl Weights {
     /// # Errors
     /// When the file cannot be read, is cut short, or its header is no safetensors header.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
-        let io = |source| WeightsError::Io { path: path.to_owned(), source };
-        let broken = |reason: String| WeightsError::Broken { path: path.to_owned(), reason };
+        let io = |source| WeightsError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let broken = |reason: String| WeightsError::Broken {
+            path: path.to_owned(),
+            reason,
+        };
         let mut file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         if length < 8 {
@@ -85,20 +98,33 @@ impl Weights {
         file.read_exact(&mut prefix).map_err(io)?;
         let header = u64::from_le_bytes(prefix);
         if header > MAX_HEADER || header > length - 8 {
-            return Err(broken(format!("a header of {header} bytes in a file of {length}")));
+            return Err(broken(format!(
+                "a header of {header} bytes in a file of {length}"
+            )));
         }
         let mut json = Vec::new();
         file.take(header).read_to_end(&mut json).map_err(io)?;
-        let metadata: Metadata = serde_json::from_slice(&json).map_err(|e| broken(e.to_string()))?;
+        let metadata: Metadata =
+            serde_json::from_slice(&json).map_err(|e| broken(e.to_string()))?;
         let expected = 8 + header + metadata.data_len() as u64;
         if length != expected {
-            return Err(broken(format!("{length} bytes, its header means {expected}")));
+            return Err(broken(format!(
+                "{length} bytes, its header means {expected}"
+            )));
         }
-        Ok(Self { path: path.to_owned(), metadata, start: 8 + header })
+        Ok(Self {
+            path: path.to_owned(),
+            metadata,
+            start: 8 + header,
+        })
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo, WeightsError> {
-        self.metadata.info(name).ok_or_else(|| WeightsError::Missing { name: name.to_owned() })
+        self.metadata
+            .info(name)
+            .ok_or_else(|| WeightsError::Missing {
+                name: name.to_owned(),
+            })
     }
 
     /// Where a tensor of exactly this shape lies.
@@ -109,12 +135,22 @@ impl Weights {
         let info = self.info(name)?;
         if info.shape != shape {
             let (found, expected) = (info.shape.clone(), shape.to_vec());
-            return Err(WeightsError::Shape { name: name.to_owned(), found, expected });
+            return Err(WeightsError::Shape {
+                name: name.to_owned(),
+                found,
+                expected,
+            });
         }
-        let dtype = FloatType::of(info.dtype)
-            .ok_or_else(|| WeightsError::Type { name: name.to_owned(), found: info.dtype.to_string() })?;
+        let dtype = FloatType::of(info.dtype).ok_or_else(|| WeightsError::Type {
+            name: name.to_owned(),
+            found: info.dtype.to_string(),
+        })?;
         let (from, to) = info.data_offsets;
-        Ok(Place { dtype, offset: self.start + from as u64, bytes: (to - from) as u64 })
+        Ok(Place {
+            dtype,
+            offset: self.start + from as u64,
+            bytes: (to - from) as u64,
+        })
     }
 
     /// The value of a tensor with one element (shape `[]` or `[1]`).
@@ -136,11 +172,14 @@ impl Weights {
             file.seek(SeekFrom::Start(offset))?;
             file.read_exact(bytes)
         };
-        read().map_err(|source| WeightsError::Io { path: self.path.clone(), source })
+        read().map_err(|source| WeightsError::Io {
+            path: self.path.clone(),
+            source,
+        })
     }
 
-    /// Writes the same tensors with floats of rank 1 and more as float16 (round to nearest, ties to even); scalars
-    /// keep their type. One tensor at a time is in memory.
+    /// Writes the same tensors with floats of rank 1 and more as float16 (round to nearest, ties to
+    /// even); scalars keep their type. One tensor at a time is in memory.
     ///
     /// # Errors
     /// When a file cannot be read or written, or a finite value is beyond float16's range.
@@ -148,12 +187,22 @@ impl Weights {
     /// # Panics
     /// Never: the names are the header's own.
     pub fn write_float16(&self, to: &Path) -> Result<(), WeightsError> {
-        let io = |source| WeightsError::Io { path: to.to_owned(), source };
-        let halve = |info: &TensorInfo| FloatType::of(info.dtype).filter(|_| !info.shape.is_empty());
+        let io = |source| WeightsError::Io {
+            path: to.to_owned(),
+            source,
+        };
+        let halve =
+            |info: &TensorInfo| FloatType::of(info.dtype).filter(|_| !info.shape.is_empty());
         let mut names = self.metadata.offset_keys();
-        let info = |name: &str| self.metadata.info(name).expect("the name is the header's own");
+        let info = |name: &str| {
+            self.metadata
+                .info(name)
+                .expect("the name is the header's own")
+        };
         // Wide types first, so that every tensor stays aligned to its elements.
-        names.sort_by_key(|name| Reverse(halve(info(name)).map_or(info(name).dtype.bitsize(), |_| 16)));
+        names.sort_by_key(|name| {
+            Reverse(halve(info(name)).map_or(info(name).dtype.bitsize(), |_| 16))
+        });
         let mut end = 0;
         let layout = names.iter().map(|name| {
             let mut entry = info(name).clone();
@@ -167,15 +216,23 @@ impl Weights {
             end += bytes;
             (name.clone(), entry)
         });
-        let broken = |reason: String| WeightsError::Broken { path: self.path.clone(), reason };
-        let header =
-            Metadata::new(self.metadata.metadata().clone(), layout.collect()).map_err(|e| broken(e.to_string()))?;
+        let broken = |reason: String| WeightsError::Broken {
+            path: self.path.clone(),
+            reason,
+        };
+        let header = Metadata::new(self.metadata.metadata().clone(), layout.collect())
+            .map_err(|e| broken(e.to_string()))?;
         let mut json = serde_json::to_vec(&header).map_err(|e| broken(e.to_string()))?;
         json.resize(json.len().next_multiple_of(8), b' ');
 
         let mut out = BufWriter::new(File::create(to).map_err(io)?);
-        out.write_all(&(json.len() as u64).to_le_bytes()).and_then(|()| out.write_all(&json)).map_err(io)?;
-        let source = File::open(&self.path).map_err(|source| WeightsError::Io { path: self.path.clone(), source })?;
+        out.write_all(&(json.len() as u64).to_le_bytes())
+            .and_then(|()| out.write_all(&json))
+            .map_err(io)?;
+        let source = File::open(&self.path).map_err(|source| WeightsError::Io {
+            path: self.path.clone(),
+            source,
+        })?;
         let mut source = BufReader::new(source);
         for name in &names {
             let entry = info(name);
@@ -183,21 +240,35 @@ impl Weights {
             source
                 .seek(SeekFrom::Start(self.start + entry.data_offsets.0 as u64))
                 .and_then(|_| source.read_exact(&mut bytes))
-                .map_err(|source| WeightsError::Io { path: self.path.clone(), source })?;
+                .map_err(|source| WeightsError::Io {
+                    path: self.path.clone(),
+                    source,
+                })?;
             if let Some(dtype) = halve(entry) {
-                bytes = to_float16(&floats(&bytes, dtype))
-                    .map_err(|value| WeightsError::Range { name: name.clone(), value })?;
+                bytes =
+                    to_float16(&floats(&bytes, dtype)).map_err(|value| WeightsError::Range {
+                        name: name.clone(),
+                        value,
+                    })?;
             }
             out.write_all(&bytes).map_err(io)?;
         }
-        out.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)
+        out.into_inner()
+            .map_err(|e| io(e.into_error()))?
+            .sync_all()
+            .map_err(io)
     }
 }
 
 fn floats(bytes: &[u8], dtype: FloatType) -> Vec<f32> {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     match dtype {
-        FloatType::Float32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        FloatType::Float32 => bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect(),
         FloatType::Float16 => pairs().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
         FloatType::Bfloat16 => pairs().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
     }
@@ -223,13 +294,28 @@ mod tests {
 
     fn write(folder: &Path) -> PathBuf {
         let path = folder.join("w.safetensors");
-        let matrix: Vec<u8> = [1.5f32, -2.0, 0.1, 65504.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let matrix: Vec<u8> = [1.5f32, -2.0, 0.1, 65504.0]
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
         let scale = 4.6f32.to_le_bytes();
-        let brain: Vec<u8> = [bf16::from_f32(3.0), bf16::from_f32(-0.5)].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let brain: Vec<u8> = [bf16::from_f32(3.0), bf16::from_f32(-0.5)]
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
         let tensors = [
-            ("matrix", TensorView::new(Dtype::F32, vec![2, 2], &matrix).expect("fits")),
-            ("scale", TensorView::new(Dtype::F32, vec![], &scale).expect("fits")),
-            ("brain", TensorView::new(Dtype::BF16, vec![2], &brain).expect("fits")),
+            (
+                "matrix",
+                TensorView::new(Dtype::F32, vec![2, 2], &matrix).expect("fits"),
+            ),
+            (
+                "scale",
+                TensorView::new(Dtype::F32, vec![], &scale).expect("fits"),
+            ),
+            (
+                "brain",
+                TensorView::new(Dtype::BF16, vec![2], &brain).expect("fits"),
+            ),
         ];
         safetensors::serialize_to_file(tensors, None, &path).expect("writes");
         path
@@ -246,8 +332,14 @@ mod tests {
         let at = usize::try_from(place.offset).expect("small");
         assert_eq!(file[at..at + 4], 1.5f32.to_le_bytes());
         assert!((weights.scalar("scale").expect("there") - 4.6).abs() < 1e-6);
-        assert!(matches!(weights.place("matrix", &[4]), Err(WeightsError::Shape { .. })));
-        assert!(matches!(weights.place("nothing", &[4]), Err(WeightsError::Missing { .. })));
+        assert!(matches!(
+            weights.place("matrix", &[4]),
+            Err(WeightsError::Shape { .. })
+        ));
+        assert!(matches!(
+            weights.place("nothing", &[4]),
+            Err(WeightsError::Missing { .. })
+        ));
     }
 
     #[test]
@@ -257,12 +349,19 @@ mod tests {
         let path = folder.path().join("half.safetensors");
         weights.write_float16(&path).expect("writes");
         let file = std::fs::read(&path).expect("reads");
-        let halved = safetensors::SafeTensors::deserialize(&file).expect("valid for the reference reader too");
+        let halved = safetensors::SafeTensors::deserialize(&file)
+            .expect("valid for the reference reader too");
         let matrix = halved.tensor("matrix").expect("there");
         let values = floats(matrix.data(), FloatType::Float16);
         assert_eq!((matrix.dtype(), matrix.shape()), (Dtype::F16, &[2, 2][..]));
         assert_eq!(values, [1.5, -2.0, f16::from_f32(0.1).to_f32(), 65504.0]);
-        assert_eq!(floats(halved.tensor("brain").expect("there").data(), FloatType::Float16), [3.0, -0.5]);
+        assert_eq!(
+            floats(
+                halved.tensor("brain").expect("there").data(),
+                FloatType::Float16
+            ),
+            [3.0, -0.5]
+        );
         assert_eq!(halved.tensor("scale").expect("there").dtype(), Dtype::F32);
         assert_eq!(to_float16(&[70000.0]), Err(70000.0));
     }
@@ -274,7 +373,10 @@ mod tests {
         let whole = std::fs::read(&path).expect("reads");
         for length in [0, 7, 9, 60, whole.len() - 1] {
             std::fs::write(&path, &whole[..length]).expect("writes");
-            assert!(matches!(Weights::open(&path), Err(WeightsError::Broken { .. })), "{length} bytes");
+            assert!(
+                matches!(Weights::open(&path), Err(WeightsError::Broken { .. })),
+                "{length} bytes"
+            );
         }
     }
 }

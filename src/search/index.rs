@@ -1,8 +1,8 @@
 //! Vectors and the graph over them: the only file that names usearch.
 //!
-//! An [`Index`] is built once and never changed. That rules out two of the library's hazards altogether (searching
-//! while removing answers with the key `u64::MAX`, searching while adding answers with too few); the others are met
-//! here:
+//! An [`Index`] is built once and never changed. That rules out two of the library's hazards
+//! altogether (searching while removing answers with the key `u64::MAX`, searching while adding
+//! answers with too few); the others are met here:
 //!
 //! | hazard of usearch | what is done |
 //! | --- | --- |
@@ -16,9 +16,9 @@
 //!
 //! Products are numbered by *slot*, 0 to n - 1, here; `mod.rs` knows which key a slot stands for.
 //!
-//! Vectors are kept as bf16 (rounded to nearest) twice: in the graph, and in a plain matrix for exact scores. The
-//! graph only proposes; every score that leaves this file is the same dot product of the f32 query and the bf16 row,
-//! whichever way the product was found.
+//! Vectors are kept as bf16 (rounded to nearest) twice: in the graph, and in a plain matrix for
+//! exact scores. The graph only proposes; every score that leaves this file is the same dot product
+//! of the f32 query and the bf16 row, whichever way the product was found.
 
 use std::collections::HashSet;
 use std::num::NonZero;
@@ -36,8 +36,8 @@ use crate::domain::Embedding;
 const CONNECTIVITY: usize = 16;
 /// Candidates looked at when a node is added (`efConstruction`).
 const EXPANSION_ADD: usize = 128;
-/// Candidates kept by an ordinary search (`ef`), and so how many ranks one walk gives. See docs/benchmarks.md for what
-/// more or fewer would buy.
+/// Candidates kept by an ordinary search (`ef`), and so how many ranks one walk gives. See
+/// docs/benchmarks.md for what more or fewer would buy.
 pub const BREADTH: usize = 128;
 
 /// Unchanging vectors with a graph over them.
@@ -51,7 +51,10 @@ pub struct Index {
 pub enum IndexError {
     /// The library's own words.
     #[error("{doing} the vector index: {message}")]
-    Library { doing: &'static str, message: String },
+    Library {
+        doing: &'static str,
+        message: String,
+    },
     #[error("a vector of {got} dimensions does not fit an index of {expected}")]
     Dimensions { expected: usize, got: usize },
     #[error("a worker that built the vector index died")]
@@ -62,8 +65,8 @@ pub enum IndexError {
 }
 
 impl Index {
-    /// Builds the graph over `embeddings`; their order numbers the slots. Blocking, on all cores: see
-    /// docs/benchmarks.md for the time.
+    /// Builds the graph over `embeddings`; their order numbers the slots. Blocking, on all cores:
+    /// see docs/benchmarks.md for the time.
     ///
     /// # Errors
     /// When a vector is of another size than `dimensions`, or memory runs out.
@@ -71,7 +74,9 @@ impl Index {
         let vectors = Vectors::of(dimensions, embeddings)?;
         let threads = threads();
         let graph = empty_graph(dimensions)?;
-        graph.reserve_capacity_and_threads(vectors.len(), threads).map_err(library("reserving room in"))?;
+        graph
+            .reserve_capacity_and_threads(vectors.len(), threads)
+            .map_err(library("reserving room in"))?;
 
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), IndexError> {
@@ -89,12 +94,15 @@ impl Index {
         };
         thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|w| w.join().unwrap_or(Err(IndexError::Worker)))
+            workers
+                .into_iter()
+                .try_for_each(|w| w.join().unwrap_or(Err(IndexError::Worker)))
         })?;
         Self::checked(graph, vectors)
     }
 
-    /// Writes the graph with its vectors to a new file. The matrix is not written: it is the same numbers.
+    /// Writes the graph with its vectors to a new file. The matrix is not written: it is the same
+    /// numbers.
     ///
     /// # Errors
     /// When the file cannot be written, or its path is not UTF-8.
@@ -102,7 +110,8 @@ impl Index {
         self.graph.save(utf8(file)?).map_err(library("saving"))
     }
 
-    /// Loads what [`Index::save`] wrote. The caller has compared the file's digest: the library notices no damage.
+    /// Loads what [`Index::save`] wrote. The caller has compared the file's digest: the library
+    /// notices no damage.
     ///
     /// # Errors
     /// When the file cannot be read or is of another kind, size or number of dimensions.
@@ -116,19 +125,30 @@ impl Index {
         if graph.size() != count {
             return unfit("another number of vectors");
         }
-        if graph.scalar_kind() != ScalarKind::BF16 || graph.metric_kind() != MetricKind::IP || graph.multi() {
+        if graph.scalar_kind() != ScalarKind::BF16
+            || graph.metric_kind() != MetricKind::IP
+            || graph.multi()
+        {
             return unfit("another scalar kind or metric");
         }
-        graph.reserve_capacity_and_threads(count, threads()).map_err(library("reserving room in"))?;
+        graph
+            .reserve_capacity_and_threads(count, threads())
+            .map_err(library("reserving room in"))?;
         let vectors = Vectors::of_graph(&graph, count)?;
         Self::checked(graph, vectors)
     }
 
     fn checked(graph: usearch::Index, vectors: Vectors) -> Result<Self, IndexError> {
         if graph.size() != vectors.len() {
-            return Err(IndexError::Unfit { what: "another number of vectors" });
+            return Err(IndexError::Unfit {
+                what: "another number of vectors",
+            });
         }
-        Ok(Self { graph, vectors, permits: Permits::new(threads()) })
+        Ok(Self {
+            graph,
+            vectors,
+            permits: Permits::new(threads()),
+        })
     }
 
     /// How many vectors there are.
@@ -153,12 +173,14 @@ impl Index {
         self.graph.memory_usage() + self.vectors.values.len() * size_of::<bf16>()
     }
 
-    /// Up to `breadth` slots near to `query` that `allow` lets pass (`None`: every slot), in no order, none twice. It
-    /// is approximate: some of the nearest may be missing, the more the smaller `breadth` is, and fewer may come back
-    /// although more exist. The same question has the same answer as long as this index lives.
+    /// Up to `breadth` slots near to `query` that `allow` lets pass (`None`: every slot), in no
+    /// order, none twice. It is approximate: some of the nearest may be missing, the more the
+    /// smaller `breadth` is, and fewer may come back although more exist. The same question has the
+    /// same answer as long as this index lives.
     ///
-    /// Waits while as many searches run as there are cores. The cost grows with `breadth / s`, where `s` is the share
-    /// that `allow` lets pass (see [`plan`](super::filter::plan)). `allow` must not panic: that aborts the process.
+    /// Waits while as many searches run as there are cores. The cost grows with `breadth / s`,
+    /// where `s` is the share that `allow` lets pass (see [`plan`](super::filter::plan)). `allow`
+    /// must not panic: that aborts the process.
     ///
     /// # Errors
     /// When `query` is of another size, or the library fails (memory).
@@ -175,17 +197,24 @@ impl Index {
         let permit = self.permits.take();
         let found = match allow {
             None => self.graph.search(query.as_slice(), breadth),
-            Some(allow) => self.graph.filtered_search(query.as_slice(), breadth, |key| slot_of(key).is_some_and(allow)),
+            Some(allow) => self
+                .graph
+                .filtered_search(query.as_slice(), breadth, |key| {
+                    slot_of(key).is_some_and(allow)
+                }),
         };
         drop(permit);
         let mut seen = HashSet::with_capacity(breadth);
         let found = found.map_err(library("searching"))?.keys;
-        let valid = found.into_iter().filter_map(slot_of).filter(|&slot| (slot as usize) < self.len());
+        let valid = found
+            .into_iter()
+            .filter_map(slot_of)
+            .filter(|&slot| (slot as usize) < self.len());
         Ok(valid.filter(|&slot| seen.insert(slot)).collect())
     }
 
-    /// The cosine between `query` and each of `slots`, in their order. Exact up to the stored precision: the f32 query
-    /// against the bf16 row. See docs/benchmarks.md for the cost of one.
+    /// The cosine between `query` and each of `slots`, in their order. Exact up to the stored
+    /// precision: the f32 query against the bf16 row. See docs/benchmarks.md for the cost of one.
     ///
     /// # Errors
     /// When `query` is of another size.
@@ -204,18 +233,27 @@ impl Index {
         if slot as usize >= self.len() {
             return None;
         }
-        let row = self.vectors.row(slot as usize).iter().map(|v| v.to_f32()).collect();
+        let row = self
+            .vectors
+            .row(slot as usize)
+            .iter()
+            .map(|v| v.to_f32())
+            .collect();
         Embedding::new(row, self.dimensions()).ok()
     }
 
     fn check(&self, query: &Embedding) -> Result<(), IndexError> {
         let (expected, got) = (self.dimensions(), query.dimensions());
-        if expected == got { Ok(()) } else { Err(IndexError::Dimensions { expected, got }) }
+        if expected == got {
+            Ok(())
+        } else {
+            Err(IndexError::Dimensions { expected, got })
+        }
     }
 }
 
-/// Embeddings as an index stores them (bf16), a row for each slot: exact scores without a graph, the same to the last
-/// bit as an [`Index`] of the same embeddings gives.
+/// Embeddings as an index stores them (bf16), a row for each slot: exact scores without a graph,
+/// the same to the last bit as an [`Index`] of the same embeddings gives.
 pub struct Vectors {
     dimensions: usize,
     values: Vec<bf16>,
@@ -228,26 +266,38 @@ impl Vectors {
         let mut values = Vec::with_capacity(dimensions * embeddings.len());
         for embedding in embeddings {
             if embedding.dimensions() != dimensions {
-                return Err(IndexError::Dimensions { expected: dimensions, got: embedding.dimensions() });
+                return Err(IndexError::Dimensions {
+                    expected: dimensions,
+                    got: embedding.dimensions(),
+                });
             }
             values.extend(embedding.as_slice().iter().map(|&v| bf16::from_f32(v)));
         }
         Ok(Self { dimensions, values })
     }
 
-    /// Copies the vectors out of a loaded graph and checks each: finite, and of unit length as far as bf16 goes.
+    /// Copies the vectors out of a loaded graph and checks each: finite, and of unit length as far
+    /// as bf16 goes.
     fn of_graph(graph: &usearch::Index, count: usize) -> Result<Self, IndexError> {
         let dimensions = graph.dimensions();
         let mut values = Vec::with_capacity(dimensions * count);
         let mut row = vec![0.0_f32; dimensions];
         for slot in 0..count {
-            if graph.get(slot as u64, &mut row).map_err(library("reading"))? != 1 {
-                return Err(IndexError::Unfit { what: "no vector for one of its slots" });
+            if graph
+                .get(slot as u64, &mut row)
+                .map_err(library("reading"))?
+                != 1
+            {
+                return Err(IndexError::Unfit {
+                    what: "no vector for one of its slots",
+                });
             }
             let squares = row.iter().map(|v| v * v).sum::<f32>();
             // NaN is in no range.
             if !(0.95..1.05).contains(&squares) {
-                return Err(IndexError::Unfit { what: "a vector that is not finite or not of unit length" });
+                return Err(IndexError::Unfit {
+                    what: "a vector that is not finite or not of unit length",
+                });
             }
             values.extend(row.iter().map(|&v| bf16::from_f32(v)));
         }
@@ -275,7 +325,8 @@ impl Vectors {
     }
 }
 
-/// Sixteen sums side by side, because the compiler may not reorder one; a bf16 is the upper half of an f32.
+/// Sixteen sums side by side, because the compiler may not reorder one; a bf16 is the upper half of
+/// an f32.
 fn dot(query: &[f32], row: &[bf16]) -> f32 {
     let widen = |v: bf16| f32::from_bits(u32::from(v.to_bits()) << 16);
     let mut sums = [0.0_f32; 16];
@@ -285,7 +336,11 @@ fn dot(query: &[f32], row: &[bf16]) -> f32 {
             *sum += q * widen(r);
         }
     }
-    let rest = query_rest.iter().zip(row_rest).map(|(&q, &r)| q * widen(r)).sum::<f32>();
+    let rest = query_rest
+        .iter()
+        .zip(row_rest)
+        .map(|(&q, &r)| q * widen(r))
+        .sum::<f32>();
     sums.iter().sum::<f32>() + rest
 }
 
@@ -299,12 +354,18 @@ struct Permit<'a>(&'a Permits);
 
 impl Permits {
     fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count), returned: Condvar::new() }
+        Self {
+            free: Mutex::new(count),
+            returned: Condvar::new(),
+        }
     }
 
     fn take(&self) -> Permit<'_> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.returned.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        let mut free = self
+            .returned
+            .wait_while(free, |free| *free == 0)
+            .unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
         Permit(self)
     }
@@ -323,7 +384,8 @@ fn threads() -> usize {
 }
 
 fn empty_graph(dimensions: usize) -> Result<usearch::Index, IndexError> {
-    // Inner product: of unit vectors it is the cosine, without computing two norms for every distance.
+    // Inner product: of unit vectors it is the cosine, without computing two norms for every
+    // distance.
     let options = IndexOptions {
         dimensions,
         metric: MetricKind::IP,
@@ -343,7 +405,10 @@ fn slot_of(key: u64) -> Option<u32> {
 
 fn utf8(file: &Path) -> Result<&str, IndexError> {
     let message = || format!("{} is not UTF-8", file.display());
-    file.to_str().ok_or_else(|| IndexError::Library { doing: "naming the file of", message: message() })
+    file.to_str().ok_or_else(|| IndexError::Library {
+        doing: "naming the file of",
+        message: message(),
+    })
 }
 
 /// Which version of the library reads and writes the files.
@@ -354,7 +419,10 @@ pub fn library_version() -> &'static str {
 
 /// Turns the library's exception into an error of ours.
 fn library<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> IndexError {
-    move |e| IndexError::Library { doing, message: e.to_string() }
+    move |e| IndexError::Library {
+        doing,
+        message: e.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -365,15 +433,24 @@ mod tests {
     fn embeddings(count: usize, dimensions: usize, seed: u64) -> Vec<Embedding> {
         let mut state = seed;
         let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             f32::from(u16::try_from(state >> 48).expect("16 bits")) / 32_768.0 - 1.0
         };
         let mut vector = || (0..dimensions).map(|_| next()).collect();
-        (0..count).map(|_| Embedding::new(vector(), dimensions).expect("not zero")).collect()
+        (0..count)
+            .map(|_| Embedding::new(vector(), dimensions).expect("not zero"))
+            .collect()
     }
 
     fn options(dimensions: usize, quantization: ScalarKind) -> IndexOptions {
-        IndexOptions { dimensions, metric: MetricKind::IP, quantization, ..IndexOptions::default() }
+        IndexOptions {
+            dimensions,
+            metric: MetricKind::IP,
+            quantization,
+            ..IndexOptions::default()
+        }
     }
 
     /// Saves what the library takes without complaint and loads it as ours.
@@ -383,7 +460,9 @@ mod tests {
         let foreign = usearch::Index::new(options).expect("an index");
         foreign.reserve(vectors.len()).expect("room");
         for (key, vector) in vectors.iter().enumerate() {
-            foreign.add(key as u64, vector).expect("the library takes anything");
+            foreign
+                .add(key as u64, vector)
+                .expect("the library takes anything");
         }
         foreign.save(file.to_str().expect("UTF-8")).expect("a file");
         Index::load(&file, 4, 2)
@@ -392,10 +471,20 @@ mod tests {
     #[test]
     fn the_dot_product_takes_every_element() {
         for dimensions in [1, 15, 16, 17, 40, 512] {
-            let [a, b] = &embeddings(2, dimensions, 7)[..] else { panic!("two") };
+            let [a, b] = &embeddings(2, dimensions, 7)[..] else {
+                panic!("two")
+            };
             let row: Vec<bf16> = b.as_slice().iter().map(|&v| bf16::from_f32(v)).collect();
-            let expected: f64 = a.as_slice().iter().zip(&row).map(|(&q, r)| f64::from(q) * f64::from(r.to_f32())).sum();
-            assert!((f64::from(dot(a.as_slice(), &row)) - expected).abs() < 1e-5, "{dimensions}");
+            let expected: f64 = a
+                .as_slice()
+                .iter()
+                .zip(&row)
+                .map(|(&q, r)| f64::from(q) * f64::from(r.to_f32()))
+                .sum();
+            assert!(
+                (f64::from(dot(a.as_slice(), &row)) - expected).abs() < 1e-5,
+                "{dimensions}"
+            );
         }
     }
 
@@ -403,24 +492,44 @@ mod tests {
     fn a_file_of_another_kind_is_refused_after_the_load() {
         let good = [vec![1.0, 0.0, 0.0, 0.0], vec![0.0, 1.0, 0.0, 0.0]];
         assert!(load_foreign(&options(4, ScalarKind::BF16), &good).is_ok());
-        let unfit = |options: &IndexOptions, vectors: &[Vec<f32>]| match load_foreign(options, vectors) {
-            Err(IndexError::Unfit { what }) => what,
-            other => panic!("{:?}", other.err()),
-        };
+        let unfit =
+            |options: &IndexOptions, vectors: &[Vec<f32>]| match load_foreign(options, vectors) {
+                Err(IndexError::Unfit { what }) => what,
+                other => panic!("{:?}", other.err()),
+            };
         // The library replaces what it was told to be by what the file says, and says Ok.
-        assert_eq!(unfit(&options(4, ScalarKind::F32), &good), "another scalar kind or metric");
-        let cosine = IndexOptions { metric: MetricKind::Cos, ..options(4, ScalarKind::BF16) };
+        assert_eq!(
+            unfit(&options(4, ScalarKind::F32), &good),
+            "another scalar kind or metric"
+        );
+        let cosine = IndexOptions {
+            metric: MetricKind::Cos,
+            ..options(4, ScalarKind::BF16)
+        };
         assert_eq!(unfit(&cosine, &good), "another scalar kind or metric");
-        assert_eq!(unfit(&options(2, ScalarKind::BF16), &[vec![1.0, 0.0]]), "another number of dimensions");
-        assert_eq!(unfit(&options(4, ScalarKind::BF16), &good[..1]), "another number of vectors");
+        assert_eq!(
+            unfit(&options(2, ScalarKind::BF16), &[vec![1.0, 0.0]]),
+            "another number of dimensions"
+        );
+        assert_eq!(
+            unfit(&options(4, ScalarKind::BF16), &good[..1]),
+            "another number of vectors"
+        );
     }
 
     #[test]
     fn a_poisoned_vector_in_a_file_is_refused() {
-        for poison in [vec![f32::NAN, 0.0, 0.0, 0.0], vec![0.0; 4], vec![f32::INFINITY, 0.0, 0.0, 0.0]] {
+        for poison in [
+            vec![f32::NAN, 0.0, 0.0, 0.0],
+            vec![0.0; 4],
+            vec![f32::INFINITY, 0.0, 0.0, 0.0],
+        ] {
             let vectors = [vec![1.0, 0.0, 0.0, 0.0], poison.clone()];
             let loaded = load_foreign(&options(4, ScalarKind::BF16), &vectors);
-            assert!(matches!(loaded, Err(IndexError::Unfit { .. })), "{poison:?}");
+            assert!(
+                matches!(loaded, Err(IndexError::Unfit { .. })),
+                "{poison:?}"
+            );
         }
     }
 
@@ -441,8 +550,13 @@ mod tests {
                     scope.spawn(|| {
                         for query in &queries {
                             assert_eq!(index.near(query, 20, None).expect("a search").len(), 20);
-                            let found = index.near(query, 20, Some(&odd)).expect("a filtered search");
-                            assert!(found.len() == 20 && found.iter().all(|&slot| odd(slot)), "{found:?}");
+                            let found = index
+                                .near(query, 20, Some(&odd))
+                                .expect("a filtered search");
+                            assert!(
+                                found.len() == 20 && found.iter().all(|&slot| odd(slot)),
+                                "{found:?}"
+                            );
                         }
                     });
                 }
@@ -460,7 +574,10 @@ mod tests {
             let mut exact: Vec<_> = index.scores(&query, 0..3_000).expect("scores").collect();
             exact.sort_by(|a, b| b.1.total_cmp(&a.1));
             let found = index.near(&query, BREADTH, None).expect("a search");
-            found_of_best += exact[..10].iter().filter(|(slot, _)| found.contains(slot)).count();
+            found_of_best += exact[..10]
+                .iter()
+                .filter(|(slot, _)| found.contains(slot))
+                .count();
         }
         assert!(found_of_best >= 490, "{found_of_best} of 500");
     }
@@ -474,10 +591,22 @@ mod tests {
 
     #[test]
     fn sizes_are_compared() {
-        assert!(matches!(Index::build(8, &embeddings(3, 9, 1)), Err(IndexError::Dimensions { expected: 8, got: 9 })));
+        assert!(matches!(
+            Index::build(8, &embeddings(3, 9, 1)),
+            Err(IndexError::Dimensions {
+                expected: 8,
+                got: 9
+            })
+        ));
         let index = Index::build(8, &embeddings(3, 8, 1)).expect("built");
         let query = &embeddings(1, 9, 1)[0];
-        assert!(matches!(index.near(query, 1, None), Err(IndexError::Dimensions { expected: 8, got: 9 })));
+        assert!(matches!(
+            index.near(query, 1, None),
+            Err(IndexError::Dimensions {
+                expected: 8,
+                got: 9
+            })
+        ));
         assert!(index.scores(query, 0..3).is_err());
         assert!(index.embedding(3).is_none() && index.embedding(2).is_some());
     }

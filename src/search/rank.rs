@@ -9,22 +9,24 @@
 //! | Which of two products comes first? | [`best_first`] |
 //! | Which of many are shown? | [`best`] |
 //!
-//! The way of a product: when it is embedded, [`fuse`] makes one vector of it, and the index keeps that vector. When
-//! somebody searches, the index proposes candidates with their score (the cosine between the query and that vector)
-//! and [`best`] puts them in order. Nothing after it reorders or drops a product: there is no cut-off by score, for a
-//! flat one would be wrong for one half of the queries or the other.
+//! The way of a product: when it is embedded, [`fuse`] makes one vector of it, and the index keeps
+//! that vector. When somebody searches, the index proposes candidates with their score (the cosine
+//! between the query and that vector) and [`best`] puts them in order. Nothing after it reorders or
+//! drops a product: there is no cut-off by score, for a flat one would be wrong for one half of the
+//! queries or the other.
 //!
-//! A photo says less than words do: the sleeve of a shirt looks like that of a kurta, and a ranking by cosine alone
-//! wanders between the two. Therefore the [`VOTERS`] nearest products vote on the category ([`shares`]), and a product's
-//! score rises by its category's share ([`lean`]): pseudo-relevance feedback (Manning, Raghavan and Schütze, 2008,
-//! section 9.1.6) with the catalog's own categories for terms. The [`LEADING`] nearest count as if they had all votes:
-//! who photographs a product of the shop finds that product first, whatever its neighbors are. What is gained and what it
-//! costs is in docs/acceptance.md.
+//! A photo says less than words do: the sleeve of a shirt looks like that of a kurta, and a ranking
+//! by cosine alone wanders between the two. Therefore the [`VOTERS`] nearest products vote on the
+//! category ([`shares`]), and a product's score rises by its category's share ([`lean`]):
+//! pseudo-relevance feedback (Manning, Raghavan and Schütze, 2008, section 9.1.6) with the
+//! catalog's own categories for terms. The [`LEADING`] nearest count as if they had all votes: who
+//! photographs a product of the shop finds that product first, whatever its neighbors are. What is
+//! gained and what it costs is in docs/acceptance.md.
 //!
 //! A change of [`fuse`] shows after the index is rebuilt (its share of words is part of
-//! [`IndexVersion`](super::IndexVersion), so that an old snapshot is not taken for a new one); a change of
-//! [`best_first`] shows at once. [`best_first`] must stay a total order that depends on nothing but the two hits:
-//! pages are cut from it.
+//! [`IndexVersion`](super::IndexVersion), so that an old snapshot is not taken for a new one); a
+//! change of [`best_first`] shows at once. [`best_first`] must stay a total order that depends on
+//! nothing but the two hits: pages are cut from it.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -47,30 +49,43 @@ const AGREEMENT: f32 = 0.2;
 const LEAST_SHARE: f32 = 0.05;
 
 /// One vector for a product out of its photo's and its words' embedding (title and attributes):
-/// `normalize((1 - w) * photo + w * words)` with `w = words_percent / 100`. With one of them missing, the other alone.
-/// `None` when both are.
+/// `normalize((1 - w) * photo + w * words)` with `w = words_percent / 100`. With one of them
+/// missing, the other alone. `None` when both are.
 ///
-/// Above 100 percent counts as 100. Two vectors that cannot be mixed (opposite ones that cancel out, or of different
-/// sizes, which one model never makes) leave the photo alone.
+/// Above 100 percent counts as 100. Two vectors that cannot be mixed (opposite ones that cancel
+/// out, or of different sizes, which one model never makes) leave the photo alone.
 #[must_use]
-pub fn fuse(photo: Option<&Embedding>, words: Option<&Embedding>, words_percent: u8) -> Option<Embedding> {
+pub fn fuse(
+    photo: Option<&Embedding>,
+    words: Option<&Embedding>,
+    words_percent: u8,
+) -> Option<Embedding> {
     let (photo, words) = match (photo, words) {
         (Some(photo), Some(words)) => (photo, words),
         (one, other) => return one.or(other).cloned(),
     };
     let w = f32::from(words_percent.min(100)) / 100.0;
-    let mixed = photo.as_slice().iter().zip(words.as_slice()).map(|(p, t)| (1.0 - w) * p + w * t).collect();
+    let mixed = photo
+        .as_slice()
+        .iter()
+        .zip(words.as_slice())
+        .map(|(p, t)| (1.0 - w) * p + w * t)
+        .collect();
     Some(Embedding::new(mixed, photo.dimensions()).unwrap_or_else(|_| photo.clone()))
 }
 
-/// Each category's share of the voters' weight, the largest first; of equals the one that sorts first. `voters`: the
-/// score of each with its categories, of which a product may have none or several.
+/// Each category's share of the voters' weight, the largest first; of equals the one that sorts
+/// first. `voters`: the score of each with its categories, of which a product may have none or
+/// several.
 ///
-/// A voter's weight is `exp((score - best) / 0.02)`: where one product is much nearer than all others, as the very
-/// product that the photo shows, its word decides.
+/// A voter's weight is `exp((score - best) / 0.02)`: where one product is much nearer than all
+/// others, as the very product that the photo shows, its word decides.
 #[must_use]
 pub fn shares<K: Ord>(voters: Vec<(f32, Vec<K>)>) -> Vec<(K, f32)> {
-    let best = voters.iter().map(|(score, _)| *score).fold(f32::NEG_INFINITY, f32::max);
+    let best = voters
+        .iter()
+        .map(|(score, _)| *score)
+        .fold(f32::NEG_INFINITY, f32::max);
     let mut sums: BTreeMap<K, f32> = BTreeMap::new();
     let mut total = 0.0;
     for (score, mut kinds) in voters {
@@ -82,7 +97,10 @@ pub fn shares<K: Ord>(voters: Vec<(f32, Vec<K>)>) -> Vec<(K, f32)> {
             *sums.entry(kind).or_default() += weight;
         }
     }
-    let mut shares: Vec<(K, f32)> = sums.into_iter().map(|(kind, sum)| (kind, sum / total)).collect();
+    let mut shares: Vec<(K, f32)> = sums
+        .into_iter()
+        .map(|(kind, sum)| (kind, sum / total))
+        .collect();
     shares.retain(|(_, share)| *share >= LEAST_SHARE);
     // Stable: equals stay in the order of the map.
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -95,8 +113,9 @@ pub fn lean(cosine: f32, share: f32) -> f32 {
     (cosine + AGREEMENT * share) / (1.0 + AGREEMENT)
 }
 
-/// The order of the answers: the higher score first; of equal scores the product that the catalogue knew first. Two
-/// different products never compare equal, so that the order is the same on every page and on every machine.
+/// The order of the answers: the higher score first; of equal scores the product that the catalogue
+/// knew first. Two different products never compare equal, so that the order is the same on every
+/// page and on every machine.
 #[must_use]
 pub fn best_first(a: &Hit, b: &Hit) -> Ordering {
     b.score.total_cmp(&a.score).then(a.key.cmp(&b.key))
@@ -127,27 +146,46 @@ mod tests {
         Embedding::new(values.to_vec(), values.len()).expect("finite")
     }
 
-    /// The worked example. Three shoes, each with a photo and a title, in a space of two directions: "looks black"
-    /// and "looks like a boot". The query asks for both alike.
+    /// The worked example. Three shoes, each with a photo and a title, in a space of two
+    /// directions: "looks black" and "looks like a boot". The query asks for both alike.
     #[test]
     fn a_worked_example() {
         let query = embedding(&[1.0, 1.0]);
         let products = [
             // The photo shows a boot, the title says "black": together what was asked for.
-            (ProductKey(1), embedding(&[0.0, 1.0]), embedding(&[1.0, 0.0])),
+            (
+                ProductKey(1),
+                embedding(&[0.0, 1.0]),
+                embedding(&[1.0, 0.0]),
+            ),
             // Photo and title agree on black, and that it is a boot is told by neither.
-            (ProductKey(2), embedding(&[1.0, 0.0]), embedding(&[1.0, 0.0])),
+            (
+                ProductKey(2),
+                embedding(&[1.0, 0.0]),
+                embedding(&[1.0, 0.0]),
+            ),
             // The photo alone would have won; the title leads astray.
-            (ProductKey(3), embedding(&[1.0, 1.0]), embedding(&[0.0, -1.0])),
+            (
+                ProductKey(3),
+                embedding(&[1.0, 1.0]),
+                embedding(&[0.0, -1.0]),
+            ),
         ];
         let ranking = |words_percent: u8| -> Vec<(u32, f32)> {
             let hits = products.iter().map(|(key, photo, words)| {
                 let fused = fuse(Some(photo), Some(words), words_percent).expect("both");
-                Hit { key: *key, score: (query.cosine(&fused) * 100.0).round() / 100.0 }
+                Hit {
+                    key: *key,
+                    score: (query.cosine(&fused) * 100.0).round() / 100.0,
+                }
             });
-            best(hits.collect(), 3).iter().map(|h| (h.key.0, h.score)).collect()
+            best(hits.collect(), 3)
+                .iter()
+                .map(|h| (h.key.0, h.score))
+                .collect()
         };
-        // Photos alone: product 3 is exactly the query; 1 and 2 are at 45 degrees and the lower key comes first.
+        // Photos alone: product 3 is exactly the query; 1 and 2 are at 45 degrees and the lower key
+        // comes first.
         assert_eq!(ranking(0), [(3, 1.0), (1, 0.71), (2, 0.71)]);
         // Half and half: product 1 is normalize((0.5, 0.5)), exactly the query.
         assert_eq!(ranking(50), [(1, 1.0), (2, 0.71), (3, 0.38)]);
@@ -169,30 +207,52 @@ mod tests {
     #[test]
     fn what_cannot_be_mixed_leaves_the_photo() {
         let photo = embedding(&[1.0, 0.0]);
-        assert_eq!(fuse(Some(&photo), Some(&embedding(&[-1.0, 0.0])), 50), Some(photo.clone()));
-        assert_eq!(fuse(Some(&photo), Some(&embedding(&[1.0])), 50), Some(photo));
+        assert_eq!(
+            fuse(Some(&photo), Some(&embedding(&[-1.0, 0.0])), 50),
+            Some(photo.clone())
+        );
+        assert_eq!(
+            fuse(Some(&photo), Some(&embedding(&[1.0])), 50),
+            Some(photo)
+        );
     }
 
     #[test]
     fn the_nearest_vote_on_what_a_photo_is_of() {
         // Two shirts and a kurta nearly as near; a shoe so far off that its vote counts nothing.
-        let voters =
-            vec![(0.80, vec!["shirts"]), (0.80, vec!["kurtas"]), (0.78, vec!["shirts"]), (0.30, vec!["shoes"])];
+        let voters = vec![
+            (0.80, vec!["shirts"]),
+            (0.80, vec!["kurtas"]),
+            (0.78, vec!["shirts"]),
+            (0.30, vec!["shoes"]),
+        ];
         let found = shares(voters);
         let e = (-1.0_f32).exp();
-        let expected = [("shirts", (1.0 + e) / (2.0 + e)), ("kurtas", 1.0 / (2.0 + e))];
+        let expected = [
+            ("shirts", (1.0 + e) / (2.0 + e)),
+            ("kurtas", 1.0 / (2.0 + e)),
+        ];
         assert_eq!(found.len(), 2, "{found:?}");
         for ((kind, share), (name, expected)) in found.iter().zip(expected) {
-            assert!(*kind == name && (share - expected).abs() < 1e-4, "{found:?}");
+            assert!(
+                *kind == name && (share - expected).abs() < 1e-4,
+                "{found:?}"
+            );
         }
         // One that is much nearer decides alone; one without a category takes its weight with it.
         let sure = shares(vec![(0.95, vec!["bags", "bags"]), (0.7, vec!["belts"])]);
-        assert!(sure.len() == 1 && sure[0].0 == "bags" && (sure[0].1 - 1.0).abs() < 1e-4, "{sure:?}");
+        assert!(
+            sure.len() == 1 && sure[0].0 == "bags" && (sure[0].1 - 1.0).abs() < 1e-4,
+            "{sure:?}"
+        );
         let half = shares(vec![(0.5, vec![]), (0.5, vec!["belts"])]);
         assert!(half[0].0 == "belts" && (half[0].1 - 0.5).abs() < 1e-6);
         assert_eq!(shares::<&str>(Vec::new()), []);
         // Of two kinds with the same share the first in order: nothing depends on chance.
-        let names: Vec<_> = shares(vec![(0.5, vec!["b"]), (0.5, vec!["a"])]).into_iter().map(|s| s.0).collect();
+        let names: Vec<_> = shares(vec![(0.5, vec!["b"]), (0.5, vec!["a"])])
+            .into_iter()
+            .map(|s| s.0)
+            .collect();
         assert_eq!(names, ["a", "b"]);
     }
 
@@ -204,9 +264,23 @@ mod tests {
 
     #[test]
     fn the_best_are_sorted_and_ties_go_to_the_lower_key() {
-        let hit = |key, score| Hit { key: ProductKey(key), score };
-        let hits = vec![hit(5, 0.5), hit(1, 0.1), hit(3, 0.5), hit(9, 0.9), hit(4, 0.5)];
-        let keys = |count| best(hits.clone(), count).iter().map(|h| h.key.0).collect::<Vec<_>>();
+        let hit = |key, score| Hit {
+            key: ProductKey(key),
+            score,
+        };
+        let hits = vec![
+            hit(5, 0.5),
+            hit(1, 0.1),
+            hit(3, 0.5),
+            hit(9, 0.9),
+            hit(4, 0.5),
+        ];
+        let keys = |count| {
+            best(hits.clone(), count)
+                .iter()
+                .map(|h| h.key.0)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(keys(0), [0; 0]);
         assert_eq!(keys(3), [9, 3, 4]);
         assert_eq!(keys(5), [9, 3, 4, 5, 1]);

@@ -1,15 +1,17 @@
-//! An index at rest: written whole or not at all, and read only when every byte is what was written.
+//! An index at rest: written whole or not at all, and read only when every byte is what was
+//! written.
 //!
 //! A folder holds two files:
 //!
 //! - `graph-DIGEST.usearch`: the vectors and the graph, named by the first 16 digits of its sha256;
-//! - `index.head`: what they are of, and everything else. Layout: the 8 bytes of [`MAGIC`]; the length of the header
-//!   (u32); the header (JSON, [`Head`]); the product keys (u32 each, ascending); the bitmaps of the attributes' values
-//!   in the header's order (Roaring's portable format); the sha256 of everything before it. Numbers are little endian.
+//! - `index.head`: what they are of, and everything else. Layout: the 8 bytes of [`MAGIC`]; the
+//!   length of the header (u32); the header (JSON, [`Head`]); the product keys (u32 each,
+//!   ascending); the bitmaps of the attributes' values in the header's order (Roaring's portable
+//!   format); the sha256 of everything before it. Numbers are little endian.
 //!
-//! The graph is written first, under a temporary name, synced and renamed; then the head likewise. The rename of the
-//! head is the moment from which the new snapshot counts: killed before it, the old one still does. What a killed save
-//! leaves behind is swept away by the next one.
+//! The graph is written first, under a temporary name, synced and renamed; then the head likewise.
+//! The rename of the head is the moment from which the new snapshot counts: killed before it, the
+//! old one still does. What a killed save leaves behind is swept away by the next one.
 //!
 //! A snapshot that is damaged, cut short or of something else is [`Unusable`]: the caller rebuilds.
 
@@ -104,7 +106,11 @@ pub(super) fn save(folder: &Path, parts: &Parts<'_>) -> Result<(), SearchError> 
     let temporary = folder.join(format!("graph{TEMPORARY}"));
     parts.index.save(&temporary)?;
     // Opened for writing: on some systems only such a handle can be synced.
-    let file = File::options().read(true).write(true).open(&temporary).map_err(io(&temporary))?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(&temporary)
+        .map_err(io(&temporary))?;
     file.sync_all().map_err(io(&temporary))?;
     let (graph_bytes, graph_sha256) = digest(file).map_err(io(&temporary))?;
     let graph = folder.join(graph_name(&graph_sha256));
@@ -118,12 +124,18 @@ pub(super) fn save(folder: &Path, parts: &Parts<'_>) -> Result<(), SearchError> 
     fs::rename(&temporary, folder.join(HEAD)).map_err(io(folder))?;
     sync_folder(folder).map_err(io(folder))?;
 
-    sweep(folder, |name| name.starts_with("graph-") && Some(name) != graph.file_name().and_then(|n| n.to_str()));
+    sweep(folder, |name| {
+        name.starts_with("graph-") && Some(name) != graph.file_name().and_then(|n| n.to_str())
+    });
     Ok(())
 }
 
 /// Reads the snapshot in `folder` when it is whole, of `version` and of `dimensions`.
-pub(super) fn restore(folder: &Path, version: &IndexVersion, dimensions: usize) -> Result<Restored, Unusable> {
+pub(super) fn restore(
+    folder: &Path,
+    version: &IndexVersion,
+    dimensions: usize,
+) -> Result<Restored, Unusable> {
     let path = folder.join(HEAD);
     let bytes = fs::read(&path).map_err(unreadable(&path))?;
     let (head, mut rest) = parse_head(&bytes)?;
@@ -150,16 +162,25 @@ pub(super) fn restore(folder: &Path, version: &IndexVersion, dimensions: usize) 
     let file = File::open(&path).map_err(unreadable(&path))?;
     let (length, sha256) = digest(file).map_err(unreadable(&path))?;
     if length != head.graph_bytes || sha256 != head.graph_sha256 {
-        return Err(Unusable::Damaged { what: "the graph's file" });
+        return Err(Unusable::Damaged {
+            what: "the graph's file",
+        });
     }
     let index = Index::load(&path, dimensions, head.count)?;
-    Ok(Restored { keys, index, attributes })
+    Ok(Restored {
+        keys,
+        index,
+        attributes,
+    })
 }
 
 fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Unusable + '_ {
     move |source| match source.kind() {
         io::ErrorKind::NotFound => Unusable::Missing,
-        _ => Unusable::Io { path: path.to_owned(), source },
+        _ => Unusable::Io {
+            path: path.to_owned(),
+            source,
+        },
     }
 }
 
@@ -167,11 +188,18 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_sha256: String) -> io::
     let mut attributes = Vec::new();
     let mut bitmaps = Vec::new();
     for (name, values) in &parts.attributes.0 {
-        let mut of_name = HeadAttribute { name: name.clone(), values: Vec::with_capacity(values.len()) };
+        let mut of_name = HeadAttribute {
+            name: name.clone(),
+            values: Vec::with_capacity(values.len()),
+        };
         for (folded, Carriers { spelling, slots }) in values {
             let bytes = slots.serialized_size();
             slots.serialize_into(&mut bitmaps)?;
-            of_name.values.push(HeadValue { folded: folded.clone(), spelling: spelling.clone(), bytes });
+            of_name.values.push(HeadValue {
+                folded: folded.clone(),
+                spelling: spelling.clone(),
+                bytes,
+            });
         }
         attributes.push(of_name);
     }
@@ -186,7 +214,8 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_sha256: String) -> io::
         graph_sha256,
         attributes,
     })?;
-    let length = u32::try_from(head.len()).map_err(|_| io::Error::other("the header outgrew its length field"))?;
+    let length = u32::try_from(head.len())
+        .map_err(|_| io::Error::other("the header outgrew its length field"))?;
     let mut bytes = Vec::with_capacity(head.len() + 4 * parts.keys.len() + bitmaps.len() + 64);
     bytes.extend(MAGIC);
     bytes.extend(length.to_le_bytes());
@@ -203,35 +232,64 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_sha256: String) -> io::
 /// The header, and the bytes between it and the digest.
 fn parse_head(bytes: &[u8]) -> Result<(Head, &[u8]), Unusable> {
     let damaged = Unusable::Damaged { what: HEAD };
-    let Some((content, sha256)) = bytes.split_last_chunk::<32>() else { return Err(damaged) };
+    let Some((content, sha256)) = bytes.split_last_chunk::<32>() else {
+        return Err(damaged);
+    };
     if Sha256::digest(content)[..] != sha256[..] {
         return Err(damaged);
     }
-    let Some(content) = content.strip_prefix(MAGIC) else { return Err(Unusable::Other { what: "format" }) };
-    let Some((length, content)) = content.split_first_chunk::<4>() else { return Err(damaged) };
+    let Some(content) = content.strip_prefix(MAGIC) else {
+        return Err(Unusable::Other { what: "format" });
+    };
+    let Some((length, content)) = content.split_first_chunk::<4>() else {
+        return Err(damaged);
+    };
     let Some((head, rest)) = content.split_at_checked(u32::from_le_bytes(*length) as usize) else {
         return Err(damaged);
     };
-    serde_json::from_slice(head).map(|head| (head, rest)).map_err(|_| damaged)
+    serde_json::from_slice(head)
+        .map(|head| (head, rest))
+        .map_err(|_| damaged)
 }
 
 fn parse_keys(rest: &mut &[u8], count: usize) -> Result<Vec<ProductKey>, Unusable> {
-    let damaged = Unusable::Damaged { what: "the list of keys" };
-    let Some((keys, after)) = count.checked_mul(4).and_then(|length| rest.split_at_checked(length)) else {
+    let damaged = Unusable::Damaged {
+        what: "the list of keys",
+    };
+    let Some((keys, after)) = count
+        .checked_mul(4)
+        .and_then(|length| rest.split_at_checked(length))
+    else {
         return Err(damaged);
     };
     *rest = after;
     let (keys, _) = keys.as_chunks::<4>();
-    let keys: Vec<_> = keys.iter().map(|key| ProductKey(u32::from_le_bytes(*key))).collect();
-    if keys.is_sorted_by(|a, b| a < b) { Ok(keys) } else { Err(damaged) }
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|key| ProductKey(u32::from_le_bytes(*key)))
+        .collect();
+    if keys.is_sorted_by(|a, b| a < b) {
+        Ok(keys)
+    } else {
+        Err(damaged)
+    }
 }
 
-fn parse_attributes(rest: &mut &[u8], heads: Vec<HeadAttribute>, count: usize) -> Result<AttributeTable, Unusable> {
+fn parse_attributes(
+    rest: &mut &[u8],
+    heads: Vec<HeadAttribute>,
+    count: usize,
+) -> Result<AttributeTable, Unusable> {
     let damaged = || Unusable::Damaged { what: "a bitmap" };
     let mut table = AttributeTable::default();
     for attribute in heads {
         let values = table.0.entry(attribute.name).or_default();
-        for HeadValue { folded, spelling, bytes } in attribute.values {
+        for HeadValue {
+            folded,
+            spelling,
+            bytes,
+        } in attribute.values
+        {
             let (bitmap, after) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
             *rest = after;
             let slots = RoaringBitmap::deserialize_from(bitmap).map_err(|_| damaged())?;
@@ -241,7 +299,11 @@ fn parse_attributes(rest: &mut &[u8], heads: Vec<HeadAttribute>, count: usize) -
             values.insert(folded, Carriers { spelling, slots });
         }
     }
-    if rest.is_empty() { Ok(table) } else { Err(damaged()) }
+    if rest.is_empty() {
+        Ok(table)
+    } else {
+        Err(damaged())
+    }
 }
 
 /// Length and sha256 of a file, read in pieces: it may be as large as the memory that is left.
@@ -257,12 +319,15 @@ fn digest(mut file: File) -> io::Result<(u64, String)> {
         length += read as u64;
         hasher.update(&piece[..read]);
     }
-    let hex = hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        for digit in [byte >> 4, byte & 15] {
-            hex.push(char::from_digit(u32::from(digit), 16).unwrap_or('?'));
-        }
-        hex
-    });
+    let hex = hasher
+        .finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            for digit in [byte >> 4, byte & 15] {
+                hex.push(char::from_digit(u32::from(digit), 16).unwrap_or('?'));
+            }
+            hex
+        });
     Ok((length, hex))
 }
 
@@ -278,12 +343,18 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// A rename is on disk only once its folder is.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 /// Removes files of ours that no head speaks of. One that cannot be removed only costs space.
 fn sweep(folder: &Path, stale: impl Fn(&str) -> bool) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };

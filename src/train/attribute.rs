@@ -1,7 +1,9 @@
-//! The attribute that a run is to learn, such as the color of the laces, and how well a model tells its values apart.
+//! The attribute that a run is to learn, such as the color of the laces, and how well a model tells
+//! its values apart.
 //!
-//! The measure is zero-shot classification as in CLIP (arXiv 2103.00020, section 3.1): each value is put into words by
-//! several prompts, their unit embeddings are averaged, and a photo's value is the one with the nearest words.
+//! The measure is zero-shot classification as in CLIP (arXiv 2103.00020, section 3.1): each value
+//! is put into words by several prompts, their unit embeddings are averaged, and a photo's value is
+//! the one with the nearest words.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +22,9 @@ use crate::evaluate::classification::{Report, Rows, ZeroDivision};
 pub struct Attribute {
     /// Its name in the data set.
     pub name: String,
-    /// Words for a value, which stands where `{}` is. They say nothing but the value: `loss.values` teaches one of them
-    /// at a time of every labeled photo, and a category in it would be taught with it.
+    /// Words for a value, which stands where `{}` is. They say nothing but the value: `loss.values`
+    /// teaches one of them at a time of every labeled photo, and a category in it would be taught
+    /// with it.
     pub prompts: Vec<String>,
     /// The value of products that have no such thing (`none`), which is said in other words.
     #[serde(default)]
@@ -37,14 +40,23 @@ impl Attribute {
     /// Everything that is wrong, one line each.
     pub(super) fn problems(&self) -> Vec<String> {
         let checks = [
-            (!self.prompts.is_empty(), "attribute.prompts: at least one is needed"),
-            (self.prompts.iter().all(|p| p.matches("{}").count() == 1), "attribute.prompts hold {} once each"),
+            (
+                !self.prompts.is_empty(),
+                "attribute.prompts: at least one is needed",
+            ),
+            (
+                self.prompts.iter().all(|p| p.matches("{}").count() == 1),
+                "attribute.prompts hold {} once each",
+            ),
             (
                 self.absent.is_some() != self.absent_prompts.is_empty(),
                 "attribute.absent and attribute.absent_prompts come together",
             ),
         ];
-        let wrong = checks.into_iter().filter(|(right, _)| !right).map(|(_, rule)| rule.to_owned());
+        let wrong = checks
+            .into_iter()
+            .filter(|(right, _)| !right)
+            .map(|(_, rule)| rule.to_owned());
         wrong.chain(self.sampling.problems()).collect()
     }
 
@@ -52,7 +64,10 @@ impl Attribute {
         if self.absent.as_deref() == Some(value) {
             return self.absent_prompts.clone();
         }
-        self.prompts.iter().map(|prompt| prompt.replace("{}", value)).collect()
+        self.prompts
+            .iter()
+            .map(|prompt| prompt.replace("{}", value))
+            .collect()
     }
 }
 
@@ -72,7 +87,10 @@ impl Classes {
 
     /// The number of the value that says that there is no such thing.
     fn absent(&self) -> Option<usize> {
-        self.attribute.absent.as_deref().and_then(|absent| self.of(absent))
+        self.attribute
+            .absent
+            .as_deref()
+            .and_then(|absent| self.of(absent))
     }
 
     /// How many ways there are to put the values into words.
@@ -80,10 +98,13 @@ impl Classes {
         self.attribute.prompts.len()
     }
 
-    /// Each value in the words of its prompt of this number; where absence has fewer, they come around again.
+    /// Each value in the words of its prompt of this number; where absence has fewer, they come
+    /// around again.
     pub(super) fn worded(&self, number: usize) -> Vec<String> {
         let texts = self.values.iter().map(|value| self.attribute.texts(value));
-        texts.map(|mut texts| texts.swap_remove(number % texts.len())).collect()
+        texts
+            .map(|mut texts| texts.swap_remove(number % texts.len()))
+            .collect()
     }
 }
 
@@ -100,11 +121,20 @@ pub struct Accuracy {
     pub present_products: usize,
 }
 
-/// Classifies the products' photos, given their unit embeddings (`products x projection`) and those of the classes; a
-/// product whose value is none of them, or not known, is left out. `None` if all are, or there are no values.
+/// Classifies the products' photos, given their unit embeddings (`products x projection`) and those
+/// of the classes; a product whose value is none of them, or not known, is left out. `None` if all
+/// are, or there are no values.
 #[must_use]
-pub fn classify(classes: &Classes, words: &[f32], products: &[&Product], photos: &[f32]) -> Option<Accuracy> {
-    let width = words.len().checked_div(classes.values.len()).filter(|&width| width > 0)?;
+pub fn classify(
+    classes: &Classes,
+    words: &[f32],
+    products: &[&Product],
+    photos: &[f32],
+) -> Option<Accuracy> {
+    let width = words
+        .len()
+        .checked_div(classes.values.len())
+        .filter(|&width| width > 0)?;
     let known = products.iter().zip(photos.chunks_exact(width));
     let known: Vec<(usize, &[f32])> = known
         .filter_map(|(product, photo)| {
@@ -112,7 +142,9 @@ pub fn classify(classes: &Classes, words: &[f32], products: &[&Product], photos:
             Some((classes.of(label)?, photo))
         })
         .collect();
-    accuracy(classes, &known, |photo, without| nearest(words, photo, without))
+    accuracy(classes, &known, |photo, without| {
+        nearest(words, photo, without)
+    })
 }
 
 /// Judges `predict`, which is given a member and the value that it is not to choose.
@@ -124,11 +156,25 @@ fn accuracy<M: Copy>(
     let absent = classes.absent();
     let judge = |members: &[(usize, M)], without: Option<usize>| {
         let truth: Vec<usize> = members.iter().map(|(value, _)| *value).collect();
-        let predicted: Vec<usize> = members.iter().map(|(_, member)| predict(*member, without)).collect();
-        Report::new(&truth, &predicted, &classes.values, Rows::Present, ZeroDivision::Zero).ok()
+        let predicted: Vec<usize> = members
+            .iter()
+            .map(|(_, member)| predict(*member, without))
+            .collect();
+        Report::new(
+            &truth,
+            &predicted,
+            &classes.values,
+            Rows::Present,
+            ZeroDivision::Zero,
+        )
+        .ok()
     };
     let all = judge(known, None)?;
-    let having: Vec<(usize, M)> = known.iter().filter(|(value, _)| Some(*value) != absent).copied().collect();
+    let having: Vec<(usize, M)> = known
+        .iter()
+        .filter(|(value, _)| Some(*value) != absent)
+        .copied()
+        .collect();
     let present = judge(&having, absent);
     #[expect(clippy::cast_possible_truncation, reason = "shares")]
     Some(Accuracy {
@@ -143,32 +189,53 @@ fn accuracy<M: Copy>(
 
 /// Which of the words' embeddings a photo's is nearest to, one aside.
 pub(super) fn nearest(words: &[f32], photo: &[f32], without: Option<usize>) -> usize {
-    let scored = words.chunks_exact(photo.len()).enumerate().filter(|(at, _)| Some(*at) != without);
-    let scored = scored.map(|(at, word)| (word.iter().zip(photo).map(|(a, b)| a * b).sum::<f32>(), at));
-    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, at)| at)
+    let scored = words
+        .chunks_exact(photo.len())
+        .enumerate()
+        .filter(|(at, _)| Some(*at) != without);
+    let scored =
+        scored.map(|(at, word)| (word.iter().zip(photo).map(|(a, b)| a * b).sum::<f32>(), at));
+    scored
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or(0, |(_, at)| at)
 }
 
-/// What guessing from category and color alone reaches, without a look at the photo: the most frequent value of the
-/// training products that share both, else the category, else of all. A model that learned the attribute beats it.
+/// What guessing from category and color alone reaches, without a look at the photo: the most
+/// frequent value of the training products that share both, else the category, else of all. A model
+/// that learned the attribute beats it.
 #[must_use]
 pub fn guess(classes: &Classes, train: &[Product], products: &[&Product]) -> Option<Accuracy> {
     let place = |label: &Option<String>| classes.of(label.as_deref()?);
     let count = classes.values.len();
     let most = |like: &dyn Fn(&Product) -> bool, without: Option<usize>| {
         let mut counts = vec![0_usize; count];
-        let found = train.iter().filter(|p| like(p)).filter_map(|p| place(&p.label));
-        found.filter(|at| Some(*at) != without).for_each(|at| counts[at] += 1);
+        let found = train
+            .iter()
+            .filter(|p| like(p))
+            .filter_map(|p| place(&p.label));
+        found
+            .filter(|at| Some(*at) != without)
+            .for_each(|at| counts[at] += 1);
         // Of equals the first.
-        (0..count).rev().max_by_key(|&at| counts[at]).filter(|&at| counts[at] > 0)
+        (0..count)
+            .rev()
+            .max_by_key(|&at| counts[at])
+            .filter(|&at| counts[at] > 0)
     };
     let guessed = |product: &Product, without: Option<usize>| {
         let (category, color) = (&product.facts.category, &product.facts.color);
-        most(&|p| p.facts.category == *category && p.facts.color == *color, without)
-            .or_else(|| most(&|p| p.facts.category == *category, without))
-            .or_else(|| most(&|_| true, without))
-            .unwrap_or_default()
+        most(
+            &|p| p.facts.category == *category && p.facts.color == *color,
+            without,
+        )
+        .or_else(|| most(&|p| p.facts.category == *category, without))
+        .or_else(|| most(&|_| true, without))
+        .unwrap_or_default()
     };
-    let known: Vec<(usize, &Product)> = products.iter().filter_map(|p| Some((place(&p.label)?, *p))).collect();
+    let known: Vec<(usize, &Product)> = products
+        .iter()
+        .filter_map(|p| Some((place(&p.label)?, *p)))
+        .collect();
     accuracy(classes, &known, guessed)
 }
 
@@ -181,15 +248,30 @@ pub fn values(products: &[Product]) -> Vec<String> {
 
 /// The unit embedding of each value's words, `values x projection`.
 #[must_use]
-pub fn embed(classes: &Classes, config: &ClipConfig, parameters: &Parameters, vocabulary: &Vocabulary) -> Vec<f32> {
+pub fn embed(
+    classes: &Classes,
+    config: &ClipConfig,
+    parameters: &Parameters,
+    vocabulary: &Vocabulary,
+) -> Vec<f32> {
     let mut all = Vec::with_capacity(classes.values.len() * config.projection);
     for value in &classes.values {
-        let rows = validate::embed_texts(config, parameters, vocabulary, &classes.attribute.texts(value));
+        let rows = validate::embed_texts(
+            config,
+            parameters,
+            vocabulary,
+            &classes.attribute.texts(value),
+        );
         let mut sum = vec![0.0_f32; config.projection];
         for row in rows.chunks_exact(config.projection) {
             sum.iter_mut().zip(row).for_each(|(s, r)| *s += r);
         }
-        let length = sum.iter().map(|s| s * s).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+        let length = sum
+            .iter()
+            .map(|s| s * s)
+            .sum::<f32>()
+            .sqrt()
+            .max(f32::MIN_POSITIVE);
         all.extend(sum.into_iter().map(|s| s / length));
     }
     all
@@ -222,16 +304,28 @@ mod tests {
         };
         let list = [Some("black"), Some("black"), Some("none"), None].map(product);
         let products: Vec<&Product> = list.iter().collect();
-        let classes = Classes { attribute: laces(), values: values(&list) };
+        let classes = Classes {
+            attribute: laces(),
+            values: values(&list),
+        };
         assert_eq!(classes.values, ["black", "none"]);
         let words = [1.0, 0.0, 0.0, 1.0];
         // The second black one looks like none: wrong among all, right among those that have laces.
         let photos = [0.9, 0.1, 0.4, 0.6, 0.0, 1.0, 0.5, 0.5];
         let found = classify(&classes, &words, &products, &photos).expect("some are known");
         assert_eq!((found.products, found.present_products), (3, 2));
-        assert!((found.accuracy - 2.0 / 3.0).abs() < 1e-6 && (found.present - 1.0).abs() < 1e-6, "{found:?}");
-        assert_eq!(classify(&classes, &words, &products[3..], &photos[6..]), None);
-        let none = Classes { values: Vec::new(), ..classes };
+        assert!(
+            (found.accuracy - 2.0 / 3.0).abs() < 1e-6 && (found.present - 1.0).abs() < 1e-6,
+            "{found:?}"
+        );
+        assert_eq!(
+            classify(&classes, &words, &products[3..], &photos[6..]),
+            None
+        );
+        let none = Classes {
+            values: Vec::new(),
+            ..classes
+        };
         assert_eq!(classify(&none, &[], &products, &photos), None);
     }
 
@@ -239,7 +333,11 @@ mod tests {
     fn a_blind_guess_goes_by_category_and_color() {
         let shoe = |category: &str, color: &str, label: &str| Product {
             id: String::new(),
-            facts: Facts { category: category.into(), color: color.into(), ..Facts::default() },
+            facts: Facts {
+                category: category.into(),
+                color: color.into(),
+                ..Facts::default()
+            },
             captions: Vec::new(),
             label: Some(label.into()),
             square: Photo::new(1, 1),
@@ -257,9 +355,13 @@ mod tests {
             shoe("Formal", "Brown", "black"),
             shoe("Boots", "Pink", "none"),
         ];
-        let classes = Classes { attribute: laces(), values: values(&train) };
+        let classes = Classes {
+            attribute: laces(),
+            values: values(&train),
+        };
         let found = guess(&classes, &train, &asked.iter().collect::<Vec<_>>()).expect("known");
-        // Red casual shoes mostly have none; among those that have laces, red. Boots are unknown: none, as most are.
+        // Red casual shoes mostly have none; among those that have laces, red. Boots are unknown:
+        // none, as most are.
         assert_eq!((found.accuracy, found.products), (0.75, 4));
         assert_eq!((found.present, found.present_products), (1.0, 3));
     }
@@ -267,7 +369,11 @@ mod tests {
     #[test]
     fn the_recipe_is_checked() {
         assert!(laces().problems().is_empty());
-        let wrong = Attribute { prompts: vec!["shoelaces".into()], absent_prompts: Vec::new(), ..laces() };
+        let wrong = Attribute {
+            prompts: vec!["shoelaces".into()],
+            absent_prompts: Vec::new(),
+            ..laces()
+        };
         assert_eq!(wrong.problems().len(), 2);
     }
 }

@@ -1,8 +1,8 @@
-//! Batches: which products come together, in which words, and how their photos are cropped; made on a thread of its own,
-//! ahead of the step that uses them.
+//! Batches: which products come together, in which words, and how their photos are cropped; made on
+//! a thread of its own, ahead of the step that uses them.
 //!
-//! Everything is drawn from streams named by the step, so that a run taken up again sees what the unbroken one would
-//! have seen.
+//! Everything is drawn from streams named by the step, so that a run taken up again sees what the
+//! unbroken one would have seen.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -58,7 +58,8 @@ pub struct Batch {
     pub asked: Truth,
     /// The products' categories, as numbers that mean nothing beyond the batch.
     pub categories: Vec<usize>,
-    /// The rows whose label is known, and these products' category and label, numbered the same way.
+    /// The rows whose label is known, and these products' category and label, numbered the same
+    /// way.
     pub labeled: Vec<usize>,
     pub labels: Vec<usize>,
     /// The values of the attribute that is learned, where a photo of the batch has one of them.
@@ -83,20 +84,22 @@ pub struct Values {
 pub struct Anchors {
     /// Those whose captions are to stay,
     pub rows: Range<usize>,
-    /// and those of them whose photos are to stay: not those of a category that has labeled products.
+    /// and those of them whose photos are to stay: not those of a category that has labeled
+    /// products.
     pub photos: Range<usize>,
     pub images: Vec<f32>,
     pub documents: Vec<f32>,
     pub queries: Vec<f32>,
 }
 
-/// Products that come beside the main ones, so many in each batch: drawn ones, or those of a general catalog that a
-/// fine-tuned model must not forget (replay).
+/// Products that come beside the main ones, so many in each batch: drawn ones, or those of a
+/// general catalog that a fine-tuned model must not forget (replay).
 #[derive(Clone, Debug)]
 pub struct Beside {
     pub products: Vec<Product>,
     pub per_batch: usize,
-    /// They show what the model knew before: with [`Source::anchored`] their embeddings are recorded.
+    /// They show what the model knew before: with [`Source::anchored`] their embeddings are
+    /// recorded.
     pub replayed: bool,
 }
 
@@ -130,8 +133,13 @@ impl Source {
     ) -> Self {
         let sampler = Sampler::new(&products, drawing.sampling, drawing.seed);
         let labeled = products.iter().filter(|product| product.label.is_some());
-        let learned = labeled.map(|product| product.facts.category.clone()).collect();
-        let beside = beside.into_iter().filter(|b| b.per_batch > 0 && !b.products.is_empty()).collect();
+        let learned = labeled
+            .map(|product| product.facts.category.clone())
+            .collect();
+        let beside = beside
+            .into_iter()
+            .filter(|b| b.per_batch > 0 && !b.products.is_empty())
+            .collect();
         Self {
             products,
             beside,
@@ -156,18 +164,32 @@ impl Source {
     #[must_use]
     pub fn naming(self) -> Self {
         let facts: [Fact; 2] = [|facts| &facts.category, |facts| &facts.color];
-        let all = || self.beside.iter().flat_map(|beside| &beside.products).chain(&self.products);
-        let names = |fact: Fact| -> BTreeSet<&str> {
-            all().map(|product| fact(&product.facts)).filter(|name| !name.is_empty()).collect()
+        let all = || {
+            self.beside
+                .iter()
+                .flat_map(|beside| &beside.products)
+                .chain(&self.products)
         };
-        let names = facts.map(|fact| (fact, names(fact).into_iter().map(str::to_owned).collect())).into();
+        let names = |fact: Fact| -> BTreeSet<&str> {
+            all()
+                .map(|product| fact(&product.facts))
+                .filter(|name| !name.is_empty())
+                .collect()
+        };
+        let names = facts
+            .map(|fact| (fact, names(fact).into_iter().map(str::to_owned).collect()))
+            .into();
         Self { names, ..self }
     }
 
-    /// Its batches say what the model `base` says of the replayed products in them, as far as the loss asks for it.
+    /// Its batches say what the model `base` says of the replayed products in them, as far as the
+    /// loss asks for it.
     #[must_use]
     pub fn anchored(self, base: &Parameters, weights: Weights) -> Self {
-        Self { base: weights.keep().then(|| (base.clone(), weights)), ..self }
+        Self {
+            base: weights.keep().then(|| (base.clone(), weights)),
+            ..self
+        }
     }
 
     /// Steps that see as many products as there are main ones.
@@ -190,12 +212,21 @@ impl Source {
     pub fn batch(&self, step: u64, kept: usize) -> Batch {
         let mut dice = Dice::new(self.drawing.seed, Purpose::Batch, step);
         let picked = self.sampler.pick(step, self.main());
-        let main: Vec<Cow<'_, Product>> =
-            picked.into_iter().map(|at| self.varied(&self.products[at as usize], &mut dice)).collect();
+        let main: Vec<Cow<'_, Product>> = picked
+            .into_iter()
+            .map(|at| self.varied(&self.products[at as usize], &mut dice))
+            .collect();
         let mut chosen: Vec<&Product> = main.iter().map(AsRef::as_ref).collect();
         let mut replayed = 0..0;
-        for Beside { products, per_batch, replayed: known } in &self.beside {
-            let mut drawn: Vec<&Product> = (0..*per_batch).map(|_| &products[dice.below(products.len())]).collect();
+        for Beside {
+            products,
+            per_batch,
+            replayed: known,
+        } in &self.beside
+        {
+            let mut drawn: Vec<&Product> = (0..*per_batch)
+                .map(|_| &products[dice.below(products.len())])
+                .collect();
             if *known {
                 replayed = chosen.len()..chosen.len() + per_batch;
                 drawn.sort_by_key(|product| self.learns_of(product));
@@ -207,7 +238,9 @@ impl Source {
             documents.push(worded(product, captions::document, &mut dice));
             queries.push(worded(product, captions::query, &mut dice));
         }
-        let labeled: Vec<usize> = (0..chosen.len()).filter(|&at| chosen[at].label.is_some()).collect();
+        let labeled: Vec<usize> = (0..chosen.len())
+            .filter(|&at| chosen[at].label.is_some())
+            .collect();
         let images = self.images(&chosen, kept, &mut dice);
         Batch {
             step,
@@ -218,33 +251,46 @@ impl Source {
             described: truth(&chosen, &documents),
             asked: truth(&chosen, &queries),
             categories: numbered(&chosen, |p| &p.facts.category),
-            labels: numbered(&labeled.iter().map(|&at| chosen[at]).collect::<Vec<_>>(), |p| {
-                (&p.facts.category, &p.label)
-            }),
+            labels: numbered(
+                &labeled.iter().map(|&at| chosen[at]).collect::<Vec<_>>(),
+                |p| (&p.facts.category, &p.label),
+            ),
             labeled,
             values: self.classes.as_ref().and_then(|classes| {
                 let words = classes.worded(dice.below(classes.wordings()));
-                self.asked(&words, &chosen, |product| classes.of(product.label.as_deref()?))
+                self.asked(&words, &chosen, |product| {
+                    classes.of(product.label.as_deref()?)
+                })
             }),
             facts: self
                 .names
                 .iter()
                 .filter_map(|(fact, names)| {
-                    let place =
-                        |product: &Product| names.binary_search_by(|name| (**name).cmp(fact(&product.facts))).ok();
+                    let place = |product: &Product| {
+                        names
+                            .binary_search_by(|name| (**name).cmp(fact(&product.facts)))
+                            .ok()
+                    };
                     self.asked(names, &chosen, place)
                 })
                 .collect(),
         }
     }
 
-    /// The product, or, where chance has it and there are words for it, with its photo's channels exchanged.
+    /// The product, or, where chance has it and there are words for it, with its photo's channels
+    /// exchanged.
     fn varied<'a>(&self, product: &'a Product, dice: &mut Dice) -> Cow<'a, Product> {
-        if product.label.is_none() || self.drawing.channels == 0.0 || !dice.chance(self.drawing.channels) {
+        if product.label.is_none()
+            || self.drawing.channels == 0.0
+            || !dice.chance(self.drawing.channels)
+        {
             return Cow::Borrowed(product);
         }
         let order = dice.below(channels::ORDERS.len());
-        let absent = self.classes.as_ref().and_then(|classes| classes.attribute.absent.as_deref());
+        let absent = self
+            .classes
+            .as_ref()
+            .and_then(|classes| classes.attribute.absent.as_deref());
         channels::exchanged(product, order, absent).map_or(Cow::Borrowed(product), Cow::Owned)
     }
 
@@ -254,7 +300,12 @@ impl Source {
     }
 
     fn encode(&self, captions: &[Caption]) -> TextBatch {
-        TextBatch::new(&captions.iter().map(|caption| self.vocabulary.encode(&caption.text)).collect::<Vec<_>>())
+        TextBatch::new(
+            &captions
+                .iter()
+                .map(|caption| self.vocabulary.encode(&caption.text))
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn anchors(
@@ -268,14 +319,39 @@ impl Source {
         let (base, weights) = self.base.as_ref().filter(|_| !rows.is_empty())?;
         let network = Network::bind(&self.config, base, |_| false);
         let embedded = |rows: Tensor<2>| rows.try_into_vec_as::<f32>().expect("embeddings are f32");
-        let free = chosen[rows.clone()].iter().filter(|product| self.learns_of(product)).count();
-        let photos = if weights.keep_photos > 0.0 { rows.start..rows.end - free } else { rows.start..rows.start };
-        let still = if photos.is_empty() { Vec::new() } else { embedded(network.image(&images.part(photos.clone()))) };
-        let read = |captions: &[Caption]| {
-            let kept = if weights.keep_words > 0.0 { &captions[rows.clone()] } else { &[] };
-            if kept.is_empty() { Vec::new() } else { embedded(network.text(&self.encode(kept))) }
+        let free = chosen[rows.clone()]
+            .iter()
+            .filter(|product| self.learns_of(product))
+            .count();
+        let photos = if weights.keep_photos > 0.0 {
+            rows.start..rows.end - free
+        } else {
+            rows.start..rows.start
         };
-        Some(Anchors { photos, images: still, documents: read(documents), queries: read(queries), rows })
+        let still = if photos.is_empty() {
+            Vec::new()
+        } else {
+            embedded(network.image(&images.part(photos.clone())))
+        };
+        let read = |captions: &[Caption]| {
+            let kept = if weights.keep_words > 0.0 {
+                &captions[rows.clone()]
+            } else {
+                &[]
+            };
+            if kept.is_empty() {
+                Vec::new()
+            } else {
+                embedded(network.text(&self.encode(kept)))
+            }
+        };
+        Some(Anchors {
+            photos,
+            images: still,
+            documents: read(documents),
+            queries: read(queries),
+            rows,
+        })
     }
 
     /// The photos that have one of the values, which are said in these words; `None` if none has.
@@ -285,49 +361,99 @@ impl Source {
         chosen: &[&Product],
         value: impl Fn(&Product) -> Option<usize>,
     ) -> Option<Values> {
-        let known = chosen.iter().enumerate().filter_map(|(row, product)| Some((row, value(product)?)));
+        let known = chosen
+            .iter()
+            .enumerate()
+            .filter_map(|(row, product)| Some((row, value(product)?)));
         let (rows, classes): (Vec<usize>, Vec<usize>) = known.unzip();
-        let prompts = TextBatch::new(&words.iter().map(|text| self.vocabulary.encode(text)).collect::<Vec<_>>());
-        (!rows.is_empty()).then_some(Values { prompts, rows, classes })
+        let prompts = TextBatch::new(
+            &words
+                .iter()
+                .map(|text| self.vocabulary.encode(text))
+                .collect::<Vec<_>>(),
+        );
+        (!rows.is_empty()).then_some(Values {
+            prompts,
+            rows,
+            classes,
+        })
     }
 
     fn images(&self, chosen: &[&Product], kept: usize, dice: &mut Dice) -> ImageBatch {
-        let Drawing { crop, aspect, flip, .. } = self.drawing;
-        let windows: Vec<Window> =
-            chosen.iter().map(|p| Window::drawn(p.square.width(), crop, aspect, flip, dice)).collect();
-        let details: Vec<u64> = chosen.iter().map(|_| dice.below(usize::MAX) as u64).collect();
-        let blurred: Vec<bool> =
-            chosen.iter().map(|_| self.drawing.blur > 0.0 && dice.chance(self.drawing.blur)).collect();
-        let cut = |at: usize| self.cut(&chosen[at].square, &windows[at], blurred[at], kept, details[at]);
+        let Drawing {
+            crop, aspect, flip, ..
+        } = self.drawing;
+        let windows: Vec<Window> = chosen
+            .iter()
+            .map(|p| Window::drawn(p.square.width(), crop, aspect, flip, dice))
+            .collect();
+        let details: Vec<u64> = chosen
+            .iter()
+            .map(|_| dice.below(usize::MAX) as u64)
+            .collect();
+        let blurred: Vec<bool> = chosen
+            .iter()
+            .map(|_| self.drawing.blur > 0.0 && dice.chance(self.drawing.blur))
+            .collect();
+        let cut = |at: usize| {
+            self.cut(
+                &chosen[at].square,
+                &windows[at],
+                blurred[at],
+                kept,
+                details[at],
+            )
+        };
         let cuts: Vec<(Vec<f32>, Vec<u32>)> = (0..chosen.len()).into_par_iter().map(cut).collect();
         let (mut patches, mut positions) = (Vec::new(), Vec::new());
         for (pixels, seen) in cuts {
             patches.extend(pixels);
             positions.extend(seen);
         }
-        ImageBatch { images: chosen.len(), kept, patches, positions }
+        ImageBatch {
+            images: chosen.len(),
+            kept,
+            patches,
+            positions,
+        }
     }
 
     /// The window's patches; of more than `kept`, those with something in them are preferred.
-    fn cut(&self, square: &Photo, window: &Window, blurred: bool, kept: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
+    fn cut(
+        &self,
+        square: &Photo,
+        window: &Window,
+        blurred: bool,
+        kept: usize,
+        seed: u64,
+    ) -> (Vec<f32>, Vec<u32>) {
         let size = u32::try_from(self.config.image_size).expect("small");
         let mut pixels = images::resample(square, window, size);
         if blurred {
             pixels = images::blur(&pixels, self.config.image_size);
         }
-        let all = images::patches(&pixels, self.config.image_size, self.config.patch, MEAN, STD);
+        let all = images::patches(
+            &pixels,
+            self.config.image_size,
+            self.config.patch,
+            MEAN,
+            STD,
+        );
         let length = 3 * self.config.patch * self.config.patch;
         let total = all.len() / length;
         if kept >= total {
             return (all, (0..u32::try_from(total).expect("small")).collect());
         }
         let mut dice = Dice::new(seed, Purpose::Batch, u64::MAX);
-        // Efraimidis and Spirakis: the largest of u^(1/weight) are a weighted draw without replacement.
+        // Efraimidis and Spirakis: the largest of u^(1/weight) are a weighted draw without
+        // replacement.
         let mut order: Vec<(f32, usize)> = all
             .chunks_exact(length)
             .enumerate()
             .map(|(at, patch)| {
-                let (low, high) = patch.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+                let (low, high) = patch
+                    .iter()
+                    .fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
                 // Plain background spans little more than the three channels' different offsets.
                 let weight = if high - low < PLAIN { 0.1 } else { 1.0 };
                 (dice.unit().powf(1.0 / weight), at)
@@ -336,8 +462,17 @@ impl Source {
         order.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut chosen: Vec<usize> = order[..kept].iter().map(|&(_, at)| at).collect();
         chosen.sort_unstable();
-        let patches = chosen.iter().flat_map(|&at| all[at * length..(at + 1) * length].iter().copied()).collect();
-        (patches, chosen.into_iter().map(|at| u32::try_from(at).expect("small")).collect())
+        let patches = chosen
+            .iter()
+            .flat_map(|&at| all[at * length..(at + 1) * length].iter().copied())
+            .collect();
+        (
+            patches,
+            chosen
+                .into_iter()
+                .map(|at| u32::try_from(at).expect("small"))
+                .collect(),
+        )
     }
 }
 
@@ -361,9 +496,18 @@ fn truth(chosen: &[&Product], captions: &[Caption]) -> Truth {
 }
 
 /// Each product's number: the place of the first that has the same `key`.
-fn numbered<'a, K: PartialEq>(chosen: &[&'a Product], key: impl Fn(&'a Product) -> K) -> Vec<usize> {
+fn numbered<'a, K: PartialEq>(
+    chosen: &[&'a Product],
+    key: impl Fn(&'a Product) -> K,
+) -> Vec<usize> {
     let keys: Vec<K> = chosen.iter().map(|p| key(p)).collect();
-    keys.iter().map(|key| keys.iter().position(|other| other == key).unwrap_or_default()).collect()
+    keys.iter()
+        .map(|key| {
+            keys.iter()
+                .position(|other| other == key)
+                .unwrap_or_default()
+        })
+        .collect()
 }
 
 /// Span of normalized values in a patch of plain white: CLIP's channels differ by 0.22 there.
@@ -372,8 +516,9 @@ const PLAIN: f32 = 0.5;
 /// Batches that wait to be taken, at most; one more is under way.
 const AHEAD: usize = 2;
 
-/// Which batches hold whole images, and how many patches the others keep. That is a matter of the batch's number and
-/// never of when it happens to be made, so that a run taken up again sees what the unbroken one would have seen.
+/// Which batches hold whole images, and how many patches the others keep. That is a matter of the
+/// batch's number and never of when it happens to be made, so that a run taken up again sees what
+/// the unbroken one would have seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Patches kept of an image before the batch `full_from`,
@@ -404,7 +549,10 @@ impl Loader {
             .spawn(move || {
                 for number in first.. {
                     let full = number >= from.load(Ordering::Acquire);
-                    if send.send(source.batch(number, if full { kept.all } else { kept.few })).is_err() {
+                    if send
+                        .send(source.batch(number, if full { kept.all } else { kept.few }))
+                        .is_err()
+                    {
                         break;
                     }
                 }
@@ -413,11 +561,13 @@ impl Loader {
         Self { batches, full_from }
     }
 
-    /// Lets whole images begin as soon as possible: at the first batch that cannot have been begun while `next` is the
-    /// one that is taken next. Returns its number, which decides from now on.
+    /// Lets whole images begin as soon as possible: at the first batch that cannot have been begun
+    /// while `next` is the one that is taken next. Returns its number, which decides from now on.
     pub fn fill(&self, next: u64) -> u64 {
         let soonest = next + AHEAD as u64 + 1;
-        self.full_from.fetch_min(soonest, Ordering::Release).min(soonest)
+        self.full_from
+            .fetch_min(soonest, Ordering::Release)
+            .min(soonest)
     }
 
     /// The next batch.
@@ -426,6 +576,8 @@ impl Loader {
     /// If the thread panicked.
     #[must_use]
     pub fn next(&self) -> Batch {
-        self.batches.recv().expect("the batch thread runs as long as its loader")
+        self.batches
+            .recv()
+            .expect("the batch thread runs as long as its loader")
     }
 }

@@ -1,15 +1,20 @@
-//! Matrix products in bfloat16 on the tile unit of recent x86-64 processors (Intel AMX): factors rounded to bf16, sums
-//! kept in f32.
+//! Matrix products in bfloat16 on the tile unit of recent x86-64 processors (Intel AMX): factors
+//! rounded to bf16, sums kept in f32.
 //!
-//! The tile unit multiplies 16 x 32 by 32 x 16 numbers in one instruction, some eight times what AVX-512 does in f32.
-//! At a small model's widths the time then goes into moving numbers, so that the factors are packed once, in the order
-//! in which the tiles read them, and a strip of the result stays in cache until it is done.
+//! The tile unit multiplies 16 x 32 by 32 x 16 numbers in one instruction, some eight times what
+//! AVX-512 does in f32. At a small model's widths the time then goes into moving numbers, so that
+//! the factors are packed once, in the order in which the tiles read them, and a strip of the
+//! result stays in cache until it is done.
 //!
-//! This is the one module of the crate with `unsafe` code: no stable interface of the standard library reaches the
-//! unit. Whoever calls it needs none: sizes are checked, and [`product`] refuses a processor that has no such unit.
-//! Sources: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18; Linux,
-//! `Documentation/arch/x86/xstate.rst` (the permission).
-#![expect(unsafe_code, reason = "the tile unit is reached through its instructions alone")]
+//! This is the one module of the crate with `unsafe` code: no stable interface of the standard
+//! library reaches the unit. Whoever calls it needs none: sizes are checked, and [`product`]
+//! refuses a processor that has no such unit. Sources: Intel 64 and IA-32 Architectures Software
+//! Developer's Manual, volume 1, chapter 18; Linux, `Documentation/arch/x86/xstate.rst` (the
+//! permission).
+#![expect(
+    unsafe_code,
+    reason = "the tile unit is reached through its instructions alone"
+)]
 
 use std::sync::LazyLock;
 
@@ -29,14 +34,28 @@ impl<'a> Matrix<'a> {
     /// If there are not as many as `rows x columns`.
     #[must_use]
     pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");
-        Self { values, rows, columns, transposed: false }
+        assert_eq!(
+            values.len(),
+            rows * columns,
+            "a matrix of {rows} x {columns}"
+        );
+        Self {
+            values,
+            rows,
+            columns,
+            transposed: false,
+        }
     }
 
     /// The same numbers as a matrix of `columns x rows`.
     #[must_use]
     pub fn turned(self) -> Self {
-        Self { rows: self.columns, columns: self.rows, transposed: !self.transposed, ..self }
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            transposed: !self.transposed,
+            ..self
+        }
     }
 }
 
@@ -54,10 +73,17 @@ pub fn available() -> bool {
 #[must_use]
 pub fn product(a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     assert_eq!(a.columns, b.rows, "the factors' inner sizes");
-    assert!(bias.is_none_or(|bias| bias.len() == b.columns), "a bias for each column");
+    assert!(
+        bias.is_none_or(|bias| bias.len() == b.columns),
+        "a bias for each column"
+    );
     assert!(available(), "no bf16 tile unit");
     for matrix in [&a, &b] {
-        assert_eq!(matrix.values.len(), matrix.rows * matrix.columns, "a matrix's numbers");
+        assert_eq!(
+            matrix.values.len(),
+            matrix.rows * matrix.columns,
+            "a matrix's numbers"
+        );
     }
     unit::product(a, b, bias)
 }
@@ -79,9 +105,10 @@ mod unit {
 mod unit {
     use std::arch::asm;
     use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
-        _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512,
-        _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+        __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
+        _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+        _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
     };
     use std::cell::RefCell;
     use std::mem::MaybeUninit;
@@ -115,7 +142,8 @@ mod unit {
         bf16 && tile && vectors && permitted()
     }
 
-    /// Asks the kernel for the tiles' registers: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`.
+    /// Asks the kernel for the tiles' registers: `arch_prctl(ARCH_REQ_XCOMP_PERM,
+    /// XFEATURE_XTILEDATA)`.
     fn permitted() -> bool {
         const ARCH_PRCTL: i64 = 158;
         let result: i64;
@@ -162,23 +190,35 @@ mod unit {
         }
         let (blocks, depth) = (columns.div_ceil(BLOCK), inner.div_ceil(DEPTH));
         // SAFETY: `available` has seen the vector instructions; rows of tiles are written whole.
-        let pack = |(at, out): (usize, &mut [MaybeUninit<u32>])| unsafe { pack_right(&b, at * DEPTH, out) };
+        let pack = |(at, out): (usize, &mut [MaybeUninit<u32>])| unsafe {
+            pack_right(&b, at * DEPTH, out)
+        };
         let packed = unsafe {
             filled(depth * blocks * 2 * PAIRS, |out| {
-                out.par_chunks_mut(blocks * 2 * PAIRS).enumerate().with_min_len(4).for_each(pack);
+                out.par_chunks_mut(blocks * 2 * PAIRS)
+                    .enumerate()
+                    .with_min_len(4)
+                    .for_each(pack);
             })
         };
         let mut start = vec![0.0_f32; blocks * BLOCK];
         if let Some(bias) = bias {
             start[..columns].copy_from_slice(bias);
         }
-        let right = Right { packed, start, columns, depth };
+        let right = Right {
+            packed,
+            start,
+            columns,
+            depth,
+        };
         // SAFETY: every row of a strip is copied out whole.
         unsafe {
             filled(rows * columns, |out| {
-                out.par_chunks_mut(ROWS * columns).enumerate().for_each(|(at, out)| {
-                    ROOM.with_borrow_mut(|room| strip(&a, at * ROWS, &right, out, room));
-                });
+                out.par_chunks_mut(ROWS * columns)
+                    .enumerate()
+                    .for_each(|(at, out)| {
+                        ROOM.with_borrow_mut(|room| strip(&a, at * ROWS, &right, out, room));
+                    });
             })
         }
     }
@@ -196,8 +236,19 @@ mod unit {
     }
 
     /// The rows of the result from `first`: `out`.
-    fn strip(a: &Matrix<'_>, first: usize, right: &Right, out: &mut [MaybeUninit<f32>], room: &mut Room) {
-        let Right { packed: right, start, columns, depth } = right;
+    fn strip(
+        a: &Matrix<'_>,
+        first: usize,
+        right: &Right,
+        out: &mut [MaybeUninit<f32>],
+        room: &mut Room,
+    ) {
+        let Right {
+            packed: right,
+            start,
+            columns,
+            depth,
+        } = right;
         let blocks = (out.len() / columns).div_ceil(BLOCK);
         // An odd number of cache lines: rows at a power of two would share a set of the cache.
         let stride = start.len() + TILE;
@@ -220,28 +271,52 @@ mod unit {
             };
             let right = &right[from * row_of_tiles..][..length * row_of_tiles];
             for column in 0..start.len() / BLOCK {
-                for (row, strip) in strip.chunks_exact_mut(BLOCK * stride).take(blocks).enumerate() {
+                for (row, strip) in strip
+                    .chunks_exact_mut(BLOCK * stride)
+                    .take(blocks)
+                    .enumerate()
+                {
                     let left = &packed[2 * row * length * PAIRS..][..2 * length * PAIRS];
                     let right = right.get(2 * column * PAIRS..).unwrap_or_default();
                     let start = (from == 0).then(|| &start[column * BLOCK..][..BLOCK]);
-                    block(left, (right, row_of_tiles), start, &mut strip[column * BLOCK..], stride);
+                    block(
+                        left,
+                        (right, row_of_tiles),
+                        start,
+                        &mut strip[column * BLOCK..],
+                        stride,
+                    );
                 }
             }
         }
-        for (out, strip) in out.chunks_exact_mut(*columns).zip(strip.chunks_exact(stride)) {
+        for (out, strip) in out
+            .chunks_exact_mut(*columns)
+            .zip(strip.chunks_exact(stride))
+        {
             out.write_copy_of_slice(&strip[..*columns]);
         }
     }
 
-    /// Adds the product of two rows of tiles, one after the other in `left`, and two columns of tiles, `apart` from
-    /// one row to the next, to a block of 32 x 32 numbers, `stride` apart, or to `start` in each row.
-    fn block(left: &[u32], right: (&[u32], usize), start: Option<&[f32]>, out: &mut [f32], stride: usize) {
+    /// Adds the product of two rows of tiles, one after the other in `left`, and two columns of
+    /// tiles, `apart` from one row to the next, to a block of 32 x 32 numbers, `stride` apart, or
+    /// to `start` in each row.
+    fn block(
+        left: &[u32],
+        right: (&[u32], usize),
+        start: Option<&[f32]>,
+        out: &mut [f32],
+        stride: usize,
+    ) {
         let (right, apart) = right;
         let tiles = left.len() / (2 * PAIRS);
         assert!(tiles == 0 || right.len() >= (tiles - 1) * apart + 2 * PAIRS);
-        assert!(out.len() >= (BLOCK - 1) * stride + BLOCK && start.is_none_or(|start| start.len() == BLOCK));
+        assert!(
+            out.len() >= (BLOCK - 1) * stride + BLOCK
+                && start.is_none_or(|start| start.len() == BLOCK)
+        );
         let to = out.as_mut_ptr();
-        let (from, from_stride) = start.map_or((to.cast_const(), 4 * stride), |start| (start.as_ptr(), 0));
+        let (from, from_stride) =
+            start.map_or((to.cast_const(), 4 * stride), |start| (start.as_ptr(), 0));
         // SAFETY: the assertions bound every tile that is read or written; the caller's guard has configured the tiles.
         unsafe {
             let below = |start: *const f32| start.add(from_stride / 4 * TILE);
@@ -297,12 +372,18 @@ mod unit {
                 bytes: [u16; 16],
                 rows: [u8; 16],
             }
-            let mut layout = Layout { palette: [0; 16], bytes: [0; 16], rows: [0; 16] };
+            let mut layout = Layout {
+                palette: [0; 16],
+                bytes: [0; 16],
+                rows: [0; 16],
+            };
             layout.palette[0] = 1;
             layout.bytes[..8].fill(64);
             layout.rows[..8].fill(16);
             // SAFETY: 64 bytes in the layout that the instruction defines; the kernel has given its permission.
-            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const layout, options(nostack, readonly, preserves_flags)) };
+            unsafe {
+                asm!("ldtilecfg [{}]", in(reg) &raw const layout, options(nostack, readonly, preserves_flags))
+            };
             Self
         }
     }
@@ -314,22 +395,39 @@ mod unit {
         }
     }
 
-    /// Rows of `a` from `row` as rows of `length` tiles, from `column` on: `[row][pair of columns]` within a tile.
+    /// Rows of `a` from `row` as rows of `length` tiles, from `column` on: `[row][pair of columns]`
+    /// within a tile.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn pack_left(a: &Matrix<'_>, row: usize, column: usize, length: usize, out: &mut [MaybeUninit<u32>]) {
-        let count = if length == 0 { 0 } else { out.len() / (length * PAIRS) };
+    fn pack_left(
+        a: &Matrix<'_>,
+        row: usize,
+        column: usize,
+        length: usize,
+        out: &mut [MaybeUninit<u32>],
+    ) {
+        let count = if length == 0 {
+            0
+        } else {
+            out.len() / (length * PAIRS)
+        };
         let mut put = |at: usize, tile: Tile| store(&tile, &mut out[at * PAIRS..][..PAIRS]);
         // In the order in which the numbers lie.
         if a.transposed {
             for along in 0..length {
                 for down in 0..count {
-                    put(down * length + along, exchanged(&across(a, column + along * DEPTH, row + down * TILE)));
+                    put(
+                        down * length + along,
+                        exchanged(&across(a, column + along * DEPTH, row + down * TILE)),
+                    );
                 }
             }
         } else {
             for down in 0..count {
                 for at in 0..length {
-                    put(down * length + at, along(a, row + down * TILE, column + at * DEPTH));
+                    put(
+                        down * length + at,
+                        along(a, row + down * TILE, column + at * DEPTH),
+                    );
                 }
             }
         }
@@ -339,14 +437,22 @@ mod unit {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn pack_right(b: &Matrix<'_>, row: usize, out: &mut [MaybeUninit<u32>]) {
         for (out, column) in out.chunks_exact_mut(PAIRS).zip((0..).step_by(TILE)) {
-            let tile = if b.transposed { exchanged(&along(b, column, row)) } else { across(b, row, column) };
+            let tile = if b.transposed {
+                exchanged(&along(b, column, row))
+            } else {
+                across(b, row, column)
+            };
             store(&tile, out);
         }
     }
 
     /// How many lines the numbers lie in, and how long these are.
     fn lines(m: &Matrix<'_>) -> (usize, usize) {
-        if m.transposed { (m.columns, m.rows) } else { (m.rows, m.columns) }
+        if m.transposed {
+            (m.columns, m.rows)
+        } else {
+            (m.rows, m.columns)
+        }
     }
 
     /// 16 lines of 32 numbers each: each lane two neighbors.
@@ -378,7 +484,13 @@ mod unit {
         let (count, length) = lines(m);
         // SAFETY: 64 bytes of a constant.
         let order = unsafe { _mm512_loadu_si512(ORDER.as_ptr().cast()) };
-        let line_at = |line: usize| if line < count { &m.values[line * length..][..length] } else { &[] };
+        let line_at = |line: usize| {
+            if line < count {
+                &m.values[line * length..][..length]
+            } else {
+                &[]
+            }
+        };
         let mut tile = [_mm512_setzero_si512(); TILE];
         for (lane, line) in tile.iter_mut().zip((line..).step_by(2)) {
             let both = rounded(load(line_at(line), at), load(line_at(line + 1), at));
@@ -423,7 +535,8 @@ mod unit {
             pairs[2 * i] = _mm512_unpacklo_epi32(t[2 * i], t[2 * i + 1]);
             pairs[2 * i + 1] = _mm512_unpackhi_epi32(t[2 * i], t[2 * i + 1]);
         }
-        // Afterwards lane group g of fours[4 i + j] holds column 4 g + j of the rows 4 i to 4 i + 3.
+        // Afterwards lane group g of fours[4 i + j] holds column 4 g + j of the rows 4 i to 4 i +
+        // 3.
         let mut fours = pairs;
         for i in 0..4 {
             let p = &pairs[4 * i..4 * i + 4];
@@ -435,12 +548,16 @@ mod unit {
         let mut out = fours;
         for j in 0..4 {
             let rows = [fours[j], fours[4 + j], fours[8 + j], fours[12 + j]];
-            let (upper, lower) =
-                (_mm512_shuffle_i32x4::<0x88>(rows[0], rows[1]), _mm512_shuffle_i32x4::<0x88>(rows[2], rows[3]));
+            let (upper, lower) = (
+                _mm512_shuffle_i32x4::<0x88>(rows[0], rows[1]),
+                _mm512_shuffle_i32x4::<0x88>(rows[2], rows[3]),
+            );
             out[j] = _mm512_shuffle_i32x4::<0x88>(upper, lower);
             out[8 + j] = _mm512_shuffle_i32x4::<0xdd>(upper, lower);
-            let (upper, lower) =
-                (_mm512_shuffle_i32x4::<0xdd>(rows[0], rows[1]), _mm512_shuffle_i32x4::<0xdd>(rows[2], rows[3]));
+            let (upper, lower) = (
+                _mm512_shuffle_i32x4::<0xdd>(rows[0], rows[1]),
+                _mm512_shuffle_i32x4::<0xdd>(rows[2], rows[3]),
+            );
             out[4 + j] = _mm512_shuffle_i32x4::<0x88>(upper, lower);
             out[12 + j] = _mm512_shuffle_i32x4::<0xdd>(upper, lower);
         }
@@ -465,14 +582,25 @@ mod tests {
             return;
         }
         let mut dice = Dice::new(5, Purpose::Weights, 0);
-        let sizes = [(1, 1, 1), (16, 16, 32), (33, 31, 65), (129, 40, 1056), (7, 100, 2), (260, 64, 33), (4, 5, 0)];
+        let sizes = [
+            (1, 1, 1),
+            (16, 16, 32),
+            (33, 31, 65),
+            (129, 40, 1056),
+            (7, 100, 2),
+            (260, 64, 33),
+            (4, 5, 0),
+        ];
         for (rows, columns, inner) in sizes {
             let a: Vec<f32> = (0..rows * inner).map(|_| dice.normal()).collect();
             let b: Vec<f32> = (0..inner * columns).map(|_| dice.normal()).collect();
             let bias: Vec<f32> = (0..columns).map(|_| dice.normal()).collect();
             for ways in 0..8 {
-                let left =
-                    if ways & 1 == 0 { Matrix::new(&a, rows, inner) } else { Matrix::new(&a, inner, rows).turned() };
+                let left = if ways & 1 == 0 {
+                    Matrix::new(&a, rows, inner)
+                } else {
+                    Matrix::new(&a, inner, rows).turned()
+                };
                 let right = if ways & 2 == 0 {
                     Matrix::new(&b, inner, columns)
                 } else {
@@ -480,7 +608,13 @@ mod tests {
                 };
                 let bias = (ways & 4 != 0).then_some(bias.as_slice());
                 let at = |m: &Matrix<'_>, row: usize, column: usize| {
-                    to_bf16(m.values[if m.transposed { column * m.rows + row } else { row * m.columns + column }])
+                    to_bf16(
+                        m.values[if m.transposed {
+                            column * m.rows + row
+                        } else {
+                            row * m.columns + column
+                        }],
+                    )
                 };
                 let found = product(left, right, bias);
                 assert_eq!(found.len(), rows * columns);
@@ -493,7 +627,10 @@ mod tests {
                             size += term.abs();
                         }
                         let off = (f64::from(found[row * columns + column]) - sum).abs();
-                        assert!(off < 1e-6 * size, "{rows}x{columns}x{inner}, {ways}, {row}, {column}: off by {off}");
+                        assert!(
+                            off < 1e-6 * size,
+                            "{rows}x{columns}x{inner}, {ways}, {row}, {column}: off by {off}"
+                        );
                     }
                 }
             }

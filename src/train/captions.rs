@@ -1,5 +1,5 @@
-//! What a product is called: a long caption (as a catalog describes it) and a short one (as a shopper asks for it),
-//! drawn anew each time, and of which products a caption is true.
+//! What a product is called: a long caption (as a catalog describes it) and a short one (as a
+//! shopper asks for it), drawn anew each time, and of which products a caption is true.
 
 use super::dice::Dice;
 use crate::domain::single_spaced;
@@ -41,8 +41,8 @@ struct Stated {
 }
 
 impl Caption {
-    /// Words that were prepared, of which it is not known what they state: they are true of the products that have
-    /// the same words among theirs.
+    /// Words that were prepared, of which it is not known what they state: they are true of the
+    /// products that have the same words among theirs.
     #[must_use]
     pub fn prepared(text: String) -> Self {
         Self { text, stated: None }
@@ -99,7 +99,12 @@ pub fn singular(lower: &str) -> String {
     if PLURAL.iter().any(|p| lower.ends_with(p)) {
         return lower.to_owned();
     }
-    for (plural, single) in [("scarves", "scarf"), ("dresses", "dress"), ("watches", "watch"), ("clutches", "clutch")] {
+    for (plural, single) in [
+        ("scarves", "scarf"),
+        ("dresses", "dress"),
+        ("watches", "watch"),
+        ("clutches", "clutch"),
+    ] {
         if let Some(stem) = lower.strip_suffix(plural) {
             return format!("{stem}{single}");
         }
@@ -109,7 +114,11 @@ pub fn singular(lower: &str) -> String {
 
 fn color(facts: &Facts, dice: &mut Dice) -> String {
     let lower = facts.color.to_lowercase();
-    if lower.contains("grey") && dice.chance(0.25) { lower.replace("grey", "gray") } else { lower }
+    if lower.contains("grey") && dice.chance(0.25) {
+        lower.replace("grey", "gray")
+    } else {
+        lower
+    }
 }
 
 /// The catalog's side: the title, often followed by attributes.
@@ -130,47 +139,135 @@ pub fn document(facts: &Facts, dice: &mut Dice) -> Caption {
         8 => format!("{title}, {category}, {tint}{laces}"),
         _ => format!("{tint} {category}{laces} for {gender}, {usage}"),
     };
-    Caption { text, stated: Some(Stated { title: true, ..Stated::default() }) }
+    Caption {
+        text,
+        stated: Some(Stated {
+            title: true,
+            ..Stated::default()
+        }),
+    }
 }
 
 /// The shopper's side: a few words.
 #[must_use]
 pub fn query(facts: &Facts, dice: &mut Dice) -> Caption {
     let category = spelled(&facts.category, dice);
-    let (tint, gender, usage) = (color(facts, dice), facts.gender.to_lowercase(), facts.usage.to_lowercase());
-    let base = Stated { category: true, ..Stated::default() };
+    let (tint, gender, usage) = (
+        color(facts, dice),
+        facts.gender.to_lowercase(),
+        facts.usage.to_lowercase(),
+    );
+    let base = Stated {
+        category: true,
+        ..Stated::default()
+    };
     if let Some(laces) = facts.shoelaces.as_deref().filter(|l| *l != "none")
         && dice.chance(0.6)
     {
         let word = ["shoelaces", "shoelaces", "laces", "shoe laces"][dice.below(4)];
-        let stated = Stated { shoelaces: true, ..base };
+        let stated = Stated {
+            shoelaces: true,
+            ..base
+        };
         return match dice.below(5) {
-            0..=2 => Caption { text: format!("{category} with {laces} {word}"), stated: Some(stated) },
+            0..=2 => Caption {
+                text: format!("{category} with {laces} {word}"),
+                stated: Some(stated),
+            },
             3 => Caption {
                 text: format!("{tint} {category} with {laces} {word}"),
-                stated: Some(Stated { color: true, ..stated }),
+                stated: Some(Stated {
+                    color: true,
+                    ..stated
+                }),
             },
-            _ => Caption { text: format!("{laces} {word}"), stated: Some(Stated { category: false, ..stated }) },
+            _ => Caption {
+                text: format!("{laces} {word}"),
+                stated: Some(Stated {
+                    category: false,
+                    ..stated
+                }),
+            },
         };
     }
     let (text, stated) = match dice.below(20) {
-        0..=6 => (format!("{tint} {category}"), Stated { color: true, ..base }),
+        0..=6 => (
+            format!("{tint} {category}"),
+            Stated {
+                color: true,
+                ..base
+            },
+        ),
         7..=8 => (category, base),
-        9..=11 => (format!("{category} for {gender}"), Stated { gender: true, ..base }),
-        12..=13 => (format!("{tint} {category} for {gender}"), Stated { color: true, gender: true, ..base }),
-        14 => (format!("{gender} {tint} {category}"), Stated { color: true, gender: true, ..base }),
-        15 => {
-            (format!("{gender} {tint} {category} {usage}"), Stated { color: true, gender: true, usage: true, ..base })
-        }
-        16 => (format!("{usage} {category}"), Stated { usage: true, ..base }),
-        17 => (format!("{gender} {category}"), Stated { gender: true, ..base }),
+        9..=11 => (
+            format!("{category} for {gender}"),
+            Stated {
+                gender: true,
+                ..base
+            },
+        ),
+        12..=13 => (
+            format!("{tint} {category} for {gender}"),
+            Stated {
+                color: true,
+                gender: true,
+                ..base
+            },
+        ),
+        14 => (
+            format!("{gender} {tint} {category}"),
+            Stated {
+                color: true,
+                gender: true,
+                ..base
+            },
+        ),
+        15 => (
+            format!("{gender} {tint} {category} {usage}"),
+            Stated {
+                color: true,
+                gender: true,
+                usage: true,
+                ..base
+            },
+        ),
+        16 => (
+            format!("{usage} {category}"),
+            Stated {
+                usage: true,
+                ..base
+            },
+        ),
+        17 => (
+            format!("{gender} {category}"),
+            Stated {
+                gender: true,
+                ..base
+            },
+        ),
         18 => {
             let section = facts.section.to_lowercase();
-            (format!("{tint} {section}"), Stated { color: true, section: true, ..Stated::default() })
+            (
+                format!("{tint} {section}"),
+                Stated {
+                    color: true,
+                    section: true,
+                    ..Stated::default()
+                },
+            )
         }
-        _ => (facts.title.to_lowercase(), Stated { title: true, ..Stated::default() }),
+        _ => (
+            facts.title.to_lowercase(),
+            Stated {
+                title: true,
+                ..Stated::default()
+            },
+        ),
     };
-    Caption { text: single_spaced(&text), stated: Some(stated) }
+    Caption {
+        text: single_spaced(&text),
+        stated: Some(stated),
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +290,10 @@ mod tests {
     #[test]
     fn a_caption_is_true_of_the_products_that_share_what_it_states() {
         let own = facts("Nike blue tee", "Blue", "Men");
-        let (twin, red) = (facts("Puma tee", "Blue", "Men"), facts("Puma tee", "Red", "Men"));
+        let (twin, red) = (
+            facts("Puma tee", "Blue", "Men"),
+            facts("Puma tee", "Red", "Men"),
+        );
         let mut seen = [false; 2];
         for number in 0..200 {
             let caption = query(&own, &mut Dice::new(7, Purpose::Batch, number));
@@ -213,8 +313,11 @@ mod tests {
 
     #[test]
     fn a_shopper_asks_for_one_of_it() {
-        for (plural, single) in [("dresses", "dress"), ("casual shoes", "casual shoe"), ("track pants", "track pants")]
-        {
+        for (plural, single) in [
+            ("dresses", "dress"),
+            ("casual shoes", "casual shoe"),
+            ("track pants", "track pants"),
+        ] {
             assert_eq!(singular(plural), single);
         }
     }

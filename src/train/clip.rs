@@ -1,6 +1,7 @@
-//! What a CLIP is: its sizes ([`ClipConfig`], Hugging Face's `config.json`) and its weights ([`Parameters`], plain
-//! `f32` on the host), named as in Hugging Face's `CLIPModel` so that a checkpoint goes in and out without a table of
-//! names. What is computed with them stands in [`super::network`].
+//! What a CLIP is: its sizes ([`ClipConfig`], Hugging Face's `config.json`) and its weights
+//! ([`Parameters`], plain `f32` on the host), named as in Hugging Face's `CLIPModel` so that a
+//! checkpoint goes in and out without a table of names. What is computed with them stands in
+//! [`super::network`].
 
 use super::dice::{Dice, Purpose};
 use super::fused::Activation;
@@ -22,10 +23,11 @@ pub struct ClipConfig {
     pub vision: TowerConfig,
     /// Edge of the square input in pixels.
     pub image_size: usize,
-    /// White margins are cut off before a photo is padded to a square ([`crate::model::Fit::Trim`]).
+    /// White margins are cut off before a photo is padded to a square
+    /// ([`crate::model::Fit::Trim`]).
     pub trim: bool,
-    /// Edges of that square where the model is asked: it sees the middle `image_size` of each, and a photo's embedding is
-    /// the mean of what it sees ([`crate::model::Preprocessing::views`]).
+    /// Edges of that square where the model is asked: it sees the middle `image_size` of each, and
+    /// a photo's embedding is the mean of what it sees ([`crate::model::Preprocessing::views`]).
     pub views: Vec<usize>,
     /// Edge of a patch in pixels.
     pub patch: usize,
@@ -56,16 +58,28 @@ impl ClipConfig {
     /// The model that sees another part of a photo; what is not said stays as it is.
     ///
     /// # Errors
-    /// In words, if its input is larger than a square whose middle it is to see, or there is no square or too many.
+    /// In words, if its input is larger than a square whose middle it is to see, or there is no
+    /// square or too many.
     pub fn framed(self, trim: Option<bool>, views: Option<Vec<usize>>) -> Result<Self, String> {
         let (trim, views) = (trim.unwrap_or(self.trim), views.unwrap_or(self.views));
         if let Some(edge) = views.iter().find(|&&edge| edge < self.image_size) {
-            return Err(format!("a square of {edge} pixels has no middle of {} (training.views)", self.image_size));
+            return Err(format!(
+                "a square of {edge} pixels has no middle of {} (training.views)",
+                self.image_size
+            ));
         }
         if !(1..=Preprocessing::MOST_VIEWS).contains(&views.len()) {
-            return Err(format!("{} views of a photo: there are 1 to {}", views.len(), Preprocessing::MOST_VIEWS));
+            return Err(format!(
+                "{} views of a photo: there are 1 to {}",
+                views.len(),
+                Preprocessing::MOST_VIEWS
+            ));
         }
-        Ok(Self { trim, views, ..self })
+        Ok(Self {
+            trim,
+            views,
+            ..self
+        })
     }
 
     /// Hugging Face's `config.json`; `aglet_fit` and `aglet_views` say what none of its fields can.
@@ -118,15 +132,21 @@ impl ClipConfig {
                 mlp: number(part, "intermediate_size", width * 4)?,
             };
             if tower.heads == 0 || !tower.width.is_multiple_of(tower.heads) {
-                return Err(format!("{part}: {} heads do not divide a width of {}", tower.heads, tower.width));
+                return Err(format!(
+                    "{part}: {} heads do not divide a width of {}",
+                    tower.heads, tower.width
+                ));
             }
             Ok(tower)
         };
-        let activation = |part: &str| match config[part]["hidden_act"].as_str().unwrap_or("quick_gelu") {
-            "quick_gelu" => Ok(Activation::QuickGelu),
-            "gelu" => Ok(Activation::Gelu),
-            other => Err(format!("{part}.hidden_act is {other}; quick_gelu and gelu are done here")),
-        };
+        let activation =
+            |part: &str| match config[part]["hidden_act"].as_str().unwrap_or("quick_gelu") {
+                "quick_gelu" => Ok(Activation::QuickGelu),
+                "gelu" => Ok(Activation::Gelu),
+                other => Err(format!(
+                    "{part}.hidden_act is {other}; quick_gelu and gelu are done here"
+                )),
+            };
         if activation("vision_config")? != activation("text_config")? {
             return Err("the towers differ in hidden_act".to_owned());
         }
@@ -134,7 +154,10 @@ impl ClipConfig {
         let image_size = number("vision_config", "image_size", 224)?;
         let views = match &config["aglet_views"] {
             serde_json::Value::Null => None,
-            views => Some(serde_json::from_value(views.clone()).map_err(|e| format!("aglet_views is {views}: {e}"))?),
+            views => Some(
+                serde_json::from_value(views.clone())
+                    .map_err(|e| format!("aglet_views is {views}: {e}"))?,
+            ),
         };
         #[expect(clippy::cast_possible_truncation, reason = "an epsilon")]
         let config = Self {
@@ -148,7 +171,9 @@ impl ClipConfig {
             context: number("text_config", "max_position_embeddings", 77)?,
             projection: usize::try_from(projection).map_err(|e| e.to_string())?,
             activation: activation("text_config")?,
-            epsilon: config["vision_config"]["layer_norm_eps"].as_f64().unwrap_or(1e-5) as f32,
+            epsilon: config["vision_config"]["layer_norm_eps"]
+                .as_f64()
+                .unwrap_or(1e-5) as f32,
         };
         config.framed(None, views)
     }
@@ -194,7 +219,11 @@ impl Parameters {
                 Start::Value(value) => vec![value; count],
                 Start::Spread(deviation) => (0..count).map(|_| dice.normal() * deviation).collect(),
             };
-            list.push(Parameter { name, shape, values });
+            list.push(Parameter {
+                name,
+                shape,
+                values,
+            });
         }
         Self(list)
     }
@@ -209,7 +238,8 @@ enum Start {
 #[expect(clippy::cast_precision_loss, reason = "widths are small")]
 fn layout(config: &ClipConfig) -> Vec<(String, Vec<usize>, Start)> {
     let mut list = Vec::new();
-    let mut add = |name: String, shape: &[usize], start: Start| list.push((name, shape.to_vec(), start));
+    let mut add =
+        |name: String, shape: &[usize], start: Start| list.push((name, shape.to_vec(), start));
     let norm = |add: &mut dyn FnMut(String, &[usize], Start), name: &str, width: usize| {
         add(format!("{name}.weight"), &[width], Start::Value(1.0));
         add(format!("{name}.bias"), &[width], Start::Value(0.0));
@@ -221,36 +251,87 @@ fn layout(config: &ClipConfig) -> Vec<(String, Vec<usize>, Start)> {
         for layer in 0..t.layers {
             let at = format!("{prefix}.encoder.layers.{layer}");
             norm(add, &format!("{at}.layer_norm1"), t.width);
-            for (name, spread) in
-                [("q_proj", attention), ("k_proj", attention), ("v_proj", attention), ("out_proj", output)]
-            {
-                add(format!("{at}.self_attn.{name}.weight"), &[t.width, t.width], Start::Spread(spread));
-                add(format!("{at}.self_attn.{name}.bias"), &[t.width], Start::Value(0.0));
+            for (name, spread) in [
+                ("q_proj", attention),
+                ("k_proj", attention),
+                ("v_proj", attention),
+                ("out_proj", output),
+            ] {
+                add(
+                    format!("{at}.self_attn.{name}.weight"),
+                    &[t.width, t.width],
+                    Start::Spread(spread),
+                );
+                add(
+                    format!("{at}.self_attn.{name}.bias"),
+                    &[t.width],
+                    Start::Value(0.0),
+                );
             }
             norm(add, &format!("{at}.layer_norm2"), t.width);
-            add(format!("{at}.mlp.fc1.weight"), &[t.mlp, t.width], Start::Spread(hidden));
+            add(
+                format!("{at}.mlp.fc1.weight"),
+                &[t.mlp, t.width],
+                Start::Spread(hidden),
+            );
             add(format!("{at}.mlp.fc1.bias"), &[t.mlp], Start::Value(0.0));
-            add(format!("{at}.mlp.fc2.weight"), &[t.width, t.mlp], Start::Spread(output));
+            add(
+                format!("{at}.mlp.fc2.weight"),
+                &[t.width, t.mlp],
+                Start::Spread(output),
+            );
             add(format!("{at}.mlp.fc2.bias"), &[t.width], Start::Value(0.0));
         }
     };
     let (v, t) = (&config.vision, &config.text);
     let spread = (v.width as f32).powf(-0.5);
-    add("vision_model.embeddings.class_embedding".into(), &[v.width], Start::Spread(spread));
+    add(
+        "vision_model.embeddings.class_embedding".into(),
+        &[v.width],
+        Start::Spread(spread),
+    );
     let patch = [v.width, 3, config.patch, config.patch];
-    add("vision_model.embeddings.patch_embedding.weight".into(), &patch, Start::Spread(0.02));
+    add(
+        "vision_model.embeddings.patch_embedding.weight".into(),
+        &patch,
+        Start::Spread(0.02),
+    );
     let positions = [config.patches() + 1, v.width];
-    add("vision_model.embeddings.position_embedding.weight".into(), &positions, Start::Spread(spread));
+    add(
+        "vision_model.embeddings.position_embedding.weight".into(),
+        &positions,
+        Start::Spread(spread),
+    );
     norm(&mut add, "vision_model.pre_layrnorm", v.width);
     tower(&mut add, "vision_model", v);
     norm(&mut add, "vision_model.post_layernorm", v.width);
-    add("visual_projection.weight".into(), &[config.projection, v.width], Start::Spread(spread));
-    add("text_model.embeddings.token_embedding.weight".into(), &[config.vocabulary, t.width], Start::Spread(0.02));
-    add("text_model.embeddings.position_embedding.weight".into(), &[config.context, t.width], Start::Spread(0.01));
+    add(
+        "visual_projection.weight".into(),
+        &[config.projection, v.width],
+        Start::Spread(spread),
+    );
+    add(
+        "text_model.embeddings.token_embedding.weight".into(),
+        &[config.vocabulary, t.width],
+        Start::Spread(0.02),
+    );
+    add(
+        "text_model.embeddings.position_embedding.weight".into(),
+        &[config.context, t.width],
+        Start::Spread(0.01),
+    );
     tower(&mut add, "text_model", t);
     norm(&mut add, "text_model.final_layer_norm", t.width);
     let spread = (t.width as f32).powf(-0.5);
-    add("text_projection.weight".into(), &[config.projection, t.width], Start::Spread(spread));
-    add("logit_scale".into(), &[], Start::Value((1.0_f32 / 0.07).ln()));
+    add(
+        "text_projection.weight".into(),
+        &[config.projection, t.width],
+        Start::Spread(spread),
+    );
+    add(
+        "logit_scale".into(),
+        &[],
+        Start::Value((1.0_f32 / 0.07).ln()),
+    );
     list
 }

@@ -1,6 +1,6 @@
-//! Products as training sees them: facts, words and small squares in memory. They come from a catalog in the Kaggle
-//! layout ([`read`]), from the data set that [`super::prepare`] made of any catalog ([`read_set`]), or are drawn
-//! ([`drawn`]).
+//! Products as training sees them: facts, words and small squares in memory. They come from a
+//! catalog in the Kaggle layout ([`read`]), from the data set that [`super::prepare`] made of any
+//! catalog ([`read_set`]), or are drawn ([`drawn`]).
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -24,25 +24,40 @@ use crate::evaluate::split::validates;
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path}: {source}")]
     Csv { path: PathBuf, source: csv::Error },
     #[error("{path}: {source}")]
-    Zip { path: PathBuf, source: zip::result::ZipError },
+    Zip {
+        path: PathBuf,
+        source: zip::result::ZipError,
+    },
     #[error("{path}: no column {column}")]
     Column { path: PathBuf, column: &'static str },
     #[error("no product of {path} has a photo that can be read")]
     Empty { path: PathBuf },
-    #[error("the {side} side of {path} has no product: prepare the data set with other parts (--test, --validation)")]
+    #[error(
+        "the {side} side of {path} has no product: prepare the data set with other parts (--test, --validation)"
+    )]
     EmptySide { path: PathBuf, side: Side },
     #[error("no product of {path} has the attribute {attribute:?}; they have {}", found.join(", "))]
-    Attribute { path: PathBuf, attribute: String, found: Vec<String> },
+    Attribute {
+        path: PathBuf,
+        attribute: String,
+        found: Vec<String>,
+    },
     #[error(transparent)]
     Set(#[from] PrepareError),
     #[error(transparent)]
     Picture(#[from] CatalogError),
     #[error("the photo of product {id}: {source}")]
-    Photo { id: String, source: image::ImageError },
+    Photo {
+        id: String,
+        source: image::ImageError,
+    },
 }
 
 /// A product with its photo.
@@ -71,21 +86,35 @@ impl Frame {
     /// For a model: a little more than it sees, so that a crop loses nothing.
     #[must_use]
     pub fn of(config: &ClipConfig) -> Self {
-        let edge = config.views.iter().fold(config.image_size * 8 / 7, |most, &edge| most.max(edge));
-        Self { edge: u32::try_from(edge).unwrap_or(u32::MAX), trim: config.trim }
+        let edge = config
+            .views
+            .iter()
+            .fold(config.image_size * 8 / 7, |most, &edge| most.max(edge));
+        Self {
+            edge: u32::try_from(edge).unwrap_or(u32::MAX),
+            trim: config.trim,
+        }
     }
 
     fn square(self, photo: &Photo) -> Photo {
-        let photo = if self.trim { image::trim(photo) } else { Cow::Borrowed(photo) };
+        let photo = if self.trim {
+            image::trim(photo)
+        } else {
+            Cow::Borrowed(photo)
+        };
         images::square(&photo, self.edge)
     }
 }
 
 /// What a photo of a data set may be: a catalog's own photos are trusted further than an upload.
-pub(super) const LIMITS: ImageLimits = ImageLimits { max_pixels: 200_000_000, max_edge: 30_000 };
+pub(super) const LIMITS: ImageLimits = ImageLimits {
+    max_pixels: 200_000_000,
+    max_edge: 30_000,
+};
 
-/// Reads the Kaggle layout: `styles.csv`, photos as `images/ID.jpg`, else from `images-60x80.zip`, and the laces'
-/// colors of `shoelaces.csv` where there is one. A product without a readable photo is left out.
+/// Reads the Kaggle layout: `styles.csv`, photos as `images/ID.jpg`, else from `images-60x80.zip`,
+/// and the laces' colors of `shoelaces.csv` where there is one. A product without a readable photo
+/// is left out.
 ///
 /// # Errors
 /// If `styles.csv` cannot be read, the archive is broken, or nothing is left.
@@ -98,49 +127,106 @@ pub fn read(folder: &Path, frame: Frame) -> Result<Vec<Product>, DatasetError> {
         .into_par_iter()
         .filter_map(|(id, facts)| {
             let file = std::fs::read(photos.join(format!("{id}.jpg"))).ok();
-            let file = file.as_deref().or_else(|| archive.get(&format!("images/{id}.jpg")).map(Vec::as_slice))?;
+            let file = file
+                .as_deref()
+                .or_else(|| archive.get(&format!("images/{id}.jpg")).map(Vec::as_slice))?;
             let photo = image::decode(file, &LIMITS).ok()?;
             let (captions, label) = (Vec::new(), None);
-            Some(Product { id: id.to_string(), facts, captions, label, square: frame.square(&photo) })
+            Some(Product {
+                id: id.to_string(),
+                facts,
+                captions,
+                label,
+                square: frame.square(&photo),
+            })
         })
         .collect();
-    if products.is_empty() { Err(DatasetError::Empty { path: folder.into() }) } else { Ok(products) }
+    if products.is_empty() {
+        Err(DatasetError::Empty {
+            path: folder.into(),
+        })
+    } else {
+        Ok(products)
+    }
 }
 
 /// Reads a side of a data set; `label` names the attribute that is to be learned.
 ///
 /// # Errors
-/// If the folder is no data set, it has no product on this side, or a photo is gone or broken: when the set was
-/// prepared it was not.
-pub fn read_set(folder: &Path, side: Side, label: Option<&str>, frame: Frame) -> Result<Vec<Product>, DatasetError> {
+/// If the folder is no data set, it has no product on this side, or a photo is gone or broken: when
+/// the set was prepared it was not.
+pub fn read_set(
+    folder: &Path,
+    side: Side,
+    label: Option<&str>,
+    frame: Frame,
+) -> Result<Vec<Product>, DatasetError> {
     let photos = Photos::default();
     let entries = prepare::read_side(folder, side)?;
     let product = |entry: Entry| {
         let picture = entry.image.clone().into();
-        let gone = || image::ImageError::Broken { reason: "the file is gone".to_owned() };
+        let gone = || image::ImageError::Broken {
+            reason: "the file is gone".to_owned(),
+        };
         let file = photos.read(&picture)?;
-        let photo = file.ok_or_else(gone).and_then(|file| image::decode(&file, &LIMITS));
-        let photo = photo.map_err(|source| DatasetError::Photo { id: entry.id.clone(), source })?;
-        let (facts, label) = (facts(&entry), label.and_then(|label| value(&entry, label).map(str::to_lowercase)));
-        Ok(Product { id: entry.id, facts, captions: entry.captions, label, square: frame.square(&photo) })
+        let photo = file
+            .ok_or_else(gone)
+            .and_then(|file| image::decode(&file, &LIMITS));
+        let photo = photo.map_err(|source| DatasetError::Photo {
+            id: entry.id.clone(),
+            source,
+        })?;
+        let (facts, label) = (
+            facts(&entry),
+            label.and_then(|label| value(&entry, label).map(str::to_lowercase)),
+        );
+        Ok(Product {
+            id: entry.id,
+            facts,
+            captions: entry.captions,
+            label,
+            square: frame.square(&photo),
+        })
     };
-    let products: Vec<Product> = entries.into_par_iter().map(product).collect::<Result<_, DatasetError>>()?;
-    if products.is_empty() { Err(DatasetError::EmptySide { path: folder.into(), side }) } else { Ok(products) }
+    let products: Vec<Product> = entries
+        .into_par_iter()
+        .map(product)
+        .collect::<Result<_, DatasetError>>()?;
+    if products.is_empty() {
+        Err(DatasetError::EmptySide {
+            path: folder.into(),
+            side,
+        })
+    } else {
+        Ok(products)
+    }
 }
 
-/// The attribute that is to be learned, with the values that the products `train` of the data set's training side have.
+/// The attribute that is to be learned, with the values that the products `train` of the data set's
+/// training side have.
 ///
 /// # Errors
 /// If there are none, or the side cannot be read to say what there is instead.
-pub fn classes(folder: &Path, attribute: Attribute, train: &[Product]) -> Result<Classes, DatasetError> {
+pub fn classes(
+    folder: &Path,
+    attribute: Attribute,
+    train: &[Product],
+) -> Result<Classes, DatasetError> {
     let values = attribute::values(train);
     if !values.is_empty() {
         return Ok(Classes { attribute, values });
     }
     let entries = prepare::read_side(folder, Side::Train)?;
-    let found: BTreeSet<String> = entries.into_iter().flat_map(|entry| entry.attributes.into_keys()).collect();
+    let found: BTreeSet<String> = entries
+        .into_iter()
+        .flat_map(|entry| entry.attributes.into_keys())
+        .collect();
     let (path, attribute) = (folder.into(), attribute.name);
-    Err(DatasetError::Attribute { path, attribute, found: found.into_iter().collect() })
+    Err(DatasetError::Attribute {
+        path,
+        attribute,
+        found: found.into_iter().collect(),
+    })
 }
 
 /// The ids of a side of a data set.
@@ -148,11 +234,18 @@ pub fn classes(folder: &Path, attribute: Attribute, train: &[Product]) -> Result
 /// # Errors
 /// If its file cannot be read.
 pub fn ids(folder: &Path, side: Side) -> Result<Vec<String>, DatasetError> {
-    Ok(prepare::read_side(folder, side)?.into_iter().map(|entry| entry.id).collect())
+    Ok(prepare::read_side(folder, side)?
+        .into_iter()
+        .map(|entry| entry.id)
+        .collect())
 }
 
 fn value<'a>(entry: &'a Entry, attribute: &str) -> Option<&'a str> {
-    entry.attributes.get(attribute).and_then(|values| values.first()).map(String::as_str)
+    entry
+        .attributes
+        .get(attribute)
+        .and_then(|values| values.first())
+        .map(String::as_str)
 }
 
 fn facts(entry: &Entry) -> Facts {
@@ -164,21 +257,53 @@ fn facts(entry: &Entry) -> Facts {
         color: value("color"),
         gender: value("gender"),
         usage: value("usage"),
-        shoelaces: entry.attributes.get("shoelace_color").and_then(|v| v.first()).map(|v| v.to_lowercase()),
+        shoelaces: entry
+            .attributes
+            .get("shoelace_color")
+            .and_then(|v| v.first())
+            .map(|v| v.to_lowercase()),
     }
 }
 
 impl Product {
-    /// Puts a product of the Kaggle layout, or a drawn one, into the words of a data set's templates.
+    /// Puts a product of the Kaggle layout, or a drawn one, into the words of a data set's
+    /// templates.
     #[must_use]
     pub fn phrased(mut self, templates: &Templates, label: Option<&str>) -> Self {
-        let Facts { title, category, section, color, gender, usage, shoelaces } = self.facts.clone();
-        let pairs =
-            [("category", category), ("section", section), ("color", color), ("gender", gender), ("usage", usage)];
-        let attributes = pairs.into_iter().chain(shoelaces.map(|laces| ("shoelace_color", laces)));
-        let attributes = attributes.filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.to_owned(), vec![v])).collect();
-        let image = Picture::File { file: PathBuf::new() };
-        let entry = Entry { id: self.id.clone(), title, image, attributes, sentence: None, captions: Vec::new() };
+        let Facts {
+            title,
+            category,
+            section,
+            color,
+            gender,
+            usage,
+            shoelaces,
+        } = self.facts.clone();
+        let pairs = [
+            ("category", category),
+            ("section", section),
+            ("color", color),
+            ("gender", gender),
+            ("usage", usage),
+        ];
+        let attributes = pairs
+            .into_iter()
+            .chain(shoelaces.map(|laces| ("shoelace_color", laces)));
+        let attributes = attributes
+            .filter(|(_, v)| !v.is_empty())
+            .map(|(n, v)| (n.to_owned(), vec![v]))
+            .collect();
+        let image = Picture::File {
+            file: PathBuf::new(),
+        };
+        let entry = Entry {
+            id: self.id.clone(),
+            title,
+            image,
+            attributes,
+            sentence: None,
+            captions: Vec::new(),
+        };
         self.label = label.and_then(|label| value(&entry, label).map(str::to_lowercase));
         self.captions = templates.fill(&entry);
         self
@@ -197,7 +322,10 @@ fn read_laces(path: &Path) -> Result<HashMap<u64, String>, DatasetError> {
     if !path.exists() {
         return Ok(HashMap::new());
     }
-    let fail = |source| DatasetError::Csv { path: path.into(), source };
+    let fail = |source| DatasetError::Csv {
+        path: path.into(),
+        source,
+    };
     let mut reader = csv::Reader::from_path(path).map_err(fail)?;
     let mut laces = HashMap::new();
     for row in reader.records() {
@@ -209,12 +337,27 @@ fn read_laces(path: &Path) -> Result<HashMap<u64, String>, DatasetError> {
     Ok(laces)
 }
 
-fn read_facts(path: &Path, laces: &HashMap<u64, String>) -> Result<Vec<(u64, Facts)>, DatasetError> {
-    let fail = |source| DatasetError::Csv { path: path.into(), source };
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(path).map_err(fail)?;
+fn read_facts(
+    path: &Path,
+    laces: &HashMap<u64, String>,
+) -> Result<Vec<(u64, Facts)>, DatasetError> {
+    let fail = |source| DatasetError::Csv {
+        path: path.into(),
+        source,
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(path)
+        .map_err(fail)?;
     let header = reader.headers().map_err(fail)?.clone();
     let column = |name: &'static str| {
-        header.iter().position(|h| h == name).ok_or(DatasetError::Column { path: path.into(), column: name })
+        header
+            .iter()
+            .position(|h| h == name)
+            .ok_or(DatasetError::Column {
+                path: path.into(),
+                column: name,
+            })
     };
     let (id, title) = (column("id")?, column("productDisplayName")?);
     let (category, section) = (column("articleType")?, column("subCategory")?);
@@ -223,7 +366,9 @@ fn read_facts(path: &Path, laces: &HashMap<u64, String>) -> Result<Vec<(u64, Fac
     for row in reader.records() {
         let row = row.map_err(fail)?;
         let field = |at: usize| row.get(at).unwrap_or_default().trim().to_owned();
-        let Ok(id) = field(id).parse::<u64>() else { continue };
+        let Ok(id) = field(id).parse::<u64>() else {
+            continue;
+        };
         // The name is the last column; its unquoted commas make further fields.
         let name: Vec<&str> = row.iter().skip(title).collect();
         let facts = Facts {
@@ -246,15 +391,26 @@ fn read_archive(path: &Path) -> Result<HashMap<String, Vec<u8>>, DatasetError> {
     if !path.exists() {
         return Ok(HashMap::new());
     }
-    let file = std::fs::File::open(path).map_err(|source| DatasetError::Io { path: path.into(), source })?;
-    let fail = |source| DatasetError::Zip { path: path.into(), source };
+    let file = std::fs::File::open(path).map_err(|source| DatasetError::Io {
+        path: path.into(),
+        source,
+    })?;
+    let fail = |source| DatasetError::Zip {
+        path: path.into(),
+        source,
+    };
     let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).map_err(fail)?;
     let mut entries = HashMap::with_capacity(archive.len());
     for at in 0..archive.len() {
         let mut entry = archive.by_index(at).map_err(fail)?;
         let name = entry.name().map_err(fail)?.into_owned();
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(|source| DatasetError::Io { path: path.into(), source })?;
+        entry
+            .read_to_end(&mut bytes)
+            .map_err(|source| DatasetError::Io {
+                path: path.into(),
+                source,
+            })?;
         entries.insert(name, bytes);
     }
     Ok(entries)
@@ -277,18 +433,24 @@ pub fn drawn(seed: u64, count: u64, frame: Frame) -> Vec<Product> {
                 shoelaces: Some(product.shoelace_color().to_owned()),
             };
             let square = frame.square(&crate::demo::render(&product));
-            Product { id: product.id.to_string(), facts, captions: Vec::new(), label: None, square }
+            Product {
+                id: product.id.to_string(),
+                facts,
+                captions: Vec::new(),
+                label: None,
+                square,
+            }
         })
         .collect()
 }
 
-/// Captions to learn a vocabulary from: three long and three short ones of each product, and the colors of laces as
-/// often as common words, since few products' laces are known.
+/// Captions to learn a vocabulary from: three long and three short ones of each product, and the
+/// colors of laces as often as common words, since few products' laces are known.
 #[must_use]
 pub fn sample_captions(products: &[Product], seed: u64) -> Vec<String> {
     const LACES: [&str; 13] = [
-        "black", "white", "grey", "brown", "beige", "blue", "red", "green", "yellow", "orange", "pink", "purple",
-        "multi",
+        "black", "white", "grey", "brown", "beige", "blue", "red", "green", "yellow", "orange",
+        "pink", "purple", "multi",
     ];
     let mut texts = Vec::with_capacity(products.len() * 6 + LACES.len() * 500);
     for (at, product) in products.iter().enumerate() {
@@ -299,7 +461,9 @@ pub fn sample_captions(products: &[Product], seed: u64) -> Vec<String> {
         }
     }
     for color in LACES {
-        texts.extend((0..500).map(|_| format!("{color} shoelaces, with {color} laces, stripes, dots")));
+        texts.extend(
+            (0..500).map(|_| format!("{color} shoelaces, with {color} laces, stripes, dots")),
+        );
     }
     texts
 }
@@ -312,9 +476,9 @@ pub fn some(mut products: Vec<Product>, count: usize) -> Vec<Product> {
     products
 }
 
-/// Of a general catalog's products those that show what a model forgets: the half of the held-out ones by which models are
-/// chosen ([`validates`]), without those that a data set trains on because it was split otherwise. What was learned by
-/// name is not forgotten.
+/// Of a general catalog's products those that show what a model forgets: the half of the held-out
+/// ones by which models are chosen ([`validates`]), without those that a data set trains on because
+/// it was split otherwise. What was learned by name is not forgotten.
 #[must_use]
 pub fn judges(mut products: Vec<Product>, trained: &[Product]) -> Vec<Product> {
     let trained: HashSet<&str> = trained.iter().map(|product| product.id.as_str()).collect();

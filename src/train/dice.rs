@@ -1,5 +1,6 @@
-//! Chance that repeats: every draw of training comes from a stream named by the seed, what it is for, and a number
-//! (the step, the epoch), so that a run taken up again draws what the unbroken run would have drawn.
+//! Chance that repeats: every draw of training comes from a stream named by the seed, what it is
+//! for, and a number (the step, the epoch), so that a run taken up again draws what the unbroken
+//! run would have drawn.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

@@ -1,14 +1,16 @@
 //! A sentence per product, said by a vision-language model that looks at its photo.
 //!
-//! [`enrich`] takes a data set folder (see [`super::prepare`]) and asks a server that speaks Ollama's API
-//! (`POST /api/generate` with the picture in base64,
-//! <https://github.com/ollama/ollama/blob/main/docs/api.md#generate-a-completion>) about every product. The answers
-//! become the entries' `sentence`, and the captions are filled in anew with them.
+//! [`enrich`] takes a data set folder (see [`super::prepare`]) and asks a server that speaks
+//! Ollama's API (`POST /api/generate` with the picture in base64,
+//! <https://github.com/ollama/ollama/blob/main/docs/api.md#generate-a-completion>) about every
+//! product. The answers become the entries' `sentence`, and the captions are filled in anew with
+//! them.
 //!
-//! Every answer is added to `sentences.jsonl` in the folder as soon as it is there, under the sha256 of the model, the
-//! prompt and the picture: a run that was ended goes on where it stopped, the same picture is asked about once, and
-//! another prompt or model asks anew. A product that cannot be described is left without a sentence and counted; a
-//! server that is not there, or does not know the model, ends the run with an error and loses nothing.
+//! Every answer is added to `sentences.jsonl` in the folder as soon as it is there, under the
+//! sha256 of the model, the prompt and the picture: a run that was ended goes on where it stopped,
+//! the same picture is asked about once, and another prompt or model asks anew. A product that
+//! cannot be described is left without a sentence and counted; a server that is not there, or does
+//! not know the model, ends the run with an error and loses nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -34,11 +36,18 @@ pub enum EnrichError {
     #[error(transparent)]
     Pictures(#[from] CatalogError),
     #[error("{path}: {source}", path = path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{endpoint} does not have what was asked for: {reason}")]
     Refused { endpoint: String, reason: String },
     #[error("{endpoint} failed for {failures} products in a row, the last time with: {reason}")]
-    Down { endpoint: String, failures: usize, reason: String },
+    Down {
+        endpoint: String,
+        failures: usize,
+        reason: String,
+    },
 }
 
 /// Whom to ask, and how.
@@ -81,11 +90,16 @@ struct Known {
     sentence: String,
 }
 
-/// Asks about every product of the data set. Blocking. `done` is told how many of how many are through.
+/// Asks about every product of the data set. Blocking. `done` is told how many of how many are
+/// through.
 ///
 /// # Errors
 /// When the folder cannot be read or written, or the server cannot answer (see the module's docs).
-pub fn enrich(folder: &Path, asking: &Asking, done: impl Fn(usize, usize) + Sync) -> Result<Summary, EnrichError> {
+pub fn enrich(
+    folder: &Path,
+    asking: &Asking,
+    done: impl Fn(usize, usize) + Sync,
+) -> Result<Summary, EnrichError> {
     let templates = Templates::open(&folder.join("captions.toml"))?;
     let mut sides = Vec::new();
     for side in Side::ALL {
@@ -100,22 +114,37 @@ pub fn enrich(folder: &Path, asking: &Asking, done: impl Fn(usize, usize) + Sync
         .filter_map(|entry| Some((entry, keys.get(&entry.id)?.as_str())))
         .filter(|(_, key)| !sentences.contains_key(*key) && seen.insert(*key))
         .collect();
-    let products = sides.iter().map(|(_, entries)| entries.len()).sum::<usize>();
-    let known = keys.values().filter(|key| sentences.contains_key(*key)).count();
+    let products = sides
+        .iter()
+        .map(|(_, entries)| entries.len())
+        .sum::<usize>();
+    let known = keys
+        .values()
+        .filter(|key| sentences.contains_key(*key))
+        .count();
     let journal = Journal::open(path)?;
-    let answers = ask_all(&todo, asking, &journal, &|n| done(products - todo.len() + n, products))?;
+    let answers = ask_all(&todo, asking, &journal, &|n| {
+        done(products - todo.len() + n, products)
+    })?;
     let asked = answers.len();
     sentences.extend(answers);
     let mut failed = 0;
     for (side, entries) in &mut sides {
         for entry in entries.iter_mut() {
-            entry.sentence = keys.get(&entry.id).and_then(|key| sentences.get(key)).cloned();
+            entry.sentence = keys
+                .get(&entry.id)
+                .and_then(|key| sentences.get(key))
+                .cloned();
             failed += usize::from(entry.sentence.is_none());
             entry.captions = templates.fill(entry);
         }
         prepare::write_side(folder, *side, entries)?;
     }
-    Ok(Summary { asked, known, failed })
+    Ok(Summary {
+        asked,
+        known,
+        failed,
+    })
 }
 
 /// The answers of earlier runs; a line that a kill cut off is no answer.
@@ -123,18 +152,30 @@ fn known(path: &Path) -> Result<HashMap<String, String>, EnrichError> {
     let text = match std::fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(source) => return Err(EnrichError::Io { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(EnrichError::Io {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Known>(line).ok());
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Known>(line).ok());
     Ok(lines.map(|known| (known.key, known.sentence)).collect())
 }
 
 /// Product id -> the key of its answer. A picture that is gone has none.
-fn keys(sides: &[(Side, Vec<Entry>)], asking: &Asking) -> Result<HashMap<String, String>, EnrichError> {
+fn keys(
+    sides: &[(Side, Vec<Entry>)],
+    asking: &Asking,
+) -> Result<HashMap<String, String>, EnrichError> {
     let photos = Photos::default();
     let mut keys = HashMap::new();
     for entry in sides.iter().flat_map(|(_, entries)| entries) {
-        let Some(picture) = photos.read(&entry.image.clone().into())? else { continue };
+        let Some(picture) = photos.read(&entry.image.clone().into())? else {
+            continue;
+        };
         let mut hash = Sha256::new();
         for text in [&asking.model, &asking.prompt] {
             hash.update((text.len() as u64).to_le_bytes());
@@ -156,7 +197,8 @@ struct Journal {
 impl Journal {
     fn open(path: PathBuf) -> Result<Self, EnrichError> {
         let open = || -> std::io::Result<File> {
-            let torn = std::fs::read(&path).is_ok_and(|bytes| bytes.last().is_some_and(|&b| b != b'\n'));
+            let torn =
+                std::fs::read(&path).is_ok_and(|bytes| bytes.last().is_some_and(|&b| b != b'\n'));
             let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
             if torn {
                 file.write_all(b"\n")?;
@@ -164,16 +206,26 @@ impl Journal {
             Ok(file)
         };
         match open() {
-            Ok(file) => Ok(Self { path, file: Mutex::new(file) }),
+            Ok(file) => Ok(Self {
+                path,
+                file: Mutex::new(file),
+            }),
             Err(source) => Err(EnrichError::Io { path, source }),
         }
     }
 
     fn add(&self, key: &str, sentence: &str) -> Result<(), EnrichError> {
-        let known = Known { key: key.to_owned(), sentence: sentence.to_owned() };
+        let known = Known {
+            key: key.to_owned(),
+            sentence: sentence.to_owned(),
+        };
         let line = serde_json::to_string(&known).expect("two strings") + "\n";
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(line.as_bytes()).map_err(|source| EnrichError::Io { path: self.path.clone(), source })
+        file.write_all(line.as_bytes())
+            .map_err(|source| EnrichError::Io {
+                path: self.path.clone(),
+                source,
+            })
     }
 }
 
@@ -195,8 +247,11 @@ fn ask_all(
 ) -> Result<HashMap<String, String>, EnrichError> {
     let shared = Mutex::new(Shared::default());
     let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(asking.patience)).http_status_as_error(false).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(asking.patience))
+        .http_status_as_error(false)
+        .build()
+        .into();
     let photos = Photos::default();
     let work = || -> Result<(), EnrichError> {
         loop {
@@ -209,7 +264,9 @@ fn ask_all(
                 shared.next - 1
             };
             let (entry, key) = todo[at];
-            let picture = photos.read(&entry.image.clone().into())?.unwrap_or_default();
+            let picture = photos
+                .read(&entry.image.clone().into())?
+                .unwrap_or_default();
             let answer = ask(&agent, asking, &picture);
             let mut shared = lock();
             match answer {
@@ -219,7 +276,10 @@ fn ask_all(
                     shared.failures = 0;
                 }
                 Err(Failure::Refused(reason)) => {
-                    return Err(EnrichError::Refused { endpoint: asking.endpoint.clone(), reason });
+                    return Err(EnrichError::Refused {
+                        endpoint: asking.endpoint.clone(),
+                        reason,
+                    });
                 }
                 Err(Failure::Product(reason)) => {
                     tracing::warn!(product = entry.id, reason, "no sentence");
@@ -230,7 +290,11 @@ fn ask_all(
                     shared.failures += 1;
                     if shared.failures >= DOWN {
                         let (endpoint, failures) = (asking.endpoint.clone(), shared.failures);
-                        return Err(EnrichError::Down { endpoint, failures, reason });
+                        return Err(EnrichError::Down {
+                            endpoint,
+                            failures,
+                            reason,
+                        });
                     }
                 }
             }
@@ -242,10 +306,18 @@ fn ask_all(
     };
     std::thread::scope(|scope| {
         let stopping = || work().inspect_err(|_| lock().stop = true);
-        let threads: Vec<_> = (0..asking.concurrency.max(1)).map(|_| scope.spawn(stopping)).collect();
-        threads.into_iter().try_for_each(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let threads: Vec<_> = (0..asking.concurrency.max(1))
+            .map(|_| scope.spawn(stopping))
+            .collect();
+        threads.into_iter().try_for_each(|t| {
+            t.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })?;
-    Ok(shared.into_inner().unwrap_or_else(PoisonError::into_inner).answers)
+    Ok(shared
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .answers)
 }
 
 /// Why there is no sentence.
@@ -303,20 +375,35 @@ fn ask_once(agent: &ureq::Agent, asking: &Asking, picture: &[u8]) -> Result<Stri
         prompt: &asking.prompt,
         images: [base64(picture)],
         stream: false,
-        options: Options { temperature: 0.0, seed: 0 },
+        options: Options {
+            temperature: 0.0,
+            seed: 0,
+        },
     };
     let url = format!("{}/api/generate", asking.endpoint.trim_end_matches('/'));
     let body = serde_json::to_vec(&question).expect("a question is plain data");
-    let sent = agent.post(&url).header("content-type", "application/json").send(&body);
+    let sent = agent
+        .post(&url)
+        .header("content-type", "application/json")
+        .send(&body);
     let passing = |error: ureq::Error| Failure::Passing(error.to_string());
     let mut response = sent.map_err(passing)?;
     let status = response.status().as_u16();
-    let text = response.body_mut().with_config().limit(1 << 20).read_to_string().map_err(passing)?;
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(1 << 20)
+        .read_to_string()
+        .map_err(passing)?;
     let answer: Option<Answer> = serde_json::from_str(&text).ok();
-    let said = answer.as_ref().and_then(|a| a.error.clone()).unwrap_or_default();
+    let said = answer
+        .as_ref()
+        .and_then(|a| a.error.clone())
+        .unwrap_or_default();
     match status {
         200 if said.is_empty() => {
-            let answer = answer.ok_or_else(|| Failure::Passing("an answer that is no JSON object".to_owned()))?;
+            let answer = answer
+                .ok_or_else(|| Failure::Passing("an answer that is no JSON object".to_owned()))?;
             sentence(&answer.response).ok_or_else(|| Failure::Product("an empty answer".to_owned()))
         }
         401 | 403 | 404 => Err(Failure::Refused(format!("status {status} {said}"))),
@@ -334,7 +421,11 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for digit in 0..4 {
             let at = bits >> (18 - 6 * digit) & 63;
-            text.push(if digit <= group.len() { char::from(DIGITS[at as usize]) } else { '=' });
+            text.push(if digit <= group.len() {
+                char::from(DIGITS[at as usize])
+            } else {
+                '='
+            });
         }
     }
     text
@@ -358,7 +449,13 @@ mod tests {
     #[test]
     fn base64_is_the_standards() {
         // The test vectors of RFC 4648, section 10.
-        let vectors = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
+        let vectors = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ];
         for (bytes, text) in vectors {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
@@ -368,10 +465,16 @@ mod tests {
     #[test]
     fn the_first_sentence_is_kept() {
         let said = " The image shows\na pair of No.7 shoes. They are placed on a white surface.";
-        assert_eq!(sentence(said).as_deref(), Some("The image shows a pair of No.7 shoes."));
+        assert_eq!(
+            sentence(said).as_deref(),
+            Some("The image shows a pair of No.7 shoes.")
+        );
         assert_eq!(sentence("A shoe").as_deref(), Some("A shoe"));
         assert_eq!(sentence("Très chic! Oui.").as_deref(), Some("Très chic!"));
         assert_eq!(sentence(" \n "), None);
-        assert_eq!(sentence(&"é".repeat(500)).map(|s| s.chars().count()), Some(400));
+        assert_eq!(
+            sentence(&"é".repeat(500)).map(|s| s.chars().count()),
+            Some(400)
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! A run's epochs as model folders, `epochs/NNN` in the run's folder: each is what the validation of that number
-//! judged (the averaged weights, low-rank pairs merged), with graphs and manifest, so that `aglet-train compare`
-//! reads it and `aglet serve` loads it as it is; it is a checkpoint folder in Hugging Face's layout all the same.
+//! A run's epochs as model folders, `epochs/NNN` in the run's folder: each is what the validation
+//! of that number judged (the averaged weights, low-rank pairs merged), with graphs and manifest,
+//! so that `aglet-train compare` reads it and `aglet serve` loads it as it is; it is a checkpoint
+//! folder in Hugging Face's layout all the same.
 //!
 //! A folder appears whole or not at all. Old ones go when the rule of the recipe says so.
 
@@ -18,7 +19,10 @@ use crate::model::{ExportError, ExportOptions, export};
 #[derive(Debug, thiserror::Error)]
 pub enum EpochError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error(transparent)]
@@ -47,7 +51,8 @@ impl Keep {
         }
     }
 
-    /// Lets `write` make the folder of `epoch` if it is to be kept, and removes those that are not any more.
+    /// Lets `write` make the folder of `epoch` if it is to be kept, and removes those that are not
+    /// any more.
     ///
     /// # Errors
     /// What `write` answers, or if a folder cannot be removed.
@@ -72,7 +77,10 @@ impl Keep {
         }
         for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
             let path = entry.map_err(io(&folder))?.path();
-            let number: Option<u64> = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse().ok());
+            let number: Option<u64> = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .and_then(|n| n.parse().ok());
             // Of a later number: left by a run that was killed after it, and soon written anew.
             if number.is_some_and(|number| number <= epoch && !self.keeps(number, epoch, best)) {
                 std::fs::remove_dir_all(&path).map_err(io(&path))?;
@@ -94,12 +102,28 @@ pub fn write(
     provenance: Map<String, Value>,
 ) -> Result<(), EpochError> {
     let path = run.join("tokenizer.json");
-    let vocabulary = std::fs::read_to_string(&path).map_err(|source| EpochError::Io { path, source })?;
+    let vocabulary =
+        std::fs::read_to_string(&path).map_err(|source| EpochError::Io { path, source })?;
     let beside = to.parent().unwrap_or(run);
-    let checkpoint = tempfile::Builder::new().prefix(".checkpoint").tempdir_in(beside);
-    let checkpoint = checkpoint.map_err(|source| EpochError::Io { path: beside.to_owned(), source })?;
-    folder::write(checkpoint.path(), config, parameters, &vocabulary, Precision::F32)?;
-    let options = ExportOptions { replace: true, provenance, ..ExportOptions::default() };
+    let checkpoint = tempfile::Builder::new()
+        .prefix(".checkpoint")
+        .tempdir_in(beside);
+    let checkpoint = checkpoint.map_err(|source| EpochError::Io {
+        path: beside.to_owned(),
+        source,
+    })?;
+    folder::write(
+        checkpoint.path(),
+        config,
+        parameters,
+        &vocabulary,
+        Precision::F32,
+    )?;
+    let options = ExportOptions {
+        replace: true,
+        provenance,
+        ..ExportOptions::default()
+    };
     export(checkpoint.path(), to, &options, |_| Ok(()))?;
     Ok(())
 }
@@ -107,7 +131,10 @@ pub fn write(
 /// What a model folder says of the validation that it comes from.
 #[must_use]
 pub fn provenance(epoch: u64, step: u64, loss: f32, scores: &Scores) -> Map<String, Value> {
-    Map::from_iter([("training".to_owned(), json!({"epoch": epoch, "step": step, "loss": loss, "scores": scores}))])
+    Map::from_iter([(
+        "training".to_owned(),
+        json!({"epoch": epoch, "step": step, "loss": loss, "scores": scores}),
+    )])
 }
 
 #[cfg(test)]
@@ -127,12 +154,21 @@ mod tests {
             let run = tempfile::tempdir().expect("folder");
             // Epoch 1 is the best until 2 is.
             for (epoch, best) in [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2)] {
-                let write =
-                    |to: &Path| std::fs::create_dir(to).map_err(|source| EpochError::Io { path: to.into(), source });
+                let write = |to: &Path| {
+                    std::fs::create_dir(to).map_err(|source| EpochError::Io {
+                        path: to.into(),
+                        source,
+                    })
+                };
                 keep.apply(run.path(), epoch, best, write).expect("applies");
             }
-            let entries = std::fs::read_dir(run.path().join("epochs")).into_iter().flatten().flatten();
-            let mut found: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+            let entries = std::fs::read_dir(run.path().join("epochs"))
+                .into_iter()
+                .flatten()
+                .flatten();
+            let mut found: Vec<String> = entries
+                .map(|e| e.file_name().to_string_lossy().into_owned())
+                .collect();
             found.sort();
             assert_eq!(found, wanted, "{keep:?}");
         }

@@ -28,7 +28,10 @@ use super::wide::wide;
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -37,9 +40,13 @@ pub enum FitError {
     Report(#[from] ReportError),
     #[error("the loss is {loss} at step {step}: lower the learning rate, or look at the data")]
     Diverged { step: u64, loss: f32 },
-    #[error("the gradients' norm is {norm} at step {step}: lower the learning rate, or look at the data")]
+    #[error(
+        "the gradients' norm is {norm} at step {step}: lower the learning rate, or look at the data"
+    )]
     Gradients { step: u64, norm: f32 },
-    #[error("{path} is the checkpoint of a run: go on with it (--resume), or choose another folder")]
+    #[error(
+        "{path} is the checkpoint of a run: go on with it (--resume), or choose another folder"
+    )]
     Exists { path: PathBuf },
     #[error("there is no product {0}")]
     NoProduct(&'static str),
@@ -89,7 +96,8 @@ pub struct State {
     /// Best watched figure, and validations since.
     best: Option<f32>,
     stale: u64,
-    /// Validations so far; not there in checkpoints of older runs, whose schedule counted every one of them.
+    /// Validations so far; not there in checkpoints of older runs, whose schedule counted every one
+    /// of them.
     epoch: Option<u64>,
     /// Epochs that the schedule was told of: those after the warm-up.
     epochs: u64,
@@ -108,8 +116,13 @@ impl State {
     /// # Errors
     /// If it is not there or broken.
     pub fn parse(path: &Path, metadata: &checkpoint::Metadata) -> Result<Self, CheckpointError> {
-        let state = metadata.get("run").ok_or(CheckpointError::NoState { path: path.into() })?;
-        serde_json::from_str(state).map_err(|source| CheckpointError::State { path: path.into(), source })
+        let state = metadata
+            .get("run")
+            .ok_or(CheckpointError::NoState { path: path.into() })?;
+        serde_json::from_str(state).map_err(|source| CheckpointError::State {
+            path: path.into(),
+            source,
+        })
     }
 }
 
@@ -150,7 +163,10 @@ struct Clock {
 impl Clock {
     /// Goes on after so many seconds.
     fn after(before: f64) -> Self {
-        Self { before, start: Instant::now() }
+        Self {
+            before,
+            start: Instant::now(),
+        }
     }
 
     fn seconds(&self) -> f64 {
@@ -163,21 +179,27 @@ fn last(folder: &Path) -> PathBuf {
     folder.join("last.safetensors")
 }
 
-/// Says whether a run may begin in the folder, which it may not where another one has its checkpoint.
+/// Says whether a run may begin in the folder, which it may not where another one has its
+/// checkpoint.
 ///
 /// # Errors
 /// If it may not.
 pub fn vacant(folder: &Path) -> Result<(), FitError> {
     let path = last(folder);
-    if path.exists() { Err(FitError::Exists { path }) } else { Ok(()) }
+    if path.exists() {
+        Err(FitError::Exists { path })
+    } else {
+        Ok(())
+    }
 }
 
 impl Run {
-    /// Begins at the weights `from`, or at random ones, or where `folder` left off if `resume` and it has a checkpoint.
+    /// Begins at the weights `from`, or at random ones, or where `folder` left off if `resume` and
+    /// it has a checkpoint.
     ///
     /// # Errors
-    /// If the folder cannot be made, its checkpoint does not fit or is there although `resume` is not wanted, or there
-    /// are no products to train on or to validate on.
+    /// If the folder cannot be made, its checkpoint does not fit or is there although `resume` is
+    /// not wanted, or there are no products to train on or to validate on.
     pub fn new(
         plan: Plan,
         folder: &Path,
@@ -195,13 +217,17 @@ impl Run {
         if held.products.is_empty() {
             return Err(FitError::NoProduct("held out, to validate on"));
         }
-        std::fs::create_dir_all(folder).map_err(|source| FitError::Io { path: folder.into(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| FitError::Io {
+            path: folder.into(),
+            source,
+        })?;
         let config = source.config.clone();
         let path = folder.join("config.json");
         std::fs::write(&path, format!("{:#}\n", config.to_hugging_face()))
             .map_err(|source| FitError::Io { path, source })?;
         let mut parameters = from.unwrap_or_else(|| Parameters::random(&config, plan.seed));
-        plan.training.begin(plan.weights.kind, &mut parameters, plan.seed);
+        plan.training
+            .begin(plan.weights.kind, &mut parameters, plan.seed);
         // Few products make a small batch: none comes twice.
         let batch = source.drawing.batch.min(held.products.len().max(1));
         let sampling = Sampling::default();
@@ -215,10 +241,14 @@ impl Run {
             sampling,
             ..source.drawing
         };
-        let Held { products, general, classes } = held;
+        let Held {
+            products,
+            general,
+            classes,
+        } = held;
         let vocabulary = source.vocabulary.clone();
-        let validation =
-            Source::new(products, Vec::new(), vocabulary, config.clone(), drawing).teaching(classes.clone());
+        let validation = Source::new(products, Vec::new(), vocabulary, config.clone(), drawing)
+            .teaching(classes.clone());
         let mut run = Self {
             optimizer: Optimizer::new(plan.rule.clone(), &parameters),
             treatments: plan.training.treatments(&config, &parameters),
@@ -255,10 +285,16 @@ impl Run {
 
     /// How far it is into the run, 0 to 1, when the state was last brought up to date.
     fn progress(&self) -> f32 {
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a share of the run")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "a share of the run"
+        )]
         let (steps, time) = (
             self.state.step as f32 / self.plan.steps as f32,
-            self.plan.time.map_or(0.0, |t| self.state.seconds / t.as_secs_f64()) as f32,
+            self.plan
+                .time
+                .map_or(0.0, |t| self.state.seconds / t.as_secs_f64()) as f32,
         );
         steps.max(time).min(1.0)
     }
@@ -266,10 +302,15 @@ impl Run {
     /// Whether there is nothing more to do: the plan's end is reached, or it stopped early.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.progress() >= 1.0 || self.plan.patience.is_some_and(|patience| self.state.stale >= patience)
+        self.progress() >= 1.0
+            || self
+                .plan
+                .patience
+                .is_some_and(|patience| self.state.stale >= patience)
     }
 
-    /// Which batches hold whole images: those after the plan's share of the steps, or from where the time decided it.
+    /// Which batches hold whole images: those after the plan's share of the steps, or from where
+    /// the time decided it.
     fn kept(&self) -> Kept {
         let all = self.config.patches();
         #[expect(
@@ -283,7 +324,11 @@ impl Run {
             (self.plan.steps as f32 * self.plan.keep_until).ceil() as u64,
         );
         let by_steps = steps * self.plan.accumulate;
-        Kept { few: few.clamp(1, all), all, full_from: self.state.full_from.map_or(by_steps, |at| at.min(by_steps)) }
+        Kept {
+            few: few.clamp(1, all),
+            all,
+            full_from: self.state.full_from.map_or(by_steps, |at| at.min(by_steps)),
+        }
     }
 
     /// The next batch's number.
@@ -291,7 +336,8 @@ impl Run {
         self.state.step * self.plan.accumulate
     }
 
-    /// Trains to the plan's end. A run that is over, as one that is taken up again may be, stays as it is.
+    /// Trains to the plan's end. A run that is over, as one that is taken up again may be, stays as
+    /// it is.
     ///
     /// # Errors
     /// If a file cannot be written, or the loss or a gradient is no number any more.
@@ -305,7 +351,10 @@ impl Run {
         let mut log = self.log()?;
         let loader = Loader::start(Arc::clone(&self.source), self.next_batch(), self.kept());
         while !self.is_over() {
-            if self.state.full_from.is_none() && self.plan.time.is_some() && self.progress() >= self.plan.keep_until {
+            if self.state.full_from.is_none()
+                && self.plan.time.is_some()
+                && self.progress() >= self.plan.keep_until
+            {
                 self.state.full_from = Some(loader.fill(self.next_batch()));
             }
             let metric = Metric::Step(self.advance(&loader)?);
@@ -316,7 +365,11 @@ impl Run {
                 validated = self.state.step;
             }
         }
-        if validated == self.state.step { Ok(()) } else { self.validate(&mut log, &mut report) }
+        if validated == self.state.step {
+            Ok(())
+        } else {
+            self.validate(&mut log, &mut report)
+        }
     }
 
     /// Takes a step.
@@ -325,9 +378,17 @@ impl Run {
         let step = self.state.step;
         #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
         let rate = self.scheduler.rate(step, self.progress()) as f32;
-        let Gathered { mut gradients, losses, waited, images } = self.gather(loader);
+        let Gathered {
+            mut gradients,
+            losses,
+            waited,
+            images,
+        } = self.gather(loader);
         if !losses.total.is_finite() {
-            return Err(FitError::Diverged { step, loss: losses.total });
+            return Err(FitError::Diverged {
+                step,
+                loss: losses.total,
+            });
         }
         let norm = optimizer::clip(&mut gradients, self.plan.clip);
         if !norm.is_finite() {
@@ -346,7 +407,10 @@ impl Run {
             losses,
             rate,
             gradient_norm: norm,
-            logit_scale: self.parameters.get("logit_scale").map_or(0.0, |p| p.values[0].exp()),
+            logit_scale: self
+                .parameters
+                .get("logit_scale")
+                .map_or(0.0, |p| p.values[0].exp()),
             images_per_second: images / took.as_secs_f32(),
             waited,
             utilization: (1.0 - waited / took.as_secs_f32()).clamp(0.0, 1.0),
@@ -361,12 +425,26 @@ impl Run {
             let batch = loader.next();
             waited += begun.elapsed().as_secs_f32();
             images += batch.images.images;
-            let (losses, found) =
-                step::gradients(&self.config, &self.parameters, &batch, self.plan.weights, &self.plan.training);
+            let (losses, found) = step::gradients(
+                &self.config,
+                &self.parameters,
+                &batch,
+                self.plan.weights,
+                &self.plan.training,
+            );
             list.push(losses);
-            sum = if sum.is_empty() { found } else { added(sum, &found) };
+            sum = if sum.is_empty() {
+                found
+            } else {
+                added(sum, &found)
+            };
         }
-        Gathered { gradients: divided(sum, self.plan.accumulate), losses: Losses::mean(&list), waited, images }
+        Gathered {
+            gradients: divided(sum, self.plan.accumulate),
+            losses: Losses::mean(&list),
+            waited,
+            images,
+        }
     }
 
     /// Moves the weights and their average.
@@ -375,18 +453,27 @@ impl Run {
             #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
             self.optimizer.set_momentum(momentum as f32);
         }
-        self.optimizer.step(&mut self.parameters, gradients, rate, &self.treatments);
-        let capped = self.plan.weights.kind == Kind::Contrastive && self.plan.training.moves("logit_scale");
+        self.optimizer
+            .step(&mut self.parameters, gradients, rate, &self.treatments);
+        let capped =
+            self.plan.weights.kind == Kind::Contrastive && self.plan.training.moves("logit_scale");
         if let Some(scale) = self.parameters.get_mut("logit_scale").filter(|_| capped) {
             // CLIP's cap: a temperature below 1/100 makes training unstable.
             scale.values[0] = scale.values[0].clamp(0.0, 100.0_f32.ln());
         }
         #[expect(clippy::cast_precision_loss, reason = "a ramp over the first steps")]
-        let keep = self.plan.average.min((1.0 + self.state.step as f32) / (10.0 + self.state.step as f32));
+        let keep = self
+            .plan
+            .average
+            .min((1.0 + self.state.step as f32) / (10.0 + self.state.step as f32));
         average(&mut self.average, &self.parameters, keep);
     }
 
-    fn validate(&mut self, log: &mut Log, report: &mut impl FnMut(&Metric)) -> Result<(), FitError> {
+    fn validate(
+        &mut self,
+        log: &mut Log,
+        report: &mut impl FnMut(&Metric),
+    ) -> Result<(), FitError> {
         let plain = self.plan.training.plain(&self.average);
         let weights = self.scores(&self.plan.training.plain(&self.parameters));
         let average = self.scores(&plain);
@@ -407,10 +494,26 @@ impl Run {
             checkpoint::write_weights(&path, &plain, checkpoint::Precision::F32)?;
         }
         self.state.stale = if best { 0 } else { self.state.stale + 1 };
-        self.plan.keep_epochs.apply(&self.folder, epoch, self.state.best_epoch, |to| {
-            epochs::write(to, &self.folder, &self.config, &plain, epochs::provenance(epoch, step, loss.total, &average))
-        })?;
-        let metric = Metric::Validation { step, seconds, epoch, best, loss, weights, average };
+        self.plan
+            .keep_epochs
+            .apply(&self.folder, epoch, self.state.best_epoch, |to| {
+                epochs::write(
+                    to,
+                    &self.folder,
+                    &self.config,
+                    &plain,
+                    epochs::provenance(epoch, step, loss.total, &average),
+                )
+            })?;
+        let metric = Metric::Validation {
+            step,
+            seconds,
+            epoch,
+            best,
+            loss,
+            weights,
+            average,
+        };
         self.write(log, &metric)?;
         report(&metric);
         self.state.seconds = self.clock.seconds();
@@ -432,8 +535,8 @@ impl Run {
         scores
     }
 
-    /// The averaged weights' loss on batches of held-out products, the same ones each time: all that are full, up to
-    /// about [`VALIDATION_PRODUCTS`].
+    /// The averaged weights' loss on batches of held-out products, the same ones each time: all
+    /// that are full, up to about [`VALIDATION_PRODUCTS`].
     fn validation_loss(&self) -> Losses {
         let source = &self.validation;
         let most = VALIDATION_PRODUCTS.div_ceil(source.drawing.batch as u64);
@@ -442,7 +545,13 @@ impl Run {
         let list: Vec<Losses> = (0..batches)
             .map(|at| {
                 let batch = source.batch(at, all);
-                step::losses(&self.config, &self.average, &batch, self.plan.weights, &self.plan.training)
+                step::losses(
+                    &self.config,
+                    &self.average,
+                    &batch,
+                    self.plan.weights,
+                    &self.plan.training,
+                )
             })
             .collect();
         Losses::mean(&list)
@@ -454,25 +563,51 @@ impl Run {
     }
 
     fn write(&self, log: &mut Log, metric: &Metric) -> Result<(), FitError> {
-        log.add(metric).map_err(|source| FitError::Io { path: self.folder.join("metrics.jsonl"), source })
+        log.add(metric).map_err(|source| FitError::Io {
+            path: self.folder.join("metrics.jsonl"),
+            source,
+        })
     }
 
     fn save(&self, path: &Path) -> Result<(), FitError> {
         let mut arrays = Vec::new();
         for (at, p) in self.parameters.0.iter().enumerate() {
-            arrays.push((format!("weights.{}", p.name), p.shape.as_slice(), p.values.as_slice()));
-            arrays.push((format!("average.{}", p.name), p.shape.as_slice(), self.average.0[at].values.as_slice()));
+            arrays.push((
+                format!("weights.{}", p.name),
+                p.shape.as_slice(),
+                p.values.as_slice(),
+            ));
+            arrays.push((
+                format!("average.{}", p.name),
+                p.shape.as_slice(),
+                self.average.0[at].values.as_slice(),
+            ));
             for (number, slot) in self.optimizer.slots[at].iter().enumerate() {
-                arrays.push((format!("slot{number}.{}", p.name), p.shape.as_slice(), slot.as_slice()));
+                arrays.push((
+                    format!("slot{number}.{}", p.name),
+                    p.shape.as_slice(),
+                    slot.as_slice(),
+                ));
             }
         }
         let (epochs, plateau) = self.scheduler.state();
         let adapters = self.plan.training.lora.as_ref().map(Lora::scale);
         let optimizer_steps = self.optimizer.steps;
-        let state = State { optimizer_steps, epochs, plateau: Some(plateau), adapters, ..self.state };
+        let state = State {
+            optimizer_steps,
+            epochs,
+            plateau: Some(plateau),
+            adapters,
+            ..self.state
+        };
         let state = serde_json::to_string(&state).expect("numbers are JSON");
         let metadata = HashMap::from([("run".to_owned(), state)]);
-        Ok(checkpoint::write(path, &arrays, metadata, checkpoint::Precision::F32)?)
+        Ok(checkpoint::write(
+            path,
+            &arrays,
+            metadata,
+            checkpoint::Precision::F32,
+        )?)
     }
 
     fn load(&mut self, path: &Path) -> Result<(), FitError> {
@@ -482,31 +617,43 @@ impl Run {
         checkpoint::fill(path, &mut arrays, "average.", &mut self.average)?;
         for (parameter, slots) in self.parameters.0.iter().zip(&mut self.optimizer.slots) {
             // All slots of a parameter or none: it has not moved yet.
-            let found = (0..self.plan.rule.slots()).map(|n| arrays.remove(&format!("slot{n}.{}", parameter.name)));
+            let found = (0..self.plan.rule.slots())
+                .map(|n| arrays.remove(&format!("slot{n}.{}", parameter.name)));
             let found: Option<Vec<_>> = found.collect();
-            *slots = found.unwrap_or_default().into_iter().map(|slot| slot.values).collect();
+            *slots = found
+                .unwrap_or_default()
+                .into_iter()
+                .map(|slot| slot.values)
+                .collect();
         }
         self.optimizer.steps = state.optimizer_steps;
         if let Some(plateau) = state.plateau {
             self.scheduler.restore((state.epochs, plateau));
         }
-        self.state = State { epoch: Some(state.epoch.unwrap_or(state.epochs)), ..state };
+        self.state = State {
+            epoch: Some(state.epoch.unwrap_or(state.epochs)),
+            ..state
+        };
         Ok(())
     }
 }
 
 /// Moves the averaged weights towards the present ones: `keep` of theirs stays.
 pub fn average(average: &mut Parameters, now: &Parameters, keep: f32) {
-    average.0.par_iter_mut().zip(&now.0).for_each(|(average, now)| {
-        wide(
-            #[inline(always)]
-            || {
-                for (a, &w) in average.values.iter_mut().zip(&now.values) {
-                    *a += (w - *a) * (1.0 - keep);
-                }
-            },
-        );
-    });
+    average
+        .0
+        .par_iter_mut()
+        .zip(&now.0)
+        .for_each(|(average, now)| {
+            wide(
+                #[inline(always)]
+                || {
+                    for (a, &w) in average.values.iter_mut().zip(&now.values) {
+                        *a += (w - *a) * (1.0 - keep);
+                    }
+                },
+            );
+        });
 }
 
 /// Held-out products whose loss a validation takes, about.
@@ -533,7 +680,9 @@ fn divided(mut sum: Vec<Option<Vec<f32>>>, count: u64) -> Vec<Option<Vec<f32>>> 
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let share = 1.0 / count as f32;
     if count > 1 {
-        sum.iter_mut().flatten().for_each(|g| g.iter_mut().for_each(|v| *v *= share));
+        sum.iter_mut()
+            .flatten()
+            .for_each(|g| g.iter_mut().for_each(|v| *v *= share));
     }
     sum
 }

@@ -1,4 +1,5 @@
-//! A run's weights as a checkpoint folder in Hugging Face's layout, which `aglet model export` takes.
+//! A run's weights as a checkpoint folder in Hugging Face's layout, which `aglet model export`
+//! takes.
 
 use std::path::{Path, PathBuf};
 
@@ -25,9 +26,15 @@ pub enum Which {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path}: {source}")]
-    Json { path: PathBuf, source: serde_json::Error },
+    Json {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
     #[error("{path}: {reason}")]
     Config { path: PathBuf, reason: String },
     #[error(transparent)]
@@ -55,11 +62,15 @@ pub fn write(
     put("config.json", &pretty(&config.to_hugging_face()))?;
     put("preprocessor_config.json", &pretty(&preprocessor(config)))?;
     put("tokenizer.json", vocabulary)?;
-    Ok(checkpoint::write_weights(&folder.join("model.safetensors"), parameters, precision)?)
+    Ok(checkpoint::write_weights(
+        &folder.join("model.safetensors"),
+        parameters,
+        precision,
+    )?)
 }
 
-/// `aglet_fit` and `aglet_views` say what Hugging Face's own fields cannot: the photo is padded to a white square, with or
-/// without the margins that it has, and how large that is.
+/// `aglet_fit` and `aglet_views` say what Hugging Face's own fields cannot: the photo is padded to
+/// a white square, with or without the margins that it has, and how large that is.
 fn preprocessor(config: &ClipConfig) -> serde_json::Value {
     let square = json!({"height": config.image_size, "width": config.image_size});
     json!({
@@ -94,7 +105,10 @@ pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), Fo
                 parameters.0.push(found);
             }
         }
-        parameters = scale.map_or_else(|| parameters.clone(), |scale| lora::merged(&parameters, scale));
+        parameters = scale.map_or_else(
+            || parameters.clone(),
+            |scale| lora::merged(&parameters, scale),
+        );
     }
     Ok((config, parameters))
 }
@@ -102,8 +116,8 @@ pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), Fo
 /// The configuration and the weights of a checkpoint folder in Hugging Face's layout.
 ///
 /// # Errors
-/// If a file is missing, broken or does not fit, or the checkpoint wants its photos in other numbers than CLIP's:
-/// training would show it colors that it does not know.
+/// If a file is missing, broken or does not fit, or the checkpoint wants its photos in other
+/// numbers than CLIP's: training would show it colors that it does not know.
 pub fn read(folder: &Path) -> Result<(ClipConfig, Parameters), FolderError> {
     let config = read_config(folder)?;
     check_colors(folder, config.image_size)?;
@@ -122,11 +136,16 @@ fn check_colors(folder: &Path, image_size: usize) -> Result<(), FolderError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(FolderError::Io { path, source }),
     };
-    let refused = |reason: String| FolderError::Config { path: path.clone(), reason };
+    let refused = |reason: String| FolderError::Config {
+        path: path.clone(),
+        reason,
+    };
     let Preprocessing { mean, std, .. } =
         Preprocessing::parse(&text, image_size).map_err(|error| refused(error.to_string()))?;
     // Files round the constants to seven digits or fewer.
-    let near = |found: [f32; 3], wanted: [f32; 3]| found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-4);
+    let near = |found: [f32; 3], wanted: [f32; 3]| {
+        found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-4)
+    };
     if near(mean, MEAN) && near(std, STD) {
         return Ok(());
     }
@@ -137,8 +156,14 @@ fn check_colors(folder: &Path, image_size: usize) -> Result<(), FolderError> {
 
 fn read_config(folder: &Path) -> Result<ClipConfig, FolderError> {
     let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| FolderError::Io { path: path.clone(), source })?;
-    let value = serde_json::from_str(&text).map_err(|source| FolderError::Json { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path).map_err(|source| FolderError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    let value = serde_json::from_str(&text).map_err(|source| FolderError::Json {
+        path: path.clone(),
+        source,
+    })?;
     ClipConfig::from_hugging_face(&value).map_err(|reason| FolderError::Config { path, reason })
 }
 
@@ -151,18 +176,36 @@ mod tests {
     #[test]
     fn training_and_the_server_are_told_the_same_of_what_a_model_sees() {
         let folder = tempfile::tempdir().expect("a folder");
-        let small = ["model.image_size=32", "model.vision.width=64", "model.vision.layers=1"].map(str::to_owned);
-        for (trim, fit, views) in
-            [(true, Fit::Trim, vec![32]), (false, Fit::Pad, vec![32]), (true, Fit::Trim, vec![32, 36])]
-        {
+        let small = [
+            "model.image_size=32",
+            "model.vision.width=64",
+            "model.vision.layers=1",
+        ]
+        .map(str::to_owned);
+        for (trim, fit, views) in [
+            (true, Fit::Trim, vec![32]),
+            (false, Fit::Pad, vec![32]),
+            (true, Fit::Trim, vec![32, 36]),
+        ] {
             let recipe = Recipe::parse("", &small).expect("a recipe");
-            let config = recipe.config(600).framed(Some(trim), Some(views.clone())).expect("they have middles");
+            let config = recipe
+                .config(600)
+                .framed(Some(trim), Some(views.clone()))
+                .expect("they have middles");
             let parameters = Parameters::random(&config, 1);
             write(folder.path(), &config, &parameters, "{}", Precision::F32).expect("written");
-            assert_eq!(read(folder.path()).expect("read"), (config.clone(), parameters));
-            let file = std::fs::read(folder.path().join("preprocessor_config.json")).expect("is there");
+            assert_eq!(
+                read(folder.path()).expect("read"),
+                (config.clone(), parameters)
+            );
+            let file =
+                std::fs::read(folder.path().join("preprocessor_config.json")).expect("is there");
             let preprocessing = Preprocessing::parse(&file, 32).expect("valid");
-            let edges: Vec<usize> = preprocessing.edges().iter().map(|&edge| edge as usize).collect();
+            let edges: Vec<usize> = preprocessing
+                .edges()
+                .iter()
+                .map(|&edge| edge as usize)
+                .collect();
             assert_eq!((preprocessing.fit, edges), (fit, views));
         }
     }
@@ -171,13 +214,26 @@ mod tests {
     fn a_checkpoint_with_other_colors_than_clips_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let check = |json: serde_json::Value| {
-            std::fs::write(folder.path().join("preprocessor_config.json"), json.to_string()).expect("written");
+            std::fs::write(
+                folder.path().join("preprocessor_config.json"),
+                json.to_string(),
+            )
+            .expect("written");
             check_colors(folder.path(), 224)
         };
         check_colors(folder.path(), 224).expect("CLIP's where nothing is said");
-        check(json!({"image_mean": [0.4815, 0.4578, 0.4082], "image_std": [0.2686, 0.2613, 0.2758]})).expect("rounded");
-        let error = check(json!({"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]})).expect_err("refused");
-        assert!(error.to_string().contains("preprocessor_config.json: image_mean [0.5, 0.5, 0.5]"), "{error}");
+        check(
+            json!({"image_mean": [0.4815, 0.4578, 0.4082], "image_std": [0.2686, 0.2613, 0.2758]}),
+        )
+        .expect("rounded");
+        let error = check(json!({"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}))
+            .expect_err("refused");
+        assert!(
+            error
+                .to_string()
+                .contains("preprocessor_config.json: image_mean [0.5, 0.5, 0.5]"),
+            "{error}"
+        );
         assert!(check(json!({"do_normalize": false})).is_err());
     }
 }

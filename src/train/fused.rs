@@ -1,12 +1,17 @@
-//! The operations that a transformer spends its time in, each as one node of the autodiff graph; the one between
-//! tokens is [`super::attention`].
+//! The operations that a transformer spends its time in, each as one node of the autodiff graph;
+//! the one between tokens is [`super::attention`].
 //!
-//! burn's autodiff takes layer norm, softmax with a mask and quick GELU apart into a dozen element-wise passes
-//! each; on a CPU those cost as much as the matrix products between them. Here each is one pass forward and one
-//! backward over the rows, on the `flex` backend. The matrix products stay burn's own.
+//! burn's autodiff takes layer norm, softmax with a mask and quick GELU apart into a dozen
+//! element-wise passes each; on a CPU those cost as much as the matrix products between them. Here
+//! each is one pass forward and one backward over the rows, on the `flex` backend. The matrix
+//! products stay burn's own.
 //!
-//! A tensor on another device panics: the training companion runs on the CPU (see the module `train`).
-#![expect(clippy::inline_always, reason = "what runs in `wide` is vectorized where it is inlined alone")]
+//! A tensor on another device panics: the training companion runs on the CPU (see the module
+//! `train`).
+#![expect(
+    clippy::inline_always,
+    reason = "what runs in `wide` is vectorized where it is inlined alone"
+)]
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Autodiff, Flex};
@@ -29,7 +34,9 @@ type Node = <Cpu as burn::backend::BackendTypes>::FloatTensorPrimitive;
 const ROWS: usize = 64;
 
 pub(super) fn node<const D: usize>(tensor: Tensor<D>) -> Node {
-    tensor.try_into_primitive::<Cpu>().expect("training tensors live on the CPU's autodiff device")
+    tensor
+        .try_into_primitive::<Cpu>()
+        .expect("training tensors live on the CPU's autodiff device")
 }
 
 pub(super) fn wrap<const D: usize>(node: Node) -> Tensor<D> {
@@ -50,7 +57,10 @@ pub(super) fn dims(tensor: &FlexTensor) -> Vec<usize> {
 
 /// e^x to about 2e-7 relative, without branches so that the compiler can use vector registers.
 #[inline(always)]
-#[expect(clippy::many_single_char_names, reason = "the letters of Cody and Waite")]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the letters of Cody and Waite"
+)]
 pub(super) fn exp(x: f32) -> f32 {
     /// Adding and subtracting it rounds to an integer, in one instruction each on every x86-64.
     const ROUND: f32 = 12_582_912.0;
@@ -67,7 +77,10 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = p * r + 0.166_666_65;
     let p = p * r + 0.5;
     let y = p * (r * r) + r + 1.0;
-    #[expect(clippy::cast_possible_truncation, reason = "n lies within -126..=127 after the clamp")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "n lies within -126..=127 after the clamp"
+    )]
     let scale = f32::from_bits((((n as i32) + 127) << 23).cast_unsigned());
     y * scale
 }
@@ -77,7 +90,8 @@ pub(super) fn sum(row: &[f32]) -> f32 {
     lanes(row, |x| x)
 }
 
-/// Sums `f` over the row in 16 independent lanes, which is what lets the compiler vectorize a float sum.
+/// Sums `f` over the row in 16 independent lanes, which is what lets the compiler vectorize a float
+/// sum.
 #[inline(always)]
 fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut acc = [0.0_f32; 16];
@@ -99,7 +113,12 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
             *s += x * y;
         }
     }
-    let rest: f32 = ca.remainder().iter().zip(cb.remainder()).map(|(x, y)| x * y).sum();
+    let rest: f32 = ca
+        .remainder()
+        .iter()
+        .zip(cb.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
     acc.iter().sum::<f32>() + rest
 }
 
@@ -143,7 +162,8 @@ struct LayerNormState {
     moments: std::sync::Arc<Vec<(f32, f32)>>,
 }
 
-/// `gamma * (x - mean) / sqrt(var + eps) + beta` over the last axis of `rows x width` (arXiv 1607.06450).
+/// `gamma * (x - mean) / sqrt(var + eps) + beta` over the last axis of `rows x width` (arXiv
+/// 1607.06450).
 ///
 /// # Panics
 /// If a tensor is not on the CPU's autodiff device.
@@ -151,7 +171,10 @@ struct LayerNormState {
 pub fn layer_norm(x: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, eps: f32) -> Tensor<2> {
     let (x, gamma, beta) = (node(x), node(gamma), node(beta));
     let guards = [x.node(), gamma.node(), beta.node()];
-    let (x, gamma) = (x.into_primitive().to_contiguous(), gamma.into_primitive().to_contiguous());
+    let (x, gamma) = (
+        x.into_primitive().to_contiguous(),
+        gamma.into_primitive().to_contiguous(),
+    );
     let beta = beta.into_primitive().to_contiguous();
     let shape = dims(&x);
     let width = shape[1];
@@ -160,13 +183,21 @@ pub fn layer_norm(x: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, eps: f32) -> 
     let mut moments = vec![(0.0_f32, 0.0_f32); shape[0]];
     #[expect(clippy::cast_precision_loss, reason = "widths are small")]
     let inverse = 1.0 / width as f32;
-    (values(&x).par_chunks(ROWS * width), out.par_chunks_mut(ROWS * width), moments.par_chunks_mut(ROWS))
+    (
+        values(&x).par_chunks(ROWS * width),
+        out.par_chunks_mut(ROWS * width),
+        moments.par_chunks_mut(ROWS),
+    )
         .into_par_iter()
         .for_each(|(x, out, moments)| {
             wide(
                 #[inline(always)]
                 || {
-                    for ((x, out), m) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(moments) {
+                    for ((x, out), m) in x
+                        .chunks_exact(width)
+                        .zip(out.chunks_exact_mut(width))
+                        .zip(moments)
+                    {
                         let mean = sum(x) * inverse;
                         let variance = lanes(x, |v| (v - mean) * (v - mean)) * inverse;
                         let scale = 1.0 / (variance + eps).sqrt();
@@ -179,10 +210,23 @@ pub fn layer_norm(x: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, eps: f32) -> 
             );
         });
     let out = from_values(out, &shape);
-    wrap(match LayerNorm.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(LayerNormState { x, gamma, moments: moments.into() }, out),
-        OpsKind::UnTracked(prep) => prep.finish(out),
-    })
+    wrap(
+        match LayerNorm
+            .prepare::<NoCheckpointing>(guards)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(
+                LayerNormState {
+                    x,
+                    gamma,
+                    moments: moments.into(),
+                },
+                out,
+            ),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        },
+    )
 }
 
 impl Backward<Flex, 3> for LayerNorm {
@@ -207,18 +251,25 @@ impl Backward<Flex, 3> for LayerNorm {
         )
             .into_par_iter()
             .fold(zeros, |(mut dgamma, mut dbeta), (x, grad, dx, moments)| {
-                let rows = x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+                let rows = x
+                    .chunks_exact(width)
+                    .zip(grad.chunks_exact(width))
+                    .zip(dx.chunks_exact_mut(width));
                 let mut scaled = vec![0.0_f32; width];
                 wide(
                     #[inline(always)]
                     || {
                         for (((x, grad), dx), &(mean, scale)) in rows.zip(moments) {
                             // dx holds the normalized input until its gradient is known.
-                            for ((((n, s), &x), &d), &g) in dx.iter_mut().zip(&mut scaled).zip(x).zip(grad).zip(gamma) {
+                            for ((((n, s), &x), &d), &g) in
+                                dx.iter_mut().zip(&mut scaled).zip(x).zip(grad).zip(gamma)
+                            {
                                 *n = (x - mean) * scale;
                                 *s = d * g;
                             }
-                            for (((dg, db), &n), &d) in dgamma.iter_mut().zip(&mut dbeta).zip(&*dx).zip(grad) {
+                            for (((dg, db), &n), &d) in
+                                dgamma.iter_mut().zip(&mut dbeta).zip(&*dx).zip(grad)
+                            {
                                 *dg += n * d;
                                 *db += d;
                             }
@@ -268,16 +319,24 @@ impl Precision {
             let (a, b) = (matrix(&left, a.1), matrix(&right, b.1));
             return from_values(bf16::product(a, b, bias), &[a.rows, b.columns]);
         }
-        let lying = |(tensor, turned): Factor<'_>| if turned { tensor.transpose(0, 1) } else { tensor.clone() };
+        let lying = |(tensor, turned): Factor<'_>| {
+            if turned {
+                tensor.transpose(0, 1)
+            } else {
+                tensor.clone()
+            }
+        };
         let mut out = Flex::float_matmul(lying(a), lying(b));
         if let Some(bias) = bias {
-            out.storage_mut::<f32>().par_chunks_mut(bias.len() * ROWS).for_each(|rows| {
-                for row in rows.chunks_exact_mut(bias.len()) {
-                    for (o, &b) in row.iter_mut().zip(bias) {
-                        *o += b;
+            out.storage_mut::<f32>()
+                .par_chunks_mut(bias.len() * ROWS)
+                .for_each(|rows| {
+                    for row in rows.chunks_exact_mut(bias.len()) {
+                        for (o, &b) in row.iter_mut().zip(bias) {
+                            *o += b;
+                        }
                     }
-                }
-            });
+                });
         }
         out
     }
@@ -310,10 +369,23 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, precision: Preci
     let (x, weight) = (x.into_primitive(), weight.into_primitive());
     let bias = bias.into_primitive().to_contiguous();
     let out = precision.product((&x, false), (&weight, true), Some(values(&bias)));
-    wrap(match Linear.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(LinearState { x, weight, precision }, out),
-        OpsKind::UnTracked(prep) => prep.finish(out),
-    })
+    wrap(
+        match Linear
+            .prepare::<NoCheckpointing>(guards)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(
+                LinearState {
+                    x,
+                    weight,
+                    precision,
+                },
+                out,
+            ),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        },
+    )
 }
 
 impl Backward<Flex, 3> for Linear {
@@ -321,17 +393,27 @@ impl Backward<Flex, 3> for Linear {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let LinearState { x, weight, precision } = ops.state;
+        let LinearState {
+            x,
+            weight,
+            precision,
+        } = ops.state;
         let [x_node, weight_node, bias_node] = ops.parents;
         if let Some(node) = bias_node {
             let width = weight.layout().shape()[0];
-            grads.register::<Flex>(node.id, from_values(column_sums(values(&grad), width), &[width]));
+            grads.register::<Flex>(
+                node.id,
+                from_values(column_sums(values(&grad), width), &[width]),
+            );
         }
         if let Some(node) = weight_node {
             grads.register::<Flex>(node.id, precision.product((&grad, true), (&x, false), None));
         }
         if let Some(node) = x_node {
-            grads.register::<Flex>(node.id, precision.product((&grad, false), (&weight, false), None));
+            grads.register::<Flex>(
+                node.id,
+                precision.product((&grad, false), (&weight, false), None),
+            );
         }
     }
 }
@@ -368,21 +450,29 @@ fn quick_gelu(x: Tensor<2>) -> Tensor<2> {
     let x = x.into_primitive().to_contiguous();
     let shape = dims(&x);
     let mut out = vec![0.0_f32; values(&x).len()];
-    (values(&x).par_chunks(8192), out.par_chunks_mut(8192)).into_par_iter().for_each(|(x, out)| {
-        wide(
-            #[inline(always)]
-            || {
-                for (o, &x) in out.iter_mut().zip(x) {
-                    *o = x / (1.0 + exp(-1.702 * x));
-                }
-            },
-        );
-    });
+    (values(&x).par_chunks(8192), out.par_chunks_mut(8192))
+        .into_par_iter()
+        .for_each(|(x, out)| {
+            wide(
+                #[inline(always)]
+                || {
+                    for (o, &x) in out.iter_mut().zip(x) {
+                        *o = x / (1.0 + exp(-1.702 * x));
+                    }
+                },
+            );
+        });
     let out = from_values(out, &shape);
-    wrap(match QuickGelu.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(x, out),
-        OpsKind::UnTracked(prep) => prep.finish(out),
-    })
+    wrap(
+        match QuickGelu
+            .prepare::<NoCheckpointing>(guards)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(x, out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        },
+    )
 }
 
 impl Backward<Flex, 1> for QuickGelu {
@@ -393,7 +483,11 @@ impl Backward<Flex, 1> for QuickGelu {
         let [Some(node)] = ops.parents else { return };
         let shape = dims(&grad);
         let mut dx = vec![0.0_f32; values(&grad).len()];
-        (values(&ops.state).par_chunks(8192), values(&grad).par_chunks(8192), dx.par_chunks_mut(8192))
+        (
+            values(&ops.state).par_chunks(8192),
+            values(&grad).par_chunks(8192),
+            dx.par_chunks_mut(8192),
+        )
             .into_par_iter()
             .for_each(|(x, grad, dx)| {
                 wide(

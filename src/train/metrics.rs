@@ -1,5 +1,5 @@
-//! What a run writes of itself while it goes on: `metrics.jsonl`, a line for each step and each validation, and the
-//! figure among them that chooses the best.
+//! What a run writes of itself while it goes on: `metrics.jsonl`, a line for each step and each
+//! validation, and the figure among them that chooses the best.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,7 +22,8 @@ pub enum Watch {
     TitleRecall,
     /// The mean of the category and color precision of words and the category precision of photos.
     Retrieval,
-    /// The mean of the accuracy over all labeled products and over those that have the thing at all.
+    /// The mean of the accuracy over all labeled products and over those that have the thing at
+    /// all.
     Attribute,
     /// As `attribute`, of the macro F1, for which rare values count as much as common ones.
     AttributeMacroF1,
@@ -38,9 +39,15 @@ impl Watch {
             Self::TextCategoryColor => scores.text_category_color,
             Self::ImageCategory => scores.image_category,
             Self::TitleRecall => scores.title_recall,
-            Self::Attribute => scores.attribute.map_or(0.0, |a| f32::midpoint(a.accuracy, a.present)),
-            Self::AttributeMacroF1 => scores.attribute.map_or(0.0, |a| f32::midpoint(a.macro_f1, a.present_macro_f1)),
-            Self::Retrieval => (scores.text_category + scores.text_category_color + scores.image_category) / 3.0,
+            Self::Attribute => scores
+                .attribute
+                .map_or(0.0, |a| f32::midpoint(a.accuracy, a.present)),
+            Self::AttributeMacroF1 => scores
+                .attribute
+                .map_or(0.0, |a| f32::midpoint(a.macro_f1, a.present_macro_f1)),
+            Self::Retrieval => {
+                (scores.text_category + scores.text_category_color + scores.image_category) / 3.0
+            }
         }
     }
 
@@ -53,7 +60,14 @@ impl Watch {
     /// Whether `new` beats the best so far; what is no number never does.
     #[must_use]
     pub fn better(self, new: f32, old: Option<f32>) -> bool {
-        !new.is_nan() && old.is_none_or(|old| if self == Self::Loss { new < old } else { new > old })
+        !new.is_nan()
+            && old.is_none_or(|old| {
+                if self == Self::Loss {
+                    new < old
+                } else {
+                    new > old
+                }
+            })
     }
 }
 
@@ -103,12 +117,17 @@ pub struct StepMetric {
 pub struct Log(File);
 
 impl Log {
-    /// Opens a run's file. What a kill left of a line gets its end, so that the next line stands for itself.
+    /// Opens a run's file. What a kill left of a line gets its end, so that the next line stands
+    /// for itself.
     ///
     /// # Errors
     /// If it cannot be opened, read or written.
     pub fn open(path: &Path) -> std::io::Result<Self> {
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)?;
         if file.metadata()?.len() > 0 {
             let mut last = [0];
             file.seek(SeekFrom::End(-1))?;
@@ -140,8 +159,12 @@ mod tests {
     #[test]
     fn what_is_no_number_is_never_the_best() {
         assert!(Watch::Loss.better(2.0, None) && Watch::Loss.better(1.0, Some(2.0)));
-        assert!(!Watch::Loss.better(f32::NAN, None) && !Watch::Attribute.better(f32::NAN, Some(0.5)));
-        assert!(Watch::Attribute.better(0.6, Some(0.5)) && !Watch::Attribute.better(0.5, Some(0.5)));
+        assert!(
+            !Watch::Loss.better(f32::NAN, None) && !Watch::Attribute.better(f32::NAN, Some(0.5))
+        );
+        assert!(
+            Watch::Attribute.better(0.6, Some(0.5)) && !Watch::Attribute.better(0.5, Some(0.5))
+        );
     }
 
     #[test]
@@ -149,12 +172,28 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("metrics.jsonl");
         let (loss, weights) = (Losses::default(), Scores::default());
-        let metric =
-            Metric::Validation { step: 1, seconds: 1.0, epoch: 1, best: true, loss, weights, average: weights };
-        Log::open(&path).expect("opens").add(&metric).expect("writes");
+        let metric = Metric::Validation {
+            step: 1,
+            seconds: 1.0,
+            epoch: 1,
+            best: true,
+            loss,
+            weights,
+            average: weights,
+        };
+        Log::open(&path)
+            .expect("opens")
+            .add(&metric)
+            .expect("writes");
         let whole = std::fs::read_to_string(&path).expect("is there");
         std::fs::write(&path, format!("{whole}{{\"kind\":\"st")).expect("torn");
-        Log::open(&path).expect("opens").add(&metric).expect("writes");
-        assert_eq!(std::fs::read_to_string(&path).expect("is there"), format!("{whole}{{\"kind\":\"st\n{whole}"));
+        Log::open(&path)
+            .expect("opens")
+            .add(&metric)
+            .expect("writes");
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("is there"),
+            format!("{whole}{{\"kind\":\"st\n{whole}")
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! The training companion: from a catalog to a model that the server loads.
 //!
-//! The network runs in burn on the CPU ([`network`]); the weights, the optimizer and the checkpoints are plain
-//! arrays on the host. Everything that is drawn by chance comes from a named stream ([`dice`]), so that a run taken
-//! up again after a kill goes on as the unbroken one would have.
+//! The network runs in burn on the CPU ([`network`]); the weights, the optimizer and the
+//! checkpoints are plain arrays on the host. Everything that is drawn by chance comes from a named
+//! stream ([`dice`]), so that a run taken up again after a kill goes on as the unbroken one would
+//! have.
 
 pub mod attention;
 pub mod attribute;

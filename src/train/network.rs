@@ -1,12 +1,14 @@
 //! CLIP in burn: a vision transformer and a causal text transformer.
 //!
 //! The parameters live on the host ([`Parameters`]); a step binds them to autodiff leaves
-//! ([`Network::bind`]), and the optimizer works on the host copy. On a CPU the copy costs about a percent of a step
-//! and makes checkpoints, clipping, freezing and averaging plain loops over slices.
+//! ([`Network::bind`]), and the optimizer works on the host copy. On a CPU the copy costs about a
+//! percent of a step and makes checkpoints, clipping, freezing and averaging plain loops over
+//! slices.
 //!
-//! Patches come in cut and normalized (`rows x 3*patch*patch`), with the index of the position that each holds:
-//! the patch embedding is one matrix product, and leaving patches out (FLIP, arXiv 2212.00794) costs nothing.
-//! In the last layer only the pooled token is computed: nothing else of that layer reaches the embedding.
+//! Patches come in cut and normalized (`rows x 3*patch*patch`), with the index of the position that
+//! each holds: the patch embedding is one matrix product, and leaving patches out (FLIP, arXiv
+//! 2212.00794) costs nothing. In the last layer only the pooled token is computed: nothing else of
+//! that layer reaches the embedding.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -46,7 +48,8 @@ impl ImageBatch {
     }
 }
 
-/// Token ids of a batch of texts, padded at the end with anything: the tower is causal and pooled at the end.
+/// Token ids of a batch of texts, padded at the end with anything: the tower is causal and pooled
+/// at the end.
 #[derive(Clone, Debug)]
 pub struct TextBatch {
     pub texts: usize,
@@ -67,7 +70,12 @@ impl TextBatch {
         for (row, text) in ids.chunks_mut(length.max(1)).zip(texts) {
             row[..text.len()].copy_from_slice(text);
         }
-        Self { texts: texts.len(), length, ids, lengths: texts.iter().map(Vec::len).collect() }
+        Self {
+            texts: texts.len(),
+            length,
+            ids,
+            lengths: texts.iter().map(Vec::len).collect(),
+        }
     }
 }
 
@@ -89,7 +97,8 @@ pub struct Network<'a> {
 pub enum Hardware {
     #[default]
     Cpu,
-    /// The first GPU that wgpu knows (Vulkan, Metal, DirectX); with the cargo feature `gpu` or `vulkan` alone.
+    /// The first GPU that wgpu knows (Vulkan, Metal, DirectX); with the cargo feature `gpu` or
+    /// `vulkan` alone.
     Gpu,
 }
 
@@ -119,7 +128,11 @@ struct Leaf {
 impl<'a> Network<'a> {
     /// [`Network::bind_on`] the CPU.
     #[must_use]
-    pub fn bind(config: &'a ClipConfig, parameters: &'a Parameters, trained: impl Fn(&str) -> bool) -> Self {
+    pub fn bind(
+        config: &'a ClipConfig,
+        parameters: &'a Parameters,
+        trained: impl Fn(&str) -> bool,
+    ) -> Self {
         Self::bind_on(Hardware::Cpu, config, parameters, trained)
     }
 
@@ -138,18 +151,38 @@ impl<'a> Network<'a> {
             .map(|p| {
                 let data = TensorData::new(p.values.clone(), [p.values.len()]);
                 let tensor = Tensor::<1>::from_data(data, &device);
-                let tensor = if trained(&p.name) { tensor.require_grad() } else { tensor };
-                (p.name.as_str(), Leaf { tensor, shape: p.shape.clone() })
+                let tensor = if trained(&p.name) {
+                    tensor.require_grad()
+                } else {
+                    tensor
+                };
+                (
+                    p.name.as_str(),
+                    Leaf {
+                        tensor,
+                        shape: p.shape.clone(),
+                    },
+                )
             })
             .collect();
         let fused = hardware == Hardware::Cpu;
-        Self { config, device, leaves, adapters: None, precision: Precision::F32, fused }
+        Self {
+            config,
+            device,
+            leaves,
+            adapters: None,
+            precision: Precision::F32,
+            fused,
+        }
     }
 
     /// Lets the low-rank pairs among the parameters take part, at `scale` (see [`lora`]).
     #[must_use]
     pub fn adapted(self, scale: f32) -> Self {
-        Self { adapters: Some(scale), ..self }
+        Self {
+            adapters: Some(scale),
+            ..self
+        }
     }
 
     /// Keeps the factors of its matrix products so.
@@ -161,7 +194,10 @@ impl<'a> Network<'a> {
     /// Takes the operations apart, as on a GPU.
     #[must_use]
     pub fn taken_apart(self) -> Self {
-        Self { fused: false, ..self }
+        Self {
+            fused: false,
+            ..self
+        }
     }
 
     #[must_use]
@@ -174,32 +210,59 @@ impl<'a> Network<'a> {
     /// # Panics
     /// Never: gradients of `f32` weights are `f32`.
     #[must_use]
-    pub fn gradients(&self, parameters: &Parameters, gradients: &Gradients) -> Vec<Option<Vec<f32>>> {
-        let found = parameters.0.iter().map(|p| self.leaves.get(p.name.as_str())?.tensor.grad(gradients));
-        let values = |gradient: Tensor<1>| gradient.try_into_vec_as::<f32>().expect("gradients are f32");
+    pub fn gradients(
+        &self,
+        parameters: &Parameters,
+        gradients: &Gradients,
+    ) -> Vec<Option<Vec<f32>>> {
+        let found = parameters
+            .0
+            .iter()
+            .map(|p| self.leaves.get(p.name.as_str())?.tensor.grad(gradients));
+        let values = |gradient: Tensor<1>| {
+            gradient
+                .try_into_vec_as::<f32>()
+                .expect("gradients are f32")
+        };
         if self.fused {
             return found.map(|gradient| gradient.map(values)).collect();
         }
         // A GPU is waited for at each transfer: there is one.
         let found: Vec<Option<Tensor<1>>> = found.collect();
         let all = found.iter().flatten().cloned().collect::<Vec<_>>();
-        let all = if all.is_empty() { Vec::new() } else { values(Tensor::cat(all, 0)) };
+        let all = if all.is_empty() {
+            Vec::new()
+        } else {
+            values(Tensor::cat(all, 0))
+        };
         let mut rest = all.as_slice();
         let mut next = |p: &Parameter| {
             let (one, others) = rest.split_at(p.values.len());
             rest = others;
             one.to_vec()
         };
-        parameters.0.iter().zip(&found).map(|(p, gradient)| gradient.as_ref().map(|_| next(p))).collect()
+        parameters
+            .0
+            .iter()
+            .zip(&found)
+            .map(|(p, gradient)| gradient.as_ref().map(|_| next(p)))
+            .collect()
     }
 
     fn vector(&self, name: &str) -> Tensor<1> {
-        self.leaves.get(name).unwrap_or_else(|| panic!("no parameter {name}")).tensor.clone()
+        self.leaves
+            .get(name)
+            .unwrap_or_else(|| panic!("no parameter {name}"))
+            .tensor
+            .clone()
     }
 
     /// A parameter as a matrix: the first axis, and all others as one.
     fn matrix(&self, name: &str) -> Tensor<2> {
-        let leaf = self.leaves.get(name).unwrap_or_else(|| panic!("no parameter {name}"));
+        let leaf = self
+            .leaves
+            .get(name)
+            .unwrap_or_else(|| panic!("no parameter {name}"));
         let rows = leaf.shape[0];
         let columns = leaf.shape[1..].iter().product();
         leaf.tensor.clone().reshape([rows, columns])
@@ -221,24 +284,43 @@ impl<'a> Network<'a> {
     }
 
     fn norm(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
-        let (weight, bias) = (self.vector(&format!("{name}.weight")), self.vector(&format!("{name}.bias")));
-        let norm = if self.fused { fused::layer_norm } else { plain::layer_norm };
+        let (weight, bias) = (
+            self.vector(&format!("{name}.weight")),
+            self.vector(&format!("{name}.bias")),
+        );
+        let norm = if self.fused {
+            fused::layer_norm
+        } else {
+            plain::layer_norm
+        };
         norm(x, weight, bias, self.config.epsilon)
     }
 
     fn linear(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
-        let (weight, bias) = (self.matrix(&format!("{name}.weight")), self.vector(&format!("{name}.bias")));
+        let (weight, bias) = (
+            self.matrix(&format!("{name}.weight")),
+            self.vector(&format!("{name}.bias")),
+        );
         let (down, up) = lora::names(name);
         if !self.leaves.contains_key(down.as_str()) {
             return self.product(x, weight, bias);
         }
-        let scale = self.adapters.expect("pairs take part at a scale (`adapted`), or are merged before");
-        let beside = x.clone().matmul(self.matrix(&down).transpose()).matmul(self.matrix(&up).transpose());
+        let scale = self
+            .adapters
+            .expect("pairs take part at a scale (`adapted`), or are merged before");
+        let beside = x
+            .clone()
+            .matmul(self.matrix(&down).transpose())
+            .matmul(self.matrix(&up).transpose());
         self.product(x, weight, bias) + beside.mul_scalar(scale)
     }
 
     fn product(&self, x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
-        if self.fused { fused::linear(x, weight, bias, self.precision) } else { plain::linear(x, weight, bias) }
+        if self.fused {
+            fused::linear(x, weight, bias, self.precision)
+        } else {
+            plain::linear(x, weight, bias)
+        }
     }
 
     /// A linear layer without a bias.
@@ -249,7 +331,11 @@ impl<'a> Network<'a> {
     }
 
     pub(super) fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "row numbers of a batch")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_possible_wrap,
+            reason = "row numbers of a batch"
+        )]
         let values: Vec<i32> = values.map(|v| v as i32).collect();
         let count = values.len();
         Tensor::from_data(TensorData::new(values, [count]), &self.device)
@@ -269,13 +355,29 @@ impl<'a> Network<'a> {
         let positions = self.matrix("vision_model.embeddings.position_embedding.weight");
         let at = self.ints(batch.positions.iter().map(|&p| p as usize + 1));
         let x = self.projected("vision_model.embeddings.patch_embedding.weight", patches);
-        let x = x + if self.fused { positions.clone().select(0, at) } else { plain::rows(positions.clone(), at) };
-        let class = self.vector("vision_model.embeddings.class_embedding").reshape([1, 1, width])
+        let x = x + if self.fused {
+            positions.clone().select(0, at)
+        } else {
+            plain::rows(positions.clone(), at)
+        };
+        let class = self
+            .vector("vision_model.embeddings.class_embedding")
+            .reshape([1, 1, width])
             + positions.slice_dim(0, 0..1).reshape([1, 1, width]);
-        let x = Tensor::cat(vec![class.expand([images, 1, width]), x.reshape([images, kept, width])], 1);
+        let x = Tensor::cat(
+            vec![
+                class.expand([images, 1, width]),
+                x.reshape([images, kept, width]),
+            ],
+            1,
+        );
         let tokens = kept + 1;
-        let x = self.norm("vision_model.pre_layrnorm", x.reshape([images * tokens, width]));
-        let sequences: Vec<Range<usize>> = (0..images).map(|i| i * tokens..(i + 1) * tokens).collect();
+        let x = self.norm(
+            "vision_model.pre_layrnorm",
+            x.reshape([images * tokens, width]),
+        );
+        let sequences: Vec<Range<usize>> =
+            (0..images).map(|i| i * tokens..(i + 1) * tokens).collect();
         let x = self.tower("vision_model", &config.vision, x, &sequences, Pooled::First);
         self.embed("vision_model.post_layernorm", "visual_projection.weight", x)
     }
@@ -287,19 +389,39 @@ impl<'a> Network<'a> {
     #[must_use]
     pub fn text(&self, batch: &TextBatch) -> Tensor<2> {
         let config = self.config;
-        let padded = plain::pad(batch.lengths.iter().copied().max().unwrap_or(0), config.context);
+        let padded = plain::pad(
+            batch.lengths.iter().copied().max().unwrap_or(0),
+            config.context,
+        );
         let (mut ids, mut places, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
         for (text, &length) in batch.ids.chunks(batch.length.max(1)).zip(&batch.lengths) {
-            assert!((1..=config.context).contains(&length), "a text of {length} tokens");
+            assert!(
+                (1..=config.context).contains(&length),
+                "a text of {length} tokens"
+            );
             let rows = if self.fused { length } else { padded };
             sequences.push(ids.len()..ids.len() + length);
-            ids.extend(text[..length].iter().map(|&id| id as usize).chain(std::iter::repeat_n(0, rows - length)));
+            ids.extend(
+                text[..length]
+                    .iter()
+                    .map(|&id| id as usize)
+                    .chain(std::iter::repeat_n(0, rows - length)),
+            );
             places.extend(0..rows);
         }
-        let tokens = self.matrix("text_model.embeddings.token_embedding.weight").select(0, self.ints(ids.into_iter()));
-        let (table, places) =
-            (self.matrix("text_model.embeddings.position_embedding.weight"), self.ints(places.into_iter()));
-        let x = tokens + if self.fused { table.select(0, places) } else { plain::rows(table, places) };
+        let tokens = self
+            .matrix("text_model.embeddings.token_embedding.weight")
+            .select(0, self.ints(ids.into_iter()));
+        let (table, places) = (
+            self.matrix("text_model.embeddings.position_embedding.weight"),
+            self.ints(places.into_iter()),
+        );
+        let x = tokens
+            + if self.fused {
+                table.select(0, places)
+            } else {
+                plain::rows(table, places)
+            };
         let x = self.tower("text_model", &config.text, x, &sequences, Pooled::Last);
         self.embed("text_model.final_layer_norm", "text_projection.weight", x)
     }
@@ -310,8 +432,12 @@ impl<'a> Network<'a> {
         x / length
     }
 
-    /// The layers of a tower over sequences that lie one after the other; returns the pooled row of each.
-    #[expect(clippy::many_single_char_names, reason = "queries, keys, values and hidden states, as in the papers")]
+    /// The layers of a tower over sequences that lie one after the other; returns the pooled row of
+    /// each.
+    #[expect(
+        clippy::many_single_char_names,
+        reason = "queries, keys, values and hidden states, as in the papers"
+    )]
     fn tower(
         &self,
         prefix: &str,
@@ -322,16 +448,33 @@ impl<'a> Network<'a> {
     ) -> Tensor<2> {
         #[expect(clippy::cast_precision_loss, reason = "widths are small")]
         let scale = ((tower.width / tower.heads) as f32).powf(-0.5);
-        let heads = Heads { count: tower.heads, scale, causal: pooled == Pooled::Last };
-        let all: Arc<[Sequence]> = sequences.iter().map(|s| Sequence { queries: s.clone(), keys: s.clone() }).collect();
-        let one = |(at, s): (usize, &Range<usize>)| Sequence { queries: at..at + 1, keys: s.clone() };
+        let heads = Heads {
+            count: tower.heads,
+            scale,
+            causal: pooled == Pooled::Last,
+        };
+        let all: Arc<[Sequence]> = sequences
+            .iter()
+            .map(|s| Sequence {
+                queries: s.clone(),
+                keys: s.clone(),
+            })
+            .collect();
+        let one = |(at, s): (usize, &Range<usize>)| Sequence {
+            queries: at..at + 1,
+            keys: s.clone(),
+        };
         let ends: Arc<[Sequence]> = sequences.iter().enumerate().map(one).collect();
         for layer in 0..tower.layers {
             let at = format!("{prefix}.encoder.layers.{layer}");
             // Of the last layer nothing but the pooled rows reaches the embedding.
             let last = layer + 1 == tower.layers;
             let only = |x: Tensor<2>| {
-                if last { x.select(0, self.ints(sequences.iter().map(|s| pooled.of(s)))) } else { x }
+                if last {
+                    x.select(0, self.ints(sequences.iter().map(|s| pooled.of(s))))
+                } else {
+                    x
+                }
             };
             let h = self.norm(&format!("{at}.layer_norm1"), x.clone());
             let k = self.linear(&format!("{at}.self_attn.k_proj"), h.clone());
@@ -344,9 +487,19 @@ impl<'a> Network<'a> {
                 plain::attention(q, k, v, sequences, heads)
             };
             x = only(x) + self.linear(&format!("{at}.self_attn.out_proj"), mixed);
-            let h = self.linear(&format!("{at}.mlp.fc1"), self.norm(&format!("{at}.layer_norm2"), x.clone()));
-            let activate = if self.fused { fused::activate } else { plain::activate };
-            x = x + self.linear(&format!("{at}.mlp.fc2"), activate(h, self.config.activation));
+            let h = self.linear(
+                &format!("{at}.mlp.fc1"),
+                self.norm(&format!("{at}.layer_norm2"), x.clone()),
+            );
+            let activate = if self.fused {
+                fused::activate
+            } else {
+                plain::activate
+            };
+            x = x + self.linear(
+                &format!("{at}.mlp.fc2"),
+                activate(h, self.config.activation),
+            );
         }
         x
     }
@@ -376,10 +529,16 @@ mod tests {
     use super::super::fused::Activation;
     use super::*;
 
-    /// What a GPU computes is what the CPU does: embeddings and gradients of photos and texts of many lengths.
+    /// What a GPU computes is what the CPU does: embeddings and gradients of photos and texts of
+    /// many lengths.
     #[test]
     fn operations_taken_apart_are_the_fused_ones() {
-        let tower = |width, layers| TowerConfig { width, layers, heads: 2, mlp: width * 2 };
+        let tower = |width, layers| TowerConfig {
+            width,
+            layers,
+            heads: 2,
+            mlp: width * 2,
+        };
         let config = ClipConfig {
             vision: tower(24, 2),
             image_size: 12,
@@ -402,13 +561,22 @@ mod tests {
             patches: (0..images * kept * 48).map(|_| dice.normal()).collect(),
             positions: (0..27).map(|at| at % 9).collect(),
         };
-        let texts = TextBatch::new(&[vec![38, 39], vec![38, 1, 2, 3, 4, 5, 6, 7, 39], vec![38, 9, 10, 39]]);
+        let texts = TextBatch::new(&[
+            vec![38, 39],
+            vec![38, 1, 2, 3, 4, 5, 6, 7, 39],
+            vec![38, 9, 10, 39],
+        ]);
         let run = |network: Network<'_>| {
             let (a, b) = (network.image(&batch), network.text(&texts));
             let gradients = (a.clone() * b.clone()).sum().backward();
             let values = |t: Tensor<2>| t.try_into_vec_as::<f32>().expect("f32");
             let mut all = vec![values(a), values(b)];
-            all.extend(network.gradients(&parameters, &gradients).into_iter().flatten());
+            all.extend(
+                network
+                    .gradients(&parameters, &gradients)
+                    .into_iter()
+                    .flatten(),
+            );
             all
         };
         let bind = || Network::bind(&config, &parameters, |_| true);
@@ -416,7 +584,12 @@ mod tests {
         assert_eq!(fused.len(), apart.len());
         for (fused, apart) in fused.iter().zip(&apart) {
             let size = fused.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
-            assert!(fused.iter().zip(apart).all(|(f, a)| (f - a).abs() < 1e-4 * size));
+            assert!(
+                fused
+                    .iter()
+                    .zip(apart)
+                    .all(|(f, a)| (f - a).abs() < 1e-4 * size)
+            );
         }
     }
 }

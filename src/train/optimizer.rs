@@ -1,5 +1,8 @@
 //! AdamW, SGD and Adagrad over the host's weights, step by step as PyTorch 2 defines them.
-#![expect(clippy::inline_always, reason = "what runs in `wide` is vectorized where it is inlined alone")]
+#![expect(
+    clippy::inline_always,
+    reason = "what runs in `wide` is vectorized where it is inlined alone"
+)]
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -22,8 +25,8 @@ pub enum Rule {
         #[serde(default = "defaults::adamw_decay")]
         weight_decay: f32,
     },
-    /// `v = momentum * v + (1 - dampening) * g`, the first velocity being the gradient itself; weight decay is added to
-    /// the gradient.
+    /// `v = momentum * v + (1 - dampening) * g`, the first velocity being the gradient itself;
+    /// weight decay is added to the gradient.
     Sgd {
         #[serde(default)]
         momentum: f32,
@@ -70,7 +73,10 @@ impl Rule {
     /// What a slot holds at first.
     fn start(&self) -> f32 {
         match *self {
-            Self::Adagrad { initial_accumulator, .. } => initial_accumulator,
+            Self::Adagrad {
+                initial_accumulator,
+                ..
+            } => initial_accumulator,
             Self::Adamw { .. } | Self::Sgd { .. } => 0.0,
         }
     }
@@ -95,24 +101,52 @@ impl Rule {
     pub fn problems(&self) -> Vec<String> {
         let share = |v: f32| (0.0..1.0).contains(&v);
         let checks = match *self {
-            Self::Adamw { beta1, beta2, eps, weight_decay } => vec![
+            Self::Adamw {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            } => vec![
                 (share(beta1) && share(beta2), "the betas are in [0, 1)"),
                 (eps > 0.0, "eps is positive"),
                 (weight_decay >= 0.0, "weight_decay is not negative"),
             ],
-            Self::Sgd { momentum, dampening, nesterov, weight_decay } => vec![
+            Self::Sgd {
+                momentum,
+                dampening,
+                nesterov,
+                weight_decay,
+            } => vec![
                 (share(momentum), "momentum is in [0, 1)"),
                 ((0.0..=1.0).contains(&dampening), "dampening is in [0, 1]"),
-                (!nesterov || (momentum > 0.0 && dampening == 0.0), "nesterov needs a momentum and no dampening"),
+                (
+                    !nesterov || (momentum > 0.0 && dampening == 0.0),
+                    "nesterov needs a momentum and no dampening",
+                ),
                 (weight_decay >= 0.0, "weight_decay is not negative"),
             ],
-            Self::Adagrad { eps, lr_decay, weight_decay, initial_accumulator } => vec![
+            Self::Adagrad {
+                eps,
+                lr_decay,
+                weight_decay,
+                initial_accumulator,
+            } => vec![
                 (eps > 0.0, "eps is positive"),
-                (lr_decay >= 0.0 && weight_decay >= 0.0, "lr_decay and weight_decay are not negative"),
-                (initial_accumulator >= 0.0, "initial_accumulator is not negative"),
+                (
+                    lr_decay >= 0.0 && weight_decay >= 0.0,
+                    "lr_decay and weight_decay are not negative",
+                ),
+                (
+                    initial_accumulator >= 0.0,
+                    "initial_accumulator is not negative",
+                ),
             ],
         };
-        checks.iter().filter(|(right, _)| !right).map(|(_, rule)| format!("optimizer.rule: {rule}")).collect()
+        checks
+            .iter()
+            .filter(|(right, _)| !right)
+            .map(|(_, rule)| format!("optimizer.rule: {rule}"))
+            .collect()
     }
 }
 
@@ -131,18 +165,23 @@ pub struct Optimizer {
     rule: Rule,
     /// Steps taken.
     pub steps: u64,
-    /// For each parameter its slots: AdamW's first and second moment, SGD's velocity, Adagrad's sum of squares; none
-    /// before its first gradient, so that what is frozen costs nothing.
+    /// For each parameter its slots: AdamW's first and second moment, SGD's velocity, Adagrad's sum
+    /// of squares; none before its first gradient, so that what is frozen costs nothing.
     pub slots: Vec<Vec<Vec<f32>>>,
 }
 
 impl Optimizer {
     #[must_use]
     pub fn new(rule: Rule, parameters: &Parameters) -> Self {
-        Self { rule, steps: 0, slots: vec![Vec::new(); parameters.0.len()] }
+        Self {
+            rule,
+            steps: 0,
+            slots: vec![Vec::new(); parameters.0.len()],
+        }
     }
 
-    /// Takes another momentum from the next step on, as PyTorch's CyclicLR sets SGD's `momentum` and AdamW's `beta1`.
+    /// Takes another momentum from the next step on, as PyTorch's CyclicLR sets SGD's `momentum`
+    /// and AdamW's `beta1`.
     pub fn set_momentum(&mut self, to: f32) {
         match &mut self.rule {
             Rule::Adamw { beta1, .. } => *beta1 = to,
@@ -166,21 +205,30 @@ impl Optimizer {
         assert_eq!(parameters.0.len(), treatments.len());
         self.steps += 1;
         let (rule, steps) = (&self.rule, self.steps);
-        parameters.0.par_iter_mut().zip(&mut self.slots).zip(gradients).zip(treatments).for_each(
-            |(((parameter, slots), gradient), treatment)| {
+        parameters
+            .0
+            .par_iter_mut()
+            .zip(&mut self.slots)
+            .zip(gradients)
+            .zip(treatments)
+            .for_each(|(((parameter, slots), gradient), treatment)| {
                 if let Some(gradient) = gradient {
                     let first = slots.is_empty();
                     if first {
                         *slots = vec![vec![rule.start(); gradient.len()]; rule.slots()];
                     }
-                    let at = At { steps, first, rate: rate * treatment.rate, decays: treatment.decays };
+                    let at = At {
+                        steps,
+                        first,
+                        rate: rate * treatment.rate,
+                        decays: treatment.decays,
+                    };
                     wide(
                         #[inline(always)]
                         || rule.apply(at, &mut parameter.values, slots, gradient),
                     );
                 }
-            },
-        );
+            });
     }
 }
 
@@ -198,14 +246,32 @@ struct At {
 impl Rule {
     #[inline(always)]
     fn apply(&self, at: At, w: &mut [f32], slots: &mut [Vec<f32>], gradient: &[f32]) {
-        let At { steps, first, rate, decays } = at;
+        let At {
+            steps,
+            first,
+            rate,
+            decays,
+        } = at;
         let decay = |weight_decay: f32| if decays { weight_decay } else { 0.0 };
         match *self {
-            Self::Adamw { beta1, beta2, eps, weight_decay } => {
-                let [mean, square] = slots else { unreachable!("AdamW keeps two moments") };
+            Self::Adamw {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            } => {
+                let [mean, square] = slots else {
+                    unreachable!("AdamW keeps two moments")
+                };
                 let correction = |beta: f32| 1.0 - f64::from(beta).powf(steps_f64(steps));
-                #[expect(clippy::cast_possible_truncation, reason = "arithmetic in f32, as in PyTorch")]
-                let (size, root) = ((f64::from(rate) / correction(beta1)) as f32, correction(beta2).sqrt() as f32);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "arithmetic in f32, as in PyTorch"
+                )]
+                let (size, root) = (
+                    (f64::from(rate) / correction(beta1)) as f32,
+                    correction(beta2).sqrt() as f32,
+                );
                 let keep = 1.0 - rate * decay(weight_decay);
                 for (((w, m), v), &g) in w.iter_mut().zip(mean).zip(square).zip(gradient) {
                     *m += (g - *m) * (1.0 - beta1);
@@ -213,20 +279,39 @@ impl Rule {
                     *w = *w * keep - size * *m / (v.sqrt() / root + eps);
                 }
             }
-            Self::Sgd { momentum, dampening, nesterov, weight_decay } => {
+            Self::Sgd {
+                momentum,
+                dampening,
+                nesterov,
+                weight_decay,
+            } => {
                 let decay = decay(weight_decay);
                 // The first velocity is the gradient itself, and so is every one without momentum.
-                let take = if first || momentum == 0.0 { 1.0 } else { 1.0 - dampening };
+                let take = if first || momentum == 0.0 {
+                    1.0
+                } else {
+                    1.0 - dampening
+                };
                 for ((w, v), &g) in w.iter_mut().zip(&mut slots[0]).zip(gradient) {
                     let g = g + decay * *w;
                     *v = momentum * *v + take * g;
                     *w -= rate * if nesterov { g + momentum * *v } else { *v };
                 }
             }
-            Self::Adagrad { eps, lr_decay, weight_decay, .. } => {
+            Self::Adagrad {
+                eps,
+                lr_decay,
+                weight_decay,
+                ..
+            } => {
                 let decay = decay(weight_decay);
-                #[expect(clippy::cast_possible_truncation, reason = "arithmetic in f32, as in PyTorch")]
-                let rate = (f64::from(rate) / (1.0 + (steps_f64(steps) - 1.0) * f64::from(lr_decay))) as f32;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "arithmetic in f32, as in PyTorch"
+                )]
+                let rate = (f64::from(rate)
+                    / (1.0 + (steps_f64(steps) - 1.0) * f64::from(lr_decay)))
+                    as f32;
                 for ((w, s), &g) in w.iter_mut().zip(&mut slots[0]).zip(gradient) {
                     let g = g + decay * *w;
                     *s += g * g;
@@ -242,10 +327,14 @@ fn steps_f64(steps: u64) -> f64 {
     steps as f64
 }
 
-/// Scales all gradients together so that their common norm is at most `largest`; returns the norm before.
+/// Scales all gradients together so that their common norm is at most `largest`; returns the norm
+/// before.
 ///
 /// PyTorch's `clip_grad_norm_`, with its 1e-6 in the denominator.
-#[expect(clippy::cast_possible_truncation, reason = "the factor is applied in f32")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the factor is applied in f32"
+)]
 pub fn clip(gradients: &mut [Option<Vec<f32>>], largest: f32) -> f32 {
     let sum: f64 = gradients
         .par_iter()
@@ -293,19 +382,48 @@ mod tests {
     #[test]
     fn what_a_rule_leaves_out_is_pytorchs_default() {
         let parse = |text: &str| toml::from_str::<Rule>(text).expect("a rule");
-        let adamw = Rule::Adamw { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
+        let adamw = Rule::Adamw {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.01,
+        };
         assert_eq!(parse("kind = 'adamw'"), adamw);
-        let sgd = Rule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
+        let sgd = Rule::Sgd {
+            momentum: 0.9,
+            dampening: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+        };
         assert_eq!(parse("kind = 'sgd'\nmomentum = 0.9"), sgd);
-        let adagrad = Rule::Adagrad { eps: 1e-10, lr_decay: 0.0, weight_decay: 0.0, initial_accumulator: 0.0 };
+        let adagrad = Rule::Adagrad {
+            eps: 1e-10,
+            lr_decay: 0.0,
+            weight_decay: 0.0,
+            initial_accumulator: 0.0,
+        };
         assert_eq!(parse("kind = 'adagrad'"), adagrad);
-        assert!(toml::from_str::<Rule>("kind = 'sgd'\nbeta1 = 0.9").is_err(), "no field of SGD's");
+        assert!(
+            toml::from_str::<Rule>("kind = 'sgd'\nbeta1 = 0.9").is_err(),
+            "no field of SGD's"
+        );
     }
 
     #[test]
     fn nesterov_needs_a_momentum_and_no_dampening() {
-        let rule = |momentum, dampening| Rule::Sgd { momentum, dampening, nesterov: true, weight_decay: 0.0 };
+        let rule = |momentum, dampening| Rule::Sgd {
+            momentum,
+            dampening,
+            nesterov: true,
+            weight_decay: 0.0,
+        };
         assert!(rule(0.9, 0.0).problems().is_empty());
-        assert_eq!((rule(0.0, 0.0).problems().len(), rule(0.9, 0.5).problems().len()), (1, 1));
+        assert_eq!(
+            (
+                rule(0.0, 0.0).problems().len(),
+                rule(0.9, 0.5).problems().len()
+            ),
+            (1, 1)
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The operations of [`super::fused`] and [`super::attention`] in burn's own terms, for devices that these are not
-//! written for: a GPU makes its kernels of them. A test holds the two against each other on the CPU.
+//! The operations of [`super::fused`] and [`super::attention`] in burn's own terms, for devices
+//! that these are not written for: a GPU makes its kernels of them. A test holds the two against
+//! each other on the CPU.
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 
@@ -29,15 +30,25 @@ pub fn activate(x: Tensor<2>, kind: Activation) -> Tensor<2> {
     }
 }
 
-/// See [`super::attention::attention`]: here each sequence has as many rows as any other, those beyond its end filled
-/// with anything ([`pad`]). A GPU copies no rows together, and sees few shapes.
+/// See [`super::attention::attention`]: here each sequence has as many rows as any other, those
+/// beyond its end filled with anything ([`pad`]). A GPU copies no rows together, and sees few
+/// shapes.
 #[must_use]
-pub fn attention(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, sequences: &[Sequence], heads: Heads) -> Tensor<2> {
+pub fn attention(
+    q: Tensor<2>,
+    k: Tensor<2>,
+    v: Tensor<2>,
+    sequences: &[Sequence],
+    heads: Heads,
+) -> Tensor<2> {
     let device = q.device();
     let count = sequences.len();
     let ([asking, width], [asked, _]) = (q.dims(), k.dims());
     let (queries, keys) = (asking / count, asked / count);
-    let apart = |x: Tensor<2>, rows: usize| x.reshape([count, rows, heads.count, width / heads.count]).swap_dims(1, 2);
+    let apart = |x: Tensor<2>, rows: usize| {
+        x.reshape([count, rows, heads.count, width / heads.count])
+            .swap_dims(1, 2)
+    };
     let (q, k, v) = (apart(q, queries), apart(k, keys), apart(v, keys));
     let mut scores = q.matmul(k.swap_dims(2, 3)).mul_scalar(heads.scale);
     if heads.causal || sequences.iter().any(|s| s.keys.len() < keys) {
@@ -48,24 +59,36 @@ pub fn attention(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, sequences: &[Sequence
                 line[heads.seen(query, s.queries.len(), s.keys.len())..].fill(-1e9);
             }
         }
-        scores = scores + Tensor::from_data(TensorData::new(hidden, [count, 1, queries, keys]), &device);
+        scores =
+            scores + Tensor::from_data(TensorData::new(hidden, [count, 1, queries, keys]), &device);
     }
-    activation::softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([asking, width])
+    activation::softmax(scores, 3)
+        .matmul(v)
+        .swap_dims(1, 2)
+        .reshape([asking, width])
 }
 
-/// Rows of each sequence for [`attention`]: the longest's, rounded up to a multiple of eight, so that shapes are few.
+/// Rows of each sequence for [`attention`]: the longest's, rounded up to a multiple of eight, so
+/// that shapes are few.
 #[must_use]
 pub fn pad(longest: usize, context: usize) -> usize {
     longest.next_multiple_of(8).min(context)
 }
 
-/// The rows of a small table at `at`, as a product: a GPU adds up the gradient of a `select` one row after the other.
+/// The rows of a small table at `at`, as a product: a GPU adds up the gradient of a `select` one
+/// row after the other.
 ///
 /// # Panics
 /// If the table has more than 2^63 rows.
 #[must_use]
 pub fn rows(table: Tensor<2>, at: Tensor<1, Int>) -> Tensor<2> {
     let count = table.dims()[0];
-    let places = Tensor::<1, Int>::arange(0..i64::try_from(count).expect("a small table"), &table.device());
-    at.unsqueeze_dim::<2>(1).equal(places.unsqueeze()).float().matmul(table)
+    let places = Tensor::<1, Int>::arange(
+        0..i64::try_from(count).expect("a small table"),
+        &table.device(),
+    );
+    at.unsqueeze_dim::<2>(1)
+        .equal(places.unsqueeze())
+        .float()
+        .matmul(table)
 }

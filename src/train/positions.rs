@@ -1,5 +1,5 @@
-//! A larger (or smaller) input for a trained vision tower: its table of positions is resampled to the new grid of
-//! patches (arXiv 2010.11929, section 3.2), all other weights stay as they are.
+//! A larger (or smaller) input for a trained vision tower: its table of positions is resampled to
+//! the new grid of patches (arXiv 2010.11929, section 3.2), all other weights stay as they are.
 
 use super::clip::{ClipConfig, Parameters};
 
@@ -15,7 +15,10 @@ pub fn resized(
     size: usize,
 ) -> Result<(ClipConfig, Parameters), String> {
     if size == 0 || !size.is_multiple_of(config.patch) {
-        return Err(format!("an input of {size} pixels does not divide into patches of {}", config.patch));
+        return Err(format!(
+            "an input of {size} pixels does not divide into patches of {}",
+            config.patch
+        ));
     }
     let (from, to) = (config.image_size / config.patch, size / config.patch);
     let width = config.vision.width;
@@ -25,8 +28,19 @@ pub fn resized(
         table.values = [class, &resampled(grid, width, from, to)].concat();
         table.shape = vec![to * to + 1, width];
     }
-    let views = config.views.iter().map(|edge| edge * size / config.image_size).collect();
-    Ok((ClipConfig { image_size: size, views, ..config.clone() }, parameters))
+    let views = config
+        .views
+        .iter()
+        .map(|edge| edge * size / config.image_size)
+        .collect();
+    Ok((
+        ClipConfig {
+            image_size: size,
+            views,
+            ..config.clone()
+        },
+        parameters,
+    ))
 }
 
 /// Bilinear, the corners of the grids' cells aligned (PyTorch's `align_corners=False`).
@@ -52,7 +66,12 @@ fn resampled(grid: &[f32], width: usize, from: usize, to: usize) -> Vec<f32> {
                 (cell(bottom, left), down * (1.0 - across)),
                 (cell(bottom, right), down * across),
             ];
-            out.extend((0..width).map(|i| corners.iter().map(|(cell, weight)| cell[i] * weight).sum::<f32>()));
+            out.extend((0..width).map(|i| {
+                corners
+                    .iter()
+                    .map(|(cell, weight)| cell[i] * weight)
+                    .sum::<f32>()
+            }));
         }
     }
     out
@@ -64,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_grid_is_resampled_as_pytorch_does() {
-        // torch.nn.functional.interpolate(tensor([[1., 2.], [3., 5.]]), size=(3, 3), mode="bilinear")
+        // torch.nn.functional.interpolate(tensor([[1., 2.], [3., 5.]]), size=(3, 3),
+        // mode="bilinear")
         let wanted = [1.0, 1.5, 2.0, 2.0, 2.75, 3.5, 3.0, 4.0, 5.0];
         assert_eq!(resampled(&[1.0, 2.0, 3.0, 5.0], 1, 2, 3), wanted);
         let same: Vec<f32> = (0..18_u8).map(f32::from).collect();

@@ -1,9 +1,9 @@
-//! A run's curves, from the lines of its `metrics.jsonl`: `curves.svg`, and `report.html` with the curves, the
-//! validations and the recipe. Both are whole in themselves (no script, nothing fetched) and follow the reader's
-//! choice of light or dark.
+//! A run's curves, from the lines of its `metrics.jsonl`: `curves.svg`, and `report.html` with the
+//! curves, the validations and the recipe. Both are whole in themselves (no script, nothing
+//! fetched) and follow the reader's choice of light or dark.
 //!
-//! A run that was killed and taken up again has written some steps twice: of each, the later line counts. A line
-//! that a kill cut short is left out and counted.
+//! A run that was killed and taken up again has written some steps twice: of each, the later line
+//! counts. A line that a kill cut short is left out and counted.
 
 mod chart;
 
@@ -20,7 +20,10 @@ use super::validate::Scores;
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path} holds no step and no validation of a run")]
     Empty { path: PathBuf },
 }
@@ -56,9 +59,24 @@ impl History {
                     history.forget(step.step);
                     history.steps.push(step);
                 }
-                Ok(Metric::Validation { step, seconds, epoch, best, loss, average, .. }) => {
+                Ok(Metric::Validation {
+                    step,
+                    seconds,
+                    epoch,
+                    best,
+                    loss,
+                    average,
+                    ..
+                }) => {
                     history.validations.retain(|v| v.step < step);
-                    history.validations.push(Validation { step, seconds, epoch, best, loss, scores: average });
+                    history.validations.push(Validation {
+                        step,
+                        seconds,
+                        epoch,
+                        best,
+                        loss,
+                        scores: average,
+                    });
                 }
                 Err(_) => history.broken += 1,
             }
@@ -71,7 +89,11 @@ impl History {
         while self.steps.last().is_some_and(|last| last.step >= step) {
             self.steps.pop();
         }
-        while self.validations.last().is_some_and(|last| last.step >= step) {
+        while self
+            .validations
+            .last()
+            .is_some_and(|last| last.step >= step)
+        {
             self.validations.pop();
         }
     }
@@ -85,28 +107,41 @@ impl History {
     /// The mean over the steps, weighted by their time.
     fn mean(&self, of: impl Fn(&StepMetric) -> f64) -> f64 {
         let time: f64 = self.steps.iter().map(|s| s.seconds_per_step).sum();
-        self.steps.iter().map(|s| of(s) * s.seconds_per_step).sum::<f64>() / time.max(f64::MIN_POSITIVE)
+        self.steps
+            .iter()
+            .map(|s| of(s) * s.seconds_per_step)
+            .sum::<f64>()
+            / time.max(f64::MIN_POSITIVE)
     }
 }
 
-/// Writes `curves.svg` and `report.html` into the run's folder, from its `metrics.jsonl` and `recipe.toml`.
+/// Writes `curves.svg` and `report.html` into the run's folder, from its `metrics.jsonl` and
+/// `recipe.toml`.
 ///
 /// # Errors
 /// If the metrics cannot be read or say nothing, or a file cannot be written.
 pub fn write(run: &Path) -> Result<(), ReportError> {
     let path = run.join("metrics.jsonl");
-    let text = std::fs::read(&path).map_err(|source| ReportError::Io { path: path.clone(), source })?;
+    let text = std::fs::read(&path).map_err(|source| ReportError::Io {
+        path: path.clone(),
+        source,
+    })?;
     let history = History::parse(&String::from_utf8_lossy(&text));
     if history.steps.is_empty() && history.validations.is_empty() {
         return Err(ReportError::Empty { path });
     }
     let svg = curves(&history);
-    let name = run.file_name().map_or_else(|| "run".into(), |n| n.to_string_lossy().into_owned());
+    let name = run
+        .file_name()
+        .map_or_else(|| "run".into(), |n| n.to_string_lossy().into_owned());
     let recipe = std::fs::read_to_string(run.join("recipe.toml")).ok();
     let page = page(&name, &history, &svg, recipe.as_deref());
     for (name, text) in [("curves.svg", svg), ("report.html", page)] {
         let (path, part) = (run.join(name), run.join(format!("{name}.part")));
-        std::fs::write(&part, text).map_err(|source| ReportError::Io { path: part.clone(), source })?;
+        std::fs::write(&part, text).map_err(|source| ReportError::Io {
+            path: part.clone(),
+            source,
+        })?;
         std::fs::rename(&part, &path).map_err(|source| ReportError::Io { path, source })?;
     }
     Ok(())
@@ -117,18 +152,36 @@ pub fn write(run: &Path) -> Result<(), ReportError> {
 #[expect(clippy::cast_precision_loss, reason = "positions in a picture")]
 pub fn curves(history: &History) -> String {
     let steps = |name: &'static str, of: &dyn Fn(&StepMetric) -> f64| {
-        Series::line(name, history.steps.iter().map(|s| (s.step as f64, of(s))).collect())
+        Series::line(
+            name,
+            history
+                .steps
+                .iter()
+                .map(|s| (s.step as f64, of(s)))
+                .collect(),
+        )
     };
     let checks = |name: &'static str, of: &dyn Fn(&Validation) -> f64| {
-        Series::dots(name, history.validations.iter().map(|v| (v.step as f64, of(v))).collect())
+        Series::dots(
+            name,
+            history
+                .validations
+                .iter()
+                .map(|v| (v.step as f64, of(v)))
+                .collect(),
+        )
     };
     let loss = |name, of: fn(&Losses) -> f32| steps(name, &move |s| f64::from(of(&s.losses)));
-    let score = |name, of: &dyn Fn(&Scores) -> f32| checks(name, &|v| f64::from(of(&v.scores)) * 100.0);
+    let score =
+        |name, of: &dyn Fn(&Scores) -> f32| checks(name, &|v| f64::from(of(&v.scores)) * 100.0);
     let best = history.best().map(|v| v.step as f64);
     let mut panels = vec![
         Panel::new(
             "Loss",
-            vec![loss("training", |l| l.total).smoothed(), checks("validation", &|v| f64::from(v.loss.total))],
+            vec![
+                loss("training", |l| l.total).smoothed(),
+                checks("validation", &|v| f64::from(v.loss.total)),
+            ],
         ),
         Panel::new(
             "Parts of the loss",
@@ -156,36 +209,62 @@ pub fn curves(history: &History) -> String {
         )
         .marked(best),
         Panel::new("Learning rate", vec![steps("rate", &|s| f64::from(s.rate))]).above_zero(),
-        Panel::new("Images a second", vec![steps("images/s", &|s| f64::from(s.images_per_second)).smoothed()])
-            .above_zero(),
+        Panel::new(
+            "Images a second",
+            vec![steps("images/s", &|s| f64::from(s.images_per_second)).smoothed()],
+        )
+        .above_zero(),
         Panel::new(
             "Utilization, % (not waiting for batches)",
             vec![steps("utilization", &|s| f64::from(s.utilization) * 100.0).smoothed()],
         )
         .within(0.0, 100.0),
     ];
-    if history.validations.iter().any(|v| v.scores.attribute.is_some()) {
-        let of =
-            |name: &'static str, of: fn(&Accuracy) -> f32| score(name, &|s| s.attribute.map_or(f32::NAN, |a| of(&a)));
+    if history
+        .validations
+        .iter()
+        .any(|v| v.scores.attribute.is_some())
+    {
+        let of = |name: &'static str, of: fn(&Accuracy) -> f32| {
+            score(name, &|s| s.attribute.map_or(f32::NAN, |a| of(&a)))
+        };
         let series = vec![
             of("accuracy", |a| a.accuracy),
             of("macro F1", |a| a.macro_f1),
             of("accuracy, where there is one", |a| a.present),
         ];
-        panels.insert(3, Panel::new("Attribute, % (the line: the best)", series).marked(best));
+        panels.insert(
+            3,
+            Panel::new("Attribute, % (the line: the best)", series).marked(best),
+        );
     }
-    let last = history.steps.last().map_or(0, |s| s.step).max(history.validations.last().map_or(0, |v| v.step));
+    let last = history
+        .steps
+        .last()
+        .map_or(0, |s| s.step)
+        .max(history.validations.last().map_or(0, |v| v.step));
     chart::picture(&panels, last as f64)
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 fn duration(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole minutes of a run")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole minutes of a run"
+    )]
     let minutes = (seconds / 60.0).round() as u64;
-    if minutes == 0 { format!("{seconds:.0} s") } else { format!("{} h {:02} min", minutes / 60, minutes % 60) }
+    if minutes == 0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{} h {:02} min", minutes / 60, minutes % 60)
+    }
 }
 
 const PAGE: &str = include_str!("report/page.css");
@@ -201,15 +280,29 @@ pub fn page(name: &str, history: &History, svg: &str, recipe: Option<&str>) -> S
     );
     let seconds = history.steps.last().map_or(0.0, |s| s.seconds);
     let seconds = seconds.max(history.validations.last().map_or(0.0, |v| v.seconds));
-    let mut facts =
-        vec![("steps", history.steps.last().map_or(0, |s| s.step).to_string()), ("time", duration(seconds))];
+    let mut facts = vec![
+        (
+            "steps",
+            history.steps.last().map_or(0, |s| s.step).to_string(),
+        ),
+        ("time", duration(seconds)),
+    ];
     if let Some(last) = history.steps.last() {
         facts.push(("loss", format!("{:.3}", last.losses.total)));
-        facts.push(("images a second", format!("{:.1}", history.mean(|s| f64::from(s.images_per_second)))));
-        facts.push(("utilization", format!("{:.1}%", 100.0 * history.mean(|s| f64::from(s.utilization)))));
+        facts.push((
+            "images a second",
+            format!("{:.1}", history.mean(|s| f64::from(s.images_per_second))),
+        ));
+        facts.push((
+            "utilization",
+            format!("{:.1}%", 100.0 * history.mean(|s| f64::from(s.utilization))),
+        ));
     }
     if let Some(best) = history.best() {
-        facts.push(("best validation", format!("{} (step {})", best.epoch, best.step)));
+        facts.push((
+            "best validation",
+            format!("{} (step {})", best.epoch, best.step),
+        ));
     }
     if history.broken > 0 {
         facts.push(("lines left out", history.broken.to_string()));
@@ -220,7 +313,11 @@ pub fn page(name: &str, history: &History, svg: &str, recipe: Option<&str>) -> S
     let _ = write!(out, "</dl>\n<figure>{svg}</figure>\n");
     out.push_str(&table(&history.validations, history.best().map(|v| v.step)));
     if let Some(recipe) = recipe {
-        let _ = write!(out, "<h2>Recipe</h2>\n<pre>{}</pre>\n", escaped(recipe.trim_end()));
+        let _ = write!(
+            out,
+            "<h2>Recipe</h2>\n<pre>{}</pre>\n",
+            escaped(recipe.trim_end())
+        );
     }
     out.push_str("</main></body></html>\n");
     out
@@ -228,7 +325,11 @@ pub fn page(name: &str, history: &History, svg: &str, recipe: Option<&str>) -> S
 
 fn table(validations: &[Validation], best: Option<u64>) -> String {
     let learned = validations.iter().any(|v| v.scores.attribute.is_some());
-    let more = if learned { "<th>attribute</th><th>macro F1</th><th>where there is one</th>" } else { "" };
+    let more = if learned {
+        "<th>attribute</th><th>macro F1</th><th>where there is one</th>"
+    } else {
+        ""
+    };
     let mut out = format!(
         "<h2>Validations</h2>\n<p>Of the averaged weights, on held-out products: precision among the first \
                    ten in percent, and how often a title finds its own product among ten.</p>\n<div class=\"wide\">\
@@ -237,7 +338,11 @@ fn table(validations: &[Validation], best: Option<u64>) -> String {
                    <th>title</th>{more}</tr></thead><tbody>\n"
     );
     for v in validations {
-        let class = if Some(v.step) == best { " class=\"best\"" } else { "" };
+        let class = if Some(v.step) == best {
+            " class=\"best\""
+        } else {
+            ""
+        };
         let _ = write!(
             out,
             "<tr{class}><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td>",
@@ -256,7 +361,10 @@ fn table(validations: &[Validation], best: Option<u64>) -> String {
             s.title_recall,
         ];
         let attribute = s.attribute.filter(|_| learned).into_iter();
-        for score in scores.into_iter().chain(attribute.flat_map(|a| [a.accuracy, a.macro_f1, a.present])) {
+        for score in scores
+            .into_iter()
+            .chain(attribute.flat_map(|a| [a.accuracy, a.macro_f1, a.present]))
+        {
             let _ = write!(out, "<td>{:.1}</td>", score * 100.0);
         }
         out.push_str("</tr>\n");
@@ -270,7 +378,10 @@ mod tests {
     use super::*;
 
     fn step(step: u64, loss: f32) -> String {
-        let losses = Losses { total: loss, ..Losses::default() };
+        let losses = Losses {
+            total: loss,
+            ..Losses::default()
+        };
         let step = StepMetric {
             step,
             seconds: 2.0 * 60.0,
@@ -287,25 +398,65 @@ mod tests {
     }
 
     fn validation(step: u64, epoch: u64, best: bool) -> String {
-        let scores = Scores { text_category: 0.625, ..Scores::default() };
-        let loss = Losses { total: 3.0, ..Losses::default() };
-        let metric = Metric::Validation { step, seconds: 9.0, epoch, best, loss, weights: scores, average: scores };
+        let scores = Scores {
+            text_category: 0.625,
+            ..Scores::default()
+        };
+        let loss = Losses {
+            total: 3.0,
+            ..Losses::default()
+        };
+        let metric = Metric::Validation {
+            step,
+            seconds: 9.0,
+            epoch,
+            best,
+            loss,
+            weights: scores,
+            average: scores,
+        };
         serde_json::to_string(&metric).expect("JSON")
     }
 
     #[test]
     fn what_was_done_twice_counts_once_and_a_broken_line_not_at_all() {
-        let lines = [step(1, 5.0), step(2, 4.0), validation(2, 1, true), step(3, 3.0), step(4, 2.9)];
+        let lines = [
+            step(1, 5.0),
+            step(2, 4.0),
+            validation(2, 1, true),
+            step(3, 3.0),
+            step(4, 2.9),
+        ];
         // Killed in the fourth step's line, taken up again after the second step.
         let cut = &lines[4][..20];
-        let text = [&lines[..4].join("\n"), cut, &step(3, 3.5), &validation(3, 2, false)].join("\n");
+        let text = [
+            &lines[..4].join("\n"),
+            cut,
+            &step(3, 3.5),
+            &validation(3, 2, false),
+        ]
+        .join("\n");
         let history = History::parse(&text);
         assert_eq!(
-            history.steps.iter().map(|s| (s.step, s.losses.total)).collect::<Vec<_>>(),
+            history
+                .steps
+                .iter()
+                .map(|s| (s.step, s.losses.total))
+                .collect::<Vec<_>>(),
             [(1, 5.0), (2, 4.0), (3, 3.5)]
         );
-        assert_eq!(history.validations.iter().map(|v| v.epoch).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!((history.best().map(|v| v.epoch), history.broken), (Some(1), 1));
+        assert_eq!(
+            history
+                .validations
+                .iter()
+                .map(|v| v.epoch)
+                .collect::<Vec<_>>(),
+            [1, 2]
+        );
+        assert_eq!(
+            (history.best().map(|v| v.epoch), history.broken),
+            (Some(1), 1)
+        );
     }
 
     #[test]
@@ -315,9 +466,17 @@ mod tests {
         std::fs::write(folder.path().join("metrics.jsonl"), text).expect("writes");
         std::fs::write(folder.path().join("recipe.toml"), "name = \"<b>\"").expect("writes");
         write(folder.path()).expect("writes");
-        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("is there");
+        let read =
+            |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("is there");
         let (svg, page) = (read("curves.svg"), read("report.html"));
-        for wanted in ["62.5", "75.0%", "0 h 02 min", "&lt;b&gt;", "prefers-color-scheme: dark", &svg] {
+        for wanted in [
+            "62.5",
+            "75.0%",
+            "0 h 02 min",
+            "&lt;b&gt;",
+            "prefers-color-scheme: dark",
+            &svg,
+        ] {
             assert!(page.contains(wanted), "{wanted}");
         }
         assert!(svg.starts_with("<svg xmlns=") && svg.matches("<polyline").count() >= 8);
@@ -325,8 +484,14 @@ mod tests {
         for foreign in ["<script", "src=", "href=", "url(", "@import"] {
             assert!(!page.contains(foreign), "{foreign}");
         }
-        assert!(matches!(write(&folder.path().join("none")), Err(ReportError::Io { .. })));
+        assert!(matches!(
+            write(&folder.path().join("none")),
+            Err(ReportError::Io { .. })
+        ));
         std::fs::write(folder.path().join("metrics.jsonl"), "\n").expect("writes");
-        assert!(matches!(write(folder.path()), Err(ReportError::Empty { .. })));
+        assert!(matches!(
+            write(folder.path()),
+            Err(ReportError::Empty { .. })
+        ));
     }
 }

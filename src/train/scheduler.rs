@@ -1,8 +1,9 @@
-//! Learning rates over a run, number for number as PyTorch 2's schedulers give them, behind a linear warm-up.
+//! Learning rates over a run, number for number as PyTorch 2's schedulers give them, behind a
+//! linear warm-up.
 //!
-//! A schedule is asked once per step ([`Scheduler::rate`]) and told of each epoch's end with the validation loss
-//! ([`Scheduler::epoch_ends`]): ReduceLROnPlateau, ExponentialLR and CosineAnnealingLR move by epochs or by steps as
-//! the recipe's `per` says, CyclicLR by steps.
+//! A schedule is asked once per step ([`Scheduler::rate`]) and told of each epoch's end with the
+//! validation loss ([`Scheduler::epoch_ends`]): ReduceLROnPlateau, ExponentialLR and
+//! CosineAnnealingLR move by epochs or by steps as the recipe's `per` says, CyclicLR by steps.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +12,9 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     Constant,
-    /// From the full rate down half a cosine to `final_share` of it over the whole run, however its length is set
-    /// (by steps or by minutes). CosineAnnealingLR for a run whose length is not known in advance.
+    /// From the full rate down half a cosine to `final_share` of it over the whole run, however its
+    /// length is set (by steps or by minutes). CosineAnnealingLR for a run whose length is not
+    /// known in advance.
     CosineToEnd {
         #[serde(default)]
         final_share: f64,
@@ -23,7 +25,8 @@ pub enum Schedule {
         #[serde(default)]
         per: Per,
     },
-    /// `eta_min + (rate - eta_min) * (1 + cos(pi * n / t_max)) / 2`; past `t_max` it rises again, as in PyTorch.
+    /// `eta_min + (rate - eta_min) * (1 + cos(pi * n / t_max)) / 2`; past `t_max` it rises again,
+    /// as in PyTorch.
     CosineAnnealing {
         t_max: u64,
         #[serde(default)]
@@ -31,9 +34,9 @@ pub enum Schedule {
         #[serde(default)]
         per: Per,
     },
-    /// Up from `base` to the rate in `step_size_up` steps, down in `step_size_down`, again and again. Against it, with
-    /// `cycle_momentum`, SGD's momentum (AdamW's `beta1`) goes down from `max_momentum` to `base_momentum`, in place of
-    /// the rule's own.
+    /// Up from `base` to the rate in `step_size_up` steps, down in `step_size_down`, again and
+    /// again. Against it, with `cycle_momentum`, SGD's momentum (AdamW's `beta1`) goes down from
+    /// `max_momentum` to `base_momentum`, in place of the rule's own.
     Cyclic {
         base: f64,
         #[serde(default = "defaults::step_size_up")]
@@ -52,7 +55,8 @@ pub enum Schedule {
         #[serde(default = "defaults::max_momentum")]
         max_momentum: f64,
     },
-    /// Multiplies by `factor` when the watched value has not improved for more than `patience` epochs.
+    /// Multiplies by `factor` when the watched value has not improved for more than `patience`
+    /// epochs.
     ReduceOnPlateau {
         #[serde(default)]
         mode: Mode,
@@ -110,26 +114,58 @@ impl Schedule {
     pub fn problems(&self) -> Vec<String> {
         let checks = match *self {
             Self::Constant => vec![],
-            Self::CosineToEnd { final_share } => vec![((0.0..=1.0).contains(&final_share), "final_share is in [0, 1]")],
-            Self::Exponential { gamma, .. } => vec![(gamma > 0.0 && gamma <= 1.0, "gamma is in (0, 1]")],
-            Self::CosineAnnealing { t_max, eta_min, .. } => {
-                vec![(t_max >= 1, "t_max is at least 1"), (eta_min >= 0.0, "eta_min is not negative")]
+            Self::CosineToEnd { final_share } => vec![(
+                (0.0..=1.0).contains(&final_share),
+                "final_share is in [0, 1]",
+            )],
+            Self::Exponential { gamma, .. } => {
+                vec![(gamma > 0.0 && gamma <= 1.0, "gamma is in (0, 1]")]
             }
-            Self::Cyclic { base, step_size_up, step_size_down, gamma, base_momentum, max_momentum, .. } => vec![
+            Self::CosineAnnealing { t_max, eta_min, .. } => {
+                vec![
+                    (t_max >= 1, "t_max is at least 1"),
+                    (eta_min >= 0.0, "eta_min is not negative"),
+                ]
+            }
+            Self::Cyclic {
+                base,
+                step_size_up,
+                step_size_down,
+                gamma,
+                base_momentum,
+                max_momentum,
+                ..
+            } => vec![
                 (base >= 0.0, "base is not negative"),
-                (step_size_up >= 1 && step_size_down.is_none_or(|d| d >= 1), "the step sizes are at least 1"),
+                (
+                    step_size_up >= 1 && step_size_down.is_none_or(|d| d >= 1),
+                    "the step sizes are at least 1",
+                ),
                 (gamma > 0.0 && gamma <= 1.0, "gamma is in (0, 1]"),
                 (
                     0.0 <= base_momentum && base_momentum <= max_momentum && max_momentum < 1.0,
                     "base_momentum and max_momentum are in [0, 1), in this order",
                 ),
             ],
-            Self::ReduceOnPlateau { factor, threshold, min_rate, eps, .. } => vec![
+            Self::ReduceOnPlateau {
+                factor,
+                threshold,
+                min_rate,
+                eps,
+                ..
+            } => vec![
                 (factor > 0.0 && factor < 1.0, "factor is in (0, 1)"),
-                (threshold >= 0.0 && min_rate >= 0.0 && eps >= 0.0, "threshold, min_rate and eps are not negative"),
+                (
+                    threshold >= 0.0 && min_rate >= 0.0 && eps >= 0.0,
+                    "threshold, min_rate and eps are not negative",
+                ),
             ],
         };
-        checks.iter().filter(|(right, _)| !right).map(|(_, rule)| format!("optimizer.schedule: {rule}")).collect()
+        checks
+            .iter()
+            .filter(|(right, _)| !right)
+            .map(|(_, rule)| format!("optimizer.schedule: {rule}"))
+            .collect()
     }
 }
 
@@ -199,14 +235,25 @@ impl Scheduler {
     #[must_use]
     pub fn new(schedule: Schedule, rate: f32, warmup: u64) -> Self {
         let rate = f64::from(rate);
-        let plateau = Plateau { rate, best: None, bad: 0, cooling: 0 };
-        Self { schedule, rate, warmup, epochs: 0, plateau }
+        let plateau = Plateau {
+            rate,
+            best: None,
+            bad: 0,
+            cooling: 0,
+        };
+        Self {
+            schedule,
+            rate,
+            warmup,
+            epochs: 0,
+            plateau,
+        }
     }
 
     /// The learning rate of the step after `step` steps, `progress` (0 to 1) into the run.
     ///
-    /// During the warm-up it is the first `(step + 1) / warmup` of the schedule's first rate; the schedule begins to
-    /// count when the warm-up is over.
+    /// During the warm-up it is the first `(step + 1) / warmup` of the schedule's first rate; the
+    /// schedule begins to count when the warm-up is over.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "nobody takes 2^52 steps")]
     pub fn rate(&self, step: u64, progress: f32) -> f64 {
@@ -224,11 +271,20 @@ impl Scheduler {
             Schedule::Constant => rate,
             Schedule::CosineToEnd { final_share } => {
                 rate * (final_share
-                    + (1.0 - final_share) * 0.5 * (1.0 + (std::f64::consts::PI * f64::from(progress)).cos()))
+                    + (1.0 - final_share)
+                        * 0.5
+                        * (1.0 + (std::f64::consts::PI * f64::from(progress)).cos()))
             }
             Schedule::Exponential { gamma, per } => rate * gamma.powf(count(per)),
-            Schedule::CosineAnnealing { t_max, eta_min, per } => {
-                eta_min + (rate - eta_min) * 0.5 * (1.0 + (std::f64::consts::PI * count(per) / t_max as f64).cos())
+            Schedule::CosineAnnealing {
+                t_max,
+                eta_min,
+                per,
+            } => {
+                eta_min
+                    + (rate - eta_min)
+                        * 0.5
+                        * (1.0 + (std::f64::consts::PI * count(per) / t_max as f64).cos())
             }
             Schedule::Cyclic { base, .. } => base + (rate - base) * self.height(step),
             Schedule::ReduceOnPlateau { .. } => self.plateau.rate,
@@ -238,13 +294,26 @@ impl Scheduler {
     /// How high CyclicLR is above its base, as a share of its whole amplitude.
     #[expect(clippy::cast_precision_loss, reason = "nobody takes 2^52 steps")]
     fn height(&self, step: u64) -> f64 {
-        let Schedule::Cyclic { step_size_up, step_size_down, mode, gamma, .. } = self.schedule else { return 0.0 };
+        let Schedule::Cyclic {
+            step_size_up,
+            step_size_down,
+            mode,
+            gamma,
+            ..
+        } = self.schedule
+        else {
+            return 0.0;
+        };
         let up = step_size_up as f64;
         let total = up + step_size_down.unwrap_or(step_size_up) as f64;
         let cycle = (step as f64 / total).floor();
         let at = step as f64 / total - cycle;
         let peak = up / total;
-        let height = if at <= peak { at / peak } else { (at - 1.0) / (peak - 1.0) };
+        let height = if at <= peak {
+            at / peak
+        } else {
+            (at - 1.0) / (peak - 1.0)
+        };
         let scale = match mode {
             CyclicMode::Triangular => 1.0,
             CyclicMode::Triangular2 => 0.5_f64.powf(cycle),
@@ -253,11 +322,17 @@ impl Scheduler {
         height * scale
     }
 
-    /// The momentum of the step after `step` steps, where the schedule moves it; the warm-up has the first one.
+    /// The momentum of the step after `step` steps, where the schedule moves it; the warm-up has
+    /// the first one.
     #[must_use]
     pub fn momentum(&self, step: u64) -> Option<f64> {
         match self.schedule {
-            Schedule::Cyclic { cycle_momentum: true, base_momentum, max_momentum, .. } => {
+            Schedule::Cyclic {
+                cycle_momentum: true,
+                base_momentum,
+                max_momentum,
+                ..
+            } => {
                 let height = self.height(step.saturating_sub(self.warmup));
                 Some(max_momentum - (max_momentum - base_momentum) * height)
             }
@@ -265,17 +340,30 @@ impl Scheduler {
         }
     }
 
-    /// An epoch is over; `value` is the watched metric. Not to be called during the warm-up's epochs.
+    /// An epoch is over; `value` is the watched metric. Not to be called during the warm-up's
+    /// epochs.
     pub fn epoch_ends(&mut self, value: f64) {
         self.epochs += 1;
-        let Schedule::ReduceOnPlateau { mode, factor, patience, threshold, threshold_mode, cooldown, min_rate, eps } =
-            self.schedule
+        let Schedule::ReduceOnPlateau {
+            mode,
+            factor,
+            patience,
+            threshold,
+            threshold_mode,
+            cooldown,
+            min_rate,
+            eps,
+        } = self.schedule
         else {
             return;
         };
         let state = &mut self.plateau;
         // Beyond every number at first, so that a value that is none is never the best.
-        let best = state.best.unwrap_or(if mode == Mode::Min { f64::INFINITY } else { f64::NEG_INFINITY });
+        let best = state.best.unwrap_or(if mode == Mode::Min {
+            f64::INFINITY
+        } else {
+            f64::NEG_INFINITY
+        });
         let better = match (mode, threshold_mode) {
             (Mode::Min, ThresholdMode::Rel) => value < best * (1.0 - threshold),
             (Mode::Min, ThresholdMode::Abs) => value < best - threshold,
@@ -348,10 +436,25 @@ mod tests {
             max_momentum: 0.9,
         };
         assert_eq!(cyclic, wanted);
-        let cosine: Schedule = toml::from_str("kind = 'cosine_annealing'\nt_max = 9").expect("a schedule");
-        assert_eq!(cosine, Schedule::CosineAnnealing { t_max: 9, eta_min: 0.0, per: Per::Epoch });
-        let exponential: Schedule = toml::from_str("kind = 'exponential'\ngamma = 0.9").expect("a schedule");
-        assert_eq!(exponential, Schedule::Exponential { gamma: 0.9, per: Per::Epoch });
+        let cosine: Schedule =
+            toml::from_str("kind = 'cosine_annealing'\nt_max = 9").expect("a schedule");
+        assert_eq!(
+            cosine,
+            Schedule::CosineAnnealing {
+                t_max: 9,
+                eta_min: 0.0,
+                per: Per::Epoch
+            }
+        );
+        let exponential: Schedule =
+            toml::from_str("kind = 'exponential'\ngamma = 0.9").expect("a schedule");
+        assert_eq!(
+            exponential,
+            Schedule::Exponential {
+                gamma: 0.9,
+                per: Per::Epoch
+            }
+        );
     }
 
     #[test]
@@ -360,6 +463,9 @@ mod tests {
         scheduler.epoch_ends(f64::NAN);
         assert_eq!((scheduler.plateau.best, scheduler.plateau.bad), (None, 1));
         scheduler.epoch_ends(2.0);
-        assert_eq!((scheduler.plateau.best, scheduler.plateau.bad), (Some(2.0), 0));
+        assert_eq!(
+            (scheduler.plateau.best, scheduler.plateau.bad),
+            (Some(2.0), 0)
+        );
     }
 }

@@ -11,7 +11,8 @@ use super::images::{self, Window};
 use super::network::{ImageBatch, Network, TextBatch};
 use super::vocabulary::Vocabulary;
 
-/// Precision among the first ten, and how many questions it is the mean of; zero-shot accuracy over all products.
+/// Precision among the first ten, and how many questions it is the mean of; zero-shot accuracy over
+/// all products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// "color category" queries: right category.
@@ -39,12 +40,17 @@ pub struct Scores {
     pub attribute: Option<Accuracy>,
 }
 
-/// Unit embeddings of the photos as the server makes them, `products x projection`: the mean of what the model sees.
+/// Unit embeddings of the photos as the server makes them, `products x projection`: the mean of
+/// what the model sees.
 ///
 /// # Panics
 /// Never: the batches have the sizes that they say.
 #[must_use]
-pub fn embed_photos(config: &ClipConfig, parameters: &Parameters, products: &[&Product]) -> Vec<f32> {
+pub fn embed_photos(
+    config: &ClipConfig,
+    parameters: &Parameters,
+    products: &[&Product],
+) -> Vec<f32> {
     let size = u32::try_from(config.image_size).unwrap_or(u32::MAX);
     let count = config.patches();
     let mut out = Vec::new();
@@ -55,12 +61,28 @@ pub fn embed_photos(config: &ClipConfig, parameters: &Parameters, products: &[&P
             for product in group {
                 let window = Window::middle(product.square.width(), config.image_size, view);
                 let pixels = images::resample(&product.square, &window, size);
-                patches.extend(images::patches(&pixels, config.image_size, config.patch, MEAN, STD));
+                patches.extend(images::patches(
+                    &pixels,
+                    config.image_size,
+                    config.patch,
+                    MEAN,
+                    STD,
+                ));
             }
             #[expect(clippy::cast_possible_truncation, reason = "patches of a small image")]
-            let positions = (0..group.len() * count).map(|at| (at % count) as u32).collect();
-            let batch = ImageBatch { images: group.len(), kept: count, patches, positions };
-            network.image(&batch).try_into_vec_as::<f32>().expect("embeddings are f32")
+            let positions = (0..group.len() * count)
+                .map(|at| (at % count) as u32)
+                .collect();
+            let batch = ImageBatch {
+                images: group.len(),
+                kept: count,
+                patches,
+                positions,
+            };
+            network
+                .image(&batch)
+                .try_into_vec_as::<f32>()
+                .expect("embeddings are f32")
         };
         let views: Vec<Vec<f32>> = config.views.iter().map(|&view| seen(view)).collect();
         out.extend(mean_direction(views, config.projection));
@@ -72,7 +94,9 @@ pub fn embed_photos(config: &ClipConfig, parameters: &Parameters, products: &[&P
 fn mean_direction(views: Vec<Vec<f32>>, length: usize) -> Vec<f32> {
     let count = views.len();
     let summed = |mut sum: Vec<f32>, view: Vec<f32>| {
-        sum.iter_mut().zip(view).for_each(|(sum, value)| *sum += value);
+        sum.iter_mut()
+            .zip(view)
+            .for_each(|(sum, value)| *sum += value);
         sum
     };
     let mut sum = views.into_iter().reduce(summed).unwrap_or_default();
@@ -101,8 +125,16 @@ pub fn embed_texts(
     let mut out = Vec::new();
     for group in texts.chunks(128) {
         let network = Network::bind(config, parameters, |_| false);
-        let ids: Vec<Vec<u32>> = group.iter().map(|t| vocabulary.encode(&t.as_ref().to_lowercase())).collect();
-        out.extend(network.text(&TextBatch::new(&ids)).try_into_vec_as::<f32>().expect("embeddings are f32"));
+        let ids: Vec<Vec<u32>> = group
+            .iter()
+            .map(|t| vocabulary.encode(&t.as_ref().to_lowercase()))
+            .collect();
+        out.extend(
+            network
+                .text(&TextBatch::new(&ids))
+                .try_into_vec_as::<f32>()
+                .expect("embeddings are f32"),
+        );
     }
     out
 }
@@ -147,22 +179,39 @@ impl Pool<'_> {
     /// The ten best products for each text.
     fn hits(&self, texts: &[impl AsRef<str>]) -> Vec<Vec<usize>> {
         let queries = embed_texts(self.config, self.parameters, self.vocabulary, texts);
-        queries.chunks_exact(self.config.projection).map(|query| best(&self.photos, query, 10, None)).collect()
+        queries
+            .chunks_exact(self.config.projection)
+            .map(|query| best(&self.photos, query, 10, None))
+            .collect()
     }
 
     fn share(&self, hits: &[usize], right: impl Fn(&Product) -> bool) -> f32 {
-        mean(hits.iter().map(|&at| f32::from(u8::from(right(self.products[at])))))
+        mean(
+            hits.iter()
+                .map(|&at| f32::from(u8::from(right(self.products[at])))),
+        )
     }
 
-    /// The share of photos that are nearest to the name of their own fact, among the names that the products have.
+    /// The share of photos that are nearest to the name of their own fact, among the names that the
+    /// products have.
     fn zero_shot(&self, fact: impl Fn(&Product) -> &str) -> f32 {
-        let known: BTreeSet<&str> = self.products.iter().map(|p| fact(p)).filter(|name| !name.is_empty()).collect();
+        let known: BTreeSet<&str> = self
+            .products
+            .iter()
+            .map(|p| fact(p))
+            .filter(|name| !name.is_empty())
+            .collect();
         let names: Vec<&str> = known.into_iter().collect();
         let words = embed_texts(self.config, self.parameters, self.vocabulary, &names);
-        let photos = self.products.iter().zip(self.photos.chunks_exact(self.config.projection));
+        let photos = self
+            .products
+            .iter()
+            .zip(self.photos.chunks_exact(self.config.projection));
         let asked = photos.filter(|(product, _)| !fact(product).is_empty());
         mean(asked.map(|(product, photo)| {
-            f32::from(u8::from(names[attribute::nearest(&words, photo, None)] == fact(product)))
+            f32::from(u8::from(
+                names[attribute::nearest(&words, photo, None)] == fact(product),
+            ))
         }))
     }
 
@@ -173,41 +222,76 @@ impl Pool<'_> {
         hits: &[Vec<usize>],
         right: impl Fn(&Product, (&str, &str)) -> bool,
     ) -> f32 {
-        mean(asked.iter().zip(hits).map(|(&facts, hits)| self.share(hits, |product| right(product, facts))))
+        mean(
+            asked
+                .iter()
+                .zip(hits)
+                .map(|(&facts, hits)| self.share(hits, |product| right(product, facts))),
+        )
     }
 }
 
 /// The queries that at least ten products answer in full.
 fn asked(counts: Counts<'_>) -> Vec<(&str, &str)> {
-    counts.into_iter().filter(|(_, count)| *count >= 10).map(|(facts, _)| facts).collect()
+    counts
+        .into_iter()
+        .filter(|(_, count)| *count >= 10)
+        .map(|(facts, _)| facts)
+        .collect()
 }
 
-/// Measures the model over these products alone. A query is asked if at least ten products answer it in full: with
-/// fewer, no model can reach a precision of one.
+/// Measures the model over these products alone. A query is asked if at least ten products answer
+/// it in full: with fewer, no model can reach a precision of one.
 #[must_use]
-pub fn scores(config: &ClipConfig, parameters: &Parameters, vocabulary: &Vocabulary, products: &[&Product]) -> Scores {
+pub fn scores(
+    config: &ClipConfig,
+    parameters: &Parameters,
+    vocabulary: &Vocabulary,
+    products: &[&Product],
+) -> Scores {
     let photos = embed_photos(config, parameters, products);
-    let pool = Pool { config, parameters, vocabulary, products, photos };
+    let pool = Pool {
+        config,
+        parameters,
+        vocabulary,
+        products,
+        photos,
+    };
     let (mut colors, mut genders) = (Counts::new(), Counts::new());
     for p in products {
-        *colors.entry((&p.facts.color, &p.facts.category)).or_default() += 1;
-        *genders.entry((&p.facts.category, &p.facts.gender)).or_default() += 1;
+        *colors
+            .entry((&p.facts.color, &p.facts.category))
+            .or_default() += 1;
+        *genders
+            .entry((&p.facts.category, &p.facts.gender))
+            .or_default() += 1;
     }
     let (colors, genders) = (asked(colors), asked(genders));
-    let texts: Vec<String> = colors.iter().map(|(color, category)| format!("{color} {category}")).collect();
+    let texts: Vec<String> = colors
+        .iter()
+        .map(|(color, category)| format!("{color} {category}"))
+        .collect();
     let by_color = pool.hits(&texts);
-    let texts: Vec<String> = genders.iter().map(|(category, gender)| format!("{category} for {gender}")).collect();
+    let texts: Vec<String> = genders
+        .iter()
+        .map(|(category, gender)| format!("{category} for {gender}"))
+        .collect();
     let by_gender = pool.hits(&texts);
-    // Every product asks: of five hundred of four thousand, the share that finds itself is off by two points.
+    // Every product asks: of five hundred of four thousand, the share that finds itself is off by
+    // two points.
     let titles: Vec<&str> = products.iter().map(|p| p.facts.title.as_str()).collect();
     let by_title = pool.hits(&titles);
     let by_photo = pool.photos.chunks_exact(config.projection).enumerate();
     Scores {
-        text_category: pool.precision(&colors, &by_color, |p, (_, category)| p.facts.category == category),
+        text_category: pool.precision(&colors, &by_color, |p, (_, category)| {
+            p.facts.category == category
+        }),
         text_category_color: pool.precision(&colors, &by_color, |p, (color, category)| {
             p.facts.category == category && p.facts.color == color
         }),
-        gender_category: pool.precision(&genders, &by_gender, |p, (category, _)| p.facts.category == category),
+        gender_category: pool.precision(&genders, &by_gender, |p, (category, _)| {
+            p.facts.category == category
+        }),
         gender_both: pool.precision(&genders, &by_gender, |p, (category, gender)| {
             p.facts.category == category && p.facts.gender == gender
         }),
@@ -216,7 +300,10 @@ pub fn scores(config: &ClipConfig, parameters: &Parameters, vocabulary: &Vocabul
             pool.share(&hits, |p| p.facts.category == products[at].facts.category)
         })),
         title_recall: mean(products.iter().zip(&by_title).map(|(own, hits)| {
-            f32::from(u8::from(hits.iter().any(|&hit| products[hit].facts.title == own.facts.title)))
+            f32::from(u8::from(
+                hits.iter()
+                    .any(|&hit| products[hit].facts.title == own.facts.title),
+            ))
         })),
         color_queries: colors.len(),
         gender_queries: genders.len(),

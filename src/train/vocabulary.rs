@@ -1,9 +1,10 @@
-//! A small vocabulary of CLIP's kind, learned from the captions, and the words of a text as token ids.
+//! A small vocabulary of CLIP's kind, learned from the captions, and the words of a text as token
+//! ids.
 //!
-//! `tokenizer.json` behaves as transformers' `CLIPTokenizerFast`: lower-cased, split into words, digits and
-//! punctuation, byte-level pair encoding with `</w>` at the end of a word, `<|startoftext|>` before and
-//! `<|endoftext|>` after. The end's id is the highest, which is how the text tower finds it. Every byte is in the
-//! vocabulary, so no text is unknown.
+//! `tokenizer.json` behaves as transformers' `CLIPTokenizerFast`: lower-cased, split into words,
+//! digits and punctuation, byte-level pair encoding with `</w>` at the end of a word,
+//! `<|startoftext|>` before and `<|endoftext|>` after. The end's id is the highest, which is how
+//! the text tower finds it. Every byte is in the vocabulary, so no text is unknown.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,7 +12,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer, Trainer};
+use tokenizers::{
+    OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer, Trainer,
+};
 
 /// CLIP's pattern of what is one word.
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
@@ -37,7 +40,10 @@ pub struct Vocabulary {
 
 impl std::fmt::Debug for Vocabulary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Vocabulary").field("size", &self.size()).field("context", &self.context).finish_non_exhaustive()
+        f.debug_struct("Vocabulary")
+            .field("size", &self.size())
+            .field("context", &self.context)
+            .finish_non_exhaustive()
     }
 }
 
@@ -47,7 +53,10 @@ impl Vocabulary {
     /// # Errors
     /// If the file cannot be read as a tokenizer.
     pub fn open(file: &Path, context: usize) -> Result<Self, VocabularyError> {
-        Self::with(Tokenizer::from_file(file).map_err(VocabularyError::Tokenizer)?, context)
+        Self::with(
+            Tokenizer::from_file(file).map_err(VocabularyError::Tokenizer)?,
+            context,
+        )
     }
 
     /// Reads the text of a `tokenizer.json`.
@@ -59,8 +68,13 @@ impl Vocabulary {
     }
 
     fn with(mut tokenizer: Tokenizer, context: usize) -> Result<Self, VocabularyError> {
-        let truncation = tokenizers::TruncationParams { max_length: context, ..Default::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(VocabularyError::Tokenizer)?;
+        let truncation = tokenizers::TruncationParams {
+            max_length: context,
+            ..Default::default()
+        };
+        tokenizer
+            .with_truncation(Some(truncation))
+            .map_err(VocabularyError::Tokenizer)?;
         tokenizer.with_padding(None);
         Ok(Self { tokenizer, context })
     }
@@ -77,7 +91,11 @@ impl Vocabulary {
     /// Never: every byte is in the vocabulary.
     #[must_use]
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.tokenizer.encode_fast(text, true).expect("every byte has a token").get_ids().to_vec()
+        self.tokenizer
+            .encode_fast(text, true)
+            .expect("every byte has a token")
+            .get_ids()
+            .to_vec()
     }
 }
 
@@ -85,7 +103,10 @@ impl Vocabulary {
 ///
 /// # Errors
 /// If `size` leaves no room for a single merge.
-pub fn learn<'a>(texts: impl Iterator<Item = &'a str>, size: usize) -> Result<String, VocabularyError> {
+pub fn learn<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    size: usize,
+) -> Result<String, VocabularyError> {
     // Every byte twice (inside and at the end of a word), and the two marks.
     const FIXED: usize = 2 * 256 + 2;
     if size <= FIXED {
@@ -101,7 +122,10 @@ pub fn learn<'a>(texts: impl Iterator<Item = &'a str>, size: usize) -> Result<St
             pre.pre_tokenize(&mut words)?;
         }
         let splits = words.get_splits(OffsetReferential::Original, OffsetType::Byte);
-        Ok(splits.into_iter().map(|(word, _, _)| word.to_owned()).collect())
+        Ok(splits
+            .into_iter()
+            .map(|(word, _, _)| word.to_owned())
+            .collect())
     };
     let alphabet: HashSet<char> = ByteLevel::alphabet().into_iter().collect();
     let mut letters: Vec<char> = alphabet.iter().copied().collect();
@@ -114,9 +138,13 @@ pub fn learn<'a>(texts: impl Iterator<Item = &'a str>, size: usize) -> Result<St
         .end_of_word_suffix("</w>".into())
         .build();
     let texts: Vec<&str> = texts.collect();
-    trainer.feed(texts.iter(), words_of).map_err(VocabularyError::Tokenizer)?;
+    trainer
+        .feed(texts.iter(), words_of)
+        .map_err(VocabularyError::Tokenizer)?;
     let mut model = BPE::default();
-    trainer.train(&mut model).map_err(VocabularyError::Tokenizer)?;
+    trainer
+        .train(&mut model)
+        .map_err(VocabularyError::Tokenizer)?;
     let learned = serde_json::to_value(&model)?;
     let pairs: Vec<(String, String)> = match &learned["merges"] {
         Value::Array(list) => list.iter().filter_map(pair).take(size - FIXED).collect(),
@@ -133,15 +161,28 @@ pub fn learn<'a>(texts: impl Iterator<Item = &'a str>, size: usize) -> Result<St
     }
     let (start, end) = (tokens.len(), tokens.len() + 1);
     tokens.extend([START.to_owned(), END.to_owned()]);
-    let vocab: serde_json::Map<String, Value> =
-        tokens.into_iter().enumerate().map(|(id, token)| (token, id.into())).collect();
-    Ok(serde_json::to_string(&frame(&vocab.into(), &json!(pairs), start, end))?)
+    let vocab: serde_json::Map<String, Value> = tokens
+        .into_iter()
+        .enumerate()
+        .map(|(id, token)| (token, id.into()))
+        .collect();
+    Ok(serde_json::to_string(&frame(
+        &vocab.into(),
+        &json!(pairs),
+        start,
+        end,
+    ))?)
 }
 
 fn pair(merge: &Value) -> Option<(String, String)> {
     match merge {
-        Value::Array(two) => Some((two.first()?.as_str()?.to_owned(), two.get(1)?.as_str()?.to_owned())),
-        Value::String(line) => line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())),
+        Value::Array(two) => Some((
+            two.first()?.as_str()?.to_owned(),
+            two.get(1)?.as_str()?.to_owned(),
+        )),
+        Value::String(line) => line
+            .split_once(' ')
+            .map(|(a, b)| (a.to_owned(), b.to_owned())),
         _ => None,
     }
 }
@@ -152,7 +193,11 @@ fn frame(vocab: &Value, merges: &Value, start: usize, end: usize) -> Value {
         json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
                "normalized": normalized, "special": true})
     };
-    let added = if start == end { json!([]) } else { json!([mark(start, START, true), mark(end, END, false)]) };
+    let added = if start == end {
+        json!([])
+    } else {
+        json!([mark(start, START, true), mark(end, END, false)])
+    };
     let post = if start == end {
         Value::Null
     } else {
@@ -190,6 +235,9 @@ mod tests {
         let long = vocabulary.encode("black shoes, black shoes and more ünknown wörds ☂");
         assert_eq!((long.len(), long[4]), (5, end));
         let whole = Vocabulary::parse(&json, 77).expect("parses").encode("☂ ☂");
-        assert!(whole[1..whole.len() - 1].iter().all(|&id| id < end - 1), "bytes, no unknown mark: {whole:?}");
+        assert!(
+            whole[1..whole.len() - 1].iter().all(|&id| id < end - 1),
+            "bytes, no unknown mark: {whole:?}"
+        );
     }
 }

@@ -1,9 +1,11 @@
 //! Loops over numbers with the widest vectors that the processor has.
 //!
-//! The crate is built for every x86-64; what runs in [`wide`] is compiled once more for AVX2 and for AVX-512, and chosen
-//! when it runs. The arithmetic and its order are the same in each, so that the results are.
+//! The crate is built for every x86-64; what runs in [`wide`] is compiled once more for AVX2 and
+//! for AVX-512, and chosen when it runs. The arithmetic and its order are the same in each, so that
+//! the results are.
 //!
-//! Only what is inlined is compiled so: the closures are marked `#[inline(always)]`, as are the functions they call.
+//! Only what is inlined is compiled so: the closures are marked `#[inline(always)]`, as are the
+//! functions they call.
 
 use std::sync::LazyLock;
 

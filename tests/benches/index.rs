@@ -1,19 +1,26 @@
-//! The index at size: recall and latency against exact search, filters by both plans, times of build, save and load.
+//! The index at size: recall and latency against exact search, filters by both plans, times of
+//! build, save and load.
 //!
-//! `cargo bench --bench index` prints the tables of docs/benchmarks.md; `cargo bench --bench index -- 20000` does it
-//! for that many vectors. Without `--bench` (as `cargo test --all-targets` runs it) it is a small trial.
+//! `cargo bench --bench index` prints the tables of docs/benchmarks.md; `cargo bench --bench index
+//! -- 20000` does it for that many vectors. Without `--bench` (as `cargo test --all-targets` runs
+//! it) it is a small trial.
 //!
-//! The vectors are synthetic and clustered: a thousand directions by chance, and around each, members whose cosine to
-//! it is about 0.7, as products of one kind have in a CLIP space. Queries are drawn alike and are none of the
-//! vectors. One thread searches.
-#![expect(clippy::print_stdout, reason = "a benchmark reports to whoever started it")]
+//! The vectors are synthetic and clustered: a thousand directions by chance, and around each,
+//! members whose cosine to it is about 0.7, as products of one kind have in a CLIP space. Queries
+//! are drawn alike and are none of the vectors. One thread searches.
+#![expect(
+    clippy::print_stdout,
+    reason = "a benchmark reports to whoever started it"
+)]
 
 #[path = "../it/support/noise.rs"]
 mod noise;
 
 use std::time::{Duration, Instant};
 
-use aglet::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window};
+use aglet::domain::{
+    AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window,
+};
 use aglet::search::filter::{Candidates, plan};
 use aglet::search::index::Index;
 use aglet::search::{Entry, Hit, IndexVersion, Searcher, rank};
@@ -28,7 +35,9 @@ const SHARES: [u32; 7] = [500, 200, 150, 100, 50, 10, 1];
 /// Roughly normal: the sum of three uniform numbers, in 1/65,536.
 fn normal(noise: &mut Noise) -> f32 {
     let bits = noise.bits();
-    let part = |shift: u32| f32::from(u16::try_from(bits >> shift & 0xffff).expect("16 bits")) / 65_536.0 - 0.5;
+    let part = |shift: u32| {
+        f32::from(u16::try_from(bits >> shift & 0xffff).expect("16 bits")) / 65_536.0 - 0.5
+    };
     (part(0) + part(16) + part(32)) * 2.0
 }
 
@@ -41,8 +50,14 @@ struct Space {
 impl Space {
     fn new(dimensions: usize) -> Self {
         let mut noise = Noise(2026);
-        let centers = (0..CLUSTERS).map(|_| (0..dimensions).map(|_| normal(&mut noise)).collect()).collect();
-        Self { noise, dimensions, centers }
+        let centers = (0..CLUSTERS)
+            .map(|_| (0..dimensions).map(|_| normal(&mut noise)).collect())
+            .collect();
+        Self {
+            noise,
+            dimensions,
+            centers,
+        }
     }
 
     fn point(&mut self) -> Embedding {
@@ -53,7 +68,11 @@ impl Space {
 }
 
 fn version() -> IndexVersion {
-    IndexVersion { catalog: 1, model: ModelId::new("00"), words_percent: 0 }
+    IndexVersion {
+        catalog: 1,
+        model: ModelId::new("00"),
+        words_percent: 0,
+    }
 }
 
 fn share_name(share: u32) -> AttributeName {
@@ -64,9 +83,15 @@ fn entries(space: &mut Space, count: usize) -> Vec<Entry> {
     let yes = || vec![AttributeValue::new("yes").expect("a value")];
     let entry = |key: usize| {
         let embedding = space.point();
-        let carried = SHARES.into_iter().filter(|&share| space.noise.below(1_000) < share as usize);
+        let carried = SHARES
+            .into_iter()
+            .filter(|&share| space.noise.below(1_000) < share as usize);
         let attributes: Attributes = carried.map(|share| (share_name(share), yes())).collect();
-        Entry { key: ProductKey(u32::try_from(key).expect("few")), embedding, attributes }
+        Entry {
+            key: ProductKey(u32::try_from(key).expect("few")),
+            embedding,
+            attributes,
+        }
     };
     (0..count).map(entry).collect()
 }
@@ -75,7 +100,8 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.3}", time.as_secs_f64() * 1e3)
 }
 
-/// Median and 99th percentile of the time that `search` takes, and its recall of `exact`'s first ten.
+/// Median and 99th percentile of the time that `search` takes, and its recall of `exact`'s first
+/// ten.
 fn measure(
     queries: &[Embedding],
     exact: &[Vec<ProductKey>],
@@ -87,29 +113,67 @@ fn measure(
         let hits = search(query);
         times.push(start.elapsed());
         let top = &exact[..exact.len().min(10)];
-        found += top.iter().filter(|key| hits.iter().any(|h| h.key == **key)).count();
+        found += top
+            .iter()
+            .filter(|key| hits.iter().any(|h| h.key == **key))
+            .count();
         wanted += top.len();
     }
     times.sort();
-    let recall = f64::from(u32::try_from(found).expect("few")) / f64::from(u32::try_from(wanted.max(1)).expect("few"));
-    (milliseconds(times[times.len() / 2]), milliseconds(times[times.len() * 99 / 100]), format!("{recall:.4}"))
+    let recall = f64::from(u32::try_from(found).expect("few"))
+        / f64::from(u32::try_from(wanted.max(1)).expect("few"));
+    (
+        milliseconds(times[times.len() / 2]),
+        milliseconds(times[times.len() * 99 / 100]),
+        format!("{recall:.4}"),
+    )
 }
 
 fn scan(index: &Index, query: &Embedding, candidates: &Candidates) -> Vec<Hit> {
-    let hit = |(slot, score)| Hit { key: ProductKey(slot), score };
-    rank::best(index.scores(query, candidates.slots()).expect("scores").map(hit).collect(), 10)
+    let hit = |(slot, score)| Hit {
+        key: ProductKey(slot),
+        score,
+    };
+    rank::best(
+        index
+            .scores(query, candidates.slots())
+            .expect("scores")
+            .map(hit)
+            .collect(),
+        10,
+    )
 }
 
-fn walk(index: &Index, query: &Embedding, breadth: usize, candidates: Option<&Candidates>) -> Vec<Hit> {
+fn walk(
+    index: &Index,
+    query: &Embedding,
+    breadth: usize,
+    candidates: Option<&Candidates>,
+) -> Vec<Hit> {
     let allow = |slot| candidates.is_some_and(|c| c.contains(slot));
-    let found = index.near(query, breadth, candidates.is_some().then_some(&allow)).expect("a walk");
-    let hit = |(slot, score)| Hit { key: ProductKey(slot), score };
-    rank::best(index.scores(query, found.into_iter()).expect("scores").map(hit).collect(), 10)
+    let found = index
+        .near(query, breadth, candidates.is_some().then_some(&allow))
+        .expect("a walk");
+    let hit = |(slot, score)| Hit {
+        key: ProductKey(slot),
+        score,
+    };
+    rank::best(
+        index
+            .scores(query, found.into_iter())
+            .expect("scores")
+            .map(hit)
+            .collect(),
+        10,
+    )
 }
 
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap_or("VmRSS: not known here");
+    let line = status
+        .lines()
+        .find(|l| l.starts_with("VmRSS"))
+        .unwrap_or("VmRSS: not known here");
     line.trim_start_matches("VmRSS:").trim().to_owned()
 }
 
@@ -123,26 +187,49 @@ fn times(entries: Vec<Entry>, dimensions: usize) -> (Searcher, Index) {
     println!("| step | |\n| --- | --- |");
     let searcher = Searcher::empty(version(), dimensions);
     let mut entries = Some(entries);
-    timed("build", &mut || searcher.rebuild(version(), entries.take().expect("once")).expect("built"));
+    timed("build", &mut || {
+        searcher
+            .rebuild(version(), entries.take().expect("once"))
+            .expect("built")
+    });
     println!("| resident memory after the build | {} |", memory());
     timed("save", &mut || searcher.save(folder.path()).expect("saved"));
     let restored = Searcher::empty(version(), dimensions);
-    timed("restore", &mut || assert!(restored.restore(folder.path(), &version())));
-    let files = std::fs::read_dir(folder.path()).expect("a folder").flatten();
-    let bytes: u64 = files.filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
+    timed("restore", &mut || {
+        assert!(restored.restore(folder.path(), &version()))
+    });
+    let files = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .flatten();
+    let bytes: u64 = files
+        .filter_map(|f| f.metadata().ok())
+        .map(|m| m.len())
+        .sum();
     println!("| on disk | {} MB |", bytes / 1_000_000);
     // The same graph by itself, to try each plan: its slots are the keys.
-    let graph = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|f| f.path());
-    let graph = graph.into_iter().find(|f| f.extension().is_some_and(|e| e == "usearch")).expect("a graph");
+    let graph = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .flatten()
+        .map(|f| f.path());
+    let graph = graph
+        .into_iter()
+        .find(|f| f.extension().is_some_and(|e| e == "usearch"))
+        .expect("a graph");
     let index = Index::load(&graph, dimensions, restored.len()).expect("loaded");
-    println!("| graph and vectors in memory | {} MB |\n", index.memory_bytes() / 1_000_000);
+    println!(
+        "| graph and vectors in memory | {} MB |\n",
+        index.memory_bytes() / 1_000_000
+    );
     (restored, index)
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let trial = !arguments.iter().any(|a| a == "--bench");
-    let count = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(if trial { 3_000 } else { 100_000 });
+    let count = arguments
+        .iter()
+        .find_map(|a| a.parse().ok())
+        .unwrap_or(if trial { 3_000 } else { 100_000 });
     let (dimensions, questions) = if trial { (16, 20) } else { (512, 100) };
     println!("{count} vectors of {dimensions} dimensions, {questions} queries\n");
 
@@ -151,18 +238,34 @@ fn main() {
     let queries: Vec<Embedding> = (0..questions).map(|_| space.point()).collect();
     let embeddings: Vec<Embedding> = entries.iter().map(|e| e.embedding.clone()).collect();
     let carriers = |share| -> Candidates {
-        let carry = entries.iter().filter(|e| e.attributes.contains_key(&share_name(share))).map(|e| e.key.0);
+        let carry = entries
+            .iter()
+            .filter(|e| e.attributes.contains_key(&share_name(share)))
+            .map(|e| e.key.0);
         Candidates::Some(carry.collect())
     };
-    let all = Candidates::new(u32::try_from(count).expect("few"), None, RoaringBitmap::new());
-    let filtered: Vec<(u32, Candidates)> = SHARES.into_iter().map(|share| (share, carriers(share))).collect();
+    let all = Candidates::new(
+        u32::try_from(count).expect("few"),
+        None,
+        RoaringBitmap::new(),
+    );
+    let filtered: Vec<(u32, Candidates)> = SHARES
+        .into_iter()
+        .map(|share| (share, carriers(share)))
+        .collect();
     let (searcher, index) = times(entries, dimensions);
 
     // The truth is that of the f32 vectors: what bf16 costs is part of the recall.
     let truth = |candidates: &Candidates| -> Vec<Vec<ProductKey>> {
         let of = |query: &Embedding| {
-            let hit = |slot| Hit { key: ProductKey(slot), score: query.cosine(&embeddings[slot as usize]) };
-            rank::best(candidates.slots().map(hit).collect(), 10).iter().map(|h| h.key).collect()
+            let hit = |slot| Hit {
+                key: ProductKey(slot),
+                score: query.cosine(&embeddings[slot as usize]),
+            };
+            rank::best(candidates.slots().map(hit).collect(), 10)
+                .iter()
+                .map(|h| h.key)
+                .collect()
         };
         queries.iter().map(of).collect()
     };
@@ -173,26 +276,45 @@ fn main() {
     };
     row("scan", measure(&queries, &exact, |q| scan(&index, q, &all)));
     for breadth in [32, 64, 96, 128, 192, 256, 512] {
-        row(&format!("walk, breadth {breadth}"), measure(&queries, &exact, |q| walk(&index, q, breadth, None)));
+        row(
+            &format!("walk, breadth {breadth}"),
+            measure(&queries, &exact, |q| walk(&index, q, breadth, None)),
+        );
     }
     for (limit, offset) in [(10, 0), (50, 0), (250, 0), (250, 10_000)] {
         let window = Window::new(limit, offset).expect("allowed");
-        let search = |q: &Embedding| searcher.search(q, &Filters::default(), window, &[]).expect("hits").hits;
+        let search = |q: &Embedding| {
+            searcher
+                .search(q, &Filters::default(), window, &[])
+                .expect("hits")
+                .hits
+        };
         let (median, p99, recall) = measure(&queries, &exact, search);
         let recall = if offset == 0 { recall } else { String::new() };
-        row(&format!("`search`, limit {limit}, offset {offset}"), (median, p99, recall));
+        row(
+            &format!("`search`, limit {limit}, offset {offset}"),
+            (median, p99, recall),
+        );
     }
 
-    println!("\n| filter | plan | scan ms | walk ms | walk's recall@10 | `search` ms | p99 ms | recall@10 |");
+    println!(
+        "\n| filter | plan | scan ms | walk ms | walk's recall@10 | `search` ms | p99 ms | recall@10 |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for (share, candidates) in &filtered {
         let exact = truth(candidates);
         let (scan_time, _, _) = measure(&queries, &exact, |q| scan(&index, q, candidates));
-        let (walk_time, _, walk_recall) = measure(&queries, &exact, |q| walk(&index, q, 128, Some(candidates)));
+        let (walk_time, _, walk_recall) =
+            measure(&queries, &exact, |q| walk(&index, q, 128, Some(candidates)));
         let yes = AttributeValue::new("yes").expect("a value");
         let filters = Filters::new([(share_name(*share), yes)]).expect("one");
         let window = Window::new(10, 0).expect("allowed");
-        let search = |q: &Embedding| searcher.search(q, &filters, window, &[]).expect("hits").hits;
+        let search = |q: &Embedding| {
+            searcher
+                .search(q, &filters, window, &[])
+                .expect("hits")
+                .hits
+        };
         let (median, p99, recall) = measure(&queries, &exact, search);
         let (percent, plan) = (f64::from(*share) / 10.0, plan(count, candidates.len()));
         let plans = format!("{percent}% | {plan:?} | {scan_time} | {walk_time} | {walk_recall}");

@@ -1,6 +1,6 @@
-//! The parts of a search, each alone: `cargo bench --bench parts`. The whole is in `http` (the service under load) and
-//! `index` (recall beside latency at 100,000 vectors), which measure in turns what has to be compared and are therefore
-//! programs of their own.
+//! The parts of a search, each alone: `cargo bench --bench parts`. The whole is in `http` (the
+//! service under load) and `index` (recall beside latency at 100,000 vectors), which measure in
+//! turns what has to be compared and are therefore programs of their own.
 
 #[path = "../it/support/noise.rs"]
 mod noise;
@@ -29,28 +29,40 @@ fn main() {
 }
 
 fn bundled() -> ModelFolder {
-    ModelFolder::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/aglet-small")).expect("the bundled model")
+    ModelFolder::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/aglet-small"))
+        .expect("the bundled model")
 }
 
 #[divan::bench]
 fn tokens_of_a_query(bencher: Bencher<'_, '_>) {
     let folder = bundled();
     let manifest = folder.manifest();
-    let tokenizer = TextTokenizer::open(&folder.tokenizer(), manifest.context_length, manifest.end_of_text);
+    let tokenizer = TextTokenizer::open(
+        &folder.tokenizer(),
+        manifest.context_length,
+        manifest.end_of_text,
+    );
     let tokenizer = tokenizer.expect("a tokenizer");
-    bencher.bench(|| tokenizer.ids(black_box("casual shoes with beige shoelaces")).expect("tokens"));
+    bencher.bench(|| {
+        tokenizer
+            .ids(black_box("casual shoes with beige shoelaces"))
+            .expect("tokens")
+    });
 }
 
 /// A photo as a shop has it or a shopper sends it: smooth, with a little noise.
 fn jpeg(width: u32, height: u32) -> Vec<u8> {
     let mut noise = Noise(7);
-    let mut byte =
-        |at: u32, of: u32| u8::try_from(at as usize * 200 / of as usize + noise.below(16)).expect("below 256");
+    let mut byte = |at: u32, of: u32| {
+        u8::try_from(at as usize * 200 / of as usize + noise.below(16)).expect("below 256")
+    };
     let picture = RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([byte(x, width), byte(y, height), byte(x + y, width + height)])
     });
     let mut file = std::io::Cursor::new(Vec::new());
-    DynamicImage::ImageRgb8(picture).write_to(&mut file, image::ImageFormat::Jpeg).expect("JPEG");
+    DynamicImage::ImageRgb8(picture)
+        .write_to(&mut file, image::ImageFormat::Jpeg)
+        .expect("JPEG");
     file.into_inner()
 }
 
@@ -67,7 +79,10 @@ fn fit_a_photo_to_the_model(bencher: Bencher<'_, '_>, (width, height): (u32, u32
     let photo: Photo = decode(&jpeg(width, height), &ImageLimits::DEFAULT).expect("a photo");
     let preprocessing: Preprocessing = bundled().manifest().preprocessing.clone();
     let seen = |photo: &Photo| -> Vec<Vec<f32>> {
-        views(photo, &preprocessing).iter().map(|view| normalize(view, &preprocessing)).collect()
+        views(photo, &preprocessing)
+            .iter()
+            .map(|view| normalize(view, &preprocessing))
+            .collect()
     };
     bencher.bench(|| seen(black_box(&photo)));
 }
@@ -76,18 +91,26 @@ fn embeddings(count: usize) -> Vec<Embedding> {
     let mut noise = Noise(3);
     let mut number = || f32::from(u8::try_from(noise.below(256)).expect("8 bits")) - 127.5;
     let mut vector = || (0..DIMENSIONS).map(|_| number()).collect();
-    (0..count).map(|_| Embedding::new(vector(), DIMENSIONS).expect("not zero")).collect()
+    (0..count)
+        .map(|_| Embedding::new(vector(), DIMENSIONS).expect("not zero"))
+        .collect()
 }
 
 /// What a filter that few products pass, or a small catalog, costs.
 #[divan::bench(args = [41, 416, 4_161, PRODUCTS])]
 fn scan_and_rank(bencher: Bencher<'_, '_>, count: usize) {
     let all = embeddings(count);
-    let (vectors, query) = (Vectors::of(DIMENSIONS, &all).expect("vectors"), &embeddings(1)[0]);
+    let (vectors, query) = (
+        Vectors::of(DIMENSIONS, &all).expect("vectors"),
+        &embeddings(1)[0],
+    );
     bencher.bench(|| {
         let hit = |slot: usize| {
             let key = ProductKey(u32::try_from(slot).expect("few"));
-            Hit { key, score: vectors.cosine(black_box(query), slot) }
+            Hit {
+                key,
+                score: vectors.cosine(black_box(query), slot),
+            }
         };
         rank::best((0..count).map(hit).collect(), 20)
     });
@@ -101,15 +124,29 @@ fn matching_products(bencher: Bencher<'_, '_>) {
     let value = |text: String| AttributeValue::new(&text).expect("a value");
     let products: Vec<Attributes> = (0..PRODUCTS)
         .map(|_| {
-            let mut one = |of: &str, many: usize| (name(of), vec![value(format!("{of} {}", noise.below(many)))]);
-            [one("category", 140), one("color", 46), one("gender", 5)].into_iter().collect()
+            let mut one = |of: &str, many: usize| {
+                (name(of), vec![value(format!("{of} {}", noise.below(many)))])
+            };
+            [one("category", 140), one("color", 46), one("gender", 5)]
+                .into_iter()
+                .collect()
         })
         .collect();
     let table = AttributeTable::build(products.iter());
     let filter = |of: &str, number: u8| (name(of), value(format!("{of} {number}")));
-    let filters = Filters::new([filter("category", 3), filter("color", 1), filter("color", 2)]).expect("filters");
+    let filters = Filters::new([
+        filter("category", 3),
+        filter("color", 1),
+        filter("color", 2),
+    ])
+    .expect("filters");
     bencher.bench(|| {
         let count = u32::try_from(PRODUCTS).expect("few");
-        Candidates::new(count, table.matching(black_box(&filters)), RoaringBitmap::new()).len()
+        Candidates::new(
+            count,
+            table.matching(black_box(&filters)),
+            RoaringBitmap::new(),
+        )
+        .len()
     });
 }

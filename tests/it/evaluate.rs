@@ -33,8 +33,12 @@ mod drawn;
 mod service;
 mod stand_in;
 
-const COLORS: [(&str, [u8; 3]); 4] =
-    [("white", [240, 240, 240]), ("black", [20, 20, 20]), ("red", [200, 20, 30]), ("navy blue", [20, 30, 110])];
+const COLORS: [(&str, [u8; 3]); 4] = [
+    ("white", [240, 240, 240]),
+    ("black", [20, 20, 20]),
+    ("red", [200, 20, 30]),
+    ("navy blue", [20, 30, 110]),
+];
 const CATEGORIES: [&str; 3] = ["Casual Shoes", "Formal Shoes", "Sports Shoes"];
 
 fn options() -> EncoderOptions {
@@ -47,9 +51,13 @@ fn options() -> EncoderOptions {
     Config::check(settings).expect("valid").encoder
 }
 
-/// No input has company in its batch: what comes of it is then the same to the last bit, in a folder as in a service.
+/// No input has company in its batch: what comes of it is then the same to the last bit, in a
+/// folder as in a service.
 fn one_by_one() -> EncoderOptions {
-    EncoderOptions { max_batch: 1, ..options() }
+    EncoderOptions {
+        max_batch: 1,
+        ..options()
+    }
 }
 
 fn embedder(cache: Option<&Path>) -> Embedder {
@@ -75,7 +83,9 @@ fn write_shop(folder: &Path, products: usize) {
             image::Rgb(rgb.map(|v| v.saturating_add(u8::try_from(noise).expect("below 23"))))
         };
         let photo = image::RgbImage::from_fn(24, 24, shade);
-        photo.save(folder.join(format!("photos/{number}.png"))).expect("written");
+        photo
+            .save(folder.join(format!("photos/{number}.png")))
+            .expect("written");
         let attributes = format!(
             r#"{{"category": "{category}", "color": "{color}", "gender": "{gender}", "shoelace_color": "{laces}"}}"#
         );
@@ -118,10 +128,17 @@ fn suite(shop: &Shop, folder: &Path) -> Suite {
     Suite::load(&folder.join("suite.json")).expect("consistent")
 }
 
-/// With the embeddings kept in the folder: two engines of one test then have the same to the last bit, whatever
-/// batches the pictures went through in.
+/// With the embeddings kept in the folder: two engines of one test then have the same to the last
+/// bit, whatever batches the pictures went through in.
 fn folder_engine(shop: Shop, folder: &Path) -> FolderEngine {
-    FolderEngine::new(embedder(Some(&folder.join("kept"))), shop, "tiny", 0, |_| {}).expect("embedded")
+    FolderEngine::new(
+        embedder(Some(&folder.join("kept"))),
+        shop,
+        "tiny",
+        0,
+        |_| {},
+    )
+    .expect("embedded")
 }
 
 #[test]
@@ -138,16 +155,36 @@ fn a_suite_scores_the_same_in_the_folder_and_through_the_api() {
     assert_eq!(api.subject().model_id, local.subject().model_id);
     let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
 
-    assert_eq!((here.errors(), there.errors()), (0, 0), "{:?}", there.cases.iter().find_map(|c| c.error.clone()));
+    assert_eq!(
+        (here.errors(), there.errors()),
+        (0, 0),
+        "{:?}",
+        there.cases.iter().find_map(|c| c.error.clone())
+    );
     for (a, b) in here.cases.iter().zip(&there.cases) {
-        let ids = |case: &retrieval::CaseResult| case.results.iter().map(|r| r.id.clone()).collect::<Vec<_>>();
+        let ids = |case: &retrieval::CaseResult| {
+            case.results
+                .iter()
+                .map(|r| r.id.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(ids(a), ids(b), "{}", a.name);
         assert_eq!(a.points, b.points, "{}", a.name);
         assert_eq!(a.results.len(), RESULTS);
-        assert!(a.results.iter().all(|r| r.id.as_str() != a.query), "{}: the query's own product came back", a.name);
+        assert!(
+            a.results.iter().all(|r| r.id.as_str() != a.query),
+            "{}: the query's own product came back",
+            a.name
+        );
     }
-    assert!(service.uploads.load(Ordering::SeqCst) > 0, "photos went up as uploads");
-    assert!(api.picture(&here.cases[0].results[0].id).is_some_and(|p| p.starts_with(b"\x89PNG")));
+    assert!(
+        service.uploads.load(Ordering::SeqCst) > 0,
+        "photos went up as uploads"
+    );
+    assert!(
+        api.picture(&here.cases[0].results[0].id)
+            .is_some_and(|p| p.starts_with(b"\x89PNG"))
+    );
 }
 
 #[test]
@@ -157,19 +194,30 @@ fn the_real_service_gives_the_scores_of_the_model_folder() {
     let suite = suite(&shop, folder.path());
     for words_percent in [0, 30] {
         let embedder = embedder_with(&one_by_one(), None);
-        let mut local = FolderEngine::new(embedder, shop.clone(), "tiny", words_percent, |_| {}).expect("embedded");
+        let mut local = FolderEngine::new(embedder, shop.clone(), "tiny", words_percent, |_| {})
+            .expect("embedded");
         let here = retrieval::run(&mut local, &suite, folder.path(), |_| {});
         let service = Service::start(folder.path(), words_percent);
         let mut api = ApiEngine::connect(&service.url, None).expect("connects");
         assert_eq!(api.count(&[]).expect("answers"), suite.pool.products);
         assert_eq!(api.subject().words_percent, Some(words_percent));
         let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
-        assert_eq!((here.errors(), there.errors()), (0, 0), "{:?}", there.cases.iter().find_map(|c| c.error.clone()));
-        // Exactly: both keep vectors in bf16, score all of so few products with the same dot product, and put equal
-        // ones in the order of the catalogue. What batches do to an embedding's last bits, which may round to another
-        // bf16, is ruled out by having none.
+        assert_eq!(
+            (here.errors(), there.errors()),
+            (0, 0),
+            "{:?}",
+            there.cases.iter().find_map(|c| c.error.clone())
+        );
+        // Exactly: both keep vectors in bf16, score all of so few products with the same dot
+        // product, and put equal ones in the order of the catalogue. What batches do to an
+        // embedding's last bits, which may round to another bf16, is ruled out by having none.
         for (a, b) in here.cases.iter().zip(&there.cases) {
-            let ids = |case: &retrieval::CaseResult| case.results.iter().map(|r| r.id.clone()).collect::<Vec<_>>();
+            let ids = |case: &retrieval::CaseResult| {
+                case.results
+                    .iter()
+                    .map(|r| r.id.clone())
+                    .collect::<Vec<_>>()
+            };
             assert_eq!(ids(a), ids(b), "words {words_percent}%: {}", a.name);
             assert_eq!(a.points, b.points, "words {words_percent}%: {}", a.name);
         }
@@ -181,11 +229,18 @@ fn filters_of_the_suite_restrict_both_ways() {
     let folder = tempfile::tempdir().expect("a folder");
     let all = shop(folder.path(), 96);
     let only = (name("gender"), AttributeValue::new("Men").expect("value"));
-    let men = all.clone().only(&Filters::new([only.clone()]).expect("few"), |_| true);
+    let men = all
+        .clone()
+        .only(&Filters::new([only.clone()]).expect("few"), |_| true);
     assert_eq!((all.offers.len(), men.offers.len()), (96, 48));
     let mut suite = suite(&men, folder.path());
     suite.pool.filters.insert(only.0, vec![only.1]);
-    let here = retrieval::run(&mut folder_engine(all.clone(), folder.path()), &suite, folder.path(), |_| {});
+    let here = retrieval::run(
+        &mut folder_engine(all.clone(), folder.path()),
+        &suite,
+        folder.path(),
+        |_| {},
+    );
     let service = StandIn::start(folder_engine(all, folder.path()), None);
     let mut api = ApiEngine::connect(&service.url, None).expect("connects");
     let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});
@@ -201,30 +256,56 @@ fn the_catalogue_benchmark_scores_the_same_both_ways() {
     let folder = tempfile::tempdir().expect("a folder");
     let shop = shop(folder.path(), 1_500);
     for among in [Among::HeldOut, Among::All] {
-        let plan = Plan { among, questions: 5, photos: 20, titles: 20, seed: 1 };
+        let plan = Plan {
+            among,
+            questions: 5,
+            photos: 20,
+            titles: 20,
+            seed: 1,
+        };
         let mut local = folder_engine(shop.clone(), folder.path());
         let here = catalog::run(&mut local, &shop, &plan, |_, _| {}).expect("answers");
         let mut few = folder_engine(catalog::answering(&shop, &plan), folder.path());
         let whole = catalog::full_titles(&mut few, &plan).expect("answers");
         // Products that do not answer need not be there, but for the vote on what a photo shows.
         let alone = catalog::run(&mut few, &shop, &plan, |_, _| {}).expect("answers");
-        let results = |r: &catalog::CatalogResult| r.questions.iter().map(|q| q.results.clone()).collect::<Vec<_>>();
+        let results = |r: &catalog::CatalogResult| {
+            r.questions
+                .iter()
+                .map(|q| q.results.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(results(&alone), results(&here));
         let service = StandIn::start(folder_engine(shop.clone(), folder.path()), None);
         let mut api = ApiEngine::connect(&service.url, None).expect("connects");
         let there = catalog::run(&mut api, &shop, &plan, |_, _| {}).expect("answers");
-        assert!(here.failures.is_empty() && there.failures.is_empty(), "{:?}", there.failures);
-        assert_eq!((here.questions.len(), here.photos.len(), here.titles.len()), (10, 20, 20));
+        assert!(
+            here.failures.is_empty() && there.failures.is_empty(),
+            "{:?}",
+            there.failures
+        );
+        assert_eq!(
+            (here.questions.len(), here.photos.len(), here.titles.len()),
+            (10, 20, 20)
+        );
         assert_eq!(here.figures(&[]), there.figures(&[]), "{among:?}");
         let names: Vec<String> = here.figures(&whole).into_iter().map(|f| f.name).collect();
-        for wanted in
-            ["text_category_p10", "color_type_p10", "image_category_p10", "title_recall_10", "title_map", "color_p1"]
-        {
+        for wanted in [
+            "text_category_p10",
+            "color_type_p10",
+            "image_category_p10",
+            "title_recall_10",
+            "title_map",
+            "color_p1",
+        ] {
             assert!(names.contains(&wanted.to_owned()), "{wanted}");
         }
         for question in &here.questions {
             assert_eq!(question.results.len(), 10);
-            let held = question.results.iter().all(|id| aglet::evaluate::split::held_out(id.as_str()));
+            let held = question
+                .results
+                .iter()
+                .all(|id| aglet::evaluate::split::held_out(id.as_str()));
             assert_eq!(held, among == Among::HeldOut, "{}", question.text);
         }
     }
@@ -233,12 +314,21 @@ fn the_catalogue_benchmark_scores_the_same_both_ways() {
 #[test]
 fn a_busy_service_is_asked_again_and_an_error_names_its_code() {
     let folder = tempfile::tempdir().expect("a folder");
-    let service = StandIn::start(folder_engine(shop(folder.path(), 8), folder.path()), Some("secret"));
+    let service = StandIn::start(
+        folder_engine(shop(folder.path(), 8), folder.path()),
+        Some("secret"),
+    );
     service.busy.store(2, Ordering::SeqCst);
     ApiEngine::connect(&service.url, Some("secret")).expect("the third answer is a good one");
     assert_eq!(service.busy.load(Ordering::SeqCst), 0);
-    let error = ApiEngine::connect(&service.url, Some("wrong")).err().expect("refused").to_string();
-    assert!(error.contains("401") && error.contains("(no_entry)") && error.contains("who are you"), "{error}");
+    let error = ApiEngine::connect(&service.url, Some("wrong"))
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(
+        error.contains("401") && error.contains("(no_entry)") && error.contains("who are you"),
+        "{error}"
+    );
     assert!(ApiEngine::connect("http://127.0.0.1:1", None).is_err());
 }
 
@@ -251,12 +341,18 @@ fn pictures_are_embedded_once_and_broken_ones_are_counted() {
     let set = datasets::of_shop(&shop, &name("color"), "colors").expect("labels");
     assert_eq!(set.classes, ["black", "navy blue", "red", "white"]);
     let prompts = Prompts::for_attribute(&name("color"));
-    let run = |cache: &Path| zero_shot::run(&mut embedder(Some(cache)), &set, &prompts, |_| {}).expect("classified");
+    let run = |cache: &Path| {
+        zero_shot::run(&mut embedder(Some(cache)), &set, &prompts, |_| {}).expect("classified")
+    };
     let first = run(&cache);
-    assert_eq!((first.left_out, first.top.images, first.report.support), (1, 11, 11));
+    assert_eq!(
+        (first.left_out, first.top.images, first.report.support),
+        (1, 11, 11)
+    );
     let size = || {
-        let files =
-            std::fs::read_dir(&cache).expect("a folder").map(|e| e.expect("entry").metadata().expect("size").len());
+        let files = std::fs::read_dir(&cache)
+            .expect("a folder")
+            .map(|e| e.expect("entry").metadata().expect("size").len());
         files.collect::<Vec<_>>()
     };
     let kept = size();
@@ -268,13 +364,19 @@ fn pictures_are_embedded_once_and_broken_ones_are_counted() {
 
 #[test]
 fn fashion_mnist_in_its_own_format() {
-    let Some(data) = support::shared_data("fashion_mnist_in_its_own_format") else { return };
+    let Some(data) = support::shared_data("fashion_mnist_in_its_own_format") else {
+        return;
+    };
     let mut set = datasets::fashion_mnist::read(&data.join("fashion-mnist")).expect("idx files");
     assert_eq!((set.items.len(), set.classes.len()), (10_000, 10));
     set.thin(200);
-    let result = zero_shot::run(&mut embedder(None), &set, &set.prompts(), |_| {}).expect("classified");
+    let result =
+        zero_shot::run(&mut embedder(None), &set, &set.prompts(), |_| {}).expect("classified");
     assert_eq!((result.report.support, result.left_out), (200, 0));
-    assert!(result.classes.contains(&"T-shirt/top".to_owned()), "classes keep their names");
+    assert!(
+        result.classes.contains(&"T-shirt/top".to_owned()),
+        "classes keep their names"
+    );
 }
 
 #[test]
@@ -284,7 +386,10 @@ fn an_exam_is_sat_once() {
     let suite = suite(&shop, folder.path());
     let set = datasets::of_shop(&shop, &name("shoelace_color"), "laces").expect("labels");
     let exam = Exam {
-        pretest: Some((set, Prompts::of(&["{category} with {} shoelaces".to_owned()]))),
+        pretest: Some((
+            set,
+            Prompts::of(&["{category} with {} shoelaces".to_owned()]),
+        )),
         suite: Some((suite, folder.path().to_owned(), shop)),
         ..Exam::default()
     };
@@ -292,13 +397,18 @@ fn an_exam_is_sat_once() {
     let sit = || {
         let mut doing = Vec::new();
         let mut hear = |text: &str| doing.push(text.to_owned());
-        let document = exam.sit(&tiny_model(), &options(), &cache, &mut hear).expect("measured");
+        let document = exam
+            .sit(&tiny_model(), &options(), &cache, &mut hear)
+            .expect("measured");
         (document, doing)
     };
     let (first, doing) = sit();
     assert!(doing.iter().all(|d| !d.contains("is known")), "{doing:?}");
     let (second, doing) = sit();
-    assert!(doing.len() == 2 && doing.iter().all(|d| d.contains("is known")), "{doing:?}");
+    assert!(
+        doing.len() == 2 && doing.iter().all(|d| d.contains("is known")),
+        "{doing:?}"
+    );
     assert_eq!(first.figures, second.figures);
     let models = vec![("base".to_owned(), first), ("same".to_owned(), second)];
     let comparison = Comparison::new(models, &Rule::default());
@@ -312,21 +422,41 @@ fn an_exam_is_sat_again_where_a_photo_changed_or_a_case_failed() {
     let folder = tempfile::tempdir().expect("a folder");
     let shop = shop(folder.path(), 70);
     let suite = suite(&shop, folder.path());
-    let query = folder.path().join(suite.cases.iter().find_map(image_of).expect("a photo"));
-    let exam = Exam { suite: Some((suite, folder.path().to_owned(), shop)), ..Exam::default() };
+    let query = folder
+        .path()
+        .join(suite.cases.iter().find_map(image_of).expect("a photo"));
+    let exam = Exam {
+        suite: Some((suite, folder.path().to_owned(), shop)),
+        ..Exam::default()
+    };
     let cache = folder.path().join("cache");
     let known = || {
         let mut doing = Vec::new();
-        let document = exam.sit(&tiny_model(), &options(), &cache, &mut |text| doing.push(text.to_owned()));
-        let failures: usize = document.expect("measured").parts.iter().map(|part| part.outcome.failures()).sum();
+        let document = exam.sit(&tiny_model(), &options(), &cache, &mut |text| {
+            doing.push(text.to_owned())
+        });
+        let failures: usize = document
+            .expect("measured")
+            .parts
+            .iter()
+            .map(|part| part.outcome.failures())
+            .sum();
         (doing.iter().any(|text| text.contains("is known")), failures)
     };
     assert_eq!((known(), known()), ((false, 0), (true, 0)));
-    std::fs::copy(folder.path().join("photos/1.png"), folder.path().join("photos/2.png")).expect("another photo");
+    std::fs::copy(
+        folder.path().join("photos/1.png"),
+        folder.path().join("photos/2.png"),
+    )
+    .expect("another photo");
     assert_eq!((known(), known()), ((false, 0), (true, 0)));
     let photo = std::fs::read(&query).expect("beside the suite");
     std::fs::write(&query, b"no picture").expect("written");
-    assert_eq!((known(), known()), ((false, 1), (false, 1)), "what failed is not kept");
+    assert_eq!(
+        (known(), known()),
+        ((false, 1), (false, 1)),
+        "what failed is not kept"
+    );
     std::fs::write(&query, photo).expect("written");
     assert_eq!(known(), (true, 0));
 }
@@ -345,17 +475,30 @@ fn what_is_no_photo_is_neither_asked_nor_supplied() {
     let before = suite(&shop, folder.path());
     for number in 0..16 {
         // All of one category, whatever its laces.
-        std::fs::write(folder.path().join(format!("photos/{number}.png")), b"\x89PNG\r\n\x1a\n no more")
-            .expect("written");
+        std::fs::write(
+            folder.path().join(format!("photos/{number}.png")),
+            b"\x89PNG\r\n\x1a\n no more",
+        )
+        .expect("written");
     }
     let after = suite(&shop, folder.path());
     let casual = |suite: &Suite, kind: Kind| {
-        let of = suite.cases.iter().filter(|c| c.kind() == kind && c.name.contains("Casual Shoes, white"));
+        let of = suite
+            .cases
+            .iter()
+            .filter(|c| c.kind() == kind && c.name.contains("Casual Shoes, white"));
         of.map(|case| case.supply.both).collect::<Vec<_>>()
     };
-    // Of products 0 to 69 the first 16 and 48 to 63 are casual shoes; four of each sixteen have white laces.
-    assert_eq!((casual(&before, Kind::Text), casual(&after, Kind::Text)), (vec![8], vec![4]));
-    assert_eq!((casual(&before, Kind::Image), casual(&after, Kind::Image)), (vec![7], vec![3]));
+    // Of products 0 to 69 the first 16 and 48 to 63 are casual shoes; four of each sixteen have
+    // white laces.
+    assert_eq!(
+        (casual(&before, Kind::Text), casual(&after, Kind::Text)),
+        (vec![8], vec![4])
+    );
+    assert_eq!(
+        (casual(&before, Kind::Image), casual(&after, Kind::Image)),
+        (vec![7], vec![3])
+    );
     assert_eq!(after.pool, before.pool, "the catalogue is the same");
 }
 
@@ -379,8 +522,21 @@ fn the_command_builds_a_suite_measures_it_and_gates() {
     let file = |name: &str| folder.path().join("out").join(name);
     std::fs::create_dir(folder.path().join("out")).expect("a folder");
     let (catalog, suite, model) = (folder.path(), file("suite.json"), tiny_model());
-    let built = aglet(&["suite", "build", "--catalog", path(catalog), "--out", path(&suite), "--per-level", "3"]);
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let built = aglet(&[
+        "suite",
+        "build",
+        "--catalog",
+        path(catalog),
+        "--out",
+        path(&suite),
+        "--per-level",
+        "3",
+    ]);
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
     assert!(Suite::load(&suite).expect("a suite").cases.len() >= 6);
 
     let (json, junit, html) = (file("r.json"), file("r.xml"), file("r.html"));
@@ -396,23 +552,57 @@ fn the_command_builds_a_suite_measures_it_and_gates() {
         "--device",
         "cpu",
     ];
-    let outputs = ["--json", path(&json), "--junit", path(&junit), "--html", path(&html)];
+    let outputs = [
+        "--json",
+        path(&json),
+        "--junit",
+        path(&junit),
+        "--html",
+        path(&html),
+    ];
     let run = |more: &[&str]| aglet(&[&arguments[..], more].concat());
     let good = run(&[&outputs[..], &["--min-share", "a=0"]].concat());
-    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
-    let table = String::from_utf8_lossy(&good.stdout).into_owned();
-    assert!(table.contains("text, level 1") && table.contains("of attainable"), "{table}");
-    let document = Document::load(&json).expect("a result");
-    assert!(matches!(document.parts[..], [Part { outcome: Outcome::Retrieval(_), .. }]));
     assert!(
-        std::fs::read_to_string(&junit).expect("XML").contains("<testsuite name=\"gates\" tests=\"1\" failures=\"0\"")
+        good.status.success(),
+        "{}",
+        String::from_utf8_lossy(&good.stderr)
     );
-    assert!(std::fs::read_to_string(&html).expect("HTML").contains("data:image/jpeg;base64,"));
+    let table = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(
+        table.contains("text, level 1") && table.contains("of attainable"),
+        "{table}"
+    );
+    let document = Document::load(&json).expect("a result");
+    assert!(matches!(
+        document.parts[..],
+        [Part {
+            outcome: Outcome::Retrieval(_),
+            ..
+        }]
+    ));
+    assert!(
+        std::fs::read_to_string(&junit)
+            .expect("XML")
+            .contains("<testsuite name=\"gates\" tests=\"1\" failures=\"0\"")
+    );
+    assert!(
+        std::fs::read_to_string(&html)
+            .expect("HTML")
+            .contains("data:image/jpeg;base64,")
+    );
 
     let compared = run(&["--baseline", path(&json)]);
     let table = String::from_utf8_lossy(&compared.stdout).into_owned();
-    assert!(table.contains("against the baseline") && table.contains("image.c"), "{table}");
-    let verdicts = |what: &str| table.lines().filter(|l| l.split_whitespace().nth(1) == Some(what)).count();
+    assert!(
+        table.contains("against the baseline") && table.contains("image.c"),
+        "{table}"
+    );
+    let verdicts = |what: &str| {
+        table
+            .lines()
+            .filter(|l| l.split_whitespace().nth(1) == Some(what))
+            .count()
+    };
     assert_eq!(
         (verdicts("not"), verdicts("better"), verdicts("worse")),
         (12, 0, 0),
@@ -422,7 +612,10 @@ fn the_command_builds_a_suite_measures_it_and_gates() {
     assert!(!failed.status.success());
     assert!(String::from_utf8_lossy(&failed.stdout).contains("FAILED"));
     let unknown = run(&["--min-share", "no_such_figure=0"]);
-    assert!(!unknown.status.success(), "a gate on a figure that does not exist fails");
+    assert!(
+        !unknown.status.success(),
+        "a gate on a figure that does not exist fails"
+    );
 }
 
 #[test]
@@ -433,29 +626,79 @@ fn the_command_asks_a_service_with_its_key_and_says_how_it_mixes() {
     let at = |name: &str| folder.path().join(name);
     let (suite, json, html) = (at("suite.json"), at("out/r.json"), at("out/r.html"));
     let ask = |url: &str, more: &[&str]| {
-        aglet(&[&["evaluate", "retrieval", "--suite", path(&suite), "--api", url][..], more].concat())
+        aglet(
+            &[
+                &[
+                    "evaluate",
+                    "retrieval",
+                    "--suite",
+                    path(&suite),
+                    "--api",
+                    url,
+                ][..],
+                more,
+            ]
+            .concat(),
+        )
     };
-    let engine = FolderEngine::new(embedder(None), shop.clone(), "tiny", 30, |_| {}).expect("embedded");
+    let engine =
+        FolderEngine::new(embedder(None), shop.clone(), "tiny", 30, |_| {}).expect("embedded");
     let service = StandIn::start(engine, Some("secret"));
-    for refused in [ask(&service.url, &[]), ask(&service.url, &["--api-key", "other"])] {
+    for refused in [
+        ask(&service.url, &[]),
+        ask(&service.url, &["--api-key", "other"]),
+    ] {
         assert!(!refused.status.success());
         assert!(String::from_utf8_lossy(&refused.stderr).contains("401 (no_entry)"));
     }
-    let outputs = ["--api-key", "secret", "--json", path(&json), "--html", path(&html)];
+    let outputs = [
+        "--api-key",
+        "secret",
+        "--json",
+        path(&json),
+        "--html",
+        path(&html),
+    ];
     let mixed = ask(&service.url, &outputs);
-    assert!(mixed.status.success(), "{}", String::from_utf8_lossy(&mixed.stderr));
-    assert!(service.uploads.load(Ordering::SeqCst) > 0, "photos went up with the key too");
+    assert!(
+        mixed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&mixed.stderr)
+    );
+    assert!(
+        service.uploads.load(Ordering::SeqCst) > 0,
+        "photos went up with the key too"
+    );
     let said = "words make up 30% of each product";
     assert!(String::from_utf8_lossy(&mixed.stdout).contains(said));
-    assert!(std::fs::read_to_string(&html).expect("a report").contains(said));
-    assert_eq!(Document::load(&json).expect("a result").subject.words_percent, Some(30));
+    assert!(
+        std::fs::read_to_string(&html)
+            .expect("a report")
+            .contains(said)
+    );
+    assert_eq!(
+        Document::load(&json)
+            .expect("a result")
+            .subject
+            .words_percent,
+        Some(30)
+    );
 
     let plain = StandIn::start(folder_engine(shop, folder.path()), None);
     let compared = ask(&plain.url, &["--baseline", path(&json)]);
-    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
+    assert!(
+        compared.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compared.stderr)
+    );
     let table = String::from_utf8_lossy(&compared.stdout).into_owned();
     assert!(!table.contains(said), "{table}");
-    assert!(table.contains("warning: words make up 0% of a product's vector here and 30% in the baseline"), "{table}");
+    assert!(
+        table.contains(
+            "warning: words make up 0% of a product's vector here and 30% in the baseline"
+        ),
+        "{table}"
+    );
 }
 
 #[test]
@@ -467,18 +710,40 @@ fn a_baseline_that_cannot_be_compared_with_is_refused_before_anything_is_measure
     let colors = format!("set:{}@color", path(folder.path()));
     let laces = format!("set:{}@shoelace_color", path(folder.path()));
     let classify = |data: &str, more: &[&str]| {
-        let given = ["evaluate", "classify", "--model", path(&model), "--device", "cpu", "--data", data];
+        let given = [
+            "evaluate",
+            "classify",
+            "--model",
+            path(&model),
+            "--device",
+            "cpu",
+            "--data",
+            data,
+        ];
         aglet(&[&given[..], more].concat())
     };
     assert!(classify(&colors, &["--json", path(&json)]).status.success());
     let other = classify(&laces, &["--baseline", path(&json), "--json", path(&again)]);
     assert!(!other.status.success() && other.stdout.is_empty() && !again.exists());
     assert!(String::from_utf8_lossy(&other.stderr).contains("was measured on other data"));
-    assert!(!classify(&colors, &["--baseline", path(&at("none.json"))]).status.success());
+    assert!(
+        !classify(&colors, &["--baseline", path(&at("none.json"))])
+            .status
+            .success()
+    );
     // A gate that fails does so after everything is written.
     let failed = classify(
         &colors,
-        &["--baseline", path(&json), "--json", path(&again), "--min-share", "top_5=1.0", "--min-share", "none=0"],
+        &[
+            "--baseline",
+            path(&json),
+            "--json",
+            path(&again),
+            "--min-share",
+            "top_5=1.0",
+            "--min-share",
+            "none=0",
+        ],
     );
     assert!(!failed.status.success() && Document::load(&again).is_ok());
 }
@@ -487,26 +752,64 @@ fn a_baseline_that_cannot_be_compared_with_is_refused_before_anything_is_measure
 fn classes_may_come_from_the_whole_catalogue() {
     let folder = tempfile::tempdir().expect("a folder");
     write_shop(folder.path(), 70);
-    let (json, file, model) = (folder.path().join("r.json"), folder.path().join("classes.txt"), tiny_model());
+    let (json, file, model) = (
+        folder.path().join("r.json"),
+        folder.path().join("classes.txt"),
+        tiny_model(),
+    );
     std::fs::write(&file, "White\nblack\n\nRed\nnavy blue\nteal\nwhite\n").expect("written");
     let run = |more: &[&str]| {
-        let given = ["evaluate", "zero-shot", "--catalog", path(folder.path()), "--model", path(&model), "--attribute"];
-        let given =
-            [&given[..], &["color", "--where", "color=white", "--where", "color=red", "--json", path(&json)], more];
+        let given = [
+            "evaluate",
+            "zero-shot",
+            "--catalog",
+            path(folder.path()),
+            "--model",
+            path(&model),
+            "--attribute",
+        ];
+        let given = [
+            &given[..],
+            &[
+                "color",
+                "--where",
+                "color=white",
+                "--where",
+                "color=red",
+                "--json",
+                path(&json),
+            ],
+            more,
+        ];
         let output = aglet(&given.concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let table = String::from_utf8_lossy(&output.stdout).into_owned();
         let document = Document::load(&json).expect("a result");
-        let Outcome::ZeroShot(result) = &document.parts[0].outcome else { panic!("a labeled set") };
+        let Outcome::ZeroShot(result) = &document.parts[0].outcome else {
+            panic!("a labeled set")
+        };
         (result.classes.clone(), result.occurring(), table)
     };
     let (classes, occur, table) = run(&[]);
-    assert_eq!((classes, occur), (["red", "white"].map(str::to_owned).to_vec(), 2));
+    assert_eq!(
+        (classes, occur),
+        (["red", "white"].map(str::to_owned).to_vec(), 2)
+    );
     assert!(table.contains("2 classes asked, 2 occur"), "{table}");
     let (classes, occur, table) = run(&["--classes", "all", "--without", "black"]);
-    assert_eq!((classes, occur), (["navy blue", "red", "white"].map(str::to_owned).to_vec(), 2));
+    assert_eq!(
+        (classes, occur),
+        (["navy blue", "red", "white"].map(str::to_owned).to_vec(), 2)
+    );
     assert!(table.contains("3 classes asked, 2 occur"), "{table}");
-    assert_eq!(run(&["--classes", path(&file)]).0, ["White", "black", "Red", "navy blue", "teal"]);
+    assert_eq!(
+        run(&["--classes", path(&file)]).0,
+        ["White", "black", "Red", "navy blue", "teal"]
+    );
 }
 
 #[test]
@@ -514,7 +817,10 @@ fn a_benchmark_with_unanswered_questions_fails_after_it_wrote_them_down() {
     let folder = tempfile::tempdir().expect("a folder");
     let shop = shop(folder.path(), 400);
     let service = StandIn::start(folder_engine(shop, folder.path()), None);
-    let (json, junit) = (folder.path().join("out/r.json"), folder.path().join("out/r.xml"));
+    let (json, junit) = (
+        folder.path().join("out/r.json"),
+        folder.path().join("out/r.xml"),
+    );
     let ask = || {
         aglet(&[
             "evaluate",
@@ -534,15 +840,28 @@ fn a_benchmark_with_unanswered_questions_fails_after_it_wrote_them_down() {
         ])
     };
     let good = ask();
-    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    assert!(
+        good.status.success(),
+        "{}",
+        String::from_utf8_lossy(&good.stderr)
+    );
     service.broken.store(1, Ordering::SeqCst);
     let failed = ask();
     assert!(!failed.status.success());
     assert!(String::from_utf8_lossy(&failed.stderr).contains("1 questions were not answered"));
     assert!(String::from_utf8_lossy(&failed.stdout).contains("1 FAILED"));
-    let failures: usize = Document::load(&json).expect("a result").parts.iter().map(|p| p.outcome.failures()).sum();
+    let failures: usize = Document::load(&json)
+        .expect("a result")
+        .parts
+        .iter()
+        .map(|p| p.outcome.failures())
+        .sum();
     assert_eq!(failures, 1);
-    assert!(std::fs::read_to_string(&junit).expect("XML").contains("errors=\"1\""));
+    assert!(
+        std::fs::read_to_string(&junit)
+            .expect("XML")
+            .contains("errors=\"1\"")
+    );
 }
 
 #[test]
@@ -551,15 +870,27 @@ fn the_bundled_suite_asks_in_words_and_by_photo_at_every_level() {
     let suite = Suite::load(&folder.join("suite.json")).expect("consistent");
     for kind in [Kind::Text, Kind::Image] {
         for level in Level::ALL {
-            // Of every combination that was drawn at all there are several shoes: no photo is of level 3.
+            // Of every combination that was drawn at all there are several shoes: no photo is of
+            // level 3.
             let drawn = (kind, level) != (Kind::Image, Level::Three);
-            assert_eq!(suite.cases.iter().any(|c| c.kind() == kind && c.level == level), drawn, "{kind:?} {level:?}");
+            assert_eq!(
+                suite
+                    .cases
+                    .iter()
+                    .any(|c| c.kind() == kind && c.level == level),
+                drawn,
+                "{kind:?} {level:?}"
+            );
         }
     }
     for case in &suite.cases {
         if let Query::Image { image, .. } = &case.query {
             let photo = std::fs::read(folder.join(image)).expect("beside the suite");
-            assert!(image::load_from_memory(&photo).is_ok(), "{}", image.display());
+            assert!(
+                image::load_from_memory(&photo).is_ok(),
+                "{}",
+                image.display()
+            );
         }
     }
 }

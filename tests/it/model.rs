@@ -1,5 +1,5 @@
-//! Model folders: the exported graphs against transformers' values (tests/reference/clip.py), what an export refuses,
-//! what an opened folder vouches for.
+//! Model folders: the exported graphs against transformers' values (tests/reference/clip.py), what
+//! an export refuses, what an opened folder vouches for.
 
 mod pull;
 
@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use aglet::encode::session::{check_export, environment};
 use aglet::model::{
-    ExportError, ExportOptions, Fit, ModelError, ModelFolder, WeightType, clip_config::ConfigError, export,
+    ExportError, ExportOptions, Fit, ModelError, ModelFolder, WeightType, clip_config::ConfigError,
+    export,
 };
 use ort::session::Session;
 use ort::value::Tensor;
@@ -28,20 +29,39 @@ fn session(graph: &Path) -> Session {
 }
 
 /// The rows of the one output.
-fn embed(session: &mut Session, input: impl Into<ort::session::SessionInputValue<'static>>) -> Vec<Vec<f32>> {
+fn embed(
+    session: &mut Session,
+    input: impl Into<ort::session::SessionInputValue<'static>>,
+) -> Vec<Vec<f32>> {
     let outputs = session.run(ort::inputs![input]).expect("the graph runs");
-    let (shape, values) = outputs["embedding"].try_extract_tensor::<f32>().expect("float32");
+    let (shape, values) = outputs["embedding"]
+        .try_extract_tensor::<f32>()
+        .expect("float32");
     assert_eq!(shape.len(), 2, "batch x dimensions");
-    values.chunks(usize::try_from(shape[1]).expect("small")).map(<[f32]>::to_vec).collect()
+    values
+        .chunks(usize::try_from(shape[1]).expect("small"))
+        .map(<[f32]>::to_vec)
+        .collect()
 }
 
 fn embed_text(session: &mut Session, rows: &[Vec<i64>]) -> Vec<Vec<f32>> {
     let shape = [rows.len(), rows[0].len()];
-    embed(session, Tensor::from_array((shape, rows.concat())).expect("rows of one length"))
+    embed(
+        session,
+        Tensor::from_array((shape, rows.concat())).expect("rows of one length"),
+    )
 }
 
-fn embed_image(session: &mut Session, images: usize, size: usize, pixels: Vec<f32>) -> Vec<Vec<f32>> {
-    embed(session, Tensor::from_array(([images, 3, size, size], pixels)).expect("pixels"))
+fn embed_image(
+    session: &mut Session,
+    images: usize,
+    size: usize,
+    pixels: Vec<f32>,
+) -> Vec<Vec<f32>> {
+    embed(
+        session,
+        Tensor::from_array(([images, 3, size, size], pixels)).expect("pixels"),
+    )
 }
 
 fn rows<T: serde::de::DeserializeOwned>(value: &Value) -> Vec<Vec<T>> {
@@ -53,12 +73,23 @@ fn assert_close(got: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32, what: &
     assert_eq!(got.len(), expected.len(), "{what}");
     for (row, (got, expected)) in got.iter().zip(expected).enumerate() {
         assert_eq!(got.len(), expected.len(), "{what}, row {row}");
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(x * y)).sum::<f64>();
         let length = dot(got, got).sqrt();
-        assert!((length - 1.0).abs() < 1e-5, "{what}, row {row}: length {length}");
+        assert!(
+            (length - 1.0).abs() < 1e-5,
+            "{what}, row {row}: length {length}"
+        );
         let cosine = dot(got, expected) / length / dot(expected, expected).sqrt();
-        let apart = got.iter().zip(expected).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
-        assert!(cosine >= 0.99999 && apart <= tolerance, "{what}, row {row}: cosine {cosine}, {apart} apart");
+        let apart = got
+            .iter()
+            .zip(expected)
+            .map(|(x, y)| (x - y).abs())
+            .fold(0.0, f32::max);
+        assert!(
+            cosine >= 0.99999 && apart <= tolerance,
+            "{what}, row {row}: cosine {cosine}, {apart} apart"
+        );
     }
 }
 
@@ -71,14 +102,18 @@ struct Exported {
 fn exported(case: &Value, options: &ExportOptions) -> Exported {
     let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("temp");
     let checkpoint = home.path().join("checkpoint");
-    let (seed, dtype) = (case["seed"].as_u64().expect("seed"), case["dtype"].as_str().expect("dtype"));
+    let (seed, dtype) = (
+        case["seed"].as_u64().expect("seed"),
+        case["dtype"].as_str().expect("dtype"),
+    );
     random_clip(&checkpoint, &case["config"], seed, dtype);
     let target = home.path().join("models/random");
     let folder = export(&checkpoint, &target, options, |_| Ok(())).expect("exports");
     Exported { folder, home }
 }
 
-/// Every text by itself and, where padded rows make that possible, as one batch; every image; all of one batch.
+/// Every text by itself and, where padded rows make that possible, as one batch; every image; all
+/// of one batch.
 fn parity(name: &str, tolerance: f32, options: &ExportOptions) {
     let case = reference(name);
     let exported = exported(&case, options);
@@ -87,23 +122,47 @@ fn parity(name: &str, tolerance: f32, options: &ExportOptions) {
     let mut session = session(&folder.text_graph());
     for (row, expected) in ids.iter().zip(&text) {
         let got = embed_text(&mut session, std::slice::from_ref(row));
-        assert_close(&got, std::slice::from_ref(expected), tolerance, &format!("{name}, text of {}", row.len()));
+        assert_close(
+            &got,
+            std::slice::from_ref(expected),
+            tolerance,
+            &format!("{name}, text of {}", row.len()),
+        );
     }
     let longest = ids.iter().map(Vec::len).max().expect("texts");
     let pad = |with: i64| -> Vec<Vec<i64>> {
-        let padded = |row: &Vec<i64>| row.iter().copied().chain(std::iter::repeat(with)).take(longest).collect();
+        let padded = |row: &Vec<i64>| {
+            row.iter()
+                .copied()
+                .chain(std::iter::repeat(with))
+                .take(longest)
+                .collect()
+        };
         ids.iter().map(padded).collect()
     };
     let end = i64::from(folder.manifest().end_of_text);
     for with in [0, end] {
         let got = embed_text(&mut session, &pad(with));
-        assert_close(&got, &text, tolerance, &format!("{name}, texts as one batch padded with {with}"));
+        assert_close(
+            &got,
+            &text,
+            tolerance,
+            &format!("{name}, texts as one batch padded with {with}"),
+        );
     }
-    let (images, size) = (rows(&case["image"]), folder.manifest().preprocessing.size as usize);
+    let (images, size) = (
+        rows(&case["image"]),
+        folder.manifest().preprocessing.size as usize,
+    );
     let drawn = pixels(case["seed"].as_u64().expect("seed"), images.len(), size);
     let mut session = self::session(&folder.image_graph());
     let got = embed_image(&mut session, images.len(), size, drawn.clone());
-    assert_close(&got, &images, tolerance, &format!("{name}, images as one batch"));
+    assert_close(
+        &got,
+        &images,
+        tolerance,
+        &format!("{name}, images as one batch"),
+    );
     let one = embed_image(&mut session, 1, size, drawn[..3 * size * size].to_vec());
     assert_close(&one, &images[..1], tolerance, &format!("{name}, one image"));
 }
@@ -137,14 +196,22 @@ fn sixteen_bit_checkpoints_equal_transformers() {
 /// A float32 checkpoint stored as float16 is the float16 checkpoint.
 #[test]
 fn exporting_as_float16_equals_the_float16_checkpoint() {
-    let options = ExportOptions { weights: WeightType::Float16, ..Default::default() };
+    let options = ExportOptions {
+        weights: WeightType::Float16,
+        ..Default::default()
+    };
     let mut case = reference("tiny_float16");
     case["dtype"] = json!("float32");
     let exported = exported(&case, &options);
-    let whole = fs::metadata(exported.home.path().join("checkpoint/model.safetensors")).expect("there").len();
+    let whole = fs::metadata(exported.home.path().join("checkpoint/model.safetensors"))
+        .expect("there")
+        .len();
     let half = exported.folder.manifest().files["model.safetensors"].bytes;
     assert!(half < whole * 51 / 100 + 1000, "{half} of {whole} bytes");
-    let got = embed_text(&mut session(&exported.folder.text_graph()), &rows(&case["ids"])[..1]);
+    let got = embed_text(
+        &mut session(&exported.folder.text_graph()),
+        &rows(&case["ids"])[..1],
+    );
     assert_close(&got, &rows(&case["text"])[..1], 2e-6, "stored as float16");
 }
 
@@ -160,7 +227,11 @@ fn the_reference_cases_differ() {
     let first = |name: &str| rows::<f32>(&reference(name)["text"])[0].clone();
     let tiny = first("tiny");
     for other in ["tiny_gelu", "tiny_float16", "tiny_bfloat16"] {
-        let apart = tiny.iter().zip(first(other)).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        let apart = tiny
+            .iter()
+            .zip(first(other))
+            .map(|(x, y)| (x - y).abs())
+            .fold(0.0, f32::max);
         assert!(apart > 2e-5, "{other}: {apart}");
     }
 }
@@ -169,11 +240,28 @@ fn the_reference_cases_differ() {
 fn the_manifest_says_what_was_exported() {
     let folder = ModelFolder::open(&tiny_model()).expect("whole");
     let manifest = folder.manifest();
-    assert_eq!((manifest.name.as_str(), manifest.dimensions, manifest.context_length), ("tiny", 24, 32));
-    assert_eq!((manifest.end_of_text, manifest.preprocessing.size, manifest.preprocessing.fit), (900, 48, Fit::Crop));
+    assert_eq!(
+        (
+            manifest.name.as_str(),
+            manifest.dimensions,
+            manifest.context_length
+        ),
+        ("tiny", 24, 32)
+    );
+    assert_eq!(
+        (
+            manifest.end_of_text,
+            manifest.preprocessing.size,
+            manifest.preprocessing.fit
+        ),
+        (900, 48, Fit::Crop)
+    );
     assert!((manifest.temperature_scale - 4.5f32.exp()).abs() < 1e-3);
     assert_eq!(manifest.files.len(), 6);
-    assert_eq!(manifest.provenance["exported_by"], format!("aglet {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        manifest.provenance["exported_by"],
+        format!("aglet {}", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 /// A changeable copy of the tiny model's folder.
@@ -202,7 +290,11 @@ fn a_changed_folder_is_refused() {
     fs::write(home.path().join("model.json"), r#"{"format": 2}"#).expect("writes");
     assert!(open(&home).to_string().contains("format is 2"));
     fs::remove_file(home.path().join("model.json")).expect("removes");
-    assert!(open(&home).to_string().contains("aglet model export --from"));
+    assert!(
+        open(&home)
+            .to_string()
+            .contains("aglet model export --from")
+    );
     let nowhere = ModelFolder::open(&home.path().join("nowhere")).expect_err("nothing there");
     assert!(matches!(nowhere, ModelError::NoFolder { .. }));
 }
@@ -210,7 +302,10 @@ fn a_changed_folder_is_refused() {
 /// A tiny checkpoint to spoil, and where its export would go.
 fn checkpoint() -> (TempDir, PathBuf, PathBuf) {
     let home = tempfile::tempdir().expect("temp");
-    let (from, to) = (home.path().join("checkpoint"), home.path().join("models/spoiled"));
+    let (from, to) = (
+        home.path().join("checkpoint"),
+        home.path().join("models/spoiled"),
+    );
     random_clip(&from, &tiny_config(), 1, "float32");
     (home, from, to)
 }
@@ -228,7 +323,10 @@ fn refused(from: &Path, to: &Path) -> ExportError {
 fn checkpoints_that_cannot_be_served_are_named() {
     let (_home, from, to) = checkpoint();
     let nowhere = from.join("nowhere");
-    assert!(matches!(refused(&nowhere, &to), ExportError::NoCheckpoint { .. }));
+    assert!(matches!(
+        refused(&nowhere, &to),
+        ExportError::NoCheckpoint { .. }
+    ));
 
     let mut config = tiny_config();
     config["model_type"] = json!("siglip");
@@ -241,12 +339,20 @@ fn checkpoints_that_cannot_be_served_are_named() {
     config = tiny_config();
     config["text_config"]["intermediate_size"] = json!(81);
     fs::write(from.join("config.json"), config.to_string()).expect("writes");
-    assert!(refused(&from, &to).to_string().contains("text_model.encoder.layers.0.mlp.fc1.weight"));
+    assert!(
+        refused(&from, &to)
+            .to_string()
+            .contains("text_model.encoder.layers.0.mlp.fc1.weight")
+    );
 
     config = tiny_config();
     config["text_config"]["eos_token_id"] = json!(7);
     fs::write(from.join("config.json"), config.to_string()).expect("writes");
-    assert!(refused(&from, &to).to_string().contains("eos_token_id is 7"));
+    assert!(
+        refused(&from, &to)
+            .to_string()
+            .contains("eos_token_id is 7")
+    );
 
     config = tiny_config();
     config["text_config"]["vocab_size"] = json!(900);
@@ -255,35 +361,71 @@ fn checkpoints_that_cannot_be_served_are_named() {
 
     fs::write(from.join("config.json"), tiny_config().to_string()).expect("writes");
     fs::rename(from.join("tokenizer.json"), from.join("aside.json")).expect("renames");
-    assert!(refused(&from, &to).to_string().contains("vocab.json and merges.txt"));
+    assert!(
+        refused(&from, &to)
+            .to_string()
+            .contains("vocab.json and merges.txt")
+    );
     fs::rename(from.join("aside.json"), from.join("tokenizer.json")).expect("renames");
 
     fs::remove_file(from.join("preprocessor_config.json")).expect("removes");
-    assert!(matches!(refused(&from, &to), ExportError::Missing { name: "preprocessor_config.json", .. }));
-    fs::write(from.join("preprocessor_config.json"), r#"{"size": 48, "crop_size": 48, "resample": 2}"#)
-        .expect("writes");
+    assert!(matches!(
+        refused(&from, &to),
+        ExportError::Missing {
+            name: "preprocessor_config.json",
+            ..
+        }
+    ));
+    fs::write(
+        from.join("preprocessor_config.json"),
+        r#"{"size": 48, "crop_size": 48, "resample": 2}"#,
+    )
+    .expect("writes");
     assert!(refused(&from, &to).to_string().contains("bicubic"));
-    fs::write(from.join("preprocessor_config.json"), r#"{"size": 48, "crop_size": 48}"#).expect("writes");
+    fs::write(
+        from.join("preprocessor_config.json"),
+        r#"{"size": 48, "crop_size": 48}"#,
+    )
+    .expect("writes");
 
-    fs::rename(from.join("model.safetensors"), from.join("pytorch_model.bin")).expect("renames");
+    fs::rename(
+        from.join("model.safetensors"),
+        from.join("pytorch_model.bin"),
+    )
+    .expect("renames");
     let pickle = refused(&from, &to);
     assert!(matches!(pickle, ExportError::PickleOnly { .. }));
     assert!(pickle.to_string().contains("CLIPModel.from_pretrained"));
     fs::write(from.join("model.safetensors.index.json"), "{}").expect("writes");
     assert!(matches!(refused(&from, &to), ExportError::Sharded { .. }));
-    fs::rename(from.join("pytorch_model.bin"), from.join("model.safetensors")).expect("renames");
-    assert!(export(&from, &to, &ExportOptions::default(), |_| Ok(())).is_ok(), "whole again");
+    fs::rename(
+        from.join("pytorch_model.bin"),
+        from.join("model.safetensors"),
+    )
+    .expect("renames");
+    assert!(
+        export(&from, &to, &ExportOptions::default(), |_| Ok(())).is_ok(),
+        "whole again"
+    );
 }
 
 #[test]
 fn a_failed_check_leaves_nothing_and_a_target_stays_unless_replaced() {
     let (_home, from, to) = checkpoint();
     let failed = export(&from, &to, &ExportOptions::default(), |folder| {
-        assert!(folder.text_graph().is_file(), "the check sees the whole folder");
+        assert!(
+            folder.text_graph().is_file(),
+            "the check sees the whole folder"
+        );
         Err("no finite embedding".into())
     });
     assert!(matches!(failed, Err(ExportError::Check { .. })));
-    assert_eq!(fs::read_dir(to.parent().expect("has one")).expect("lists").count(), 0);
+    assert_eq!(
+        fs::read_dir(to.parent().expect("has one"))
+            .expect("lists")
+            .count(),
+        0
+    );
 
     let first = export(&from, &to, &ExportOptions::default(), |_| Ok(())).expect("exports");
     random_clip(&from, &tiny_config(), 2, "float32");
@@ -291,12 +433,24 @@ fn a_failed_check_leaves_nothing_and_a_target_stays_unless_replaced() {
     assert!(matches!(again, Err(ExportError::TargetExists { .. })));
     assert_eq!(ModelFolder::open(&to).expect("whole").id(), first.id());
     fs::write(to.join("MODEL_CARD.md"), "what it is").expect("writes");
-    let replace = ExportOptions { replace: true, ..Default::default() };
+    let replace = ExportOptions {
+        replace: true,
+        ..Default::default()
+    };
     let second = export(&from, &to, &replace, |_| Ok(())).expect("replaces");
     assert_ne!(second.id(), first.id());
     assert_eq!(ModelFolder::open(&to).expect("whole").id(), second.id());
-    assert_eq!(fs::read_dir(to.parent().expect("has one")).expect("lists").count(), 1, "nothing hidden is left");
-    assert_eq!(fs::read_to_string(to.join("MODEL_CARD.md")).expect("still there"), "what it is");
+    assert_eq!(
+        fs::read_dir(to.parent().expect("has one"))
+            .expect("lists")
+            .count(),
+        1,
+        "nothing hidden is left"
+    );
+    assert_eq!(
+        fs::read_to_string(to.join("MODEL_CARD.md")).expect("still there"),
+        "what it is"
+    );
 }
 
 /// Weights that are no numbers fit every shape: only running the result tells.
@@ -312,7 +466,12 @@ fn an_export_that_computes_nonsense_is_refused() {
     let check = |folder: &ModelFolder| check_export(folder, &runtime()).map_err(Into::into);
     let error = export(&from, &to, &ExportOptions::default(), check).expect_err("NaN");
     assert!(matches!(&error, ExportError::Check { .. }), "{error}");
-    assert_eq!(fs::read_dir(to.parent().expect("has one")).expect("lists").count(), 0);
+    assert_eq!(
+        fs::read_dir(to.parent().expect("has one"))
+            .expect("lists")
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -326,11 +485,17 @@ fn the_command_exports_and_shows() {
             .current_dir(home.path())
             .output();
         let output = output.expect("runs");
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         (output.status.success(), said)
     };
     let (from, to) = (from.to_str().expect("UTF-8"), to.to_str().expect("UTF-8"));
-    let export = ["model", "export", "--from", from, "--to", to, "--dtype", "float16"];
+    let export = [
+        "model", "export", "--from", from, "--to", to, "--dtype", "float16",
+    ];
     let (done, said) = aglet(&export);
     assert!(done && said.contains("24 dimensions"), "{said}");
     let (done, said) = aglet(&["model", "show", to]);
@@ -338,19 +503,36 @@ fn the_command_exports_and_shows() {
     let (done, said) = aglet(&export);
     assert!(!done && said.contains("--replace"), "{said}");
     let (done, said) = aglet(&["model", "show", from]);
-    assert!(!done && said.contains("aglet model export --from"), "{said}");
+    assert!(
+        !done && said.contains("aglet model export --from"),
+        "{said}"
+    );
 }
 
-/// The ids that transformers' CLIPTokenizer gives, from tokenizer.json and from the older pair of files.
+/// The ids that transformers' CLIPTokenizer gives, from tokenizer.json and from the older pair of
+/// files.
 #[test]
 fn tokens_equal_transformers() {
     let (_home, from, to) = checkpoint();
-    let whole: Value = serde_json::from_slice(&fs::read(from.join("tokenizer.json")).expect("reads")).expect("JSON");
+    let whole: Value =
+        serde_json::from_slice(&fs::read(from.join("tokenizer.json")).expect("reads"))
+            .expect("JSON");
     let merges = whole["model"]["merges"].as_array().expect("merges").iter();
-    let merges: Vec<_> =
-        merges.map(|m| format!("{} {}\n", m[0].as_str().expect(""), m[1].as_str().expect(""))).collect();
+    let merges: Vec<_> = merges
+        .map(|m| {
+            format!(
+                "{} {}\n",
+                m[0].as_str().expect(""),
+                m[1].as_str().expect("")
+            )
+        })
+        .collect();
     fs::write(from.join("vocab.json"), whole["model"]["vocab"].to_string()).expect("writes");
-    fs::write(from.join("merges.txt"), format!("#version: 0.2\n{}", merges.concat())).expect("writes");
+    fs::write(
+        from.join("merges.txt"),
+        format!("#version: 0.2\n{}", merges.concat()),
+    )
+    .expect("writes");
     fs::remove_file(from.join("tokenizer.json")).expect("removes");
     let built = export(&from, &to, &ExportOptions::default(), |_| Ok(())).expect("exports");
     let given = ModelFolder::open(&tiny_model()).expect("whole");
@@ -358,7 +540,11 @@ fn tokens_equal_transformers() {
         let tokenizer = Tokenizer::from_file(folder.tokenizer()).expect("loads");
         for row in reference("tokens").as_array().expect("rows") {
             let text = row["text"].as_str().expect("text");
-            let mut ids = tokenizer.encode(text, true).expect("encodes").get_ids().to_vec();
+            let mut ids = tokenizer
+                .encode(text, true)
+                .expect("encodes")
+                .get_ids()
+                .to_vec();
             if ids.len() > 32 {
                 ids.truncate(31);
                 ids.push(900);

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use aglet::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window};
+use aglet::domain::{
+    AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window,
+};
 use aglet::search::filter::{Plan, plan};
 use aglet::search::{Entry, Hit, Hits, IndexVersion, SearchError, Searcher, rank};
 use proptest::prelude::*;
@@ -17,23 +19,32 @@ const KINDS: [&str; 5] = ["Shirts", "Kurtas", "kurtas", "Sandals", "Socks"];
 const COLORS: [&str; 4] = ["Black", "white", "Off White", "RED"];
 
 fn embedding(noise: &mut Noise, dimensions: usize) -> Embedding {
-    let mut value = || f32::from(u16::try_from(noise.bits() >> 48).expect("16 bits")) / 32_768.0 - 1.0;
+    let mut value =
+        || f32::from(u16::try_from(noise.bits() >> 48).expect("16 bits")) / 32_768.0 - 1.0;
     Embedding::new((0..dimensions).map(|_| value()).collect(), dimensions).expect("not zero")
 }
 
 fn version(catalog: u64) -> IndexVersion {
-    IndexVersion { catalog, model: ModelId::new("ab".repeat(32)), words_percent: 30 }
+    IndexVersion {
+        catalog,
+        model: ModelId::new("ab".repeat(32)),
+        words_percent: 30,
+    }
 }
 
 fn pair(name: &str, value: &str) -> (AttributeName, AttributeValue) {
-    (AttributeName::new(name).expect("a name"), AttributeValue::new(value).expect("a value"))
+    (
+        AttributeName::new(name).expect("a name"),
+        AttributeValue::new(value).expect("a value"),
+    )
 }
 
 fn filters(pairs: &[(&str, &str)]) -> Filters {
     Filters::new(pairs.iter().map(|(n, v)| pair(n, v))).expect("few")
 }
 
-/// Keys with gaps, in no order; colors by chance, sizes with several values, some products without any.
+/// Keys with gaps, in no order; colors by chance, sizes with several values, some products without
+/// any.
 fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Entry> {
     let mut noise = Noise(seed);
     let mut entries: Vec<_> = (0..count)
@@ -42,16 +53,26 @@ fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Entry> {
             if noise.below(10) > 0 {
                 let (name, value) = pair("color", COLORS[noise.below(COLORS.len())]);
                 attributes.insert(name, vec![value]);
-                let sizes = (0..=noise.below(3)).map(|_| pair("size", &noise.below(6).to_string()).1).collect();
+                let sizes = (0..=noise.below(3))
+                    .map(|_| pair("size", &noise.below(6).to_string()).1)
+                    .collect();
                 attributes.insert(AttributeName::new("size").expect("a name"), sizes);
             }
             if noise.below(10) > 0 {
                 let mut kinds = || pair("category", KINDS[noise.below(KINDS.len())]).1;
-                let kinds = if i % 7 == 0 { vec![kinds(), kinds()] } else { vec![kinds()] };
+                let kinds = if i % 7 == 0 {
+                    vec![kinds(), kinds()]
+                } else {
+                    vec![kinds()]
+                };
                 attributes.insert(AttributeName::new("category").expect("a name"), kinds);
             }
             let key = ProductKey(u32::try_from(i * 3 + 5).expect("small"));
-            Entry { key, embedding: embedding(&mut noise, dimensions), attributes }
+            Entry {
+                key,
+                embedding: embedding(&mut noise, dimensions),
+                attributes,
+            }
         })
         .collect();
     for i in (1..count).rev() {
@@ -66,7 +87,8 @@ fn searcher(entries: Vec<Entry>, dimensions: usize) -> Searcher {
     searcher
 }
 
-/// The definition: every entry that matches, by the cosine with its stored vector in f64, best first.
+/// The definition: every entry that matches, by the cosine with its stored vector in f64, best
+/// first.
 fn brute_force(
     searcher: &Searcher,
     entries: &[Entry],
@@ -76,30 +98,55 @@ fn brute_force(
 ) -> Vec<(ProductKey, f64)> {
     let cosine = |key| -> f64 {
         let stored = searcher.embedding(key).expect("indexed");
-        stored.as_slice().iter().zip(query.as_slice()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        stored
+            .as_slice()
+            .iter()
+            .zip(query.as_slice())
+            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+            .sum()
     };
-    let matching = entries.iter().filter(|e| filters.matches(&e.attributes) && Some(e.key) != exclude);
+    let matching = entries
+        .iter()
+        .filter(|e| filters.matches(&e.attributes) && Some(e.key) != exclude);
     let mut all: Vec<_> = matching.map(|e| (e.key, cosine(e.key))).collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     all
 }
 
-/// The definition of a photo's ranking: the nearest vote on the category, and each product's score rises by the share
-/// of its own; of several, of the one with most votes. The leading ones' by the whole.
+/// The definition of a photo's ranking: the nearest vote on the category, and each product's score
+/// rises by the share of its own; of several, of the one with most votes. The leading ones' by the
+/// whole.
 fn voted(entries: &[Entry], ranked: &[Hit]) -> Vec<(ProductKey, f64)> {
     let name = AttributeName::new("category").expect("a name");
     let categories = |key: ProductKey| -> Vec<String> {
         let entry = entries.iter().find(|e| e.key == key).expect("one of them");
-        entry.attributes.get(&name).into_iter().flatten().map(AttributeValue::folded).collect()
+        entry
+            .attributes
+            .get(&name)
+            .into_iter()
+            .flatten()
+            .map(AttributeValue::folded)
+            .collect()
     };
-    let votes = ranked.iter().take(rank::VOTERS).map(|hit| (hit.score, categories(hit.key)));
+    let votes = ranked
+        .iter()
+        .take(rank::VOTERS)
+        .map(|hit| (hit.score, categories(hit.key)));
     let shares = rank::shares(votes.collect());
     let share = |key| {
         let own = categories(key);
-        shares.iter().filter(|(category, _)| own.contains(category)).map(|(_, share)| *share).fold(0.0, f32::max)
+        shares
+            .iter()
+            .filter(|(category, _)| own.contains(category))
+            .map(|(_, share)| *share)
+            .fold(0.0, f32::max)
     };
     let lifted = |(place, hit): (usize, &Hit)| {
-        let share = if place < rank::LEADING { 1.0 } else { share(hit.key) };
+        let share = if place < rank::LEADING {
+            1.0
+        } else {
+            share(hit.key)
+        };
         (hit.key, f64::from(rank::lean(hit.score, share)))
     };
     let mut all: Vec<_> = ranked.iter().enumerate().map(lifted).collect();
@@ -117,10 +164,19 @@ fn assert_exact(hits: &Hits, expected: &[(ProductKey, f64)], window: Window) {
     assert_eq!(hits.estimated_total, expected.len());
     assert_eq!(hits.hits.len(), page.len());
     for (hit, (_, score)) in hits.hits.iter().zip(page) {
-        assert!((f64::from(hit.score) - score).abs() < ROUNDING, "{hit:?} {score}");
-        assert!((f64::from(hit.score) - scores[&hit.key]).abs() < ROUNDING, "{hit:?} does not match or has its score");
+        assert!(
+            (f64::from(hit.score) - score).abs() < ROUNDING,
+            "{hit:?} {score}"
+        );
+        assert!(
+            (f64::from(hit.score) - scores[&hit.key]).abs() < ROUNDING,
+            "{hit:?} does not match or has its score"
+        );
     }
-    assert!(hits.hits.is_sorted_by(|a, b| rank::best_first(a, b).is_lt()));
+    assert!(
+        hits.hits
+            .is_sorted_by(|a, b| rank::best_first(a, b).is_lt())
+    );
 }
 
 proptest! {
@@ -150,7 +206,8 @@ proptest! {
         let expected = brute_force(&searcher, &entries, &query, &filters, exclude);
         assert_exact(&hits, &expected, window);
 
-        // The vote is on the scores as the index has them: in bf16 they differ by more than the weights forgive.
+        // The vote is on the scores as the index has them: in bf16 they differ by more than the
+        // weights forgive.
         let all = searcher.search(&query, &filters, Window::new(250, 0).expect("all"), exclude.as_slice());
         let all = all.expect("a search").hits;
         let hits = searcher.search_photo(&query, &filters, window, exclude.as_slice()).expect("a search");
@@ -200,9 +257,15 @@ fn recall_at_10(filters: &Filters) -> usize {
     let top = Window::new(10, 0).expect("allowed");
     let mut noise = Noise(23);
     let found = |query: Embedding| {
-        let hits = searcher.search(&query, filters, top, &[]).expect("a search").hits;
+        let hits = searcher
+            .search(&query, filters, top, &[])
+            .expect("a search")
+            .hits;
         let exact = brute_force(searcher, entries, &query, filters, None);
-        exact[..10].iter().filter(|(key, _)| hits.iter().any(|h| h.key == *key)).count()
+        exact[..10]
+            .iter()
+            .filter(|(key, _)| hits.iter().any(|h| h.key == *key))
+            .count()
     };
     (0..50).map(|_| found(embedding(&mut noise, 24))).sum()
 }
@@ -212,7 +275,11 @@ fn the_walk_finds_nearly_all_of_the_best() {
     let without = recall_at_10(&Filters::default());
     assert!(without >= 485, "{without} of 500");
     let most = filters(&COLORS.map(|color| ("color", color)));
-    let count = large().0.iter().filter(|e| most.matches(&e.attributes)).count();
+    let count = large()
+        .0
+        .iter()
+        .filter(|e| most.matches(&e.attributes))
+        .count();
     assert_eq!(plan(5_000, count), Plan::Graph);
     let with = recall_at_10(&most);
     assert!(with >= 485, "{with} of 500");
@@ -231,12 +298,18 @@ fn pages_join_without_repeating_or_losing_a_product() {
         for photo in [false, true] {
             let page = |limit, offset| {
                 let window = Window::new(limit, offset).expect("allowed");
-                let search = if photo { Searcher::search_photo } else { Searcher::search };
+                let search = if photo {
+                    Searcher::search_photo
+                } else {
+                    Searcher::search
+                };
                 search(searcher, &query, &filters, window, exclude.as_slice()).expect("a search")
             };
             let total = page(1, 0).estimated_total;
             let by = |limit: usize| -> Vec<_> {
-                (0..total.div_ceil(limit)).flat_map(|i| page(limit, i * limit).hits).collect()
+                (0..total.div_ceil(limit))
+                    .flat_map(|i| page(limit, i * limit).hits)
+                    .collect()
             };
             let all = by(250);
             let mut keys: Vec<_> = all.iter().map(|h| h.key).collect();
@@ -252,23 +325,45 @@ fn pages_join_without_repeating_or_losing_a_product() {
 
 #[test]
 fn the_nearest_of_a_photo_lift_their_category() {
-    // Nearest of all is one kurta; behind it come shirts, and a sock that is nearer than the other kurta.
+    // Nearest of all is one kurta; behind it come shirts, and a sock that is nearer than the other
+    // kurta.
     let at = |key: u32, x: f32, kind: Option<&str>| {
-        let attributes = kind.map(|kind| pair("category", kind)).into_iter().map(|(n, v)| (n, vec![v])).collect();
+        let attributes = kind
+            .map(|kind| pair("category", kind))
+            .into_iter()
+            .map(|(n, v)| (n, vec![v]))
+            .collect();
         let embedding = Embedding::new(vec![x, (1.0 - x * x).sqrt()], 2).expect("not zero");
-        Entry { key: ProductKey(key), embedding, attributes }
+        Entry {
+            key: ProductKey(key),
+            embedding,
+            attributes,
+        }
     };
     let kurtas = [at(1, 0.99, Some("Kurtas")), at(2, 0.60, Some("kurtas"))];
-    let others = [at(3, 0.90, Some("Shirts")), at(4, 0.70, Some("Socks")), at(5, 0.65, None)];
+    let others = [
+        at(3, 0.90, Some("Shirts")),
+        at(4, 0.70, Some("Socks")),
+        at(5, 0.65, None),
+    ];
     let searcher = searcher(kurtas.into_iter().chain(others).collect(), 2);
     let query = Embedding::new(vec![1.0, 0.0], 2).expect("not zero");
     let window = Window::new(5, 0).expect("allowed");
     let keys = |exclude: &[ProductKey]| -> Vec<u32> {
-        let hits = searcher.search_photo(&query, &Filters::default(), window, exclude).expect("a search").hits;
+        let hits = searcher
+            .search_photo(&query, &Filters::default(), window, exclude)
+            .expect("a search")
+            .hits;
         hits.iter().map(|hit| hit.key.0).collect()
     };
-    let plain = searcher.search(&query, &Filters::default(), window, &[]).expect("a search").hits;
-    assert_eq!(plain.iter().map(|hit| hit.key.0).collect::<Vec<_>>(), [1, 3, 4, 5, 2]);
+    let plain = searcher
+        .search(&query, &Filters::default(), window, &[])
+        .expect("a search")
+        .hits;
+    assert_eq!(
+        plain.iter().map(|hit| hit.key.0).collect::<Vec<_>>(),
+        [1, 3, 4, 5, 2]
+    );
     // The kurta decides the vote, but the shirt is one of the leading two.
     assert_eq!(keys(&[]), [1, 3, 2, 4, 5]);
     // A product that is left out has no vote.
@@ -286,7 +381,10 @@ fn equal_vectors_are_ordered_by_key_and_all_found() {
         });
         let searcher = searcher(entries.collect(), 12);
         let window = Window::new(200, 0).expect("allowed");
-        let hits = searcher.search(&same, &Filters::default(), window, &[]).expect("a search").hits;
+        let hits = searcher
+            .search(&same, &Filters::default(), window, &[])
+            .expect("a search")
+            .hits;
         assert_eq!(hits.len(), 200);
         if plan(count as usize, count as usize) == Plan::Scan {
             assert!(hits.iter().map(|h| h.key.0).eq(0..200), "ties by key");
@@ -301,16 +399,31 @@ fn nothing_and_one_product() {
     let searcher = Searcher::empty(version(0), 8);
     let query = embedding(&mut Noise(2), 8);
     let window = Window::new(250, 0).expect("allowed");
-    let hits = searcher.search(&query, &Filters::default(), window, &[ProductKey(1)]).expect("a search");
+    let hits = searcher
+        .search(&query, &Filters::default(), window, &[ProductKey(1)])
+        .expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0 && hits.version == version(0));
-    assert!(searcher.is_empty() && searcher.facets().is_empty() && searcher.embedding(ProductKey(1)).is_none());
+    assert!(
+        searcher.is_empty()
+            && searcher.facets().is_empty()
+            && searcher.embedding(ProductKey(1)).is_none()
+    );
 
     let one = entries(1, 8, 3).remove(0);
-    searcher.rebuild(version(1), vec![one.clone()]).expect("built");
-    let hits = searcher.search(&one.embedding, &Filters::default(), window, &[]).expect("a search");
-    assert_eq!((hits.hits.len(), hits.estimated_total, hits.version), (1, 1, version(1)));
+    searcher
+        .rebuild(version(1), vec![one.clone()])
+        .expect("built");
+    let hits = searcher
+        .search(&one.embedding, &Filters::default(), window, &[])
+        .expect("a search");
+    assert_eq!(
+        (hits.hits.len(), hits.estimated_total, hits.version),
+        (1, 1, version(1))
+    );
     assert!(hits.hits[0].key == one.key && hits.hits[0].score > 0.99);
-    let hits = searcher.search(&one.embedding, &Filters::default(), window, &[one.key]).expect("a search");
+    let hits = searcher
+        .search(&one.embedding, &Filters::default(), window, &[one.key])
+        .expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0);
     let stored = searcher.embedding(one.key).expect("indexed");
     assert!(stored.cosine(&one.embedding) > 0.9999);
@@ -320,20 +433,35 @@ fn nothing_and_one_product() {
 fn another_number_of_dimensions_is_an_error_and_changes_nothing() {
     let searcher = searcher(entries(10, 8, 4), 8);
     let window = Window::new(3, 0).expect("allowed");
-    let wrong = searcher.search(&embedding(&mut Noise(1), 9), &Filters::default(), window, &[]);
-    assert!(matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })), "{wrong:?}");
+    let wrong = searcher.search(
+        &embedding(&mut Noise(1), 9),
+        &Filters::default(),
+        window,
+        &[],
+    );
+    assert!(
+        matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })),
+        "{wrong:?}"
+    );
     let wrong = searcher.rebuild(version(2), entries(10, 9, 4));
-    assert!(matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })), "{wrong:?}");
+    assert!(
+        matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })),
+        "{wrong:?}"
+    );
     let mut twice = entries(10, 8, 4);
     twice[3].key = twice[8].key;
     let wrong = searcher.rebuild(version(2), twice);
-    assert!(matches!(wrong, Err(SearchError::DuplicateKey { .. })), "{wrong:?}");
+    assert!(
+        matches!(wrong, Err(SearchError::DuplicateKey { .. })),
+        "{wrong:?}"
+    );
     assert_eq!((searcher.version(), searcher.len()), (version(1), 10));
 }
 
 #[test]
 fn searches_during_a_rebuild_see_one_index_whole() {
-    // Two catalogues with nothing in common: the second has other keys, another size and another attribute.
+    // Two catalogues with nothing in common: the second has other keys, another size and another
+    // attribute.
     let of = |catalog: u64| -> Vec<Entry> {
         let mut entries = entries(if catalog == 1 { 1_500 } else { 900 }, 16, catalog);
         for entry in &mut entries {
@@ -354,12 +482,20 @@ fn searches_during_a_rebuild_see_one_index_whole() {
                 let mut noise = Noise(seed);
                 let mut answered = 0;
                 while answered < 20 || !done.load(Ordering::Relaxed) {
-                    let hits = searcher.search(&embedding(&mut noise, 16), &Filters::default(), window, &[]);
+                    let hits = searcher.search(
+                        &embedding(&mut noise, 16),
+                        &Filters::default(),
+                        window,
+                        &[],
+                    );
                     let hits = hits.expect("a search");
                     let catalog = u32::try_from(hits.version.catalog).expect("small");
                     assert_eq!(hits.estimated_total, if catalog == 1 { 1_500 } else { 900 });
                     assert_eq!(hits.hits.len(), 20);
-                    assert!(hits.hits.iter().all(|h| h.key.0 / 100_000 == catalog), "{hits:?}");
+                    assert!(
+                        hits.hits.iter().all(|h| h.key.0 / 100_000 == catalog),
+                        "{hits:?}"
+                    );
                     answered += 1;
                 }
             }
@@ -369,7 +505,9 @@ fn searches_during_a_rebuild_see_one_index_whole() {
         }
         for round in 0..6_u64 {
             let catalog = 2 - round % 2;
-            searcher.rebuild(version(catalog), of(catalog)).expect("built");
+            searcher
+                .rebuild(version(catalog), of(catalog))
+                .expect("built");
         }
         done.store(true, Ordering::Relaxed);
     });
@@ -378,8 +516,16 @@ fn searches_during_a_rebuild_see_one_index_whole() {
 fn answers(searcher: &Searcher) -> Vec<(u32, u32)> {
     let mut noise = Noise(99);
     let window = Window::new(20, 0).expect("allowed");
-    let of = |query| searcher.search(&query, &filters(&[("color", "black")]), window, &[]).expect("a search").hits;
-    (0..5).flat_map(|_| of(embedding(&mut noise, 8))).map(|h| (h.key.0, h.score.to_bits())).collect()
+    let of = |query| {
+        searcher
+            .search(&query, &filters(&[("color", "black")]), window, &[])
+            .expect("a search")
+            .hits
+    };
+    (0..5)
+        .flat_map(|_| of(embedding(&mut noise, 8)))
+        .map(|h| (h.key.0, h.score.to_bits()))
+        .collect()
 }
 
 fn restored(folder: &Path) -> Option<Searcher> {
@@ -396,7 +542,10 @@ fn a_snapshot_gives_back_the_same_index() {
         saved.save(folder).expect("saved");
         let restored = restored(folder).expect("whole");
         assert_eq!(answers(&restored), answers(&saved));
-        assert_eq!((restored.len(), restored.version(), restored.facets()), (count, version(1), saved.facets()));
+        assert_eq!(
+            (restored.len(), restored.version(), restored.facets()),
+            (count, version(1), saved.facets())
+        );
     }
     // The large one answers by the graph.
     let (_, saved) = large();
@@ -404,8 +553,16 @@ fn a_snapshot_gives_back_the_same_index() {
     let restored = Searcher::empty(version(0), 24);
     assert!(restored.restore(folder, &version(1)));
     let window = Window::new(250, 400).expect("allowed");
-    let answers =
-        |s: &Searcher| s.search(&embedding(&mut Noise(3), 24), &Filters::default(), window, &[]).expect("hits").hits;
+    let answers = |s: &Searcher| {
+        s.search(
+            &embedding(&mut Noise(3), 24),
+            &Filters::default(),
+            window,
+            &[],
+        )
+        .expect("hits")
+        .hits
+    };
     assert_eq!(answers(&restored), answers(saved));
 }
 
@@ -414,9 +571,17 @@ fn a_snapshot_of_something_else_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = Searcher::empty(version(0), 8);
     assert!(!empty.restore(folder.path(), &version(1)));
-    searcher(entries(20, 8, 6), 8).save(folder.path()).expect("saved");
-    let other_model = IndexVersion { model: ModelId::new("cd".repeat(32)), ..version(1) };
-    let other_words = IndexVersion { words_percent: 31, ..version(1) };
+    searcher(entries(20, 8, 6), 8)
+        .save(folder.path())
+        .expect("saved");
+    let other_model = IndexVersion {
+        model: ModelId::new("cd".repeat(32)),
+        ..version(1)
+    };
+    let other_words = IndexVersion {
+        words_percent: 31,
+        ..version(1)
+    };
     for other in [version(2), other_model, other_words] {
         assert!(!empty.restore(folder.path(), &other), "{other:?}");
     }
@@ -428,8 +593,11 @@ fn a_snapshot_of_something_else_is_left_alone() {
 #[test]
 fn a_snapshot_that_cannot_be_read_is_built_anew() {
     let folder = tempfile::tempdir().expect("a folder");
-    searcher(entries(20, 8, 6), 8).save(folder.path()).expect("saved");
-    // What the rights of a file keep from everyone but root, a folder in its place keeps from root too.
+    searcher(entries(20, 8, 6), 8)
+        .save(folder.path())
+        .expect("saved");
+    // What the rights of a file keep from everyone but root, a folder in its place keeps from root
+    // too.
     let head = folder.path().join("index.head");
     fs::remove_file(&head).expect("removed");
     fs::create_dir(&head).expect("a folder");
@@ -438,7 +606,10 @@ fn a_snapshot_that_cannot_be_read_is_built_anew() {
 
 /// The two files of a snapshot.
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|e| e.expect("an entry").path())
+        .collect();
     files.sort();
     files
 }
@@ -455,14 +626,35 @@ fn a_damaged_snapshot_is_never_used() {
             let mut flipped = whole.clone();
             flipped[position] ^= 1 << (position % 8);
             fs::write(&file, &flipped).expect("written");
-            assert!(restored(folder).is_none(), "{} flipped at {position}", file.display());
+            assert!(
+                restored(folder).is_none(),
+                "{} flipped at {position}",
+                file.display()
+            );
         }
-        for length in [0, 1, 8, 12, 40, whole.len() / 2, whole.len() - 33, whole.len() - 1] {
+        for length in [
+            0,
+            1,
+            8,
+            12,
+            40,
+            whole.len() / 2,
+            whole.len() - 33,
+            whole.len() - 1,
+        ] {
             fs::write(&file, &whole[..length]).expect("written");
-            assert!(restored(folder).is_none(), "{} cut at {length}", file.display());
+            assert!(
+                restored(folder).is_none(),
+                "{} cut at {length}",
+                file.display()
+            );
         }
         fs::write(&file, [&whole[..], &[0]].concat()).expect("written");
-        assert!(restored(folder).is_none(), "{} with a byte more", file.display());
+        assert!(
+            restored(folder).is_none(),
+            "{} with a byte more",
+            file.display()
+        );
         fs::remove_file(&file).expect("removed");
         assert!(restored(folder).is_none(), "without {}", file.display());
         fs::write(&file, &whole).expect("written");
@@ -476,16 +668,27 @@ fn a_killed_save_leaves_the_old_snapshot_and_is_swept_away() {
     let folder = folder.path();
     let old = searcher(entries(60, 8, 6), 8);
     old.save(folder).expect("saved");
-    // Killed while writing the graph; killed between the graph and the head; and a file that is none of ours.
+    // Killed while writing the graph; killed between the graph and the head; and a file that is
+    // none of ours.
     fs::write(folder.join("graph.tmp"), b"half of a gra").expect("written");
     fs::write(folder.join("index.head.tmp"), b"half").expect("written");
-    fs::write(folder.join("graph-0123456789abcdef.usearch"), b"whole, but no head speaks of it").expect("written");
+    fs::write(
+        folder.join("graph-0123456789abcdef.usearch"),
+        b"whole, but no head speaks of it",
+    )
+    .expect("written");
     fs::write(folder.join("notes.txt"), b"mine").expect("written");
-    assert_eq!(answers(&restored(folder).expect("the old one")), answers(&old));
+    assert_eq!(
+        answers(&restored(folder).expect("the old one")),
+        answers(&old)
+    );
 
     let new = searcher(entries(80, 8, 7), 8);
     new.save(folder).expect("saved");
-    assert_eq!(answers(&restored(folder).expect("the new one")), answers(&new));
+    assert_eq!(
+        answers(&restored(folder).expect("the new one")),
+        answers(&new)
+    );
     assert_eq!(files(folder).len(), 3, "{:?}", files(folder));
     assert!(folder.join("notes.txt").is_file());
 }
@@ -503,13 +706,24 @@ fn a_folder_that_cannot_be_written_to_is_an_error() {
 fn facets_are_those_of_the_index_in_use() {
     let searcher = searcher(entries(200, 8, 9), 8);
     let facets = searcher.facets();
-    let color = facets.iter().find(|f| f.name.as_str() == "color").expect("color");
+    let color = facets
+        .iter()
+        .find(|f| f.name.as_str() == "color")
+        .expect("color");
     for (value, count) in &color.values {
         let window = Window::new(1, 0).expect("allowed");
         let filter = filters(&[("color", value)]);
-        let hits = searcher.search(&embedding(&mut Noise(1), 8), &filter, window, &[]).expect("a search");
+        let hits = searcher
+            .search(&embedding(&mut Noise(1), 8), &filter, window, &[])
+            .expect("a search");
         assert_eq!(hits.estimated_total as u64, *count, "{value}");
     }
     assert!(color.values.is_sorted_by(|a, b| a.1 >= b.1));
-    assert!(COLORS.iter().all(|c| color.values.iter().any(|(v, _)| v == c)), "{:?}", color.values);
+    assert!(
+        COLORS
+            .iter()
+            .all(|c| color.values.iter().any(|(v, _)| v == c)),
+        "{:?}",
+        color.values
+    );
 }

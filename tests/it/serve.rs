@@ -1,4 +1,5 @@
-//! `aglet serve`, the program itself: its start and its restart, an import beside it, its end, its log, its memory.
+//! `aglet serve`, the program itself: its start and its restart, an import beside it, its end, its
+//! log, its memory.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -13,7 +14,13 @@ use crate::support::service::{Service, aglet, json};
 
 /// A photo of 60 x 80 pixels, another for every number.
 fn photo(number: u8) -> Vec<u8> {
-    let pixel = |x: u32, y: u32| Rgb([number.wrapping_mul(20), (3 * x).to_le_bytes()[0], (2 * y).to_le_bytes()[0]]);
+    let pixel = |x: u32, y: u32| {
+        Rgb([
+            number.wrapping_mul(20),
+            (3 * x).to_le_bytes()[0],
+            (2 * y).to_le_bytes()[0],
+        ])
+    };
     file(&RgbImage::from_fn(60, 80, pixel).into(), ImageFormat::Png)
 }
 
@@ -33,18 +40,30 @@ fn draw(folder: &Path, products: u8) {
             "image": format!("{number}.png"), "attributes": attributes});
         format!("{product}\n")
     };
-    std::fs::write(folder.join("products.jsonl"), (1..=products).map(line).collect::<String>()).expect("written");
+    std::fs::write(
+        folder.join("products.jsonl"),
+        (1..=products).map(line).collect::<String>(),
+    )
+    .expect("written");
 }
 
 fn import(folder: &Path) -> Command {
     let mut command = aglet("import", &folder.join("data"));
-    command.arg("--products").arg(folder.join("products.jsonl")).arg("--images").arg(folder);
+    command
+        .arg("--products")
+        .arg(folder.join("products.jsonl"))
+        .arg("--images")
+        .arg(folder);
     command
 }
 
 fn imported(mut command: Command) {
     let output = command.output().expect("runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// How many products a search over everything ranks.
@@ -60,25 +79,48 @@ fn a_restart_is_ready_without_embedding_or_building_anything() {
     let data = folder.path().join("data");
     let mut first = Service::start(&data, &[]);
     let report = first.ready();
-    assert_eq!((&report["products"], &report["catalog"]["embedded"]), (&json!(9), &json!(9)));
+    assert_eq!(
+        (&report["products"], &report["catalog"]["embedded"]),
+        (&json!(9), &json!(9))
+    );
     let answer = first.get("/search?q=brown+boots&limit=3&color=Brown").1;
-    assert_eq!((answer["hits"].as_array().map(Vec::len), &answer["estimated_total"]), (Some(3), &json!(5)));
+    assert_eq!(
+        (
+            answer["hits"].as_array().map(Vec::len),
+            &answer["estimated_total"]
+        ),
+        (Some(3), &json!(5))
+    );
     assert!(first.has_logged("index built"));
     first.end();
 
     let mut second = Service::start(&data, &[]);
     let again = second.ready();
-    assert_eq!((&again["products"], &again["index_version"]), (&json!(9), &report["index_version"]));
-    assert_eq!(second.get("/search?q=brown+boots&limit=3&color=Brown").1["hits"], answer["hits"]);
+    assert_eq!(
+        (&again["products"], &again["index_version"]),
+        (&json!(9), &report["index_version"])
+    );
+    assert_eq!(
+        second.get("/search?q=brown+boots&limit=3&color=Brown").1["hits"],
+        answer["hits"]
+    );
     // The keeper has looked once it says so; then nothing was built and nothing embedded.
-    second.until("a look at the catalog", |service| service.has_logged("saved index loaded").then_some(()));
+    second.until("a look at the catalog", |service| {
+        service.has_logged("saved index loaded").then_some(())
+    });
     second.end();
-    assert!(!second.has_logged("index built") && !second.has_logged("catalog embedded"), "{:#?}", second.log());
+    assert!(
+        !second.has_logged("index built") && !second.has_logged("catalog embedded"),
+        "{:#?}",
+        second.log()
+    );
 
     // A snapshot that is damaged is built anew, not served.
     let index = data.join("index");
-    let largest =
-        std::fs::read_dir(&index).expect("a folder").flatten().max_by_key(|f| f.metadata().expect("a file").len());
+    let largest = std::fs::read_dir(&index)
+        .expect("a folder")
+        .flatten()
+        .max_by_key(|f| f.metadata().expect("a file").len());
     let path = largest.expect("a file").path();
     let mut bytes = std::fs::read(&path).expect("reads");
     let middle = bytes.len() / 2;
@@ -86,7 +128,10 @@ fn a_restart_is_ready_without_embedding_or_building_anything() {
     std::fs::write(&path, bytes).expect("written");
     let mut third = Service::start(&data, &[]);
     assert_eq!(third.ready()["products"], 9);
-    assert_eq!(third.get("/search?q=brown+boots&limit=3&color=Brown").1["hits"], answer["hits"]);
+    assert_eq!(
+        third.get("/search?q=brown+boots&limit=3&color=Brown").1["hits"],
+        answer["hits"]
+    );
     assert!(third.has_logged("index built"));
     third.end();
 }
@@ -100,21 +145,30 @@ fn what_an_import_brings_is_served_without_a_restart() {
     load.arg("--skip-embedding");
     imported(load);
     let mut service = Service::start(&folder.path().join("data"), &["--refresh-seconds", "1"]);
-    service.until("four products", |service| (found(service) == 4).then_some(()));
+    service.until("four products", |service| {
+        (found(service) == 4).then_some(())
+    });
     let progress = service.until("all embedded", |service| {
         let report = service.get("/readyz").1;
         (report["catalog"]["embedded"] == 4).then_some(report)
     });
-    assert_eq!(progress["catalog"], json!({"products": 4, "embedded": 4, "pending": 0, "without_picture": 0}));
+    assert_eq!(
+        progress["catalog"],
+        json!({"products": 4, "embedded": 4, "pending": 0, "without_picture": 0})
+    );
     draw(folder.path(), 7);
     imported(import(folder.path()));
-    service.until("seven products", |service| (found(service) == 7).then_some(()));
+    service.until("seven products", |service| {
+        (found(service) == 7).then_some(())
+    });
     // And what is taken out is gone.
     draw(folder.path(), 2);
     let mut prune = import(folder.path());
     prune.arg("--prune");
     imported(prune);
-    service.until("two products", |service| (found(service) == 2).then_some(()));
+    service.until("two products", |service| {
+        (found(service) == 2).then_some(())
+    });
     assert_eq!(service.get("/products/5").0, 404);
     service.end();
 }
@@ -122,40 +176,76 @@ fn what_an_import_brings_is_served_without_a_restart() {
 #[test]
 fn a_request_leaves_one_line_with_its_id_and_trace() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut service = Service::start(&folder.path().join("data"), &["--public-url", "https://api.shop.example/"]);
+    let mut service = Service::start(
+        &folder.path().join("data"),
+        &["--public-url", "https://api.shop.example/"],
+    );
     service.ready();
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let url = format!("{}/attributes", service.url);
-    let request = service.agent.get(&url).header("x-request-id", "from-the-shop-7");
-    let answer = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01")).call().expect("answers");
+    let request = service
+        .agent
+        .get(&url)
+        .header("x-request-id", "from-the-shop-7");
+    let answer = request
+        .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"))
+        .call()
+        .expect("answers");
     assert_eq!(answer.headers()["x-request-id"], "from-the-shop-7");
-    assert_eq!(service.get("/openapi.json").1["servers"], json!([{"url": "https://api.shop.example"}]));
+    assert_eq!(
+        service.get("/openapi.json").1["servers"],
+        json!([{"url": "https://api.shop.example"}])
+    );
     service.end();
-    let of_request: Vec<Value> =
-        service.log().into_iter().filter(|line| line["span"]["request_id"] == "from-the-shop-7").collect();
-    let [line] = of_request.as_slice() else { panic!("{:#?}", service.log()) };
-    assert_eq!((&line["message"], &line["status"], &line["level"]), (&json!("answered"), &json!(200), &json!("INFO")));
+    let of_request: Vec<Value> = service
+        .log()
+        .into_iter()
+        .filter(|line| line["span"]["request_id"] == "from-the-shop-7")
+        .collect();
+    let [line] = of_request.as_slice() else {
+        panic!("{:#?}", service.log())
+    };
+    assert_eq!(
+        (&line["message"], &line["status"], &line["level"]),
+        (&json!("answered"), &json!(200), &json!("INFO"))
+    );
     let span = &line["span"];
     assert_eq!(
         (&span["trace_id"], &span["route"], &span["method"]),
         (&json!(trace), &json!("/attributes"), &json!("GET"))
     );
-    assert!(line["ms"].is_number() && line["timestamp"].is_string(), "{line}");
+    assert!(
+        line["ms"].is_number() && line["timestamp"].is_string(),
+        "{line}"
+    );
 }
 
 /// A connection that has sent the head of an upload and half of its body.
 fn half_sent(service: &Service, body: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).expect("connects");
+    let mut stream =
+        TcpStream::connect(service.url.trim_start_matches("http://")).expect("connects");
     let head = format!(
         "POST /search/image HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    stream.write_all(&[head.as_bytes(), &body[..body.len() / 2]].concat()).expect("sent");
+    stream
+        .write_all(&[head.as_bytes(), &body[..body.len() / 2]].concat())
+        .expect("sent");
     // In work once it is counted, beside the scrape itself.
     let metrics = format!("{}/metrics", service.url);
     loop {
-        let text = service.agent.get(&metrics).call().expect("answers").into_body().read_to_string().expect("text");
-        if text.lines().any(|line| line == "aglet_http_requests_in_flight 2") {
+        let text = service
+            .agent
+            .get(&metrics)
+            .call()
+            .expect("answers")
+            .into_body()
+            .read_to_string()
+            .expect("text");
+        if text
+            .lines()
+            .any(|line| line == "aglet_http_requests_in_flight 2")
+        {
             return stream;
         }
         std::thread::yield_now();
@@ -176,18 +266,29 @@ fn it_ends_when_what_is_in_work_is_answered_and_no_later_than_told() {
     imported(import(folder.path()));
     let data = folder.path().join("data");
     let body = form(&[("image", &photo(1))]);
-    let mut patient = Service::start(&data, &["--body-timeout-ms", "3600000", "--drain-seconds", "3600"]);
+    let mut patient = Service::start(
+        &data,
+        &["--body-timeout-ms", "3600000", "--drain-seconds", "3600"],
+    );
     patient.ready();
     let mut slow = half_sent(&patient, &body);
     patient.terminate();
     let address = patient.url.trim_start_matches("http://").to_owned();
-    patient.until("no new connections", |_| TcpStream::connect(&address).is_err().then_some(()));
+    patient.until("no new connections", |_| {
+        TcpStream::connect(&address).is_err().then_some(())
+    });
     slow.write_all(&body[body.len() / 2..]).expect("sent");
     let answer = read_to_end(slow);
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"estimated_total\":3"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("\"estimated_total\":3"),
+        "{answer}"
+    );
     assert!(patient.wait().success());
 
-    let mut bounded = Service::start(&data, &["--body-timeout-ms", "3600000", "--drain-seconds", "0"]);
+    let mut bounded = Service::start(
+        &data,
+        &["--body-timeout-ms", "3600000", "--drain-seconds", "0"],
+    );
     bounded.ready();
     let stuck = half_sent(&bounded, &body);
     bounded.terminate();
@@ -198,7 +299,10 @@ fn it_ends_when_what_is_in_work_is_answered_and_no_later_than_told() {
     let mut strict = Service::start(&data, &["--body-timeout-ms", "50"]);
     strict.ready();
     let late = read_to_end(half_sent(&strict, &body));
-    assert!(late.starts_with("HTTP/1.1 408") && late.contains("\"code\":\"request_timeout\""), "{late}");
+    assert!(
+        late.starts_with("HTTP/1.1 408") && late.contains("\"code\":\"request_timeout\""),
+        "{late}"
+    );
     strict.end();
 }
 
@@ -208,7 +312,9 @@ fn told_to_stop_it_says_so_before_it_turns_connections_away() {
     let mut service = Service::start(&folder.path().join("data"), &["--stop-delay-ms", "5000"]);
     service.ready();
     service.terminate();
-    service.until("no on its way out", |service| (service.get("/readyz").0 == 503).then_some(()));
+    service.until("no on its way out", |service| {
+        (service.get("/readyz").0 == 503).then_some(())
+    });
     let address = service.url.trim_start_matches("http://").to_owned();
     assert!(TcpStream::connect(&address).is_ok());
     assert!(service.wait().success());
@@ -221,23 +327,43 @@ fn told_to_stop_while_it_starts_it_ends_in_order() {
     let data = folder.path().join("data");
     std::fs::create_dir(&data).expect("a folder");
     // As if another process were at the schema: the start has to wait.
-    let schema = std::fs::File::options().create(true).append(true).open(data.join("migrate.lock")).expect("a file");
+    let schema = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(data.join("migrate.lock"))
+        .expect("a file");
     schema.lock().expect("free");
     let mut command = aglet("serve", &data);
-    command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).stderr(Stdio::piped());
+    command
+        .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("\"message\":\"model\"")), "it loads the model first");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped"))
+        .lines()
+        .map_while(Result::ok);
+    assert!(
+        lines.any(|line| line.contains("\"message\":\"model\"")),
+        "it loads the model first"
+    );
     let kill = format!("kill -TERM {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
-    assert!(lines.any(|line| line.contains("\"message\":\"SIGTERM\"")), "it hears the signal");
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .expect("sh")
+            .success()
+    );
+    assert!(
+        lines.any(|line| line.contains("\"message\":\"SIGTERM\"")),
+        "it hears the signal"
+    );
     drop(schema);
     assert!(child.wait().expect("ended").success());
     assert!(!lines.any(|line| line.contains("listening")));
 }
 
-/// Many of the largest pictures at once wait for each other or are turned away: what is decoded stays within the
-/// bound, two of the largest pictures of 16 bytes a pixel, and so do the files.
+/// Many of the largest pictures at once wait for each other or are turned away: what is decoded
+/// stays within the bound, two of the largest pictures of 16 bytes a pixel, and so do the files.
 #[test]
 fn memory_is_bounded_whatever_is_sent() {
     const PIXELS: u64 = 4_000_000;
@@ -247,24 +373,47 @@ fn memory_is_bounded_whatever_is_sent() {
     draw(folder.path(), 3);
     imported(import(folder.path()));
     let (pixels, uploads) = (PIXELS.to_string(), UPLOADS.to_string());
-    let flags = ["--max-pixels", &pixels, "--max-upload-bytes", &uploads, "--max-body-bytes", "4194304"];
+    let flags = [
+        "--max-pixels",
+        &pixels,
+        "--max-upload-bytes",
+        &uploads,
+        "--max-body-bytes",
+        "4194304",
+    ];
     let mut service = Service::start(&folder.path().join("data"), &flags);
     service.ready();
     let url = format!("{}/search/image", service.url);
     let send = |bytes: &[u8]| {
         let request = service.agent.post(&url).header("content-type", FORM);
-        let answer = request.send(form(&[("image", bytes)]).as_slice()).expect("answers");
-        (answer.status().as_u16(), answer.headers().contains_key("retry-after"), json(answer))
+        let answer = request
+            .send(form(&[("image", bytes)]).as_slice())
+            .expect("answers");
+        (
+            answer.status().as_u16(),
+            answer.headers().contains_key("retry-after"),
+            json(answer),
+        )
     };
     let deep = DynamicImage::ImageRgba16(image::ImageBuffer::from_fn(2_000, 2_000, |x, y| {
-        image::Rgba([x, y, x ^ y, 0xff00].map(|v| u16::try_from(v % 65_536).expect("16 bits") & 0xff00))
+        image::Rgba(
+            [x, y, x ^ y, 0xff00].map(|v| u16::try_from(v % 65_536).expect("16 bits") & 0xff00),
+        )
     }));
     let gray = DynamicImage::ImageRgb8(RgbImage::from_fn(2_000, 2_000, |x, y| {
         Rgb([(10 * ((x / 40 + y / 40) % 25)).to_le_bytes()[0]; 3])
     }));
-    let huge = [file(&deep, ImageFormat::Png), file(&gray, ImageFormat::Jpeg), file(&gray, ImageFormat::WebP)];
+    let huge = [
+        file(&deep, ImageFormat::Png),
+        file(&gray, ImageFormat::Jpeg),
+        file(&gray, ImageFormat::WebP),
+    ];
     let large = file(&DynamicImage::new_rgb8(2_001, 2_000), ImageFormat::Png);
-    assert!(huge.iter().all(|file| file.len() < 4 << 20), "{:?}", huge.each_ref().map(Vec::len));
+    assert!(
+        huge.iter().all(|file| file.len() < 4 << 20),
+        "{:?}",
+        huge.each_ref().map(Vec::len)
+    );
     // One small photo first: what the model itself takes is no part of the bound.
     assert_eq!(send(&photo(1)).0, 200);
     let before = service.peak_memory();
@@ -286,14 +435,25 @@ fn memory_is_bounded_whatever_is_sent() {
     let answers = answers.into_inner().expect("no panic");
     let good = answers.iter().filter(|(status, ..)| *status == 200).count();
     for (status, retry, body) in answers.iter().filter(|(status, ..)| *status != 200) {
-        assert_eq!((*status, *retry, &body["code"]), (503, true, &json!("overloaded")), "{body}");
+        assert_eq!(
+            (*status, *retry, &body["code"]),
+            (503, true, &json!("overloaded")),
+            "{body}"
+        );
     }
-    eprintln!("{good} of {} large photos answered, the others were turned away", answers.len());
+    eprintln!(
+        "{good} of {} large photos answered, the others were turned away",
+        answers.len()
+    );
     assert!(good > 0);
     if let (Some(before), Some(after)) = (before, service.peak_memory()) {
         let bound = 2 * PIXELS * 16 + 2 * UPLOADS;
         let grown = after - before;
-        eprintln!("memory grew by {} MiB, the bound is {} MiB", grown >> 20, bound >> 20);
+        eprintln!(
+            "memory grew by {} MiB, the bound is {} MiB",
+            grown >> 20,
+            bound >> 20
+        );
         // A decoded photo that was freed may stay with the allocator of the thread that had it.
         assert!(grown < bound + (64 << 20), "{grown} over {bound}");
     }
@@ -307,8 +467,14 @@ fn the_health_command_says_what_readyz_says() {
     let mut service = Service::start(&folder.path().join("data"), &[]);
     service.ready();
     let health = |url: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_aglet")).args(["health", url]).output().expect("runs");
-        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let output = Command::new(env!("CARGO_BIN_EXE_aglet"))
+            .args(["health", url])
+            .output()
+            .expect("runs");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     };
     assert!(health(&service.url).0);
     service.end();
@@ -316,18 +482,30 @@ fn the_health_command_says_what_readyz_says() {
     assert!(!healthy && why.contains("no answer"), "{why}");
 }
 
-/// No engine can build the images here; what they set must at least be settings, and the toolchain the project's.
+/// No engine can build the images here; what they set must at least be settings, and the toolchain
+/// the project's.
 #[test]
 fn the_containers_set_what_there_is_to_set() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = std::fs::read_to_string(project.join("Cargo.toml")).expect("Cargo.toml");
-    let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("a version");
+    let rust = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = "))
+        .expect("a version");
     for (file, device) in [("Dockerfile", "auto"), ("Dockerfile.cuda", "cuda")] {
         let text = std::fs::read_to_string(project.join("docker").join(file)).expect(file);
-        assert!(text.contains(&format!("FROM rust:{}-", rust.trim_matches('"'))), "{file}");
-        let words = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
-        let set: Vec<(&str, &str)> =
-            words.filter_map(|w| w.split_once('=')).filter(|(n, _)| n.starts_with("AGLET_")).collect();
+        assert!(
+            text.contains(&format!("FROM rust:{}-", rust.trim_matches('"'))),
+            "{file}"
+        );
+        let words = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .flat_map(str::split_whitespace);
+        let set: Vec<(&str, &str)> = words
+            .filter_map(|w| w.split_once('='))
+            .filter(|(n, _)| n.starts_with("AGLET_"))
+            .collect();
         assert!(set.len() >= 5, "{file}: {set:?}");
         let output = Command::new(env!("CARGO_BIN_EXE_aglet"))
             .args(["serve", "--check-config"])
@@ -336,14 +514,27 @@ fn the_containers_set_what_there_is_to_set() {
             .output()
             .expect("runs");
         let shown = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{file}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         for (name, value) in set {
             let key = name.trim_start_matches("AGLET_").to_lowercase();
-            assert!(shown.lines().any(|line| line == format!("{key} = \"{value}\"")), "{file}: {name} in {shown}");
+            assert!(
+                shown
+                    .lines()
+                    .any(|line| line == format!("{key} = \"{value}\"")),
+                "{file}: {name} in {shown}"
+            );
         }
         assert!(shown.contains(&format!("device = \"{device}\"")), "{file}");
         // The build copies what the project has.
-        for path in text.lines().filter_map(|l| l.strip_prefix("COPY ")).filter(|l| !l.starts_with("--from")) {
+        for path in text
+            .lines()
+            .filter_map(|l| l.strip_prefix("COPY "))
+            .filter(|l| !l.starts_with("--from"))
+        {
             let from = path.split_whitespace().next().expect("a path");
             assert!(project.join(from).exists(), "{file}: {from}");
         }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use aglet::encode::{Device, EncoderOptions, ImageLimits};
 pub use clip::tiny_model;
 
-/// The folder of real product photos, when there is one: `AGLET_SHARED_DATA`, or `../shared/data` beside the project.
-/// Prints why a test that wants it is skipped.
+/// The folder of real product photos, when there is one: `AGLET_SHARED_DATA`, or `../shared/data`
+/// beside the project. Prints why a test that wants it is skipped.
 pub fn shared_data(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let folder = std::env::var_os("AGLET_SHARED_DATA").map_or(beside, PathBuf::from);
@@ -59,6 +59,10 @@ pub fn seeing(model: &Path, views: &[u32]) -> tempfile::TempDir {
 pub fn runtime() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime");
     let folder = std::env::var_os("AGLET_RUNTIME").map_or(here, PathBuf::from);
-    assert!(folder.is_dir(), "no ONNX Runtime at {}: run `make runtime`", folder.display());
+    assert!(
+        folder.is_dir(),
+        "no ONNX Runtime at {}: run `make runtime`",
+        folder.display()
+    );
     folder
 }

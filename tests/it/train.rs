@@ -35,7 +35,9 @@ use aglet::train::vocabulary::{self, Vocabulary};
 use crate::support;
 
 fn reference(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/reference")
+        .join(name)
 }
 
 struct Recorded {
@@ -49,8 +51,12 @@ fn recorded_step() -> Recorded {
     let path = reference("train_step.safetensors");
     let (mut arrays, metadata) = checkpoint::read(&path).expect("recorded by train_step.py");
     let sizes: HashMap<String, usize> = serde_json::from_str(&metadata["sizes"]).expect("sizes");
-    let tower =
-        TowerConfig { width: sizes["width"], layers: sizes["layers"], heads: sizes["heads"], mlp: sizes["mlp"] };
+    let tower = TowerConfig {
+        width: sizes["width"],
+        layers: sizes["layers"],
+        heads: sizes["heads"],
+        mlp: sizes["mlp"],
+    };
     let config = ClipConfig {
         vision: tower.clone(),
         image_size: sizes["size"],
@@ -65,11 +71,16 @@ fn recorded_step() -> Recorded {
         epsilon: 1e-5,
     };
     let mut before = Parameters::random(&config, 1);
-    checkpoint::fill(&path, &mut arrays, "before.", &mut before).expect("every parameter by Hugging Face's name");
+    checkpoint::fill(&path, &mut arrays, "before.", &mut before)
+        .expect("every parameter by Hugging Face's name");
     let texts = |ids: &str, lengths: &str| {
         let ids: Vec<Vec<u32>> = serde_json::from_str(&metadata[ids]).expect("ids");
         let lengths: Vec<usize> = serde_json::from_str(&metadata[lengths]).expect("lengths");
-        let cut: Vec<Vec<u32>> = ids.iter().zip(lengths).map(|(ids, length)| ids[..length].to_vec()).collect();
+        let cut: Vec<Vec<u32>> = ids
+            .iter()
+            .zip(lengths)
+            .map(|(ids, length)| ids[..length].to_vec())
+            .collect();
         TextBatch::new(&cut)
     };
     let pixels = &arrays["pixels"];
@@ -77,18 +88,35 @@ fn recorded_step() -> Recorded {
     let mut patches = Vec::new();
     for image in pixels.values.chunks_exact(3 * size * size) {
         // Channels last and undone by the normalization, as `images::patches` wants them.
-        let last: Vec<f32> = (0..3 * size * size).map(|at| image[at % 3 * size * size + at / 3]).collect();
-        patches.extend(images::patches(&last, size, config.patch, [0.0; 3], [1.0 / 255.0; 3]));
+        let last: Vec<f32> = (0..3 * size * size)
+            .map(|at| image[at % 3 * size * size + at / 3])
+            .collect();
+        patches.extend(images::patches(
+            &last,
+            size,
+            config.patch,
+            [0.0; 3],
+            [1.0 / 255.0; 3],
+        ));
     }
     let kept = config.patches();
-    let positions = (0..count * kept).map(|at| u32::try_from(at % kept).expect("small")).collect();
+    let positions = (0..count * kept)
+        .map(|at| u32::try_from(at % kept).expect("small"))
+        .collect();
     let truth = |name: &str| {
         let pairs = &arrays[name].values;
-        Truth::new(count, count, |row, column| pairs[row * count + column] > 0.5)
+        Truth::new(count, count, |row, column| {
+            pairs[row * count + column] > 0.5
+        })
     };
     let batch = Batch {
         step: 0,
-        images: ImageBatch { images: count, kept, patches, positions },
+        images: ImageBatch {
+            images: count,
+            kept,
+            patches,
+            positions,
+        },
         documents: texts("documents", "document_lengths"),
         queries: texts("queries", "query_lengths"),
         described: truth("described"),
@@ -100,7 +128,12 @@ fn recorded_step() -> Recorded {
         facts: Vec::new(),
         anchors: None,
     };
-    Recorded { config, before, batch, arrays }
+    Recorded {
+        config,
+        before,
+        batch,
+        arrays,
+    }
 }
 
 /// As train_step.py weighs the parts.
@@ -116,22 +149,40 @@ const WEIGHTS: Weights = Weights {
 };
 
 /// With replayed products held to what the model said of them.
-const KEPT: Weights = Weights { keep_photos: 10.0, keep_words: 20.0, ..WEIGHTS };
+const KEPT: Weights = Weights {
+    keep_photos: 10.0,
+    keep_words: 20.0,
+    ..WEIGHTS
+};
 
 fn furthest(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 fn norm(values: impl Iterator<Item = f32>) -> f64 {
-    values.map(|v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt()
+    values
+        .map(|v| f64::from(v) * f64::from(v))
+        .sum::<f64>()
+        .sqrt()
 }
 
 #[test]
 fn the_forward_pass_is_transformers() {
-    let Recorded { config, before, batch, arrays } = recorded_step();
+    let Recorded {
+        config,
+        before,
+        batch,
+        arrays,
+    } = recorded_step();
     let network = Network::bind(&config, &before, |_| false);
-    let image = network.image(&batch.images).try_into_vec_as::<f32>().expect("f32");
+    let image = network
+        .image(&batch.images)
+        .try_into_vec_as::<f32>()
+        .expect("f32");
     assert!(furthest(&image, &arrays["image"].values) < 1e-5);
     for (name, texts) in [("document", &batch.documents), ("query", &batch.queries)] {
         let text = network.text(texts).try_into_vec_as::<f32>().expect("f32");
@@ -141,23 +192,55 @@ fn the_forward_pass_is_transformers() {
 
 #[test]
 fn a_training_step_is_pytorchs() {
-    let Recorded { config, before, batch, arrays } = recorded_step();
-    let (losses, mut gradients) = step::gradients(&config, &before, &batch, WEIGHTS, &Training::default());
-    let found = [losses.total, losses.described, losses.asked, losses.texts, losses.likeness];
-    assert!(furthest(&found, &arrays["losses"].values) < 1e-5, "{found:?} {:?}", arrays["losses"].values);
+    let Recorded {
+        config,
+        before,
+        batch,
+        arrays,
+    } = recorded_step();
+    let (losses, mut gradients) =
+        step::gradients(&config, &before, &batch, WEIGHTS, &Training::default());
+    let found = [
+        losses.total,
+        losses.described,
+        losses.asked,
+        losses.texts,
+        losses.likeness,
+    ];
+    assert!(
+        furthest(&found, &arrays["losses"].values) < 1e-5,
+        "{found:?} {:?}",
+        arrays["losses"].values
+    );
     for (parameter, gradient) in before.0.iter().zip(&gradients) {
         let wanted = &arrays[&format!("gradient.{}", parameter.name)].values;
         let gradient = gradient.as_ref().expect("every parameter takes part");
-        let error = norm(gradient.iter().zip(wanted).map(|(a, b)| a - b)) / (norm(wanted.iter().copied()) + 1e-7);
-        // The keys' biases shift all scores of a query alike: their true gradient is zero, and what is left is noise.
-        assert!(error < 1e-4 || parameter.name.ends_with("k_proj.bias"), "{}: {error}", parameter.name);
+        let error = norm(gradient.iter().zip(wanted).map(|(a, b)| a - b))
+            / (norm(wanted.iter().copied()) + 1e-7);
+        // The keys' biases shift all scores of a query alike: their true gradient is zero, and what
+        // is left is noise.
+        assert!(
+            error < 1e-4 || parameter.name.ends_with("k_proj.bias"),
+            "{}: {error}",
+            parameter.name
+        );
     }
     let total = optimizer::clip(&mut gradients, 1.0);
     assert!((total - arrays["norm"].values[0]).abs() < 1e-4);
-    let rule = Rule::Adamw { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.1 };
+    let rule = Rule::Adamw {
+        beta1: 0.9,
+        beta2: 0.98,
+        eps: 1e-6,
+        weight_decay: 0.1,
+    };
     let mut after = before.clone();
     let mut adamw = Optimizer::new(rule, &before);
-    adamw.step(&mut after, &gradients, 1e-3, &Training::default().treatments(&config, &before));
+    adamw.step(
+        &mut after,
+        &gradients,
+        1e-3,
+        &Training::default().treatments(&config, &before),
+    );
     let (mut difference, mut update) = (0.0, 0.0);
     for (parameter, start) in after.0.iter().zip(&before.0) {
         if parameter.name.ends_with("k_proj.bias") {
@@ -190,27 +273,43 @@ struct OptimizerRun {
 }
 
 fn recorded() -> Reference {
-    let text = std::fs::read_to_string(reference("train_reference.json")).expect("recorded by train_reference.py");
+    let text = std::fs::read_to_string(reference("train_reference.json"))
+        .expect("recorded by train_reference.py");
     serde_json::from_str(&text).expect("as recorded")
 }
 
 impl OptimizerRun {
     /// Takes the recorded steps and compares where they end.
     fn check(self, rate: f32) {
-        assert!(self.gradients.len() == 12 && furthest(&self.start[0], &self.end[0]) > 1e-3, "nothing recorded");
+        assert!(
+            self.gradients.len() == 12 && furthest(&self.start[0], &self.end[0]) > 1e-3,
+            "nothing recorded"
+        );
         let parameter = |(at, values): (usize, &Vec<f32>)| Parameter {
             name: at.to_string(),
             shape: vec![values.len()],
             values: values.clone(),
         };
         let mut parameters = Parameters(self.start.iter().enumerate().map(parameter).collect());
-        let treatments = [Treatment { rate: 1.0, decays: true }, Treatment { rate: 1.0, decays: false }];
+        let treatments = [
+            Treatment {
+                rate: 1.0,
+                decays: true,
+            },
+            Treatment {
+                rate: 1.0,
+                decays: false,
+            },
+        ];
         let mut optimizer = Optimizer::new(self.rule.clone(), &parameters);
         let scheduler = Scheduler::new(self.schedule.unwrap_or(Schedule::Constant), rate, 0);
         for (step, gradients) in (0..).zip(self.gradients) {
             let gradients: Vec<Option<Vec<f32>>> = gradients.into_iter().map(Some).collect();
             #[expect(clippy::cast_possible_truncation, reason = "the weights are f32")]
-            let (rate, momentum) = (scheduler.rate(step, 0.0) as f32, scheduler.momentum(step).map(|m| m as f32));
+            let (rate, momentum) = (
+                scheduler.rate(step, 0.0) as f32,
+                scheduler.momentum(step).map(|m| m as f32),
+            );
             if let Some(momentum) = momentum {
                 optimizer.set_momentum(momentum);
             }
@@ -218,14 +317,24 @@ impl OptimizerRun {
         }
         assert_eq!(parameters.0.len(), self.end.len());
         for (found, wanted) in parameters.0.iter().zip(&self.end) {
-            assert!(furthest(&found.values, wanted) < 2e-6, "{:?}: {:?} {wanted:?}", self.rule, found.values);
+            assert!(
+                furthest(&found.values, wanted) < 2e-6,
+                "{:?}: {:?} {wanted:?}",
+                self.rule,
+                found.values
+            );
         }
     }
 }
 
 #[test]
 fn optimizers_move_the_weights_as_pytorchs_do() {
-    let Reference { rate, optimizers, cycled, .. } = recorded();
+    let Reference {
+        rate,
+        optimizers,
+        cycled,
+        ..
+    } = recorded();
     let kind = |run: &OptimizerRun| match run.rule {
         Rule::Adamw { .. } => "adamw",
         Rule::Sgd { nesterov: true, .. } => "nesterov",
@@ -233,15 +342,26 @@ fn optimizers_move_the_weights_as_pytorchs_do() {
         Rule::Sgd { .. } => "sgd",
         Rule::Adagrad { .. } => "adagrad",
     };
-    assert_eq!(optimizers.iter().map(kind).collect::<Vec<_>>(), ["adamw", "sgd", "nesterov", "adagrad", "dampened"]);
-    assert_eq!(cycled.iter().map(kind).collect::<Vec<_>>(), ["nesterov", "adamw"]);
+    assert_eq!(
+        optimizers.iter().map(kind).collect::<Vec<_>>(),
+        ["adamw", "sgd", "nesterov", "adagrad", "dampened"]
+    );
+    assert_eq!(
+        cycled.iter().map(kind).collect::<Vec<_>>(),
+        ["nesterov", "adamw"]
+    );
     assert!(cycled.iter().all(|run| run.schedule.is_some()));
-    optimizers.into_iter().chain(cycled).for_each(|run| run.check(rate));
+    optimizers
+        .into_iter()
+        .chain(cycled)
+        .for_each(|run| run.check(rate));
 }
 
 #[test]
 fn learning_rates_follow_pytorchs_schedulers() {
-    let Reference { rate, schedules, .. } = recorded();
+    let Reference {
+        rate, schedules, ..
+    } = recorded();
     let per = Per::Step;
     let cyclic = |step_size_up, step_size_down, mode, gamma| Schedule::Cyclic {
         base: 1e-3,
@@ -255,9 +375,25 @@ fn learning_rates_follow_pytorchs_schedulers() {
     };
     let by_steps = [
         ("exponential", Schedule::Exponential { gamma: 0.93, per }, 0),
-        ("cosine", Schedule::CosineAnnealing { t_max: 15, eta_min: 1e-4, per }, 0),
-        ("triangular", cyclic(4, Some(7), CyclicMode::Triangular, 1.0), 0),
-        ("triangular2", cyclic(5, None, CyclicMode::Triangular2, 1.0), 0),
+        (
+            "cosine",
+            Schedule::CosineAnnealing {
+                t_max: 15,
+                eta_min: 1e-4,
+                per,
+            },
+            0,
+        ),
+        (
+            "triangular",
+            cyclic(4, Some(7), CyclicMode::Triangular, 1.0),
+            0,
+        ),
+        (
+            "triangular2",
+            cyclic(5, None, CyclicMode::Triangular2, 1.0),
+            0,
+        ),
         ("exp_range", cyclic(6, None, CyclicMode::ExpRange, 0.97), 0),
         ("warmup", Schedule::Constant, 8),
     ];
@@ -265,58 +401,119 @@ fn learning_rates_follow_pytorchs_schedulers() {
         let scheduler = Scheduler::new(schedule, rate, warmup);
         let wanted: Vec<f64> = serde_json::from_value(schedules[name].clone()).expect("rates");
         let several = if name == "warmup" { 8 } else { 15 };
-        assert!(wanted.iter().map(|v| v.to_bits()).collect::<HashSet<_>>().len() >= several, "{name}: nothing moves");
+        assert!(
+            wanted
+                .iter()
+                .map(|v| v.to_bits())
+                .collect::<HashSet<_>>()
+                .len()
+                >= several,
+            "{name}: nothing moves"
+        );
         for (step, wanted) in (0..).zip(wanted) {
             let found = scheduler.rate(step, 0.0);
-            assert!((found - wanted).abs() < 1e-6 * f64::from(rate), "{name} at {step}: {found} {wanted}");
+            assert!(
+                (found - wanted).abs() < 1e-6 * f64::from(rate),
+                "{name} at {step}: {found} {wanted}"
+            );
         }
     }
     // Those that may count epochs instead: the same rates, whatever the step.
     let by_epochs = [
-        ("exponential", Schedule::Exponential { gamma: 0.93, per: Per::Epoch }),
-        ("cosine", Schedule::CosineAnnealing { t_max: 15, eta_min: 1e-4, per: Per::Epoch }),
+        (
+            "exponential",
+            Schedule::Exponential {
+                gamma: 0.93,
+                per: Per::Epoch,
+            },
+        ),
+        (
+            "cosine",
+            Schedule::CosineAnnealing {
+                t_max: 15,
+                eta_min: 1e-4,
+                per: Per::Epoch,
+            },
+        ),
     ];
     for (name, schedule) in by_epochs {
         let mut scheduler = Scheduler::new(schedule, rate, 0);
-        for (epoch, wanted) in
-            serde_json::from_value::<Vec<f64>>(schedules[name].clone()).expect("rates").iter().enumerate()
+        for (epoch, wanted) in serde_json::from_value::<Vec<f64>>(schedules[name].clone())
+            .expect("rates")
+            .iter()
+            .enumerate()
         {
             let found = scheduler.rate(1000 - epoch as u64, 0.5);
-            assert!((found - wanted).abs() < 1e-6 * f64::from(rate), "{name} in epoch {epoch}: {found} {wanted}");
+            assert!(
+                (found - wanted).abs() < 1e-6 * f64::from(rate),
+                "{name} in epoch {epoch}: {found} {wanted}"
+            );
             scheduler.epoch_ends(1.0);
         }
     }
     let plateau = |mode, factor, patience, threshold, threshold_mode, cooldown, min_rate, eps| {
-        Schedule::ReduceOnPlateau { mode, factor, patience, threshold, threshold_mode, cooldown, min_rate, eps }
+        Schedule::ReduceOnPlateau {
+            mode,
+            factor,
+            patience,
+            threshold,
+            threshold_mode,
+            cooldown,
+            min_rate,
+            eps,
+        }
     };
     for (name, schedule) in [
-        ("plateau_min", plateau(Mode::Min, 0.5, 1, 1e-3, ThresholdMode::Rel, 1, 1e-3, 1e-8)),
-        ("plateau_max", plateau(Mode::Max, 0.1, 2, 0.02, ThresholdMode::Abs, 0, 0.0, 1e-8)),
-        ("plateau_min_abs", plateau(Mode::Min, 0.3, 0, 0.015, ThresholdMode::Abs, 2, 1e-5, 1e-8)),
-        ("plateau_max_rel", plateau(Mode::Max, 0.7, 1, 0.03, ThresholdMode::Rel, 0, 0.0, 2.5e-3)),
+        (
+            "plateau_min",
+            plateau(Mode::Min, 0.5, 1, 1e-3, ThresholdMode::Rel, 1, 1e-3, 1e-8),
+        ),
+        (
+            "plateau_max",
+            plateau(Mode::Max, 0.1, 2, 0.02, ThresholdMode::Abs, 0, 0.0, 1e-8),
+        ),
+        (
+            "plateau_min_abs",
+            plateau(Mode::Min, 0.3, 0, 0.015, ThresholdMode::Abs, 2, 1e-5, 1e-8),
+        ),
+        (
+            "plateau_max_rel",
+            plateau(Mode::Max, 0.7, 1, 0.03, ThresholdMode::Rel, 0, 0.0, 2.5e-3),
+        ),
     ] {
         let list = |field: &str| -> Vec<f64> {
             serde_json::from_value(schedules[name][field].clone()).expect("a list of numbers")
         };
         let mut scheduler = Scheduler::new(schedule, rate, 0);
         let reductions: HashSet<u64> = list("rates").iter().map(|v| v.to_bits()).collect();
-        assert!(reductions.len() >= 2 && list("values").len() == list("rates").len(), "{name}: nothing moves");
+        assert!(
+            reductions.len() >= 2 && list("values").len() == list("rates").len(),
+            "{name}: nothing moves"
+        );
         for (epoch, (value, wanted)) in list("values").into_iter().zip(list("rates")).enumerate() {
             scheduler.epoch_ends(value);
             let found = scheduler.rate(100, 0.5);
-            assert!((found - wanted).abs() < 1e-6 * f64::from(rate), "{name} after {epoch}: {found} {wanted}");
+            assert!(
+                (found - wanted).abs() < 1e-6 * f64::from(rate),
+                "{name} after {epoch}: {found} {wanted}"
+            );
         }
     }
 }
 
 /// As a model of 32 pixels has its photos.
-const FRAME: Frame = Frame { edge: 36, trim: false };
+const FRAME: Frame = Frame {
+    edge: 36,
+    trim: false,
+};
 
 /// Drawn shoes in prepared words, with the color of their laces as the label.
 fn labeled(seed: u64, count: u64) -> Vec<Product> {
     let templates = Templates::parse(templates::DEFAULT).expect("templates");
     let drawn = dataset::drawn(seed, count, FRAME).into_iter();
-    drawn.map(|p| p.phrased(&templates, Some("shoelace_color"))).collect()
+    drawn
+        .map(|p| p.phrased(&templates, Some("shoelace_color")))
+        .collect()
 }
 
 /// What a run over drawn shoes is made of: small, but everything takes part.
@@ -333,10 +530,14 @@ impl Small {
         let texts = dataset::sample_captions(&products, 1);
         let json = vocabulary::learn(texts.iter().map(String::as_str), 700).expect("a vocabulary");
         std::fs::write(folder.join("tokenizer.json"), &json).expect("the run's vocabulary");
-        let mut overrides: Vec<String> =
-            ["image_size=32", "patch=16", "vision={ width = 64, layers = 1 }", "text={ width = 64, layers = 1 }"]
-                .map(|o| format!("model.{o}"))
-                .into();
+        let mut overrides: Vec<String> = [
+            "image_size=32",
+            "patch=16",
+            "vision={ width = 64, layers = 1 }",
+            "text={ width = 64, layers = 1 }",
+        ]
+        .map(|o| format!("model.{o}"))
+        .into();
         overrides.extend(more.iter().map(|o| (*o).to_owned()));
         let text = "[data]\nbatch = 12\nblur = 0.5\ndrawn_per_batch = 4\n[loss]\nlabels = 0.5\nvalues = 0.5\n\
             [run]\nepochs = 2.0\nwatch = 'attribute'\n[optimizer]\nwarmup = 2\naccumulate = 2\n\
@@ -345,16 +546,35 @@ impl Small {
         let recipe = Recipe::parse(text, &overrides).expect("a recipe");
         let vocabulary = Vocabulary::parse(&json, recipe.model.context).expect("parses");
         let attribute = recipe.attribute.clone().expect("the recipe names one");
-        let classes = Classes { attribute, values: attribute::values(&products) };
-        Self { recipe, classes, vocabulary }
+        let classes = Classes {
+            attribute,
+            values: attribute::values(&products),
+        };
+        Self {
+            recipe,
+            classes,
+            vocabulary,
+        }
     }
 
     fn source(&self) -> Source {
-        let beside =
-            vec![Beside { products: labeled(4, 6), per_batch: self.recipe.data.drawn_in_batch(), replayed: false }];
-        let (vocabulary, config) = (self.vocabulary.clone(), self.recipe.config(self.vocabulary.size()));
-        Source::new(labeled(3, 48), beside, vocabulary, config, self.recipe.drawing())
-            .teaching(Some(self.classes.clone()))
+        let beside = vec![Beside {
+            products: labeled(4, 6),
+            per_batch: self.recipe.data.drawn_in_batch(),
+            replayed: false,
+        }];
+        let (vocabulary, config) = (
+            self.vocabulary.clone(),
+            self.recipe.config(self.vocabulary.size()),
+        );
+        Source::new(
+            labeled(3, 48),
+            beside,
+            vocabulary,
+            config,
+            self.recipe.drawing(),
+        )
+        .teaching(Some(self.classes.clone()))
     }
 
     /// Its source with the products beside it replayed; each `nth` is a hat, and no hat is labeled.
@@ -362,15 +582,28 @@ impl Small {
         let mut source = self.source();
         let replay = &mut source.beside[0];
         replay.replayed = true;
-        let hats = replay.products.iter_mut().enumerate().filter(|(at, _)| (at + 1) % nth == 0);
+        let hats = replay
+            .products
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| (at + 1) % nth == 0);
         hats.for_each(|(_, product)| product.facts.category = "Hats".into());
         source
     }
 
     fn run(&self, folder: &Path, steps: u64, resume: bool) -> Run {
-        let plan = Plan { steps, validate_every: 2, schedule: Schedule::Constant, ..self.recipe.plan(4) };
+        let plan = Plan {
+            steps,
+            validate_every: 2,
+            schedule: Schedule::Constant,
+            ..self.recipe.plan(4)
+        };
         let classes = Some(self.classes.clone());
-        let held = Held { products: labeled(5, 24), general: dataset::drawn(6, 24, FRAME), classes };
+        let held = Held {
+            products: labeled(5, 24),
+            general: dataset::drawn(6, 24, FRAME),
+            classes,
+        };
         Run::new(plan, folder, self.source(), held, None, resume).expect("a run")
     }
 }
@@ -386,20 +619,30 @@ fn small_run(folder: &Path, steps: u64, resume: bool, more: &[&str]) -> Vec<f32>
             losses.push(step.losses.total);
         }
         Metric::Validation { average, .. } => {
-            let found: attribute::Accuracy = average.attribute.expect("the recipe names an attribute");
+            let found: attribute::Accuracy =
+                average.attribute.expect("the recipe names an attribute");
             // A color that no product of the training side has is no class.
             assert!((20..=24).contains(&found.products), "{found:?}");
-            assert!(found.present_products < found.products && found.present_products > 0, "{found:?}");
+            assert!(
+                found.present_products < found.products && found.present_products > 0,
+                "{found:?}"
+            );
         }
     };
     run.train(keep).expect("trains");
-    assert!(losses.is_empty() || labels > 0.0 && values > 0.0, "labeled photos take part");
+    assert!(
+        losses.is_empty() || labels > 0.0 && values > 0.0,
+        "labeled photos take part"
+    );
     losses
 }
 
 #[test]
 fn a_run_taken_up_again_is_the_unbroken_run() {
-    let (whole, broken) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let (whole, broken) = (
+        tempfile::tempdir().expect("folder"),
+        tempfile::tempdir().expect("folder"),
+    );
     let unbroken = small_run(whole.path(), 4, false, &[]);
     let mut halves = small_run(broken.path(), 2, false, &[]);
     // The kill came in the middle of a line.
@@ -409,14 +652,39 @@ fn a_run_taken_up_again_is_the_unbroken_run() {
     halves.extend(small_run(broken.path(), 4, true, &[]));
     assert_eq!(unbroken, halves);
     let history = History::parse(&std::fs::read_to_string(&metrics).expect("is there"));
-    assert_eq!((history.steps.len(), history.validations.len(), history.broken), (4, 2, 1));
-    // That steps go downhill is shown on one batch elsewhere: four batches differ more than four steps do.
-    assert!(unbroken.len() == 4 && unbroken.iter().all(|loss| loss.is_finite()), "{unbroken:?}");
+    assert_eq!(
+        (
+            history.steps.len(),
+            history.validations.len(),
+            history.broken
+        ),
+        (4, 2, 1)
+    );
+    // That steps go downhill is shown on one batch elsewhere: four batches differ more than four
+    // steps do.
+    assert!(
+        unbroken.len() == 4 && unbroken.iter().all(|loss| loss.is_finite()),
+        "{unbroken:?}"
+    );
     for name in ["curves.svg", "report.html"] {
-        assert!(broken.path().join(name).metadata().expect("drawn at each validation").len() > 1000, "{name}");
+        assert!(
+            broken
+                .path()
+                .join(name)
+                .metadata()
+                .expect("drawn at each validation")
+                .len()
+                > 1000,
+            "{name}"
+        );
     }
-    let (config, parameters) = folder::read_run(broken.path(), Which::Best).expect("a best checkpoint");
-    assert_ne!(parameters, Parameters::random(&config, 1), "the steps move the weights");
+    let (config, parameters) =
+        folder::read_run(broken.path(), Which::Best).expect("a best checkpoint");
+    assert_ne!(
+        parameters,
+        Parameters::random(&config, 1),
+        "the steps move the weights"
+    );
     let out = broken.path().join("folder");
     folder::write(&out, &config, &parameters, "{}", Precision::F32).expect("writes");
     assert_eq!(folder::read(&out).expect("reads"), (config, parameters));
@@ -429,16 +697,44 @@ fn labeled_photos_are_asked_for_their_value_among_all() {
     let batch = small.source().batch(0, 4);
     let values = batch.values.expect("labeled photos are in it");
     assert_eq!(values.prompts.texts, small.classes.values.len());
-    assert!(values.rows.len() > 1 && values.rows.iter().all(|row| batch.labeled.contains(row)), "{values:?}");
+    assert!(
+        values.rows.len() > 1 && values.rows.iter().all(|row| batch.labeled.contains(row)),
+        "{values:?}"
+    );
     // Photos of one category and value, as the batch numbers them, are of one class.
-    let number = |row: &usize| batch.labels[batch.labeled.iter().position(|at| at == row).expect("is labeled")];
+    let number = |row: &usize| {
+        batch.labels[batch
+            .labeled
+            .iter()
+            .position(|at| at == row)
+            .expect("is labeled")]
+    };
     for (a, class) in values.rows.iter().zip(&values.classes) {
         assert!(*class < small.classes.values.len());
-        let alike = values.rows.iter().zip(&values.classes).filter(|(b, _)| number(b) == number(a));
-        assert!(alike.into_iter().all(|(_, other)| other == class), "{values:?}");
+        let alike = values
+            .rows
+            .iter()
+            .zip(&values.classes)
+            .filter(|(b, _)| number(b) == number(a));
+        assert!(
+            alike.into_iter().all(|(_, other)| other == class),
+            "{values:?}"
+        );
     }
-    let other = Classes { values: vec!["no such value".into()], ..small.classes.clone() };
-    assert!(Small { classes: other, ..small }.source().batch(0, 4).values.is_none());
+    let other = Classes {
+        values: vec!["no such value".into()],
+        ..small.classes.clone()
+    };
+    assert!(
+        Small {
+            classes: other,
+            ..small
+        }
+        .source()
+        .batch(0, 4)
+        .values
+        .is_none()
+    );
 }
 
 #[test]
@@ -446,24 +742,53 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &[]);
     let config = small.recipe.config(small.vocabulary.size());
-    let (before, other) = (Parameters::random(&config, 1), Parameters::random(&config, 2));
-    let batch = small.replaying(1).anchored(&before, KEPT).batch(0, config.patches());
+    let (before, other) = (
+        Parameters::random(&config, 1),
+        Parameters::random(&config, 2),
+    );
+    let batch = small
+        .replaying(1)
+        .anchored(&before, KEPT)
+        .batch(0, config.patches());
     let anchors = batch.anchors.as_ref().expect("replayed products are in it");
-    assert_eq!((anchors.rows.clone(), anchors.photos.clone()), (8..12, 8..12));
+    assert_eq!(
+        (anchors.rows.clone(), anchors.photos.clone()),
+        (8..12, 8..12)
+    );
     let training = Training::default();
     let losses = |parameters| step::losses(&config, parameters, &batch, KEPT, &training);
     let unmoved = losses(&before);
-    assert!(unmoved.keep_photos.abs() < 1e-5 && unmoved.keep_words.abs() < 1e-5, "{unmoved:?}");
+    assert!(
+        unmoved.keep_photos.abs() < 1e-5 && unmoved.keep_words.abs() < 1e-5,
+        "{unmoved:?}"
+    );
     let found = losses(&other);
-    assert!(found.keep_photos > 0.1 && found.keep_words > 0.1, "{found:?}");
+    assert!(
+        found.keep_photos > 0.1 && found.keep_words > 0.1,
+        "{found:?}"
+    );
     // The anchors' rows are the batch's own: their photos as this step sees them.
     let network = Network::bind(&config, &before, |_| false);
-    let all = network.image(&batch.images).try_into_vec_as::<f32>().expect("f32");
+    let all = network
+        .image(&batch.images)
+        .try_into_vec_as::<f32>()
+        .expect("f32");
     assert!(furthest(&all[8 * config.projection..], &anchors.images) < 1e-5);
     let kept = 10.0 * found.keep_photos + 20.0 * found.keep_words;
     let without = step::losses(&config, &other, &batch, WEIGHTS, &training);
-    assert!((found.total - without.total - kept).abs() < 1e-3, "{found:?} {without:?}");
-    assert!(small.source().anchored(&before, KEPT).batch(0, 4).anchors.is_none(), "nothing is replayed");
+    assert!(
+        (found.total - without.total - kept).abs() < 1e-3,
+        "{found:?} {without:?}"
+    );
+    assert!(
+        small
+            .source()
+            .anchored(&before, KEPT)
+            .batch(0, 4)
+            .anchors
+            .is_none(),
+        "nothing is replayed"
+    );
 }
 
 #[test]
@@ -472,11 +797,31 @@ fn what_does_not_count_is_not_embedded() {
     let small = Small::new(folder.path(), &[]);
     let config = small.recipe.config(small.vocabulary.size());
     let before = Parameters::random(&config, 1);
-    let anchors = |weights| small.replaying(1).anchored(&before, weights).batch(0, 4).anchors;
-    let words = anchors(Weights { keep_photos: 0.0, ..KEPT }).expect("words are kept");
-    assert!(words.images.is_empty() && words.documents.len() == 4 * config.projection, "{words:?}");
-    let photos = anchors(Weights { keep_words: 0.0, ..KEPT }).expect("photos are kept");
-    assert!(photos.images.len() == 4 * config.projection && photos.queries.is_empty(), "{photos:?}");
+    let anchors = |weights| {
+        small
+            .replaying(1)
+            .anchored(&before, weights)
+            .batch(0, 4)
+            .anchors
+    };
+    let words = anchors(Weights {
+        keep_photos: 0.0,
+        ..KEPT
+    })
+    .expect("words are kept");
+    assert!(
+        words.images.is_empty() && words.documents.len() == 4 * config.projection,
+        "{words:?}"
+    );
+    let photos = anchors(Weights {
+        keep_words: 0.0,
+        ..KEPT
+    })
+    .expect("photos are kept");
+    assert!(
+        photos.images.len() == 4 * config.projection && photos.queries.is_empty(),
+        "{photos:?}"
+    );
     assert!(anchors(WEIGHTS).is_none());
 }
 
@@ -490,16 +835,31 @@ fn photos_of_what_the_attribute_is_learned_of_are_free() {
     // All replayed products are shoes, as the labeled ones are; then every other one is not.
     let mut seen = Vec::new();
     for hats in [false, true] {
-        let source = small.replaying(if hats { 2 } else { usize::MAX }).anchored(&before, KEPT);
+        let source = small
+            .replaying(if hats { 2 } else { usize::MAX })
+            .anchored(&before, KEPT);
         let batch = (0..1000).map(|step| source.batch(step, 4)).find(|batch| {
-            let photos = &batch.anchors.as_ref().expect("replayed products are in it").photos;
+            let photos = &batch
+                .anchors
+                .as_ref()
+                .expect("replayed products are in it")
+                .photos;
             photos.is_empty() != hats && photos.len() < 4
         });
         let batch = batch.expect("drawn");
         let anchors = batch.anchors.as_ref().expect("replayed products are in it");
         assert_eq!((anchors.rows.clone(), anchors.photos.start), (8..12, 8));
-        assert_eq!(anchors.images.len(), anchors.photos.len() * config.projection);
-        let found = step::losses(&config, &Parameters::random(&config, 2), &batch, KEPT, &training);
+        assert_eq!(
+            anchors.images.len(),
+            anchors.photos.len() * config.projection
+        );
+        let found = step::losses(
+            &config,
+            &Parameters::random(&config, 2),
+            &batch,
+            KEPT,
+            &training,
+        );
         assert!(found.keep_words > 0.1, "{found:?}");
         seen.push(found.keep_photos > 0.1);
     }
@@ -510,27 +870,76 @@ fn photos_of_what_the_attribute_is_learned_of_are_free() {
 fn every_photo_is_asked_for_its_category_and_its_color_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &[]);
-    assert!(small.source().batch(0, 4).facts.is_empty(), "not unless it is wanted");
+    assert!(
+        small.source().batch(0, 4).facts.is_empty(),
+        "not unless it is wanted"
+    );
     let mut source = small.source();
-    source.products.iter_mut().for_each(|product| product.facts.color.clear());
-    source.beside[0].products.iter_mut().for_each(|product| product.facts.category = "Hats".into());
+    source
+        .products
+        .iter_mut()
+        .for_each(|product| product.facts.color.clear());
+    source.beside[0]
+        .products
+        .iter_mut()
+        .for_each(|product| product.facts.category = "Hats".into());
     let source = source.naming();
     let batch = source.batch(0, 4);
-    let [categories, colors] = &batch.facts[..] else { panic!("two facts: {:?}", batch.facts) };
-    let distinct = |products: &[aglet::train::dataset::Product]| -> usize {
-        products.iter().map(|p| p.facts.category.as_str()).collect::<std::collections::BTreeSet<_>>().len()
+    let [categories, colors] = &batch.facts[..] else {
+        panic!("two facts: {:?}", batch.facts)
     };
-    assert_eq!(categories.prompts.texts, distinct(&source.products) + 1, "hats too");
+    let distinct = |products: &[aglet::train::dataset::Product]| -> usize {
+        products
+            .iter()
+            .map(|p| p.facts.category.as_str())
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+    };
+    assert_eq!(
+        categories.prompts.texts,
+        distinct(&source.products) + 1,
+        "hats too"
+    );
     assert_eq!(categories.rows, (0..12).collect::<Vec<_>>());
     let hats = categories.classes[8];
-    assert!(categories.classes.iter().enumerate().all(|(row, class)| (*class == hats) == (row >= 8)), "{categories:?}");
-    assert_eq!(colors.rows, (8..12).collect::<Vec<_>>(), "the others have none");
+    assert!(
+        categories
+            .classes
+            .iter()
+            .enumerate()
+            .all(|(row, class)| (*class == hats) == (row >= 8)),
+        "{categories:?}"
+    );
+    assert_eq!(
+        colors.rows,
+        (8..12).collect::<Vec<_>>(),
+        "the others have none"
+    );
     let config = small.recipe.config(small.vocabulary.size());
-    let losses =
-        |weights| step::losses(&config, &Parameters::random(&config, 2), &batch, weights, &Training::default());
-    let (found, without) = (losses(Weights { facts: 2.0, ..WEIGHTS }), losses(WEIGHTS));
-    assert!(found.facts > 0.1 && without.facts == 0.0, "{found:?} {without:?}");
-    assert!((found.total - without.total - 2.0 * found.facts).abs() < 1e-3, "{found:?} {without:?}");
+    let losses = |weights| {
+        step::losses(
+            &config,
+            &Parameters::random(&config, 2),
+            &batch,
+            weights,
+            &Training::default(),
+        )
+    };
+    let (found, without) = (
+        losses(Weights {
+            facts: 2.0,
+            ..WEIGHTS
+        }),
+        losses(WEIGHTS),
+    );
+    assert!(
+        found.facts > 0.1 && without.facts == 0.0,
+        "{found:?} {without:?}"
+    );
+    assert!(
+        (found.total - without.total - 2.0 * found.facts).abs() < 1e-3,
+        "{found:?} {without:?}"
+    );
 }
 
 #[test]
@@ -539,10 +948,14 @@ fn photos_whose_channels_change_places_are_called_what_they_then_show() {
     let values: Vec<String> = ["blue", "green", "red"].map(str::to_owned).into();
     let plain = |channels: &str| {
         let small = Small::new(folder.path(), &[channels]);
-        let classes = Classes { values: values.clone(), ..small.classes.clone() };
+        let classes = Classes {
+            values: values.clone(),
+            ..small.classes.clone()
+        };
         let mut source = Small { classes, ..small }.source();
         for product in &mut source.products {
-            product.square = aglet::encode::image::Photo::from_pixel(36, 36, image::Rgb([200, 10, 10]));
+            product.square =
+                aglet::encode::image::Photo::from_pixel(36, 36, image::Rgb([200, 10, 10]));
             product.label = Some("red".into());
             product.captions = vec!["shoes with red shoelaces".into()];
         }
@@ -550,36 +963,76 @@ fn photos_whose_channels_change_places_are_called_what_they_then_show() {
     };
     let source = plain("data.channels=1.0");
     let shown = |batch: &Batch, row: usize| {
-        let pixel = (0..3).map(|c| batch.images.patches[row * 4 * 768 + c * 256] * dataset::STD[c] + dataset::MEAN[c]);
+        let pixel = (0..3).map(|c| {
+            batch.images.patches[row * 4 * 768 + c * 256] * dataset::STD[c] + dataset::MEAN[c]
+        });
         // The strongest channel: 0 is red.
-        pixel.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(channel, _)| 2 - channel)
+        pixel
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(channel, _)| 2 - channel)
     };
     let mut seen = HashSet::new();
     for step in 0..10 {
         let batch = source.batch(step, 4);
         let asked = batch.values.as_ref().expect("labeled photos are in it");
-        for (row, class) in asked.rows.iter().zip(&asked.classes).filter(|(row, _)| **row < 8) {
+        for (row, class) in asked
+            .rows
+            .iter()
+            .zip(&asked.classes)
+            .filter(|(row, _)| **row < 8)
+        {
             assert_eq!(shown(&batch, *row), Some(*class), "step {step}, row {row}");
-            assert_eq!(batch.documents.ids, source.batch(step, 4).documents.ids, "the same each time");
+            assert_eq!(
+                batch.documents.ids,
+                source.batch(step, 4).documents.ids,
+                "the same each time"
+            );
             seen.insert(*class);
         }
     }
     assert_eq!(seen.len(), 3, "red, green and blue come of it");
-    let still = plain("data.channels=0.0").batch(0, 4).values.expect("labeled photos are in it");
-    assert!(still.rows.iter().zip(&still.classes).all(|(row, class)| *row >= 8 || *class == 2), "not unless wanted");
+    let still = plain("data.channels=0.0")
+        .batch(0, 4)
+        .values
+        .expect("labeled photos are in it");
+    assert!(
+        still
+            .rows
+            .iter()
+            .zip(&still.classes)
+            .all(|(row, class)| *row >= 8 || *class == 2),
+        "not unless wanted"
+    );
 }
 
 #[test]
 fn each_step_asks_for_the_values_in_one_of_the_wordings() {
     let folder = tempfile::tempdir().expect("a folder");
-    let prompts = "attribute.prompts=['shoes with {} shoelaces', '{} shoelaces', 'shoes with {} laces']";
+    let prompts =
+        "attribute.prompts=['shoes with {} shoelaces', '{} shoelaces', 'shoes with {} laces']";
     let small = Small::new(folder.path(), &[prompts]);
     let source = small.source();
-    let asked: Vec<Vec<u32>> =
-        (0..30).map(|step| source.batch(step, 4).values.expect("labeled photos are in it").prompts.ids).collect();
+    let asked: Vec<Vec<u32>> = (0..30)
+        .map(|step| {
+            source
+                .batch(step, 4)
+                .values
+                .expect("labeled photos are in it")
+                .prompts
+                .ids
+        })
+        .collect();
     let distinct: std::collections::BTreeSet<_> = asked.iter().collect();
-    assert_eq!(distinct.len(), 3, "each of the three, all values the same way");
-    assert_eq!(asked[7], source.batch(7, 4).values.expect("the same").prompts.ids);
+    assert_eq!(
+        distinct.len(),
+        3,
+        "each of the three, all values the same way"
+    );
+    assert_eq!(
+        asked[7],
+        source.batch(7, 4).values.expect("the same").prompts.ids
+    );
 }
 
 #[test]
@@ -595,30 +1048,61 @@ fn zero_shot_is_the_share_of_photos_that_are_nearest_to_their_own_name() {
     let photos = validate::embed_photos(&config, &parameters, &products);
     let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let share = |fact: fn(&Product) -> &str| {
-        let mut names: Vec<&str> = products.iter().map(|p| fact(p)).filter(|n| !n.is_empty()).collect();
+        let mut names: Vec<&str> = products
+            .iter()
+            .map(|p| fact(p))
+            .filter(|n| !n.is_empty())
+            .collect();
         names.sort_unstable();
         names.dedup();
-        let words: Vec<Vec<f32>> =
-            names.iter().map(|name| validate::embed_texts(&config, &parameters, &small.vocabulary, &[name])).collect();
+        let words: Vec<Vec<f32>> = names
+            .iter()
+            .map(|name| validate::embed_texts(&config, &parameters, &small.vocabulary, &[name]))
+            .collect();
         let (mut right, mut asked) = (0_u8, 0_u8);
         for (product, photo) in products.iter().zip(photos.chunks_exact(config.projection)) {
-            let Some(own) = names.iter().position(|name| *name == fact(product)) else { continue };
+            let Some(own) = names.iter().position(|name| *name == fact(product)) else {
+                continue;
+            };
             asked += 1;
-            right += u8::from(words.iter().all(|word| cosine(word, photo) <= cosine(&words[own], photo)));
+            right += u8::from(
+                words
+                    .iter()
+                    .all(|word| cosine(word, photo) <= cosine(&words[own], photo)),
+            );
         }
-        assert!(names.len() > 2 && right < asked, "{right} of {asked}, {names:?}");
+        assert!(
+            names.len() > 2 && right < asked,
+            "{right} of {asked}, {names:?}"
+        );
         (f32::from(right) / f32::from(asked), asked)
     };
-    let ((category, all), (color, some)) = (share(|p| &p.facts.category), share(|p| &p.facts.color));
-    assert_eq!((all, some), (40, 39), "a product without a color is not asked for it");
-    assert!((found.zero_shot_category - category).abs() < 1e-6, "{found:?} {category}");
-    assert!((found.zero_shot_color - color).abs() < 1e-6, "{found:?} {color}");
+    let ((category, all), (color, some)) =
+        (share(|p| &p.facts.category), share(|p| &p.facts.color));
+    assert_eq!(
+        (all, some),
+        (40, 39),
+        "a product without a color is not asked for it"
+    );
+    assert!(
+        (found.zero_shot_category - category).abs() < 1e-6,
+        "{found:?} {category}"
+    );
+    assert!(
+        (found.zero_shot_color - color).abs() < 1e-6,
+        "{found:?} {color}"
+    );
 }
 
 async fn served_photo(encoder: &Encoder, photo: &::image::RgbImage) -> Vec<f32> {
     let mut file = std::io::Cursor::new(Vec::new());
-    photo.write_to(&mut file, ::image::ImageFormat::Png).expect("encodes");
-    let served = encoder.image(file.into_inner().into(), Priority::Search, None).await.expect("embeds");
+    photo
+        .write_to(&mut file, ::image::ImageFormat::Png)
+        .expect("encodes");
+    let served = encoder
+        .image(file.into_inner().into(), Priority::Search, None)
+        .await
+        .expect("embeds");
     served.as_slice().to_vec()
 }
 
@@ -627,8 +1111,12 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/aglet-small");
     let (bundled, parameters) = folder::read(&path).expect("the checkpoint in the model folder");
     let whole = support::seeing(&path, &[160]);
-    let config = bundled.clone().framed(None, Some(vec![160])).expect("all of a photo");
-    let vocabulary = Vocabulary::open(&path.join("tokenizer.json"), config.context).expect("its vocabulary");
+    let config = bundled
+        .clone()
+        .framed(None, Some(vec![160]))
+        .expect("all of a photo");
+    let vocabulary =
+        Vocabulary::open(&path.join("tokenizer.json"), config.context).expect("its vocabulary");
     let options = EncoderOptions {
         runtime: support::runtime(),
         device: Device::Cpu,
@@ -639,20 +1127,37 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         max_batch: 4,
         max_wait: Duration::ZERO,
         cache: 0,
-        image_limits: ImageLimits { max_pixels: 1_000_000, max_edge: 1000 },
+        image_limits: ImageLimits {
+            max_pixels: 1_000_000,
+            max_edge: 1000,
+        },
     };
-    let start = |path: &Path| Encoder::start(&ModelFolder::open(path).expect("opens"), &options).expect("starts");
+    let start = |path: &Path| {
+        Encoder::start(&ModelFolder::open(path).expect("opens"), &options).expect("starts")
+    };
     let encoder = start(whole.path());
-    let texts = ["black casual shoes with white shoelaces", "Tshirts for Women", "\u{2602} 42"];
+    let texts = [
+        "black casual shoes with white shoelaces",
+        "Tshirts for Women",
+        "\u{2602} 42",
+    ];
     let trained = validate::embed_texts(&config, &parameters, &vocabulary, &texts);
     for (text, trained) in texts.iter().zip(trained.chunks_exact(config.projection)) {
-        let served = encoder.text(text, Priority::Search, None).await.expect("embeds");
+        let served = encoder
+            .text(text, Priority::Search, None)
+            .await
+            .expect("embeds");
         assert!(furthest(served.as_slice(), trained) < 1e-4, "{text}");
     }
     // A square of the model's own size, without a margin, reaches both unchanged.
     let edge = u32::try_from(config.image_size).expect("small");
     let product = dataset::drawn(6, 1, Frame { edge: 128, ..FRAME }).remove(0);
-    let mut square = ::image::imageops::resize(&product.square, edge, edge, ::image::imageops::FilterType::CatmullRom);
+    let mut square = ::image::imageops::resize(
+        &product.square,
+        edge,
+        edge,
+        ::image::imageops::FilterType::CatmullRom,
+    );
     for at in 0..edge {
         for (x, y) in [(at, 0), (at, edge - 1), (0, at), (edge - 1, at)] {
             square.put_pixel(x, y, ::image::Rgb([90; 3]));
@@ -662,12 +1167,19 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
     let product = dataset::Product { square, ..product };
     let trained = validate::embed_photos(&config, &parameters, &[&product]);
     assert!(furthest(&served, &trained) < 1e-4);
-    // Any other is cut, padded, reduced and seen alike, if not to the bit: training keeps it somewhat larger in between.
+    // Any other is cut, padded, reduced and seen alike, if not to the bit: training keeps it
+    // somewhat larger in between.
     let photo = demo::render(&demo::draw(6, 0));
     let kept = dataset::drawn(6, 1, Frame::of(&bundled)).remove(0);
     let served = served_photo(&start(&path), &photo).await;
     let trained = validate::embed_photos(&bundled, &parameters, &[&kept]);
     let cosine = |trained: &[f32]| -> f32 { served.iter().zip(trained).map(|(a, b)| a * b).sum() };
-    let (both, once) = (cosine(&trained), cosine(&validate::embed_photos(&config, &parameters, &[&kept])));
-    assert!(both > 0.99 && both > once, "{both} by the bundled model's views, {once} by one");
+    let (both, once) = (
+        cosine(&trained),
+        cosine(&validate::embed_photos(&config, &parameters, &[&kept])),
+    );
+    assert!(
+        both > 0.99 && both > once,
+        "{both} by the bundled model's views, {once} by one"
+    );
 }

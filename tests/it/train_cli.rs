@@ -1,5 +1,6 @@
-//! From a catalog to a served model with the two programs alone: `prepare`, `fit` twice (from random weights, then
-//! fine-tuned at a larger input with replay), `score`, `export`, and `aglet model export`.
+//! From a catalog to a served model with the two programs alone: `prepare`, `fit` twice (from
+//! random weights, then fine-tuned at a larger input with replay), `score`, `export`, and `aglet
+//! model export`.
 
 use std::path::Path;
 use std::process::Command;
@@ -60,9 +61,16 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
 
 /// The result, and what is said beside it.
 fn said(program: &str, arguments: &[&str]) -> Result<(String, String), String> {
-    let out = Command::new(program).args(arguments).output().expect("starts");
+    let out = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if out.status.success() { Ok((text(&out.stdout), text(&out.stderr))) } else { Err(text(&out.stderr)) }
+    if out.status.success() {
+        Ok((text(&out.stdout), text(&out.stderr)))
+    } else {
+        Err(text(&out.stderr))
+    }
 }
 
 fn lines(folder: &str, file: &str) -> Vec<String> {
@@ -73,46 +81,150 @@ fn lines(folder: &str, file: &str) -> Vec<String> {
 #[test]
 fn a_catalog_becomes_a_model_that_the_server_loads() {
     let folder = tempfile::tempdir().expect("a folder");
-    let at = |name: &str| folder.path().join(name).to_str().expect("a path in words").to_owned();
-    let (aglet, train) = (env!("CARGO_BIN_EXE_aglet"), env!("CARGO_BIN_EXE_aglet-train"));
+    let at = |name: &str| {
+        folder
+            .path()
+            .join(name)
+            .to_str()
+            .expect("a path in words")
+            .to_owned()
+    };
+    let (aglet, train) = (
+        env!("CARGO_BIN_EXE_aglet"),
+        env!("CARGO_BIN_EXE_aglet-train"),
+    );
     let (shop, set, base, tuned) = (at("shop"), at("set"), at("base"), at("tuned"));
     std::fs::write(at("small.toml"), SMALL).expect("written");
     std::fs::write(at("laces.toml"), LACES).expect("written");
 
-    run(aglet, &["demo", "--out", &shop, "--products", "60", "--seed", "3"]).expect("draws");
-    let prepare = ["prepare", "--data", &shop, "--require", "shoelace_color", "--class", "shoelace_color"];
-    run(train, &[&prepare[..], &["--test", "0.25", "--validation", "0.2", "--out", &set]].concat()).expect("prepares");
+    run(
+        aglet,
+        &["demo", "--out", &shop, "--products", "60", "--seed", "3"],
+    )
+    .expect("draws");
+    let prepare = [
+        "prepare",
+        "--data",
+        &shop,
+        "--require",
+        "shoelace_color",
+        "--class",
+        "shoelace_color",
+    ];
+    run(
+        train,
+        &[
+            &prepare[..],
+            &["--test", "0.25", "--validation", "0.2", "--out", &set],
+        ]
+        .concat(),
+    )
+    .expect("prepares");
 
-    let fit = |recipe: &str, rest: &[&str]| run(train, &[&["fit", "--recipe", recipe][..], rest].concat());
+    let fit = |recipe: &str, rest: &[&str]| {
+        run(train, &[&["fit", "--recipe", recipe][..], rest].concat())
+    };
     fit(&at("small.toml"), &["--data", &set, "--out", &base]).expect("trains");
-    run(train, &["export", "--run", &base, "--to", &at("checkpoint")]).expect("exports");
+    run(
+        train,
+        &["export", "--run", &base, "--to", &at("checkpoint")],
+    )
+    .expect("exports");
 
-    let from = ["--data", &set, "--from", &at("checkpoint"), "--out", &tuned, "--set", "loss.keep_words=5.0"];
+    let from = [
+        "--data",
+        &set,
+        "--from",
+        &at("checkpoint"),
+        "--out",
+        &tuned,
+        "--set",
+        "loss.keep_words=5.0",
+    ];
     let refused = fit(&at("laces.toml"), &from).expect_err("nothing that could be kept");
     assert!(refused.contains("--replay"), "{refused}");
     let recipe = at("laces.toml");
-    let replay = [&["fit", "--recipe", &recipe][..], &from, &["--replay", &shop]].concat();
+    let replay = [
+        &["fit", "--recipe", &recipe][..],
+        &from,
+        &["--replay", &shop],
+    ]
+    .concat();
     let (_, noted) = said(train, &replay).expect("fine-tunes");
-    // Held out of the catalog, but trained on in the set, which was split otherwise: such a product judges nothing.
+    // Held out of the catalog, but trained on in the set, which was split otherwise: such a product
+    // judges nothing.
     let judges: Vec<String> = lines(&shop, "styles.csv")
         .iter()
-        .filter_map(|line| line.split(',').next().filter(|id| validates(id)).map(str::to_owned))
+        .filter_map(|line| {
+            line.split(',')
+                .next()
+                .filter(|id| validates(id))
+                .map(str::to_owned)
+        })
         .collect();
     let trained = lines(&set, "train.jsonl");
-    let is_trained = |id: &&String| trained.iter().any(|line| line.contains(&format!("\"id\":\"{id}\"")));
+    let is_trained = |id: &&String| {
+        trained
+            .iter()
+            .any(|line| line.contains(&format!("\"id\":\"{id}\"")))
+    };
     let left = judges.iter().filter(|id| !is_trained(id)).count();
     assert!(left > 0 && left < judges.len(), "{judges:?}");
-    assert!(noted.contains(&format!(" {left} held out")), "{left} of {judges:?}: {noted}");
-    run(train, &["export", "--run", &tuned, "--to", &at("tuned_checkpoint"), "--float16"]).expect("exports");
-    let score = ["score", "--model", &at("tuned_checkpoint"), "--data", &set, "--recipe", &at("laces.toml")];
-    let found: serde_json::Value = serde_json::from_str(&run(train, &score).expect("measures")).expect("JSON");
+    assert!(
+        noted.contains(&format!(" {left} held out")),
+        "{left} of {judges:?}: {noted}"
+    );
+    run(
+        train,
+        &[
+            "export",
+            "--run",
+            &tuned,
+            "--to",
+            &at("tuned_checkpoint"),
+            "--float16",
+        ],
+    )
+    .expect("exports");
+    let score = [
+        "score",
+        "--model",
+        &at("tuned_checkpoint"),
+        "--data",
+        &set,
+        "--recipe",
+        &at("laces.toml"),
+    ];
+    let found: serde_json::Value =
+        serde_json::from_str(&run(train, &score).expect("measures")).expect("JSON");
     let tested = lines(&set, "test.jsonl").len();
-    assert!(tested > 5 && found["scores"]["attribute"]["products"] == tested, "{tested} {found}");
+    assert!(
+        tested > 5 && found["scores"]["attribute"]["products"] == tested,
+        "{tested} {found}"
+    );
     assert_eq!(found["guess"]["products"], tested, "{found}");
 
-    // Between the base, brought to the larger input, and the tuned model, as the validation side likes it.
-    let sweep = ["interpolate", "--base", &at("checkpoint"), "--tuned", &at("tuned_checkpoint"), "--alphas", "0.5,1"];
-    let exam = ["--data", &set, "--recipe", &at("laces.toml"), "--table", &at("sweep.json"), "--out", &at("mixed")];
+    // Between the base, brought to the larger input, and the tuned model, as the validation side
+    // likes it.
+    let sweep = [
+        "interpolate",
+        "--base",
+        &at("checkpoint"),
+        "--tuned",
+        &at("tuned_checkpoint"),
+        "--alphas",
+        "0.5,1",
+    ];
+    let exam = [
+        "--data",
+        &set,
+        "--recipe",
+        &at("laces.toml"),
+        "--table",
+        &at("sweep.json"),
+        "--out",
+        &at("mixed"),
+    ];
     let found = run(train, &[&sweep[..], &exam].concat()).expect("mixes");
     assert!(found.contains("best"), "{found}");
     let table = std::fs::read_to_string(at("sweep.json")).expect("a table");
@@ -120,8 +232,19 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
     assert_eq!(table["rows"].as_array().map(Vec::len), Some(3), "{table}");
     assert!(Path::new(&at("mixed")).join("model.safetensors").is_file());
     let soup = |with: &str| {
-        let tuned = ["--tuned", &at("tuned_checkpoint"), &at(with), "--alphas", "1", "--out", &at("soup")];
-        run(train, &[&["interpolate", "--base", &at("checkpoint")][..], &tuned].concat())
+        let tuned = [
+            "--tuned",
+            &at("tuned_checkpoint"),
+            &at(with),
+            "--alphas",
+            "1",
+            "--out",
+            &at("soup"),
+        ];
+        run(
+            train,
+            &[&["interpolate", "--base", &at("checkpoint")][..], &tuned].concat(),
+        )
     };
     soup("mixed").expect("a mean of two");
     let refused = soup("checkpoint").expect_err("of another input");
@@ -131,29 +254,86 @@ fn a_catalog_becomes_a_model_that_the_server_loads() {
 
     let library = runtime();
     let library = ["--runtime", library.to_str().expect("a path in words")];
-    let export = ["model", "export", "--from", &at("tuned_checkpoint"), "--to", &at("model")];
+    let export = [
+        "model",
+        "export",
+        "--from",
+        &at("tuned_checkpoint"),
+        "--to",
+        &at("model"),
+    ];
     run(aglet, &[&export[..], &library].concat()).expect("exports");
-    let manifest = std::fs::read_to_string(Path::new(&at("model")).join("model.json")).expect("a manifest");
+    let manifest =
+        std::fs::read_to_string(Path::new(&at("model")).join("model.json")).expect("a manifest");
     let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
     assert_eq!(manifest["preprocessing"]["size"], 48, "{manifest}");
-    assert_eq!(manifest["preprocessing"]["views"], serde_json::json!([48, 54]), "{manifest}");
+    assert_eq!(
+        manifest["preprocessing"]["views"],
+        serde_json::json!([48, 54]),
+        "{manifest}"
+    );
     assert_eq!(manifest["preprocessing"]["fit"], "trim", "{manifest}");
 
     // What cannot be is said in words.
-    let other = ["--set", "training.views=[112]", "--data", &shop, "--out", &at("other")];
+    let other = [
+        "--set",
+        "training.views=[112]",
+        "--data",
+        &shop,
+        "--out",
+        &at("other"),
+    ];
     let refused = fit(&at("laces.toml"), &other).expect_err("no data set");
     assert!(refused.contains("aglet-train prepare"), "{refused}");
-    let odd = ["--set", "training.image_size=50", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
+    let odd = [
+        "--set",
+        "training.image_size=50",
+        "--data",
+        &set,
+        "--from",
+        &at("checkpoint"),
+        "--out",
+        &at("odd"),
+    ];
     let refused = fit(&at("laces.toml"), &odd).expect_err("no multiple of the patch");
     assert!(refused.contains("50 pixels"), "{refused}");
-    let small = ["--set", "training.views=[47]", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
+    let small = [
+        "--set",
+        "training.views=[47]",
+        "--data",
+        &set,
+        "--from",
+        &at("checkpoint"),
+        "--out",
+        &at("odd"),
+    ];
     let refused = fit(&at("laces.toml"), &small).expect_err("less than what is seen");
     assert!(refused.contains("training.views"), "{refused}");
-    let collar = ["--set", "attribute.name=collar", "--data", &set, "--from", &at("checkpoint"), "--out", &at("odd")];
+    let collar = [
+        "--set",
+        "attribute.name=collar",
+        "--data",
+        &set,
+        "--from",
+        &at("checkpoint"),
+        "--out",
+        &at("odd"),
+    ];
     let refused = fit(&at("laces.toml"), &collar).expect_err("no product has one");
-    assert!(refused.contains("collar") && refused.contains("shoelace_color"), "{refused}");
-    run(train, &[&prepare[..], &["--validation", "0", "--out", &at("blind")]].concat()).expect("prepares");
-    let refused = fit(&at("small.toml"), &["--data", &at("blind"), "--out", &at("odd")]).expect_err("nothing to ask");
+    assert!(
+        refused.contains("collar") && refused.contains("shoelace_color"),
+        "{refused}"
+    );
+    run(
+        train,
+        &[&prepare[..], &["--validation", "0", "--out", &at("blind")]].concat(),
+    )
+    .expect("prepares");
+    let refused = fit(
+        &at("small.toml"),
+        &["--data", &at("blind"), "--out", &at("odd")],
+    )
+    .expect_err("nothing to ask");
     assert!(refused.contains("validation side"), "{refused}");
 
     // A run that is there is not written over, and one that is over stays as it is.

@@ -17,19 +17,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Make a data set of a catalog: choose products, split them, put them into words
 #[derive(Args)]
 pub struct PrepareArgs {
-    /// The catalog in the Kaggle layout: styles.csv, images/ or a zip of images, shoelaces.csv where there is one
-    #[arg(long, value_name = "DIR", required_unless_present = "products", conflicts_with = "products")]
+    /// The catalog in the Kaggle layout: styles.csv, images/ or a zip of images, shoelaces.csv
+    /// where there is one
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "products",
+        conflicts_with = "products"
+    )]
     data: Option<PathBuf>,
     /// The catalog in Aglet's own layout: a file of JSON Lines
     #[arg(long, value_name = "FILE")]
     products: Option<PathBuf>,
-    /// Folders and zip archives of pictures, the preferred first [default: those beside the catalog]
+    /// Folders and zip archives of pictures, the preferred first [default: those beside the
+    /// catalog]
     #[arg(long, value_name = "PATH")]
     images: Vec<PathBuf>,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Only products with this value, such as subCategory=Shoes; one column twice: either value, two columns: both
+    /// Only products with this value, such as subCategory=Shoes; one column twice: either value,
+    /// two columns: both
     #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = pair)]
     filters: Vec<(String, String)>,
     /// Join an attribute from a CSV file with the columns id and ATTRIBUTE
@@ -41,7 +49,8 @@ pub struct PrepareArgs {
     /// The attribute whose values are split alike
     #[arg(long, value_name = "ATTRIBUTE", default_value = "category", value_parser = attribute)]
     class: AttributeName,
-    /// The part of every class that is kept for the test, or held-out: the products kept from the bundled models
+    /// The part of every class that is kept for the test, or held-out: the products kept from the
+    /// bundled models
     #[arg(long, value_name = "PART", default_value = "0.2")]
     test: Test,
     /// The part of the rest that chooses the best epoch
@@ -107,7 +116,10 @@ fn attribute(text: &str) -> Result<AttributeName, String> {
 }
 
 pub fn prepare(args: &PrepareArgs) -> anyhow::Result<()> {
-    let labels = args.labels.iter().map(|(name, file)| Ok((AttributeName::new(name)?, PathBuf::from(file))));
+    let labels = args
+        .labels
+        .iter()
+        .map(|(name, file)| Ok((AttributeName::new(name)?, PathBuf::from(file))));
     let plan = Plan {
         source: source(args)?,
         filters: args.filters.clone(),
@@ -131,39 +143,72 @@ pub fn prepare(args: &PrepareArgs) -> anyhow::Result<()> {
 
 fn source(args: &PrepareArgs) -> anyhow::Result<Source> {
     if let Some(file) = &args.products {
-        return Ok(Source::JsonLines { file: file.clone(), images: args.images.clone() });
+        return Ok(Source::JsonLines {
+            file: file.clone(),
+            images: args.images.clone(),
+        });
     }
-    let Some(folder) = &args.data else { bail!("--data or --products must be given") };
-    let images = if args.images.is_empty() { pictures_beside(folder)? } else { args.images.clone() };
+    let Some(folder) = &args.data else {
+        bail!("--data or --products must be given")
+    };
+    let images = if args.images.is_empty() {
+        pictures_beside(folder)?
+    } else {
+        args.images.clone()
+    };
     let shoelaces = Some(folder.join("shoelaces.csv")).filter(|file| file.is_file());
-    Ok(Source::Kaggle { styles: folder.join("styles.csv"), images, shoelaces })
+    Ok(Source::Kaggle {
+        styles: folder.join("styles.csv"),
+        images,
+        shoelaces,
+    })
 }
 
 /// `images/`, then archives: a folder's photos are the larger ones.
 fn pictures_beside(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut archives = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+    for entry in
+        std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?
+    {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip")) {
+        if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("zip"))
+        {
             archives.push(path);
         }
     }
     archives.sort();
-    Ok(Some(folder.join("images")).filter(|f| f.is_dir()).into_iter().chain(archives).collect())
+    Ok(Some(folder.join("images"))
+        .filter(|f| f.is_dir())
+        .into_iter()
+        .chain(archives)
+        .collect())
 }
 
 fn print(report: &Report, class: &AttributeName, out: &Path) {
     for (attribute, values) in &report.classes {
-        println!("{attribute:<28} {:>10} {:>10} {:>10}", "train", "validation", "test");
+        println!(
+            "{attribute:<28} {:>10} {:>10} {:>10}",
+            "train", "validation", "test"
+        );
         for (value, sides) in values {
-            let [train, validation, test] = Side::ALL.map(|side| sides.get(&side).copied().unwrap_or(0));
+            let [train, validation, test] =
+                Side::ALL.map(|side| sides.get(&side).copied().unwrap_or(0));
             println!("  {value:<26} {train:>10} {validation:>10} {test:>10}");
         }
     }
-    let [train, validation, test] = Side::ALL.map(|side| report.products.get(&side).copied().unwrap_or(0));
-    println!("{:<28} {train:>10} {validation:>10} {test:>10}", format!("all, split by {class}"));
+    let [train, validation, test] =
+        Side::ALL.map(|side| report.products.get(&side).copied().unwrap_or(0));
+    println!(
+        "{:<28} {train:>10} {validation:>10} {test:>10}",
+        format!("all, split by {class}")
+    );
     if report.duplicates > 0 {
-        println!("{} products share their picture with another and stay on one side", report.duplicates);
+        println!(
+            "{} products share their picture with another and stay on one side",
+            report.duplicates
+        );
     }
     for (why, count) in &report.dropped {
         println!("dropped: {count} {why}");
@@ -171,7 +216,10 @@ fn print(report: &Report, class: &AttributeName, out: &Path) {
     for (attribute, count) in report.unused_labels.iter().filter(|(_, n)| **n > 0) {
         println!("{count} labels for {attribute} belong to products that are not in the data set");
     }
-    println!("written to {} (report.json names every product that was dropped)", out.display());
+    println!(
+        "written to {} (report.json names every product that was dropped)",
+        out.display()
+    );
 }
 
 fn bar(what: &'static str) -> anyhow::Result<ProgressBar> {
@@ -187,7 +235,10 @@ fn show(bar: &ProgressBar, done: usize, total: usize) {
 pub fn enrich(args: EnrichArgs) -> anyhow::Result<()> {
     let templates = args.set.join("captions.toml");
     if !Templates::open(&templates)?.names("sentence") {
-        eprintln!("{}: no template names {{sentence}}, so that no caption will hold what is said", templates.display());
+        eprintln!(
+            "{}: no template names {{sentence}}, so that no caption will hold what is said",
+            templates.display()
+        );
     }
     let asking = Asking {
         endpoint: args.endpoint,
@@ -199,7 +250,8 @@ pub fn enrich(args: EnrichArgs) -> anyhow::Result<()> {
         patience: Duration::from_secs(args.patience),
     };
     let bar = bar("asking")?;
-    let summary = aglet::train::enrich::enrich(&args.set, &asking, |done, total| show(&bar, done, total))?;
+    let summary =
+        aglet::train::enrich::enrich(&args.set, &asking, |done, total| show(&bar, done, total))?;
     bar.finish_and_clear();
     println!(
         "{} pictures described, {} products known before, {} without a sentence",
@@ -211,13 +263,24 @@ pub fn enrich(args: EnrichArgs) -> anyhow::Result<()> {
 pub fn label(args: &LabelArgs) -> anyhow::Result<()> {
     let labeling = Labeling::open(&args.set, args.attribute.clone(), &args.values, &args.out)?;
     let (total, labeled) = labeling.progress();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let address = (std::net::Ipv4Addr::LOCALHOST, args.port);
         let listener = tokio::net::TcpListener::bind(address)
             .await
-            .with_context(|| format!("port {} of this machine: choose another with --port", args.port))?;
-        println!("{labeled} of {total} photos labeled; open http://localhost:{}", listener.local_addr()?.port());
+            .with_context(|| {
+                format!(
+                    "port {} of this machine: choose another with --port",
+                    args.port
+                )
+            })?;
+        println!(
+            "{labeled} of {total} photos labeled; open http://localhost:{}",
+            listener.local_addr()?.port()
+        );
         tokio::select! {
             served = label::serve(listener, labeling) => served.map_err(anyhow::Error::from),
             _ = tokio::signal::ctrl_c() => Ok(()),

@@ -16,29 +16,40 @@ use aglet::train::{folder, positions, validate};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-/// Mix a base with what fine-tuning made of it (WiSE-FT), at the share that validation data likes best
+/// Mix a base with what fine-tuning made of it (WiSE-FT), at the share that validation data likes
+/// best
 #[derive(Args)]
 pub struct InterpolateArgs {
-    /// The checkpoint folder that fine-tuning began at; brought to the tuned one's input size where that is another
+    /// The checkpoint folder that fine-tuning began at; brought to the tuned one's input size where
+    /// that is another
     #[arg(long, value_name = "DIR")]
     base: PathBuf,
-    /// The fine-tuned checkpoint folder; of several, which differ in their seeds, the mean (a model soup)
+    /// The fine-tuned checkpoint folder; of several, which differ in their seeds, the mean (a model
+    /// soup)
     #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
     tuned: Vec<PathBuf>,
     /// Shares of the tuned model to try
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"
+    )]
     alphas: Vec<f32>,
-    /// How far the text tower goes, as a share of alpha: what words lose of other meanings shows sooner than what photos do
+    /// How far the text tower goes, as a share of alpha: what words lose of other meanings shows
+    /// sooner than what photos do
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     text_share: f32,
-    /// The data set that `prepare` made: its validation side judges; without it one alpha is taken as it is
+    /// The data set that `prepare` made: its validation side judges; without it one alpha is taken
+    /// as it is
     #[arg(long, value_name = "DIR", requires = "recipe")]
     data: Option<PathBuf>,
     /// The recipe whose [attribute] is the new ability
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// A catalog in the Kaggle layout, of whose held-out products one half shows the base's abilities, at the base's own
-    /// input size; the other half stays unseen, to be reported on [default: the validation side]
+    /// A catalog in the Kaggle layout, of whose held-out products one half shows the base's
+    /// abilities, at the base's own input size; the other half stays unseen, to be reported on
+    /// [default: the validation side]
     #[arg(long, value_name = "DIR")]
     general: Option<PathBuf>,
     /// Points that each of the base's abilities may lose
@@ -57,8 +68,17 @@ pub struct InterpolateArgs {
 
 /// What a model sees of a photo.
 fn seen(config: &ClipConfig) -> String {
-    let ClipConfig { image_size, views, trim, .. } = config;
-    let margins = if *trim { "white margins cut off" } else { "all of a photo" };
+    let ClipConfig {
+        image_size,
+        views,
+        trim,
+        ..
+    } = config;
+    let margins = if *trim {
+        "white margins cut off"
+    } else {
+        "all of a photo"
+    };
     if *views == [*image_size] {
         format!("{image_size} pixels, {margins}")
     } else {
@@ -85,7 +105,11 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
         let (its, model) = folder::read(folder)?;
         let first: &ClipConfig = config.get_or_insert_with(|| its.clone());
         if its != *first {
-            bail!("{} differs from {} in more than its weights", folder.display(), args.tuned[0].display());
+            bail!(
+                "{} differs from {} in more than its weights",
+                folder.display(),
+                args.tuned[0].display()
+            );
         }
         models.push(model);
     }
@@ -94,9 +118,16 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
     let sees = |config: &ClipConfig| (config.image_size, config.trim, config.views.clone());
     let own = (sees(&before) != sees(&config)).then(|| (before.clone(), base.clone()));
     if own.is_some() {
-        eprintln!("the base is brought from {} to {}", seen(&before), seen(&config));
-        (before, base) = positions::resized(&before, base, config.image_size).map_err(anyhow::Error::msg)?;
-        before = before.framed(Some(config.trim), Some(config.views.clone())).map_err(anyhow::Error::msg)?;
+        eprintln!(
+            "the base is brought from {} to {}",
+            seen(&before),
+            seen(&config)
+        );
+        (before, base) =
+            positions::resized(&before, base, config.image_size).map_err(anyhow::Error::msg)?;
+        before = before
+            .framed(Some(config.trim), Some(config.views.clone()))
+            .map_err(anyhow::Error::msg)?;
     }
     if before != config {
         bail!("the two differ in more than their weights: {before:?} and {config:?}");
@@ -105,8 +136,14 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
         (None, [alpha]) => *alpha,
         (None, _) => bail!("--data is needed to choose among several alphas"),
         (Some(data), alphas) => {
-            let exam =
-                |config: &ClipConfig| Exam::read(args, data, config, Vocabulary::parse(&vocabulary, config.context)?);
+            let exam = |config: &ClipConfig| {
+                Exam::read(
+                    args,
+                    data,
+                    config,
+                    Vocabulary::parse(&vocabulary, config.context)?,
+                )
+            };
             let before = match own {
                 Some((config, base)) => {
                     eprintln!("the base: {}", seen(&config));
@@ -115,7 +152,10 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
                 None => None,
             };
             if let Some(before) = &before {
-                println!("the base at its own input: {}", serde_json::to_string(before)?);
+                println!(
+                    "the base at its own input: {}",
+                    serde_json::to_string(before)?
+                );
             }
             let exam = exam(&config)?;
             let sweep = interpolate::sweep(
@@ -139,7 +179,11 @@ pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
         }
     };
     let model = interpolate::between(&base, &tuned, alpha, args.text_share)?;
-    let precision = if args.float16 { Precision::F16 } else { Precision::F32 };
+    let precision = if args.float16 {
+        Precision::F16
+    } else {
+        Precision::F32
+    };
     folder::write(&args.out, &config, &model, &vocabulary, precision)?;
     println!("alpha {alpha} in {}", args.out.display());
     Ok(())
@@ -160,20 +204,35 @@ impl Exam {
         config: &ClipConfig,
         vocabulary: Vocabulary,
     ) -> anyhow::Result<Self> {
-        let recipe = args.recipe.as_deref().context("--recipe names the attribute")?;
+        let recipe = args
+            .recipe
+            .as_deref()
+            .context("--recipe names the attribute")?;
         let recipe = Recipe::open(recipe, &[])?;
-        let attribute =
-            recipe.attribute.context("the recipe has no [attribute]: nothing says what is the new ability")?;
+        let attribute = recipe
+            .attribute
+            .context("the recipe has no [attribute]: nothing says what is the new ability")?;
         let (name, frame) = (Some(attribute.name.as_str()), Frame::of(config));
         let train = dataset::read_set(data, Side::Train, name, frame)?;
         let labeled = dataset::read_set(data, Side::Validation, name, frame)?;
         let classes = dataset::classes(data, attribute, &train)?;
-        let general = args.general.as_deref().map_or(Ok(Vec::new()), |folder| dataset::read(folder, frame))?;
+        let general = args
+            .general
+            .as_deref()
+            .map_or(Ok(Vec::new()), |folder| dataset::read(folder, frame))?;
         let general = dataset::judges(general, &train);
         if let (Some(folder), true) = (&args.general, general.is_empty()) {
-            bail!("{}: too few products to hold some out that could show the base's abilities", folder.display());
+            bail!(
+                "{}: too few products to hold some out that could show the base's abilities",
+                folder.display()
+            );
         }
-        Ok(Self { vocabulary, classes, labeled, general })
+        Ok(Self {
+            vocabulary,
+            classes,
+            labeled,
+            general,
+        })
     }
 
     fn judge(&self, config: &ClipConfig, model: &Parameters) -> Verdict {
@@ -184,8 +243,9 @@ impl Exam {
         let words = attribute::embed(&self.classes, config, model, &self.vocabulary);
         let photos = validate::embed_photos(config, model, &own);
         scores.attribute = attribute::classify(&self.classes, &words, &own, &photos);
-        // Of every product: precision over the few "color category" queries that so many products answer in full
-        // moves by more than the point that may be lost when one product changes places.
+        // Of every product: precision over the few "color category" queries that so many products
+        // answer in full moves by more than the point that may be lost when one product changes
+        // places.
         let kept = [
             ("type", scores.zero_shot_category),
             ("color", scores.zero_shot_color),

@@ -23,14 +23,27 @@ pub fn gather(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<P
     let gathered = if args.data.join("train.jsonl").is_file() {
         of_set(args, recipe, frame)?
     } else if args.replay.is_some() || recipe.attribute.is_some() {
-        bail!("{}: no data set (train.jsonl); make one with `aglet-train prepare`", args.data.display());
+        bail!(
+            "{}: no data set (train.jsonl); make one with `aglet-train prepare`",
+            args.data.display()
+        );
     } else {
         of_catalog(args, recipe, frame)?
     };
-    let held = if gathered.held.general.is_empty() { &gathered.held.products } else { &gathered.held.general };
-    let beside: Vec<String> = gathered.beside.iter().map(|b| b.products.len().to_string()).collect();
+    let held = if gathered.held.general.is_empty() {
+        &gathered.held.products
+    } else {
+        &gathered.held.general
+    };
+    let beside: Vec<String> = gathered
+        .beside
+        .iter()
+        .map(|b| b.products.len().to_string())
+        .collect();
     let (train, beside, held) = (gathered.train.len(), beside.join(" and "), held.len());
-    eprintln!("{train} products to train on, beside them {beside} replayed or drawn, {held} held out");
+    eprintln!(
+        "{train} products to train on, beside them {beside} replayed or drawn, {held} held out"
+    );
     Ok(gathered)
 }
 
@@ -39,43 +52,84 @@ fn of_catalog(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<P
     let mut products = dataset::read(&args.data, frame)?;
     let mut drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn, frame);
     if !recipe.data.shoelaces {
-        products.iter_mut().chain(&mut drawn).for_each(|p| p.facts.shoelaces = None);
+        products
+            .iter_mut()
+            .chain(&mut drawn)
+            .for_each(|p| p.facts.shoelaces = None);
     }
     let count = products.len();
     let (products, train) = apart(products, &[], recipe);
     if products.is_empty() || train.is_empty() {
         let (path, train, held) = (args.data.display(), train.len(), products.len());
-        bail!("{path}: of {count} products {train} are to train on and {held} to validate on: too small a catalog");
+        bail!(
+            "{path}: of {count} products {train} are to train on and {held} to validate on: too small a catalog"
+        );
     }
-    let beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_in_batch(), replayed: false }];
-    Ok(Products { train, beside, held: Held { products, general: Vec::new(), classes: None } })
+    let beside = vec![Beside {
+        products: drawn,
+        per_batch: recipe.data.drawn_in_batch(),
+        replayed: false,
+    }];
+    Ok(Products {
+        train,
+        beside,
+        held: Held {
+            products,
+            general: Vec::new(),
+            classes: None,
+        },
+    })
 }
 
-/// A catalog's products by which a run is judged, none of them `trained` on, and those that may be trained on. The half of
-/// the held-out ones that the models are reported on is among neither.
-fn apart(products: Vec<Product>, trained: &[Product], recipe: &Recipe) -> (Vec<Product>, Vec<Product>) {
+/// A catalog's products by which a run is judged, none of them `trained` on, and those that may be
+/// trained on. The half of the held-out ones that the models are reported on is among neither.
+fn apart(
+    products: Vec<Product>,
+    trained: &[Product],
+    recipe: &Recipe,
+) -> (Vec<Product>, Vec<Product>) {
     let (held, rest) = products.into_iter().partition(|p| held_out(&p.id));
-    (dataset::some(dataset::judges(held, trained), recipe.data.validation), rest)
+    (
+        dataset::some(dataset::judges(held, trained), recipe.data.validation),
+        rest,
+    )
 }
 
-/// A data set's training side, beside products of a general catalog and drawn ones in the words of the same templates.
+/// A data set's training side, beside products of a general catalog and drawn ones in the words of
+/// the same templates.
 fn of_set(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Products> {
     let name = recipe.attribute.as_ref().map(|a| a.name.as_str());
     let train = dataset::read_set(&args.data, Side::Train, name, frame)?;
     let validation = dataset::read_set(&args.data, Side::Validation, name, frame)?;
-    let classes = recipe.attribute.clone().map(|a| dataset::classes(&args.data, a, &train)).transpose()?;
+    let classes = recipe
+        .attribute
+        .clone()
+        .map(|a| dataset::classes(&args.data, a, &train))
+        .transpose()?;
     let templates = Templates::open(&args.data.join("captions.toml"))?;
-    let phrase = |list: Vec<Product>| list.into_iter().map(|p| p.phrased(&templates, name)).collect();
+    let phrase = |list: Vec<Product>| {
+        list.into_iter()
+            .map(|p| p.phrased(&templates, name))
+            .collect()
+    };
     let drawn = phrase(dataset::drawn(recipe.run.seed, recipe.data.drawn, frame));
-    let mut beside = vec![Beside { products: drawn, per_batch: recipe.data.drawn_in_batch(), replayed: false }];
+    let mut beside = vec![Beside {
+        products: drawn,
+        per_batch: recipe.data.drawn_in_batch(),
+        replayed: false,
+    }];
     let mut general = Vec::new();
     if let Some(replay) = &args.replay {
         if !recipe.data.has_room_for_replay() {
             bail!("data.drawn_per_batch and data.replay_per_batch leave no room in data.batch");
         }
-        // A product of the data set comes from there or, where it is kept from training, not at all; its labels
-        // are not known to the catalog.
-        let mut own: HashSet<String> = train.iter().chain(&validation).map(|p| p.id.clone()).collect();
+        // A product of the data set comes from there or, where it is kept from training, not at
+        // all; its labels are not known to the catalog.
+        let mut own: HashSet<String> = train
+            .iter()
+            .chain(&validation)
+            .map(|p| p.id.clone())
+            .collect();
         if args.data.join("test.jsonl").is_file() {
             own.extend(dataset::ids(&args.data, Side::Test)?);
         }
@@ -85,11 +139,26 @@ fn of_set(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Produ
         }
         let (held, rest) = apart(products, &train, recipe);
         if held.is_empty() {
-            eprintln!("{}: too few products to hold some out; the validation side is asked instead", replay.display());
+            eprintln!(
+                "{}: too few products to hold some out; the validation side is asked instead",
+                replay.display()
+            );
         }
         general = held;
         let rest = rest.into_iter().filter(|p| !own.contains(&p.id)).collect();
-        beside.push(Beside { products: phrase(rest), per_batch: recipe.data.replayed_in_batch(), replayed: true });
+        beside.push(Beside {
+            products: phrase(rest),
+            per_batch: recipe.data.replayed_in_batch(),
+            replayed: true,
+        });
     }
-    Ok(Products { train, beside, held: Held { products: validation, general, classes } })
+    Ok(Products {
+        train,
+        beside,
+        held: Held {
+            products: validation,
+            general,
+            classes,
+        },
+    })
 }

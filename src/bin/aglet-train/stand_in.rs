@@ -1,5 +1,5 @@
-//! `aglet-train stand-in`: a checkpoint with the files, names and shapes of FashionCLIP's and random weights, to try
-//! a recipe on where the real one cannot be fetched.
+//! `aglet-train stand-in`: a checkpoint with the files, names and shapes of FashionCLIP's and
+//! random weights, to try a recipe on where the real one cannot be fetched.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,12 @@ pub struct StandInArgs {
 }
 
 pub fn run(args: &StandInArgs) -> anyhow::Result<()> {
-    let tower = |width, heads| TowerConfig { width, layers: 12, heads, mlp: width * 4 };
+    let tower = |width, heads| TowerConfig {
+        width,
+        layers: 12,
+        heads,
+        mlp: width * 4,
+    };
     let config = ClipConfig {
         vision: tower(768, 12),
         image_size: 224,
@@ -41,7 +46,8 @@ pub fn run(args: &StandInArgs) -> anyhow::Result<()> {
     let words = words(args.seed, config.vocabulary)?;
     let parameters = Parameters::random(&config, args.seed);
     folder::write(&args.out, &config, &parameters, &words, Precision::F32)?;
-    // FashionCLIP's own config leaves out what is CLIPConfig's default and keeps the end's id of old transformers.
+    // FashionCLIP's own config leaves out what is CLIPConfig's default and keeps the end's id of
+    // old transformers.
     let text = serde_json::json!({
         "architectures": ["CLIPModel"], "model_type": "clip", "initializer_factor": 1.0, "projection_dim": 512,
         "logit_scale_init_value": 2.6592, "torch_dtype": "float32",
@@ -55,17 +61,37 @@ pub fn run(args: &StandInArgs) -> anyhow::Result<()> {
         "image_std": dataset::STD,
     });
     let file = args.out.join("preprocessor_config.json");
-    std::fs::write(&file, format!("{preprocessor:#}\n")).with_context(|| file.display().to_string())?;
-    eprintln!("{} random parameters in {}", parameters.count(), args.out.display());
+    std::fs::write(&file, format!("{preprocessor:#}\n"))
+        .with_context(|| file.display().to_string())?;
+    eprintln!(
+        "{} random parameters in {}",
+        parameters.count(),
+        args.out.display()
+    );
     Ok(())
 }
 
-/// A tokenizer.json whose marks have the two highest ids, as in OpenAI's. That vocabulary is not at hand; one learned
-/// from a few captions has fewer words of the same kind, and the ids between stay unused.
+/// A tokenizer.json whose marks have the two highest ids, as in OpenAI's. That vocabulary is not at
+/// hand; one learned from a few captions has fewer words of the same kind, and the ids between stay
+/// unused.
 fn words(seed: u64, size: usize) -> anyhow::Result<String> {
-    let texts = dataset::sample_captions(&dataset::drawn(seed, 400, Frame { edge: 8, trim: false }), seed);
-    let mut json: Value = serde_json::from_str(&vocabulary::learn(texts.iter().map(String::as_str), 4000)?)?;
-    let marks = [("<|startoftext|>", "cls", size - 2), ("<|endoftext|>", "sep", size - 1)];
+    let texts = dataset::sample_captions(
+        &dataset::drawn(
+            seed,
+            400,
+            Frame {
+                edge: 8,
+                trim: false,
+            },
+        ),
+        seed,
+    );
+    let mut json: Value =
+        serde_json::from_str(&vocabulary::learn(texts.iter().map(String::as_str), 4000)?)?;
+    let marks = [
+        ("<|startoftext|>", "cls", size - 2),
+        ("<|endoftext|>", "sep", size - 1),
+    ];
     for (at, (mark, side, id)) in marks.into_iter().enumerate() {
         json["model"]["vocab"][mark] = id.into();
         json["added_tokens"][at]["id"] = id.into();

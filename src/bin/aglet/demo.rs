@@ -6,7 +6,8 @@ use aglet::demo::{self, Plan};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Draw a catalogue of invented shoes: styles.csv, shoelaces.csv and images/, in the layout of the Kaggle data set
+/// Draw a catalogue of invented shoes: styles.csv, shoelaces.csv and images/, in the layout of the
+/// Kaggle data set
 #[derive(clap::Args)]
 pub struct DemoArgs {
     /// The folder to write; a new or an empty one
@@ -30,18 +31,34 @@ pub struct DemoArgs {
 const SHEET: (u64, u32, u32) = (96, 12, 112);
 
 pub fn run(arguments: &DemoArgs) -> anyhow::Result<()> {
-    let DemoArgs { out, products, seed, force, contact_sheet } = arguments;
+    let DemoArgs {
+        out,
+        products,
+        seed,
+        force,
+        contact_sheet,
+    } = arguments;
     let style = ProgressStyle::with_template("drawing {wide_bar} {pos}/{len} {eta}")?;
     let bar = ProgressBar::new(*products).with_style(style);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let plan = Plan { out, products: *products, seed: *seed, force: *force, threads };
+    let plan = Plan {
+        out,
+        products: *products,
+        seed: *seed,
+        force: *force,
+        threads,
+    };
     demo::write(&plan, |done| bar.set_position(done))?;
     bar.finish_and_clear();
     if let Some(file) = contact_sheet {
         let (most, columns, width) = SHEET;
-        let shown: Vec<_> = (0..*products.min(&most)).map(|i| demo::draw(*seed, i)).collect();
+        let shown: Vec<_> = (0..*products.min(&most))
+            .map(|i| demo::draw(*seed, i))
+            .collect();
         let sheet = demo::contact_sheet(&shown, columns, width);
-        sheet.save(file).with_context(|| format!("writing {}", file.display()))?;
+        sheet
+            .save(file)
+            .with_context(|| format!("writing {}", file.display()))?;
     }
     println!("{products} products in {}", out.display());
     Ok(())

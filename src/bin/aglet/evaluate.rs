@@ -33,7 +33,8 @@ pub struct EvaluateArgs {
 
 #[derive(Subcommand)]
 enum EvaluateCommand {
-    /// Classify labeled images by the nearest class text; prints scikit-learn's classification report
+    /// Classify labeled images by the nearest class text; prints scikit-learn's classification
+    /// report
     Classify(ClassifyArgs),
     /// Recognize an attribute of a catalogue's products: accuracy, top 5, rank score
     ZeroShot(ZeroShotArgs),
@@ -55,7 +56,8 @@ struct RetrievalArgs {
     suite: PathBuf,
     #[command(flatten)]
     shop: ShopArgs,
-    /// Mix so much of each product's words into its vector, in percent, as a service may be set up to
+    /// Mix so much of each product's words into its vector, in percent, as a service may be set up
+    /// to
     #[arg(long, value_name = "P", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     words_percent: u8,
     #[command(flatten)]
@@ -79,8 +81,8 @@ struct BenchmarkArgs {
     labeled: Vec<Data>,
     #[command(flatten)]
     shop: ShopArgs,
-    /// Which products of the catalogue may answer; questions always come from the held-out ones (of a data set of
-    /// `aglet-train prepare`: from its whole test side)
+    /// Which products of the catalogue may answer; questions always come from the held-out ones (of
+    /// a data set of `aglet-train prepare`: from its whole test side)
     #[arg(long, default_value = "all")]
     among: Among,
     /// Questions of each form in words, at most
@@ -95,7 +97,8 @@ struct BenchmarkArgs {
     /// Draws questions, photos and titles
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Mix so much of each product's words into its vector, in percent, as a service may be set up to
+    /// Mix so much of each product's words into its vector, in percent, as a service may be set up
+    /// to
     #[arg(long, value_name = "P", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     words_percent: u8,
     #[command(flatten)]
@@ -125,21 +128,41 @@ fn retrieve(args: &RetrievalArgs) -> anyhow::Result<()> {
         warnings.extend(doubt(&api, &suite)?);
         Box::new(api)
     } else {
-        // Products outside the pool are no answers, but the service's vote on what a photo shows is theirs too.
-        let shop = args.shop.read()?.only(&Filters::new(suite.pool.pairs())?, |_| true);
+        // Products outside the pool are no answers, but the service's vote on what a photo shows is
+        // theirs too.
+        let shop = args
+            .shop
+            .read()?
+            .only(&Filters::new(suite.pool.pairs())?, |_| true);
         warnings.extend(suite.doubt(shop.offers.iter().map(|o| &o.product)));
         Box::new(folder_engine(&args.model, shop, args.words_percent)?)
     };
     let progress = bar("asking", suite.cases.len());
-    let mut result = retrieval::run(&mut *engine, &suite, folder, |n| progress.set_position(n as u64));
+    let mut result = retrieval::run(&mut *engine, &suite, folder, |n| {
+        progress.set_position(n as u64)
+    });
     progress.finish_and_clear();
     result.warnings = warnings;
-    let title = format!("Retrieval suite {:?}: {} cases", suite.name, suite.cases.len());
+    let title = format!(
+        "Retrieval suite {:?}: {} cases",
+        suite.name,
+        suite.cases.len()
+    );
     let seconds = started.elapsed().as_secs_f64();
     let errors = result.errors();
-    let part = Part { prefix: String::new(), title, data_sha256, seconds, outcome: Outcome::Retrieval(result) };
+    let part = Part {
+        prefix: String::new(),
+        title,
+        data_sha256,
+        seconds,
+        outcome: Outcome::Retrieval(result),
+    };
     let document = Document::new(engine.subject().clone(), vec![part]);
-    args.output.finish(&document, baseline.as_ref(), Some((&mut *engine, &suite, folder)))?;
+    args.output.finish(
+        &document,
+        baseline.as_ref(),
+        Some((&mut *engine, &suite, folder)),
+    )?;
     ensure!(errors == 0, "{errors} cases could not be asked or answered");
     Ok(())
 }
@@ -165,10 +188,15 @@ fn folder_engine(model: &ModelArgs, shop: Shop, words_percent: u8) -> anyhow::Re
     let embedder = model.start()?;
     let progress = bar("embedding", shop.offers.len());
     let at = model.model.display().to_string();
-    let engine = FolderEngine::new(embedder, shop, &at, words_percent, |n| progress.set_position(n as u64))?;
+    let engine = FolderEngine::new(embedder, shop, &at, words_percent, |n| {
+        progress.set_position(n as u64)
+    })?;
     progress.finish_and_clear();
     if let Some((id, reason)) = engine.left_out.first() {
-        eprintln!("{} photos are left out, the first of product {id}: {reason}", engine.left_out.len());
+        eprintln!(
+            "{} photos are left out, the first of product {id}: {reason}",
+            engine.left_out.len()
+        );
     }
     Ok(engine)
 }
@@ -180,7 +208,9 @@ fn benchmark(args: &BenchmarkArgs) -> anyhow::Result<()> {
         args.service.api.is_none() || sets.is_empty(),
         "labeled images are classified by a model folder, not through an API"
     );
-    let catalog_sha256 = shop.as_ref().map(|shop| catalog::data_sha256(shop, &plan(args)));
+    let catalog_sha256 = shop
+        .as_ref()
+        .map(|shop| catalog::data_sha256(shop, &plan(args)));
     let catalog = catalog_sha256.as_deref().map(|sha256| (CATALOG, sha256));
     let data: Vec<_> = sets.iter().map(Labeled::names).chain(catalog).collect();
     let baseline = args.output.baseline(&data)?;
@@ -202,7 +232,8 @@ fn benchmark(args: &BenchmarkArgs) -> anyhow::Result<()> {
         bail!("nothing to measure: give --fashion-mnist, --in-shop, --labeled or --catalog")
     };
     let failures: usize = parts.iter().map(|part| part.outcome.failures()).sum();
-    args.output.finish(&Document::new(subject, parts), baseline.as_ref(), None)?;
+    args.output
+        .finish(&Document::new(subject, parts), baseline.as_ref(), None)?;
     ensure!(failures == 0, "{failures} questions were not answered");
     Ok(())
 }
@@ -221,12 +252,28 @@ fn labeled_sets(args: &BenchmarkArgs) -> anyhow::Result<Vec<Labeled>> {
         sets.push(data.read()?);
     }
     let prefixes = datasets::prefixes(&sets);
-    sets.into_iter().zip(&prefixes).map(|(set, prefix)| Labeled::new(prefix, set, &args.prompts)).collect()
+    sets.into_iter()
+        .zip(&prefixes)
+        .map(|(set, prefix)| Labeled::new(prefix, set, &args.prompts))
+        .collect()
 }
 
 fn plan(args: &BenchmarkArgs) -> catalog::Plan {
-    let BenchmarkArgs { among, questions, photos, titles, seed, .. } = *args;
-    catalog::Plan { among, questions, photos, titles, seed }
+    let BenchmarkArgs {
+        among,
+        questions,
+        photos,
+        titles,
+        seed,
+        ..
+    } = *args;
+    catalog::Plan {
+        among,
+        questions,
+        photos,
+        titles,
+        seed,
+    }
 }
 
 fn catalog_part(args: &BenchmarkArgs, shop: &Shop) -> anyhow::Result<(Part, Subject)> {
@@ -239,15 +286,35 @@ fn catalog_part(args: &BenchmarkArgs, shop: &Shop) -> anyhow::Result<(Part, Subj
     };
     let data_sha256 = catalog::data_sha256(shop, &plan);
     let (result, whole_titles, subject) = if let Some(mut api) = args.service.connect()? {
-        (catalog::run(&mut api, shop, &plan, tick)?, Vec::new(), api.subject().clone())
+        (
+            catalog::run(&mut api, shop, &plan, tick)?,
+            Vec::new(),
+            api.subject().clone(),
+        )
     } else {
         let answering = catalog::answering(shop, &plan);
         let mut engine = folder_engine(&args.model, answering, args.words_percent)?;
         let result = catalog::run(&mut engine, shop, &plan, tick)?;
-        (result, catalog::full_titles(&mut engine, &plan)?, engine.subject().clone())
+        (
+            result,
+            catalog::full_titles(&mut engine, &plan)?,
+            engine.subject().clone(),
+        )
     };
     progress.finish_and_clear();
     let title = format!("Catalogue of {} products", shop.offers.len());
     let (prefix, seconds) = (CATALOG.to_owned(), started.elapsed().as_secs_f64());
-    Ok((Part { prefix, title, data_sha256, seconds, outcome: Outcome::Catalog { result, whole_titles } }, subject))
+    Ok((
+        Part {
+            prefix,
+            title,
+            data_sha256,
+            seconds,
+            outcome: Outcome::Catalog {
+                result,
+                whole_titles,
+            },
+        },
+        subject,
+    ))
 }

@@ -18,8 +18,15 @@ pub fn run(args: &HealthArgs) -> anyhow::Result<()> {
         .build()
         .into();
     let url = format!("{}/readyz", args.url.trim_end_matches('/'));
-    let mut response = agent.get(&url).call().with_context(|| format!("no answer from {url}"))?;
+    let mut response = agent
+        .get(&url)
+        .call()
+        .with_context(|| format!("no answer from {url}"))?;
     let body = response.body_mut().read_to_string().unwrap_or_default();
-    ensure!(response.status().is_success(), "{url} answers {}: {body}", response.status());
+    ensure!(
+        response.status().is_success(),
+        "{url} answers {}: {body}",
+        response.status()
+    );
     Ok(())
 }

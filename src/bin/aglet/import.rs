@@ -21,11 +21,12 @@ const SOME_REJECTED: u8 = 3;
 
 /// Bring a catalog in, and embed the photos and words that are new
 ///
-/// May be interrupted and repeated: what was reported done is done, what is unchanged is not embedded again, and a
-/// service that is running takes the changes up by itself. Takes the settings of `aglet serve`, from the same file too.
+/// May be interrupted and repeated: what was reported done is done, what is unchanged is not
+/// embedded again, and a service that is running takes the changes up by itself. Takes the settings
+/// of `aglet serve`, from the same file too.
 ///
-/// Exit code: 0 when everything was taken; 3 when it went through but some rows or photos were rejected (see the
-/// rejects file); 2 when the arguments are wrong; 1 when it failed.
+/// Exit code: 0 when everything was taken; 3 when it went through but some rows or photos were
+/// rejected (see the rejects file); 2 when the arguments are wrong; 1 when it failed.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["styles", "products"])))]
 pub struct ImportArgs {
@@ -35,7 +36,8 @@ pub struct ImportArgs {
     /// A file of JSON Lines: id, title, and optionally description, image, attributes, price, url
     #[arg(long, value_name = "FILE")]
     products: Option<PathBuf>,
-    /// Folder or zip archive of photos; may be repeated, the first that has a product's photo gives it
+    /// Folder or zip archive of photos; may be repeated, the first that has a product's photo gives
+    /// it
     #[arg(long, value_name = "DIR_OR_ZIP")]
     images: Vec<PathBuf>,
     /// shoelaces.csv: id, shoelace_colour
@@ -77,7 +79,12 @@ pub struct ImportArgs {
 const LOG_FILTER: &str = "warn,ort=error";
 
 pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let file = args.config.as_deref().map(config::read_file).transpose()?.unwrap_or_default();
+    let file = args
+        .config
+        .as_deref()
+        .map(config::read_file)
+        .transpose()?
+        .unwrap_or_default();
     let settings = Settings {
         model: args.model,
         data: args.data,
@@ -87,19 +94,38 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         log_filter: args.log_filter,
         ..Settings::default()
     };
-    let quiet = Settings { log_filter: Some(LOG_FILTER.to_owned()), ..Settings::default() };
+    let quiet = Settings {
+        log_filter: Some(LOG_FILTER.to_owned()),
+        ..Settings::default()
+    };
     let config = Config::check(settings.or(file).or(quiet))?;
     telemetry::start_logging(config.log_format, &config.log_filter)?;
     let source = match (args.styles, args.products) {
-        (Some(styles), _) => Source::Kaggle { styles, images: args.images, shoelaces: args.shoelaces },
-        (None, Some(file)) => Source::JsonLines { file, images: args.images },
+        (Some(styles), _) => Source::Kaggle {
+            styles,
+            images: args.images,
+            shoelaces: args.shoelaces,
+        },
+        (None, Some(file)) => Source::JsonLines {
+            file,
+            images: args.images,
+        },
         (None, None) => anyhow::bail!("name --styles or --products"),
     };
-    let options = ImportOptions { prune: args.prune, rejects: args.rejects };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let options = ImportOptions {
+        prune: args.prune,
+        rejects: args.rejects,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let summary = runtime.block_on(import(&config, &source, &options, args.skip_embedding))?;
     report(&summary);
-    Ok(if summary.rejects.is_none() { ExitCode::SUCCESS } else { SOME_REJECTED.into() })
+    Ok(if summary.rejects.is_none() {
+        ExitCode::SUCCESS
+    } else {
+        SOME_REJECTED.into()
+    })
 }
 
 async fn import(
@@ -114,7 +140,10 @@ async fn import(
         None
     } else {
         let folder = ModelFolder::open(&config.model)?;
-        Some(Encoder::start(&folder, &config.encoder).with_context(|| format!("model {}", config.model.display()))?)
+        Some(
+            Encoder::start(&folder, &config.encoder)
+                .with_context(|| format!("model {}", config.model.display()))?,
+        )
     };
     let catalog = Catalog::open(&config.data).await?;
     let shown = tokio::spawn(show(progress.clone()));
@@ -149,8 +178,18 @@ async fn show(progress: Arc<Progress>) {
             told = Instant::now();
         }
         let (what, done, all) = match status {
-            Status { photos, words, products, .. } if photos + words == 0 => ("products", products, products),
-            Status { words, words_done, photos_done: 0, .. } if words_done < words => ("words", words_done, words),
+            Status {
+                photos,
+                words,
+                products,
+                ..
+            } if photos + words == 0 => ("products", products, products),
+            Status {
+                words,
+                words_done,
+                photos_done: 0,
+                ..
+            } if words_done < words => ("words", words_done, words),
             _ => ("photos", status.photos_done, status.photos),
         };
         bar.set_message(what);
@@ -168,7 +207,15 @@ impl Drop for Clear {
 }
 
 fn line(status: &Status) -> String {
-    let Status { products, words, words_done, photos, photos_done, failed, .. } = status;
+    let Status {
+        products,
+        words,
+        words_done,
+        photos,
+        photos_done,
+        failed,
+        ..
+    } = status;
     format!(
         "{products} products read; embedded {words_done} of {words} captions, {photos_done} of {photos} photos; \
          {failed} failed"
@@ -176,7 +223,16 @@ fn line(status: &Status) -> String {
 }
 
 fn report(summary: &Summary) {
-    let Summary { new, changed, unchanged, removed, embedded, rejected_rows, rejected_parts, .. } = summary;
+    let Summary {
+        new,
+        changed,
+        unchanged,
+        removed,
+        embedded,
+        rejected_rows,
+        rejected_parts,
+        ..
+    } = summary;
     println!("products  {new} new, {changed} changed, {unchanged} unchanged, {removed} removed");
     let seconds = embedded.elapsed.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -186,7 +242,10 @@ fn report(summary: &Summary) {
         embedded.photos, embedded.words, embedded.failed
     );
     if embedded.contents < embedded.photos {
-        println!("          {} different photos: equal ones are embedded once", embedded.contents);
+        println!(
+            "          {} different photos: equal ones are embedded once",
+            embedded.contents
+        );
     }
     println!("rejected  {rejected_rows} rows, {rejected_parts} photos or attributes");
     if let Some(path) = &summary.rejects {
@@ -196,7 +255,9 @@ fn report(summary: &Summary) {
         println!("ignored   field {name:?} of {rows} rows");
     }
     if summary.prune_skipped {
-        println!("kept      products that the file may not have: a rejected row without an id might be one of them");
+        println!(
+            "kept      products that the file may not have: a rejected row without an id might be one of them"
+        );
     }
     println!("took      {:.1} s", summary.elapsed.as_secs_f64());
 }

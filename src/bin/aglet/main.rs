@@ -1,5 +1,5 @@
-//! `aglet`: serve | import | model | demo | evaluate | suite | openapi. Each subcommand turns arguments into one
-//! library call and lives in a file of its own beside this one.
+//! `aglet`: serve | import | model | demo | evaluate | suite | openapi. Each subcommand turns
+//! arguments into one library call and lives in a file of its own beside this one.
 
 #![expect(clippy::print_stdout, reason = "a command prints its result")]
 
@@ -17,7 +17,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "aglet", version, about = "Product search for fashion shops, in words or by photo")]
+#[command(
+    name = "aglet",
+    version,
+    about = "Product search for fashion shops, in words or by photo"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -35,7 +35,8 @@ pub struct PullArgs {
     /// The hub's address.
     #[arg(long, env = "HF_ENDPOINT", default_value = ENDPOINT)]
     endpoint: String,
-    /// Access token for private and gated models (better given in the variable: others see arguments).
+    /// Access token for private and gated models (better given in the variable: others see
+    /// arguments).
     #[arg(long, env = "HF_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -51,7 +52,8 @@ pub struct ExportArgs {
     /// Type in which the weights are stored.
     #[arg(long, value_enum, default_value_t = Dtype::Keep)]
     dtype: Dtype,
-    /// ONNX Runtime's library, or the folder that holds it: the result is run once before it counts.
+    /// ONNX Runtime's library, or the folder that holds it: the result is run once before it
+    /// counts.
     #[arg(long, env = "AGLET_RUNTIME", default_value = ".runtime")]
     runtime: PathBuf,
     /// Put the result in the place of a folder that is there already.
@@ -79,10 +81,21 @@ pub fn run(command: ModelCommand) -> anyhow::Result<()> {
 }
 
 fn run_pull(args: PullArgs) -> anyhow::Result<()> {
-    let name = args.repository.rsplit('/').next().unwrap_or_default().to_owned();
-    let to = args.to.unwrap_or_else(|| PathBuf::from("data/checkpoints").join(&name));
+    let name = args
+        .repository
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let to = args
+        .to
+        .unwrap_or_else(|| PathBuf::from("data/checkpoints").join(&name));
     // An empty variable means the default, as in Hugging Face's own tools.
-    let endpoint = if args.endpoint.trim().is_empty() { ENDPOINT.to_owned() } else { args.endpoint };
+    let endpoint = if args.endpoint.trim().is_empty() {
+        ENDPOINT.to_owned()
+    } else {
+        args.endpoint
+    };
     let options = PullOptions {
         endpoint,
         revision: args.revision,
@@ -104,12 +117,17 @@ fn run_pull(args: PullArgs) -> anyhow::Result<()> {
     finish(shown);
     pulled?;
     println!("{} is in {}", options.repository, to.display());
-    println!("next: aglet model export --from {} --to models/{name}", to.display());
+    println!(
+        "next: aglet model export --from {} --to models/{name}",
+        to.display()
+    );
     Ok(())
 }
 
 fn bar(file: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:24} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let style = ProgressStyle::with_template(
+        "{msg:24} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    );
     let bar = ProgressBar::new(0).with_message(file.to_owned());
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
@@ -126,9 +144,14 @@ fn run_export(args: &ExportArgs) -> anyhow::Result<()> {
         Dtype::Keep => WeightType::Keep,
         Dtype::Float16 => WeightType::Float16,
     };
-    let options = ExportOptions { weights, replace: args.replace, ..Default::default() };
+    let options = ExportOptions {
+        weights,
+        replace: args.replace,
+        ..Default::default()
+    };
     let check = |folder: &ModelFolder| check_export(folder, &args.runtime).map_err(Into::into);
-    let folder = export(&args.from, &args.to, &options, check).context("no model folder was made")?;
+    let folder =
+        export(&args.from, &args.to, &options, check).context("no model folder was made")?;
     show(&folder);
     Ok(())
 }
@@ -138,9 +161,19 @@ fn show(folder: &ModelFolder) {
     let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
     println!("{} in {}", manifest.name, folder.path().display());
     println!("  id          {}", folder.id());
-    println!("  size        {}.{} MB in {} files", bytes / 1_000_000, bytes / 100_000 % 10, manifest.files.len());
+    println!(
+        "  size        {}.{} MB in {} files",
+        bytes / 1_000_000,
+        bytes / 100_000 % 10,
+        manifest.files.len()
+    );
     println!("  embeddings  {} dimensions", manifest.dimensions);
     println!("  text        up to {} tokens", manifest.context_length);
     let preprocessing = &manifest.preprocessing;
-    println!("  images      {} px, {:?}, views of {:?}", preprocessing.size, preprocessing.fit, preprocessing.edges());
+    println!(
+        "  images      {} px, {:?}, views of {:?}",
+        preprocessing.size,
+        preprocessing.fit,
+        preprocessing.edges()
+    );
 }

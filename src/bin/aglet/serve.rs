@@ -9,13 +9,14 @@ use aglet::{http, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// For the model that is being loaded when the service is told to stop: the process must not end under ONNX Runtime.
+/// For the model that is being loaded when the service is told to stop: the process must not end
+/// under ONNX Runtime.
 const LOADING: Duration = Duration::from_secs(5);
 
 /// Serve the catalog over HTTP
 ///
-/// A flag goes before its variable, the variable before the file, the file before the default. SIGTERM and Ctrl-C stop
-/// the service: requests in work are answered first.
+/// A flag goes before its variable, the variable before the file, the file before the default.
+/// SIGTERM and Ctrl-C stop the service: requests in work are answered first.
 #[derive(clap::Args)]
 pub struct ServeArgs {
     /// TOML file of settings: the names of the flags, with _ for -
@@ -29,7 +30,12 @@ pub struct ServeArgs {
 }
 
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let file = args.config.as_deref().map(config::read_file).transpose()?.unwrap_or_default();
+    let file = args
+        .config
+        .as_deref()
+        .map(config::read_file)
+        .transpose()?
+        .unwrap_or_default();
     let config = Config::check(args.settings.or(file))?;
     if args.check_config {
         print!("{}", config.to_toml());
@@ -38,10 +44,16 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::start_logging(config.log_format, &config.log_filter)?;
     let metrics = telemetry::start_metrics()?;
     http::describe_metrics();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let served = runtime.block_on(serve(config, metrics));
     // An index that is being built is of no use any more: not waited for.
-    let patience = if matches!(served, Ok(Ended::Starting)) { LOADING } else { Duration::from_secs(1) };
+    let patience = if matches!(served, Ok(Ended::Starting)) {
+        LOADING
+    } else {
+        Duration::from_secs(1)
+    };
     runtime.shutdown_timeout(patience);
     served.map(|_| ())
 }
@@ -62,8 +74,8 @@ async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<Ende
     Ok(Ended::Serving)
 }
 
-/// SIGTERM (an orchestrator) and SIGINT (a person), caught from here on: before that they end the process where it
-/// stands, which would be an exit code other than 0.
+/// SIGTERM (an orchestrator) and SIGINT (a person), caught from here on: before that they end the
+/// process where it stands, which would be an exit code other than 0.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -71,7 +83,10 @@ struct Signals {
 
 impl Signals {
     fn catch() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn arrive(&mut self) {

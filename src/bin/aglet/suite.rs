@@ -41,11 +41,12 @@ struct BuildArgs {
     /// The detail
     #[arg(long, default_value = "shoelace_color", value_parser = AttributeName::new)]
     detail: AttributeName,
-    /// Only products of which the detail is known: the others are neither right nor wrong. The suite's searches are
-    /// then filtered by all its values
+    /// Only products of which the detail is known: the others are neither right nor wrong. The
+    /// suite's searches are then filtered by all its values
     #[arg(long)]
     labeled_only: bool,
-    /// How text cases ask, with {main} and {detail}; "{main} with {detail} shoelace." for shoelace_color
+    /// How text cases ask, with {main} and {detail}; "{main} with {detail} shoelace." for
+    /// shoelace_color
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
     /// Values of the detail that mean that there is none
@@ -60,8 +61,9 @@ struct BuildArgs {
     /// Draws cases and photos
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How much of the products' vectors is their words, in percent, where the suite will be asked: with 0, a product
-    /// without a photo that can be decoded is counted nowhere, for photos alone do not find it
+    /// How much of the products' vectors is their words, in percent, where the suite will be asked:
+    /// with 0, a product without a photo that can be decoded is counted nowhere, for photos alone
+    /// do not find it
     #[arg(long, value_name = "P", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     words_percent: u8,
 }
@@ -79,16 +81,25 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     }
     if args.labeled_only {
         let known = shop::values(shop.offers.iter().map(|o| &o.product), &args.detail);
-        let all = known.iter().map(|value| (args.detail.clone(), value.clone()));
+        let all = known
+            .iter()
+            .map(|value| (args.detail.clone(), value.clone()));
         shop = shop.only(&Filters::new(all)?, |_| true);
         filters.insert(args.detail.clone(), known);
     }
-    let stem = || args.out.file_stem().map_or_else(|| "suite".to_owned(), |s| s.to_string_lossy().into_owned());
+    let stem = || {
+        args.out
+            .file_stem()
+            .map_or_else(|| "suite".to_owned(), |s| s.to_string_lossy().into_owned())
+    };
     let plan = Plan {
         name: args.name.clone().unwrap_or_else(stem),
         main: args.main.clone(),
         detail: args.detail.clone(),
-        prompt: args.prompt.clone().unwrap_or_else(|| default_prompt(&args.detail)),
+        prompt: args
+            .prompt
+            .clone()
+            .unwrap_or_else(|| default_prompt(&args.detail)),
         without: args.without.clone(),
         results: usize::from(args.results),
         per_level: args.per_level,
@@ -99,7 +110,12 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     };
     let suite = suite_build::of_shop(&plan, &shop)?;
     suite_build::save(&suite, &shop, &args.out)?;
-    println!("{} cases over {} products in {}\n", suite.cases.len(), suite.pool.products, args.out.display());
+    println!(
+        "{} cases over {} products in {}\n",
+        suite.cases.len(),
+        suite.pool.products,
+        args.out.display()
+    );
     print!("{}", overview(&suite.cases).plain());
     Ok(())
 }
@@ -119,12 +135,22 @@ fn overview(cases: &[Case]) -> Table {
     ]);
     for kind in [Kind::Text, Kind::Image] {
         for level in aglet::evaluate::scoring::Level::ALL {
-            let group: Vec<&Case> = cases.iter().filter(|c| c.kind() == kind && c.level == level).collect();
+            let group: Vec<&Case> = cases
+                .iter()
+                .filter(|c| c.kind() == kind && c.level == level)
+                .collect();
             let sum = |of: fn(&Case) -> aglet::evaluate::scoring::Points| {
-                group.iter().map(|c| of(c)).sum::<aglet::evaluate::scoring::Points>().values()
+                group
+                    .iter()
+                    .map(|c| of(c))
+                    .sum::<aglet::evaluate::scoring::Points>()
+                    .values()
             };
             let (nominal, attainable) = (sum(|c| c.maxima.nominal), sum(|c| c.maxima.attainable));
-            let head = [format!("{}, level {}", kind.name(), level.number()), group.len().to_string()];
+            let head = [
+                format!("{}, level {}", kind.name(), level.number()),
+                group.len().to_string(),
+            ];
             let columns = (0..4).flat_map(|i| [nominal[i].to_string(), attainable[i].to_string()]);
             table.push(head.into_iter().chain(columns));
         }

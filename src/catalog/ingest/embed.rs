@@ -1,5 +1,5 @@
-//! Embeds what is missing: threads read and hash pictures, a bounded number of requests is with the encoder, results
-//! are written some hundred at a time.
+//! Embeds what is missing: threads read and hash pictures, a bounded number of requests is with the
+//! encoder, results are written some hundred at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -63,8 +63,21 @@ struct Twin {
 
 impl Twin {
     fn outcome(self, embedding: Option<Result<Embedding, String>>) -> Outcome {
-        let Self { key, stamp, hash, moved, news } = self;
-        Outcome::Photo { key, stamp, hash, moved, news, embedding }
+        let Self {
+            key,
+            stamp,
+            hash,
+            moved,
+            news,
+        } = self;
+        Outcome::Photo {
+            key,
+            stamp,
+            hash,
+            moved,
+            news,
+            embedding,
+        }
     }
 }
 
@@ -96,7 +109,15 @@ impl<'a, E: Embedder> Run<'a, E> {
         import: Option<(&'a LineOf, &'a mut Rejects)>,
     ) -> Self {
         let summary = EmbedSummary::default();
-        Self { writer, embedder, progress, import, summary, outcomes: Vec::new(), written: Instant::now() }
+        Self {
+            writer,
+            embedder,
+            progress,
+            import,
+            summary,
+            outcomes: Vec::new(),
+            written: Instant::now(),
+        }
     }
 
     pub(super) async fn embed(&mut self) -> Result<EmbedSummary, IngestError> {
@@ -105,10 +126,21 @@ impl<'a, E: Embedder> Run<'a, E> {
         let tasks = self.writer.tasks(model).await?;
         let again = self.import.is_some();
         let wanted = |state| state == State::Missing || (again && state == State::Failed);
-        let words: Vec<ProductKey> = tasks.iter().filter(|t| wanted(t.words)).map(|t| t.key).collect();
-        let looks: VecDeque<Look> = tasks.into_iter().filter_map(|task| self.look(task)).collect();
-        self.progress.words.store(words.len() as u64, Ordering::Relaxed);
-        self.progress.photos.store(looks.len() as u64, Ordering::Relaxed);
+        let words: Vec<ProductKey> = tasks
+            .iter()
+            .filter(|t| wanted(t.words))
+            .map(|t| t.key)
+            .collect();
+        let looks: VecDeque<Look> = tasks
+            .into_iter()
+            .filter_map(|task| self.look(task))
+            .collect();
+        self.progress
+            .words
+            .store(words.len() as u64, Ordering::Relaxed);
+        self.progress
+            .photos
+            .store(looks.len() as u64, Ordering::Relaxed);
         if !words.is_empty() {
             self.words(model, &words).await?;
         }
@@ -121,14 +153,29 @@ impl<'a, E: Embedder> Run<'a, E> {
 
     /// Whether a picture has to be looked at, and how closely.
     fn look(&self, task: Task) -> Option<Look> {
-        let in_source = self.import.as_ref().is_some_and(|(lines, _)| lines.contains_key(&task.key));
+        let in_source = self
+            .import
+            .as_ref()
+            .is_some_and(|(lines, _)| lines.contains_key(&task.key));
         let embed = match task.photo {
             State::Vector => false,
             State::Missing => in_source || !task.unreadable,
             State::Failed => in_source,
         };
-        let Task { key, image, stamp, hash, .. } = task;
-        image.filter(|_| embed || in_source).map(|image| Look { key, image, stamp, hash, embed })
+        let Task {
+            key,
+            image,
+            stamp,
+            hash,
+            ..
+        } = task;
+        image.filter(|_| embed || in_source).map(|image| Look {
+            key,
+            image,
+            stamp,
+            hash,
+            embed,
+        })
     }
 
     async fn words(&mut self, model: i64, keys: &[ProductKey]) -> Result<(), IngestError> {
@@ -143,7 +190,8 @@ impl<'a, E: Embedder> Run<'a, E> {
                     continue;
                 }
                 while requests.len() >= IN_FLIGHT {
-                    self.take_words(model, requests.join_next().await, &asked).await?;
+                    self.take_words(model, requests.join_next().await, &asked)
+                        .await?;
                 }
                 let embedder = self.embedder.clone();
                 requests.spawn(async move {
@@ -153,7 +201,8 @@ impl<'a, E: Embedder> Run<'a, E> {
             }
         }
         while !requests.is_empty() {
-            self.take_words(model, requests.join_next().await, &asked).await?;
+            self.take_words(model, requests.join_next().await, &asked)
+                .await?;
         }
         self.write(model).await
     }
@@ -196,7 +245,9 @@ impl<'a, E: Embedder> Run<'a, E> {
                 self.progress.photos_done.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
-            Seen::Unreadable { key, reason } => self.done(model, Outcome::Unreadable { key, reason }).await,
+            Seen::Unreadable { key, reason } => {
+                self.done(model, Outcome::Unreadable { key, reason }).await
+            }
             Seen::Photo(twin, bytes) => match known.get_mut(&twin.hash) {
                 Some(Known::Embedded) => self.done(model, twin.outcome(None)).await,
                 Some(Known::Failed(reason)) => {
@@ -227,8 +278,15 @@ impl<'a, E: Embedder> Run<'a, E> {
         answer: Option<Answer>,
         known: &mut HashMap<Hash, Known>,
     ) -> Result<(), IngestError> {
-        let Some(outcome) = self.answered(model, answer).await? else { return Ok(()) };
-        let Outcome::Photo { hash, embedding: Some(embedding), .. } = &outcome else {
+        let Some(outcome) = self.answered(model, answer).await? else {
+            return Ok(());
+        };
+        let Outcome::Photo {
+            hash,
+            embedding: Some(embedding),
+            ..
+        } = &outcome
+        else {
             return self.done(model, outcome).await;
         };
         let (hash, failed) = (*hash, embedding.as_ref().err().cloned());
@@ -236,7 +294,8 @@ impl<'a, E: Embedder> Run<'a, E> {
         let now = failed.clone().map_or(Known::Embedded, Known::Failed);
         if let Some(Known::Asked(twins)) = known.insert(hash, now) {
             for twin in twins {
-                self.done(model, twin.outcome(failed.clone().map(Err))).await?;
+                self.done(model, twin.outcome(failed.clone().map(Err)))
+                    .await?;
             }
         }
         Ok(())
@@ -249,19 +308,36 @@ impl<'a, E: Embedder> Run<'a, E> {
         answer: Option<Answer>,
         asked: &HashMap<Hash, ProductKey>,
     ) -> Result<(), IngestError> {
-        let Some(outcome) = self.answered(model, answer).await? else { return Ok(()) };
-        if let Outcome::Words { hash, embedding: Err(reason) } = &outcome
+        let Some(outcome) = self.answered(model, answer).await? else {
+            return Ok(());
+        };
+        if let Outcome::Words {
+            hash,
+            embedding: Err(reason),
+        } = &outcome
             && let Some(key) = asked.get(hash)
         {
-            self.reject(*key, Lost::Attribute, format!("its words cannot be embedded: {reason}")).await?;
+            self.reject(
+                *key,
+                Lost::Attribute,
+                format!("its words cannot be embedded: {reason}"),
+            )
+            .await?;
         }
         self.done(model, outcome).await
     }
 
     /// What a request came to. When the model is gone, what it answered before is written first.
-    async fn answered(&mut self, model: i64, answer: Option<Answer>) -> Result<Option<Outcome>, IngestError> {
-        let Some(answer) = answer else { return Ok(None) };
-        let (outcome, fatal) = answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    async fn answered(
+        &mut self,
+        model: i64,
+        answer: Option<Answer>,
+    ) -> Result<Option<Outcome>, IngestError> {
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
+        let (outcome, fatal) =
+            answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         if let Some(error) = fatal {
             self.write(model).await?;
             return Err(IngestError::Encode(error));
@@ -271,7 +347,12 @@ impl<'a, E: Embedder> Run<'a, E> {
 
     async fn done(&mut self, model: i64, outcome: Outcome) -> Result<(), IngestError> {
         match &outcome {
-            Outcome::Photo { key, embedding: Some(Err(reason)), .. } | Outcome::Unreadable { key, reason } => {
+            Outcome::Photo {
+                key,
+                embedding: Some(Err(reason)),
+                ..
+            }
+            | Outcome::Unreadable { key, reason } => {
                 self.reject(*key, Lost::Photo, reason.clone()).await?;
             }
             _ => {}
@@ -283,14 +364,24 @@ impl<'a, E: Embedder> Run<'a, E> {
         Ok(())
     }
 
-    async fn reject(&mut self, key: ProductKey, lost: Lost, reason: String) -> Result<(), CatalogError> {
+    async fn reject(
+        &mut self,
+        key: ProductKey,
+        lost: Lost,
+        reason: String,
+    ) -> Result<(), CatalogError> {
         let found = self.writer.catalog().products(&[key]).await?;
         let id = found.first().map(|p| p.product.id.to_string());
         let Some((lines, rejects)) = &mut self.import else {
             tracing::warn!(id, reason, "a product cannot be embedded");
             return Ok(());
         };
-        rejects.add(&Reject { line: lines.get(&key).copied().unwrap_or_default(), id, lost, reason })
+        rejects.add(&Reject {
+            line: lines.get(&key).copied().unwrap_or_default(),
+            id,
+            lost,
+            reason,
+        })
     }
 
     /// Writes what is waiting, and only then counts it.
@@ -307,7 +398,9 @@ impl<'a, E: Embedder> Run<'a, E> {
     }
 
     fn count(&mut self, outcome: &Outcome) {
-        let Self { summary, progress, .. } = self;
+        let Self {
+            summary, progress, ..
+        } = self;
         let good = match outcome {
             Outcome::Words { embedding, .. } => embedding.is_ok(),
             Outcome::Photo { embedding, .. } => !matches!(embedding, Some(Err(_))),
@@ -318,7 +411,10 @@ impl<'a, E: Embedder> Run<'a, E> {
             progress.failed.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if let Outcome::Photo { news, embedding, .. } = outcome {
+        if let Outcome::Photo {
+            news, embedding, ..
+        } = outcome
+        {
             summary.photos += u64::from(*news);
             summary.contents += u64::from(embedding.is_some());
             progress.photos_done.fetch_add(1, Ordering::Relaxed);
@@ -329,9 +425,9 @@ impl<'a, E: Embedder> Run<'a, E> {
     }
 }
 
-/// Asks until the encoder has room. What a content cannot be embedded for is an answer; what the encoder cannot answer
-/// for is the second value, and ends the run: by then a photo is a tensor like any other, so that a batch that fails
-/// again and again fails for the model's reasons.
+/// Asks until the encoder has room. What a content cannot be embedded for is an answer; what the
+/// encoder cannot answer for is the second value, and ends the run: by then a photo is a tensor
+/// like any other, so that a batch that fails again and again fails for the model's reasons.
 async fn patiently<F: Future<Output = Result<Embedding, EncodeError>>>(
     ask: impl Fn() -> F,
 ) -> (Result<Embedding, String>, Option<EncodeError>) {
@@ -339,7 +435,9 @@ async fn patiently<F: Future<Output = Result<Embedding, EncodeError>>>(
     loop {
         match ask().await {
             Ok(embedding) => return (Ok(embedding), None),
-            Err(error @ (EncodeError::Image(_) | EncodeError::Text(_) | EncodeError::Embedding(_))) => {
+            Err(
+                error @ (EncodeError::Image(_) | EncodeError::Text(_) | EncodeError::Embedding(_)),
+            ) => {
                 return (Err(error.to_string()), None);
             }
             Err(EncodeError::Overloaded | EncodeError::Expired) => {}
@@ -358,7 +456,12 @@ fn readers(looks: VecDeque<Look>, photos: &Photos) -> mpsc::Receiver<Seen> {
     for _ in 0..READERS {
         let (queue, send, photos) = (queue.clone(), send.clone(), photos.clone());
         tokio::task::spawn_blocking(move || {
-            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let next = || {
+                queue
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop_front()
+            };
             while let Some(look) = next() {
                 if send.blocking_send(see(&look, &photos)).is_err() {
                     break;
@@ -371,12 +474,20 @@ fn readers(looks: VecDeque<Look>, photos: &Photos) -> mpsc::Receiver<Seen> {
 
 fn see(look: &Look, photos: &Photos) -> Seen {
     let key = look.key;
-    let gone = || Seen::Unreadable { key, reason: "the picture is gone".to_owned() };
+    let gone = || Seen::Unreadable {
+        key,
+        reason: "the picture is gone".to_owned(),
+    };
     // The stamp before the bytes: a file that is replaced in between is read again next time.
     let stamp = match photos.stamp(&look.image) {
         Ok(Some(stamp)) => stamp,
         Ok(None) => return gone(),
-        Err(error) => return Seen::Unreadable { key, reason: error.to_string() },
+        Err(error) => {
+            return Seen::Unreadable {
+                key,
+                reason: error.to_string(),
+            };
+        }
     };
     if !look.embed && look.hash.is_some() && look.stamp.as_ref() == Some(&stamp) {
         return Seen::Same;
@@ -385,9 +496,21 @@ fn see(look: &Look, photos: &Photos) -> Seen {
         Ok(Some(bytes)) => {
             let hash = hash(&bytes);
             let moved = look.hash != Some(hash);
-            Seen::Photo(Twin { key, stamp, hash, moved, news: moved || look.embed }, bytes)
+            Seen::Photo(
+                Twin {
+                    key,
+                    stamp,
+                    hash,
+                    moved,
+                    news: moved || look.embed,
+                },
+                bytes,
+            )
         }
         Ok(None) => gone(),
-        Err(error) => Seen::Unreadable { key, reason: error.to_string() },
+        Err(error) => Seen::Unreadable {
+            key,
+            reason: error.to_string(),
+        },
     }
 }

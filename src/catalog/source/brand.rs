@@ -1,12 +1,13 @@
 //! Brands, read out of product names.
 //!
-//! Names in the Kaggle layout begin with the brand and go on with the audience: "United Colors of Benetton Men Blue
-//! Shirt". The words before `Men`, `Women`, `Boys`, `Girls`, `Kids` or `Unisex` are therefore taken for a brand when
-//! at least [`ENOUGH`] products of the file share them (letter case aside) and they are not a value of another
-//! attribute (a shop whose names begin with the color has no brand "Black"). Where a shorter such beginning is
-//! [`RULES`] times as frequent, the longer one is a line of that brand ("ADIDAS Originals"). Every product whose name
-//! begins with a brand then has it, with or without an audience word; all others have none: better no brand than a
-//! wrong one.
+//! Names in the Kaggle layout begin with the brand and go on with the audience: "United Colors of
+//! Benetton Men Blue Shirt". The words before `Men`, `Women`, `Boys`, `Girls`, `Kids` or `Unisex`
+//! are therefore taken for a brand when at least [`ENOUGH`] products of the file share them (letter
+//! case aside) and they are not a value of another attribute (a shop whose names begin with the
+//! color has no brand "Black"). Where a shorter such beginning is [`RULES`] times as frequent, the
+//! longer one is a line of that brand ("ADIDAS Originals"). Every product whose name begins with a
+//! brand then has it, with or without an audience word; all others have none: better no brand than
+//! a wrong one.
 
 use std::collections::HashMap;
 
@@ -38,32 +39,55 @@ impl Brands {
         let mut leads: HashMap<String, HashMap<String, usize>> = HashMap::new();
         for title in titles {
             let words: Vec<&str> = title.split_whitespace().collect();
-            let Some(end) = words.iter().position(|w| is_audience(w)).filter(|n| (1..=WORDS).contains(n)) else {
+            let Some(end) = words
+                .iter()
+                .position(|w| is_audience(w))
+                .filter(|n| (1..=WORDS).contains(n))
+            else {
                 continue;
             };
-            *leads.entry(folded(&words[..end])).or_default().entry(words[..end].join(" ")).or_default() += 1;
+            *leads
+                .entry(folded(&words[..end]))
+                .or_default()
+                .entry(words[..end].join(" "))
+                .or_default() += 1;
         }
-        let count: HashMap<&str, usize> = leads.iter().map(|(lead, s)| (lead.as_str(), s.values().sum())).collect();
+        let count: HashMap<&str, usize> = leads
+            .iter()
+            .map(|(lead, s)| (lead.as_str(), s.values().sum()))
+            .collect();
         let is_brand = |lead: &str| {
             let own = count[lead];
-            let line_of_another = lead
-                .match_indices(' ')
-                .any(|(end, _)| count.get(&lead[..end]).is_some_and(|shorter| *shorter >= own * RULES));
+            let line_of_another = lead.match_indices(' ').any(|(end, _)| {
+                count
+                    .get(&lead[..end])
+                    .is_some_and(|shorter| *shorter >= own * RULES)
+            });
             own >= ENOUGH && !line_of_another && !is_value(lead)
         };
         let most = |spellings: &HashMap<String, usize>| {
-            let best = spellings.iter().max_by(|a, b| a.1.cmp(b.1).then_with(|| b.0.cmp(a.0)));
-            best.map(|(spelling, _)| spelling.clone()).unwrap_or_default()
+            let best = spellings
+                .iter()
+                .max_by(|a, b| a.1.cmp(b.1).then_with(|| b.0.cmp(a.0)));
+            best.map(|(spelling, _)| spelling.clone())
+                .unwrap_or_default()
         };
         let brands = leads.iter().filter(|(lead, _)| is_brand(lead));
-        Self { spelling: brands.map(|(lead, spellings)| (lead.clone(), most(spellings))).collect() }
+        Self {
+            spelling: brands
+                .map(|(lead, spellings)| (lead.clone(), most(spellings)))
+                .collect(),
+        }
     }
 
     /// The longest brand that the name begins with.
     #[must_use]
     pub fn brand(&self, title: &str) -> Option<&str> {
         let words: Vec<&str> = title.split_whitespace().take(WORDS).collect();
-        (1..=words.len()).rev().find_map(|n| self.spelling.get(&folded(&words[..n]))).map(String::as_str)
+        (1..=words.len())
+            .rev()
+            .find_map(|n| self.spelling.get(&folded(&words[..n])))
+            .map(String::as_str)
     }
 }
 
@@ -72,7 +96,9 @@ mod tests {
     use super::*;
 
     fn titles(all: &[(usize, &'static str)]) -> Vec<&'static str> {
-        all.iter().flat_map(|(n, title)| std::iter::repeat_n(*title, *n)).collect()
+        all.iter()
+            .flat_map(|(n, title)| std::iter::repeat_n(*title, *n))
+            .collect()
     }
 
     #[test]
@@ -88,7 +114,10 @@ mod tests {
         let brands = Brands::of(titles.into_iter(), |words| words == "black");
         assert_eq!(brands.brand("Adidas Backpack"), Some("ADIDAS"));
         assert_eq!(brands.brand("ADIDAS Originals Men Shoe"), Some("ADIDAS"));
-        assert_eq!(brands.brand("United Colors Of Benetton Shirt"), Some("United Colors of Benetton"));
+        assert_eq!(
+            brands.brand("United Colors Of Benetton Shirt"),
+            Some("United Colors of Benetton")
+        );
         assert_eq!(brands.brand("United Airlines Bag"), None);
         assert_eq!(brands.brand("Rarely Seen Men Tee"), None);
         assert_eq!(brands.brand("Black Men Tee"), None);

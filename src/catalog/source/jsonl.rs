@@ -5,11 +5,12 @@
 //!  "description": "..", "attributes": {"color": "Black", "size": [41, 42], "vegan": true}}
 //! ```
 //!
-//! `id` (a string or a whole number) and `title` must be there. `image` is a path relative to the file, or to one of
-//! the picture sources given. Attribute values are strings, numbers, booleans, or lists of them; names are lowered and
-//! their spaces and hyphens become `_`. No attribute may be called `image`: the upload form of the API has a field of
-//! that name. Fields that are not named here are ignored and counted; null is the same as absent. An attribute or a
-//! picture that cannot be used is rejected alone, anything else with the row.
+//! `id` (a string or a whole number) and `title` must be there. `image` is a path relative to the
+//! file, or to one of the picture sources given. Attribute values are strings, numbers, booleans,
+//! or lists of them; names are lowered and their spaces and hyphens become `_`. No attribute may be
+//! called `image`: the upload form of the API has a field of that name. Fields that are not named
+//! here are ignored and counted; null is the same as absent. An attribute or a picture that cannot
+//! be used is rejected alone, anything else with the row.
 
 use std::path::Path;
 
@@ -33,7 +34,11 @@ struct Row {
     unknown: Map<String, Value>,
 }
 
-pub(super) fn read(path: &Path, shelves: &Shelves, emit: &mut dyn FnMut(Item) -> bool) -> Result<Ignored, SourceError> {
+pub(super) fn read(
+    path: &Path,
+    shelves: &Shelves,
+    emit: &mut dyn FnMut(Item) -> bool,
+) -> Result<Ignored, SourceError> {
     let mut ignored = Ignored::new();
     let mut lines = Lines::open(path)?;
     while let Some(line) = lines.next()? {
@@ -48,8 +53,17 @@ pub(super) fn read(path: &Path, shelves: &Shelves, emit: &mut dyn FnMut(Item) ->
                 (id, None)
             }
         };
-        let rejects = lost.into_iter().map(|(lost, reason)| Reject { line: line.number, id: id.clone(), lost, reason });
-        if !rejects.map(Item::Reject).chain(record.map(Item::Record)).all(&mut *emit) {
+        let rejects = lost.into_iter().map(|(lost, reason)| Reject {
+            line: line.number,
+            id: id.clone(),
+            lost,
+            reason,
+        });
+        if !rejects
+            .map(Item::Reject)
+            .chain(record.map(Item::Record))
+            .all(&mut *emit)
+        {
             break;
         }
     }
@@ -64,33 +78,45 @@ fn parse(
     lost: &mut Vec<(Lost, String)>,
 ) -> Result<Record, (Option<String>, String)> {
     if line.too_long {
-        return Err((None, format!("the line is longer than {} bytes", Lines::LONGEST)));
+        return Err((
+            None,
+            format!("the line is longer than {} bytes", Lines::LONGEST),
+        ));
     }
-    let row: Value = serde_json::from_str(&line.text).map_err(|e| (None, format!("no JSON: {e}")))?;
+    let row: Value =
+        serde_json::from_str(&line.text).map_err(|e| (None, format!("no JSON: {e}")))?;
     let id = row.get("id").and_then(id_text);
     let fail = |reason: String| (id.clone(), reason);
     let row = Row::deserialize(row).map_err(|e| fail(e.to_string()))?;
     for name in row.unknown.into_iter().map(|(name, _)| name) {
         *ignored.entry(name.chars().take(64).collect()).or_default() += 1;
     }
-    let key = id_text(&row.id).ok_or_else(|| fail("the id is neither a string nor a whole number".to_owned()))?;
+    let key = id_text(&row.id)
+        .ok_or_else(|| fail("the id is neither a string nor a whole number".to_owned()))?;
     if line.lossy && key.contains(char::REPLACEMENT_CHARACTER) {
         return Err(fail("the id has bytes that are not UTF-8".to_owned()));
     }
     let key = ProductId::new(&key).map_err(|e| fail(e.to_string()))?;
     let mut product = Product::new(key, &row.title).map_err(|e| fail(e.to_string()))?;
     let text = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
-    (product.description, product.url, product.price) = (text(row.description), text(row.url), row.price);
+    (product.description, product.url, product.price) =
+        (text(row.description), text(row.url), row.price);
     product.attributes = attributes(row.attributes.unwrap_or_default(), lost);
     let product = product.check().map_err(|e| fail(e.to_string()))?;
-    let image = row.image.filter(|i| !i.trim().is_empty()).and_then(|path| match picture(path.trim(), shelves) {
-        Ok(image) => Some(image),
-        Err(reason) => {
-            lost.push((Lost::Photo, format!("image {path:?} {reason}")));
-            None
+    let image = row.image.filter(|i| !i.trim().is_empty()).and_then(|path| {
+        match picture(path.trim(), shelves) {
+            Ok(image) => Some(image),
+            Err(reason) => {
+                lost.push((Lost::Photo, format!("image {path:?} {reason}")));
+                None
+            }
         }
     });
-    Ok(Record { line: line.number, product, image })
+    Ok(Record {
+        line: line.number,
+        product,
+        image,
+    })
 }
 
 fn id_text(id: &Value) -> Option<String> {
@@ -133,9 +159,16 @@ fn attribute(name: &str, value: Value) -> Result<(AttributeName, Vec<AttributeVa
     let plain = name.trim().to_lowercase().replace([' ', '-'], "_");
     let plain = AttributeName::new(&plain).map_err(|e| e.to_string())?;
     if plain.as_str() == "image" {
-        return Err("\"image\" is the photo in the API's upload form and cannot name an attribute".to_owned());
+        return Err(
+            "\"image\" is the photo in the API's upload form and cannot name an attribute"
+                .to_owned(),
+        );
     }
-    let list = if let Value::Array(list) = value { list } else { vec![value] };
+    let list = if let Value::Array(list) = value {
+        list
+    } else {
+        vec![value]
+    };
     let mut values = Vec::new();
     for value in list {
         let text = match value {
@@ -145,7 +178,9 @@ fn attribute(name: &str, value: Value) -> Result<(AttributeName, Vec<AttributeVa
             Value::Bool(yes) => yes.to_string(),
             Value::Number(number) => number.to_string(),
             Value::Array(_) | Value::Object(_) => {
-                return Err(format!("attribute {name:?} holds neither text nor a number"));
+                return Err(format!(
+                    "attribute {name:?} holds neither text nor a number"
+                ));
             }
         };
         values.push(AttributeValue::new(&text).map_err(|e| format!("attribute {name:?}: {e}"))?);

@@ -1,12 +1,15 @@
-//! The layout of Kaggle's "Fashion Product Images" (<https://www.kaggle.com/datasets/paramaggarwal/fashion-product-images-dataset>).
+//! The layout of Kaggle's "Fashion Product Images"
+//! (<https://www.kaggle.com/datasets/paramaggarwal/fashion-product-images-dataset>).
 //!
-//! `styles.csv` is read by the names of its columns: `id` and `productDisplayName` must be there, [`COLUMNS`] are
-//! attributes, others are ignored. A value that is empty or `NA` is left out. The original file does not quote
-//! names that hold commas: fields beyond the header belong to the name, its last column. Each line is a row of its
-//! own: a stray quote costs that row and not the rest of the file.
+//! `styles.csv` is read by the names of its columns: `id` and `productDisplayName` must be there,
+//! [`COLUMNS`] are attributes, others are ignored. A value that is empty or `NA` is left out. The
+//! original file does not quote names that hold commas: fields beyond the header belong to the
+//! name, its last column. Each line is a row of its own: a stray quote costs that row and not the
+//! rest of the file.
 //!
-//! `shoelaces.csv` (`id`, `shoelace_colour`) adds the attribute `shoelace_color`; `none` (slip-on, buckle) stays a
-//! value, so that a filter can ask for it. `brand` is derived from the names, see [`brand`].
+//! `shoelaces.csv` (`id`, `shoelace_colour`) adds the attribute `shoelace_color`; `none` (slip-on,
+//! buckle) stays a value, so that a filter can ask for it. `brand` is derived from the names, see
+//! [`brand`].
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -32,9 +35,17 @@ fn given(value: &str) -> Option<&str> {
     Some(value.trim()).filter(|v| !v.is_empty() && *v != "NA")
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "most reasons are made where they are given")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "most reasons are made where they are given"
+)]
 fn reject(line: u64, id: Option<&str>, lost: Lost, reason: impl ToString) -> Item {
-    Item::Reject(Reject { line, id: id.map(str::to_owned), lost, reason: reason.to_string() })
+    Item::Reject(Reject {
+        line,
+        id: id.map(str::to_owned),
+        lost,
+        reason: reason.to_string(),
+    })
 }
 
 pub(super) fn read(
@@ -43,21 +54,41 @@ pub(super) fn read(
     shoelaces: Option<&Path>,
     emit: &mut dyn FnMut(Item) -> bool,
 ) -> Result<(), SourceError> {
-    let mut laces = shoelaces.map(|path| read_laces(path, emit)).transpose()?.unwrap_or_default();
+    let mut laces = shoelaces
+        .map(|path| read_laces(path, emit))
+        .transpose()?
+        .unwrap_or_default();
     let rows = read_styles(styles, emit)?;
-    let taken: HashSet<String> =
-        rows.iter().flat_map(|r| r.product.attributes.values().flatten().map(AttributeValue::folded)).collect();
+    let taken: HashSet<String> = rows
+        .iter()
+        .flat_map(|r| {
+            r.product
+                .attributes
+                .values()
+                .flatten()
+                .map(AttributeValue::folded)
+        })
+        .collect();
     let hint = shelves.hint();
-    let brands = Brands::of(rows.iter().map(|r| r.product.title.as_str()), |words| taken.contains(words));
+    let brands = Brands::of(rows.iter().map(|r| r.product.title.as_str()), |words| {
+        taken.contains(words)
+    });
     let mut seen = HashSet::new();
     for mut row in rows {
         let id = row.product.id.as_str().to_owned();
         if let Some((_, value)) = laces.get(&id) {
-            row.product.attributes.insert(attribute("shoelace_color"), vec![value.clone()]);
+            row.product
+                .attributes
+                .insert(attribute("shoelace_color"), vec![value.clone()]);
         }
         seen.insert(id.clone());
-        if let Some(brand) = brands.brand(&row.product.title).and_then(|b| AttributeValue::new(b).ok()) {
-            row.product.attributes.insert(attribute("brand"), vec![brand]);
+        if let Some(brand) = brands
+            .brand(&row.product.title)
+            .and_then(|b| AttributeValue::new(b).ok())
+        {
+            row.product
+                .attributes
+                .insert(attribute("brand"), vec![brand]);
         }
         row.image = shelves.0.iter().find_map(|shelf| shelf.find(&id));
         if row.image.is_none() && !shelves.0.is_empty() {
@@ -71,10 +102,18 @@ pub(super) fn read(
         }
     }
     laces.retain(|id, _| !seen.contains(id));
-    let mut strangers: Vec<_> = laces.into_iter().map(|(id, (line, _))| (line, id)).collect();
+    let mut strangers: Vec<_> = laces
+        .into_iter()
+        .map(|(id, (line, _))| (line, id))
+        .collect();
     strangers.sort_unstable();
     for (line, id) in strangers {
-        emit(reject(line, Some(&id), Lost::Attribute, "in the file of laces: no such product in the styles"));
+        emit(reject(
+            line,
+            Some(&id),
+            Lost::Attribute,
+            "in the file of laces: no such product in the styles",
+        ));
     }
     Ok(())
 }
@@ -83,11 +122,16 @@ fn attribute(name: &str) -> AttributeName {
     AttributeName::new(name).expect("the attribute names of this layout are written above")
 }
 
-fn read_styles(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> Result<Vec<Record>, SourceError> {
+fn read_styles(
+    path: &Path,
+    emit: &mut dyn FnMut(Item) -> bool,
+) -> Result<Vec<Record>, SourceError> {
     let mut table = Table::open(path)?;
     let (id, name) = (table.column("id")?, table.column(NAME)?);
-    let columns: Vec<(usize, AttributeName)> =
-        COLUMNS.iter().filter_map(|(column, name)| Some((table.find(column)?, attribute(name)))).collect();
+    let columns: Vec<(usize, AttributeName)> = COLUMNS
+        .iter()
+        .filter_map(|(column, name)| Some((table.find(column)?, attribute(name))))
+        .collect();
     let mut rows = Vec::new();
     while let Some(line) = table.lines.next()? {
         let fields = match table.fields(&line, Some(name)) {
@@ -99,13 +143,22 @@ fn read_styles(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> Result<Vec<Re
         };
         if line.lossy {
             let in_id = fields[id].contains(char::REPLACEMENT_CHARACTER);
-            emit(reject(line.number, given(&fields[id]), if in_id { Lost::Row } else { Lost::Letters }, NOT_UTF8));
+            emit(reject(
+                line.number,
+                given(&fields[id]),
+                if in_id { Lost::Row } else { Lost::Letters },
+                NOT_UTF8,
+            ));
             if in_id {
                 continue;
             }
         }
         match product(&fields, id, name, &columns) {
-            Ok(product) => rows.push(Record { line: line.number, product, image: None }),
+            Ok(product) => rows.push(Record {
+                line: line.number,
+                product,
+                image: None,
+            }),
             Err(error) => {
                 emit(reject(line.number, given(&fields[id]), Lost::Row, error));
             }
@@ -124,7 +177,9 @@ fn product(
     let mut product = Product::new(id, given(&fields[name]).unwrap_or_default())?;
     for (column, attribute) in columns {
         if let Some(value) = given(&fields[*column]) {
-            product.attributes.insert(attribute.clone(), vec![AttributeValue::new(value)?]);
+            product
+                .attributes
+                .insert(attribute.clone(), vec![AttributeValue::new(value)?]);
         }
     }
     product.check()
@@ -136,24 +191,41 @@ type Laces = HashMap<String, (u64, AttributeValue)>;
 fn read_laces(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> Result<Laces, SourceError> {
     let mut table = Table::open(path)?;
     let id = table.column("id")?;
-    let color = table.find("shoelace_color").map_or_else(|| table.column("shoelace_colour"), Ok)?;
+    let color = table
+        .find("shoelace_color")
+        .map_or_else(|| table.column("shoelace_colour"), Ok)?;
     let mut laces = Laces::new();
     while let Some(line) = table.lines.next()? {
         let in_file = |reason: &dyn std::fmt::Display| format!("in the file of laces: {reason}");
         let fields = match table.fields(&line, None) {
             Ok(fields) => fields,
             Err((id, reason)) => {
-                emit(reject(line.number, id.as_deref(), Lost::Attribute, in_file(&reason)));
+                emit(reject(
+                    line.number,
+                    id.as_deref(),
+                    Lost::Attribute,
+                    in_file(&reason),
+                ));
                 continue;
             }
         };
-        let Some(value) = given(&fields[color]) else { continue };
+        let Some(value) = given(&fields[color]) else {
+            continue;
+        };
         let id = fields[id].trim();
         match AttributeValue::new(value) {
-            Err(error) => emit(reject(line.number, Some(id), Lost::Attribute, in_file(&error))),
-            Ok(_) if laces.contains_key(id) => {
-                emit(reject(line.number, Some(id), Lost::Attribute, in_file(&"the id was already used")))
-            }
+            Err(error) => emit(reject(
+                line.number,
+                Some(id),
+                Lost::Attribute,
+                in_file(&error),
+            )),
+            Ok(_) if laces.contains_key(id) => emit(reject(
+                line.number,
+                Some(id),
+                Lost::Attribute,
+                in_file(&"the id was already used"),
+            )),
             Ok(value) => laces.insert(id.to_owned(), (line.number, value)).is_none(),
         };
     }
@@ -169,8 +241,14 @@ struct Table {
 impl Table {
     fn open(path: &Path) -> Result<Self, SourceError> {
         let mut lines = Lines::open(path)?;
-        let header = lines.next()?.and_then(|line| split(&line.text)).unwrap_or_default();
-        Ok(Self { lines, header: header.iter().map(|name| name.trim().to_owned()).collect() })
+        let header = lines
+            .next()?
+            .and_then(|line| split(&line.text))
+            .unwrap_or_default();
+        Ok(Self {
+            lines,
+            header: header.iter().map(|name| name.trim().to_owned()).collect(),
+        })
     }
 
     fn find(&self, column: &str) -> Option<usize> {
@@ -178,18 +256,28 @@ impl Table {
     }
 
     fn column(&self, column: &'static str) -> Result<usize, SourceError> {
-        self.find(column).ok_or_else(|| SourceError::Column { path: self.lines.path.clone(), column })
+        self.find(column).ok_or_else(|| SourceError::Column {
+            path: self.lines.path.clone(),
+            column,
+        })
     }
 
-    /// As many fields as the header has; more are joined when the last column is `rest`. Else what is known of the
-    /// id, and the reason.
-    fn fields(&self, line: &Line, rest: Option<usize>) -> Result<Vec<String>, (Option<String>, String)> {
+    /// As many fields as the header has; more are joined when the last column is `rest`. Else what
+    /// is known of the id, and the reason.
+    fn fields(
+        &self,
+        line: &Line,
+        rest: Option<usize>,
+    ) -> Result<Vec<String>, (Option<String>, String)> {
         let first = |fields: &[String]| {
             let at = self.find("id")?;
             fields.get(at).and_then(|id| given(id)).map(str::to_owned)
         };
         if line.too_long {
-            return Err((None, format!("the line is longer than {} bytes", Lines::LONGEST)));
+            return Err((
+                None,
+                format!("the line is longer than {} bytes", Lines::LONGEST),
+            ));
         }
         let Some(mut fields) = split(&line.text) else {
             let id = line.text.split(',').map(str::to_owned).collect::<Vec<_>>();
@@ -201,15 +289,18 @@ impl Table {
             fields.push(joined);
         }
         if fields.len() != want {
-            return Err((first(&fields), format!("{} fields, the header has {want}", fields.len())));
+            return Err((
+                first(&fields),
+                format!("{} fields, the header has {want}", fields.len()),
+            ));
         }
         Ok(fields)
     }
 }
 
-/// The fields of one line (RFC 4180, lenient: a quote inside a field that does not begin with one is a letter).
-/// `None` when a quote is not closed. By hand because a reader of whole files would take the next lines for the rest
-/// of that field.
+/// The fields of one line (RFC 4180, lenient: a quote inside a field that does not begin with one
+/// is a letter). `None` when a quote is not closed. By hand because a reader of whole files would
+/// take the next lines for the rest of that field.
 fn split(line: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = line;
@@ -249,7 +340,10 @@ mod tests {
         let split = |line| split(line).map(|f| f.join("|"));
         assert_eq!(split("1,a,b").as_deref(), Some("1|a|b"));
         assert_eq!(split("1,\"a, b\",c").as_deref(), Some("1|a, b|c"));
-        assert_eq!(split("1,\"3.5\"\" short\",").as_deref(), Some("1|3.5\" short|"));
+        assert_eq!(
+            split("1,\"3.5\"\" short\",").as_deref(),
+            Some("1|3.5\" short|")
+        );
         assert_eq!(split("1,3.5\" short,x").as_deref(), Some("1|3.5\" short|x"));
         assert_eq!(split("").as_deref(), Some(""));
         assert_eq!(split("1,\"a"), None);

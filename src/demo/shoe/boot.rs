@@ -16,7 +16,11 @@ pub(super) fn boot(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let main = dyes.main;
     let look = Look {
         main,
-        collar: if r.chance(0.4) { scale(dyes.accent, 0.9) } else { scale(main, 0.75) },
+        collar: if r.chance(0.4) {
+            scale(dyes.accent, 0.9)
+        } else {
+            scale(main, 0.75)
+        },
         laced: dyes.laces.is_some(),
         shaft,
         cap: r.chance(0.4),
@@ -29,7 +33,9 @@ pub(super) fn boot(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
         },
     };
     let rise = last.footbed.clone();
-    let mut parts = upper(&last, dyes.lining, move |at| look.ink(at, at[1] + rise.at(at[0])));
+    let mut parts = upper(&last, dyes.lining, move |at| {
+        look.ink(at, at[1] + rise.at(at[0]))
+    });
     parts.push(collar(&last, 0.011, look.collar, 0.1));
     parts.extend(sole(dyes, &last, thick, r));
     if let Some(color) = dyes.laces {
@@ -41,10 +47,21 @@ pub(super) fn boot(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
             wide: r.range(0.0115, 0.015),
             thick: 0.007,
             crossed: r.chance(0.75),
-            bow: if r.chance(0.85) { r.range(0.08, 0.11) } else { 0.0 },
-            eyelets: r.chance(0.6).then(|| *r.pick(&[[0.80, 0.66, 0.36], grey(0.75), grey(0.15)])),
+            bow: if r.chance(0.85) {
+                r.range(0.08, 0.11)
+            } else {
+                0.0
+            },
+            eyelets: r
+                .chance(0.6)
+                .then(|| *r.pick(&[[0.80, 0.66, 0.36], grey(0.75), grey(0.15)])),
         };
-        parts.push(tongue(&last, 0.05, r.range(0.03, 0.06), tongue_paint(scale(main, 0.8))));
+        parts.push(tongue(
+            &last,
+            0.05,
+            r.range(0.03, 0.06),
+            tongue_paint(scale(main, 0.8)),
+        ));
         parts.extend(laces(&last, &lacing, color, main));
     }
     parts
@@ -54,9 +71,22 @@ fn last(shaft: f32, thick: f32, r: &mut Random) -> Last {
     let heel = r.range(0.05, 0.08);
     let opening = 0.37;
     Last {
-        width: Curve::new(&[(0.0, 0.118), (0.2, 0.125), (0.42, 0.125), (0.68, 0.168), (0.85, 0.16), (1.0, 0.15)]),
-        heel: Cap { length: 0.16, power: 2.2 },
-        toe: Cap { length: r.range(0.26, 0.32), power: r.range(2.0, 2.5) },
+        width: Curve::new(&[
+            (0.0, 0.118),
+            (0.2, 0.125),
+            (0.42, 0.125),
+            (0.68, 0.168),
+            (0.85, 0.16),
+            (1.0, 0.15),
+        ]),
+        heel: Cap {
+            length: 0.16,
+            power: 2.2,
+        },
+        toe: Cap {
+            length: r.range(0.26, 0.32),
+            power: r.range(2.0, 2.5),
+        },
         footbed: Curve::new(&[
             (0.0, heel + thick),
             (0.25, heel + thick),
@@ -116,7 +146,11 @@ impl Look {
             // The elastic wedge of a Chelsea boot.
             let wedge = (x - 0.245).abs() - 0.03 - (z - 0.22).max(0.0) * 0.16;
             if wedge < 0.0 && z > 0.22 {
-                let rib = if (x * 100.0).rem_euclid(1.0) < 0.5 { 1.0 } else { 0.8 };
+                let rib = if (x * 100.0).rem_euclid(1.0) < 0.5 {
+                    1.0
+                } else {
+                    0.8
+                };
                 color = scale(mix(scale(main, 0.5), grey(0.15), 0.5), rib);
             } else if z > 0.2 {
                 color = seam(color, wedge, z);
@@ -124,26 +158,49 @@ impl Look {
         }
         let under_collar = h - self.shaft + 0.06;
         if under_collar > 0.006 {
-            color = if self.laced && y.abs() < 0.05 { color } else { mix(color, self.collar, 0.9) };
+            color = if self.laced && y.abs() < 0.05 {
+                color
+            } else {
+                mix(color, self.collar, 0.9)
+            };
         } else if under_collar > 0.0 {
             color = scale(color, 0.7);
         }
-        Ink { color: scale(color, 0.7 + 0.3 * (h / 0.05).min(1.0)), gloss: self.gloss }
+        Ink {
+            color: scale(color, 0.7 + 0.3 * (h / 0.05).min(1.0)),
+            gloss: self.gloss,
+        }
     }
 }
 
 fn sole(dyes: &Dyes, last: &Last, thick: f32, r: &mut Random) -> Vec<Part> {
-    let color = r.weighted(&[(grey(0.1), 4.0), (GUM, 1.5), ([0.3, 0.17, 0.09], 2.0), (grey(0.9), 0.5)]);
+    let color = r.weighted(&[
+        (grey(0.1), 4.0),
+        (GUM, 1.5),
+        ([0.3, 0.17, 0.09], 2.0),
+        (grey(0.9), 0.5),
+    ]);
     let (mut form, _) = heeled_sole(last, color, thick);
     form.flare = 0.018;
     let lugs = r.chance(0.6);
     let welt = r.chance(0.5).then_some(GUM);
     let wall: Paint = Box::new(move |[x, v, z]: Vec3, _| {
-        let mut c = if lugs && z < 0.025 && (x * 22.0).rem_euclid(1.0) < 0.35 { scale(color, 0.4) } else { color };
+        let mut c = if lugs && z < 0.025 && (x * 22.0).rem_euclid(1.0) < 0.35 {
+            scale(color, 0.4)
+        } else {
+            color
+        };
         if let Some(thread) = welt.filter(|_| v > 0.8) {
-            c = if (x * 60.0).rem_euclid(1.0) < 0.6 { thread } else { scale(c, 0.8) };
+            c = if (x * 60.0).rem_euclid(1.0) < 0.6 {
+                thread
+            } else {
+                scale(c, 0.8)
+            };
         }
-        Ink { color: c, gloss: 0.15 }
+        Ink {
+            color: c,
+            gloss: 0.15,
+        }
     });
     form.parts(last, wall, scale(dyes.lining, 0.6))
 }

@@ -1,4 +1,5 @@
-//! What all shoes that cover the foot share: the two halves of the upper, the collar, the throat with its tongue.
+//! What all shoes that cover the foot share: the two halves of the upper, the collar, the throat
+//! with its tongue.
 
 use super::{band, lined, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3, fraction, grid, plain, tube};
@@ -9,16 +10,26 @@ use crate::demo::shape::{Curve, Last, spread};
 pub(super) const GUM: Rgb = [0.72, 0.52, 0.32];
 
 /// Both halves of the upper. The paint is asked with (`x`, height above the footbed, `y`).
-pub(super) fn upper(last: &Last, lining: Rgb, outside: impl Fn(Vec3) -> Ink + Clone + 'static) -> Vec<Part> {
+pub(super) fn upper(
+    last: &Last,
+    lining: Rgb,
+    outside: impl Fn(Vec3) -> Ink + Clone + 'static,
+) -> Vec<Part> {
     [-1.0_f32, 1.0]
         .into_iter()
         .map(|sign| {
             let form = last.clone();
-            grid(80, 22, -sign, lined(lining, outside.clone()), move |u, v| {
-                let x = spread(u);
-                let point = form.upper(x, v, sign);
-                (point, [x, point[2] - form.footbed.at(x), point[1]])
-            })
+            grid(
+                80,
+                22,
+                -sign,
+                lined(lining, outside.clone()),
+                move |u, v| {
+                    let x = spread(u);
+                    let point = form.upper(x, v, sign);
+                    (point, [x, point[2] - form.footbed.at(x), point[1]])
+                },
+            )
         })
         .collect()
 }
@@ -26,7 +37,13 @@ pub(super) fn upper(last: &Last, lining: Rgb, outside: impl Fn(Vec3) -> Ink + Cl
 /// The edge of the opening, as a cord.
 pub(super) fn collar(last: &Last, thick: f32, color: Rgb, gloss: f32) -> Part {
     let side = |sign: f32| {
-        (0..=40).map(move |i| last.upper(last.opening * (1.0 - fraction(i, 40)).powf(1.4).min(0.998), 1.0, sign))
+        (0..=40).map(move |i| {
+            last.upper(
+                last.opening * (1.0 - fraction(i, 40)).powf(1.4).min(0.998),
+                1.0,
+                sign,
+            )
+        })
     };
     let mut path: Vec<Vec3> = side(-1.0).collect();
     let back: Vec<Vec3> = side(1.0).collect();
@@ -73,7 +90,11 @@ impl Throat {
         let reach = stay - (ahead / 0.05).clamp(0.0, 1.0) * stay;
         let outer = y.abs() - reach;
         if ahead < 0.05 && outer < 0.012 {
-            let color = if outer < 0.0 { self.stay.unwrap_or(base) } else { base };
+            let color = if outer < 0.0 {
+                self.stay.unwrap_or(base)
+            } else {
+                base
+            };
             return Some(seam(color, outer + 0.004, x));
         }
         None
@@ -83,6 +104,9 @@ impl Throat {
 pub(super) fn tongue_paint(color: Rgb) -> Paint {
     Box::new(move |[u, v, _], behind| {
         let rim = band(u - 0.5, 0.42, 0.05).min(band(v - 0.5, 0.44, 0.04));
-        Ink { color: scale(color, if behind { 0.6 } else { 0.8 + 0.2 * rim }), gloss: 0.05 }
+        Ink {
+            color: scale(color, if behind { 0.6 } else { 0.8 + 0.2 * rim }),
+            gloss: 0.05,
+        }
     })
 }

@@ -3,7 +3,8 @@
 use std::f32::consts::{PI, TAU};
 
 use crate::demo::mesh::{
-    Ink, Paint, Part, Vec3, add, cross, flat_tube, fraction, grid, length, plain, sub, times, tube, unit,
+    Ink, Paint, Part, Vec3, add, cross, flat_tube, fraction, grid, length, plain, sub, times, tube,
+    unit,
 };
 use crate::demo::palette::{Rgb, scale};
 use crate::demo::shape::Last;
@@ -40,7 +41,10 @@ fn stations(last: &Last, lacing: &Lacing) -> Vec<f32> {
     (0..lacing.pairs)
         .map(|k| {
             let wanted = total * fraction(k, lacing.pairs - 1);
-            at(runs.iter().position(|&r| r >= wanted - 1e-6).unwrap_or(steps))
+            at(runs
+                .iter()
+                .position(|&r| r >= wanted - 1e-6)
+                .unwrap_or(steps))
         })
         .collect()
 }
@@ -48,8 +52,15 @@ fn stations(last: &Last, lacing: &Lacing) -> Vec<f32> {
 /// Cloth of a lace: a fine weave along it.
 fn cloth(color: Rgb) -> Paint {
     Box::new(move |at, _| {
-        let weave = if (at[0] * 70.0 + at[1] * 2.0).rem_euclid(1.0) < 0.5 { 1.0 } else { 0.93 };
-        Ink { color: scale(color, weave), gloss: 0.12 }
+        let weave = if (at[0] * 70.0 + at[1] * 2.0).rem_euclid(1.0) < 0.5 {
+            1.0
+        } else {
+            0.93
+        };
+        Ink {
+            color: scale(color, weave),
+            gloss: 0.12,
+        }
     })
 }
 
@@ -74,11 +85,23 @@ pub(super) fn laces(last: &Last, lacing: &Lacing, color: Rgb, ground: Rgb) -> Ve
         let place = |t: f32, lift: f32| {
             let (x, y) = (from.0 + (to.0 - from.0) * t, from.1 + (to.1 - from.1) * t);
             let (point, normal) = last.over(x, y);
-            (add(point, times(normal, lift * (0.3 + 0.7 * (t * PI).sin()))), normal)
+            (
+                add(point, times(normal, lift * (0.3 + 0.7 * (t * PI).sin()))),
+                normal,
+            )
         };
-        let run = |lift: f32| -> (Vec<Vec3>, Vec<Vec3>) { (0..=12).map(|i| place(fraction(i, 12), lift)).unzip() };
+        let run = |lift: f32| -> (Vec<Vec3>, Vec<Vec3>) {
+            (0..=12).map(|i| place(fraction(i, 12), lift)).unzip()
+        };
         let (path, up) = run(lift);
-        parts.push(flat_tube(&path, lacing.wide, lacing.thick, Some(&up), 10, cloth(color)));
+        parts.push(flat_tube(
+            &path,
+            lacing.wide,
+            lacing.thick,
+            Some(&up),
+            10,
+            cloth(color),
+        ));
         let (path, up) = run(lacing.thick * 0.2);
         parts.push(flat_tube(
             &path,
@@ -92,7 +115,13 @@ pub(super) fn laces(last: &Last, lacing: &Lacing, color: Rgb, ground: Rgb) -> Ve
     if let Some(metal) = lacing.eyelets {
         for (k, sign) in (0..lacing.pairs).flat_map(|k| [(k, -1.0), (k, 1.0)]) {
             let (x, y) = eyelet(k, sign);
-            parts.push(ring(last, x, y + sign * lacing.wide * 0.4, lacing.wide * 1.1, metal));
+            parts.push(ring(
+                last,
+                x,
+                y + sign * lacing.wide * 0.4,
+                lacing.wide * 1.1,
+                metal,
+            ));
         }
     }
     if lacing.bow > 0.0 {
@@ -125,7 +154,13 @@ fn bow(last: &Last, lacing: &Lacing, x: f32, color: Rgb) -> Vec<Part> {
     let local = |forward: f32, side: f32| {
         // The cord follows the instep's round back to both sides.
         let sag = side * side * 3.2 / (1.0 + 12.0 * side.abs());
-        add(knot, add(add(times(ahead, forward), times(across, side)), times(normal, lacing.thick - sag)))
+        add(
+            knot,
+            add(
+                add(times(ahead, forward), times(across, side)),
+                times(normal, lacing.thick - sag),
+            ),
+        )
     };
     let mut parts = Vec::new();
     for sign in [-1.0, 1.0] {
@@ -141,13 +176,24 @@ fn bow(last: &Last, lacing: &Lacing, x: f32, color: Rgb) -> Vec<Part> {
         let end: Vec<Vec3> = (0..=12)
             .map(|i| {
                 let t = fraction(i, 12);
-                local(size * (0.95 * t + 0.15 * (t * 6.0).sin() * t), sign * size * 0.62 * t)
+                local(
+                    size * (0.95 * t + 0.15 * (t * 6.0).sin() * t),
+                    sign * size * 0.62 * t,
+                )
             })
             .collect();
         parts.push(tube(&end, lacing.wide * 0.55, 8, cloth(color)));
     }
-    let dots: Vec<Vec3> = [-1.0, -0.4, 0.4, 1.0].iter().map(|s| local(0.0, s * lacing.wide * 1.3)).collect();
-    parts.push(tube(&dots, lacing.wide * 1.1, 10, cloth(scale(color, 0.92))));
+    let dots: Vec<Vec3> = [-1.0, -0.4, 0.4, 1.0]
+        .iter()
+        .map(|s| local(0.0, s * lacing.wide * 1.3))
+        .collect();
+    parts.push(tube(
+        &dots,
+        lacing.wide * 1.1,
+        10,
+        cloth(scale(color, 0.92)),
+    ));
     parts
 }
 
@@ -155,9 +201,16 @@ fn bow(last: &Last, lacing: &Lacing, x: f32, color: Rgb) -> Vec<Part> {
 pub(super) fn tongue(last: &Last, half: f32, reach: f32, paint: Paint) -> Part {
     let front = last.opening + 0.05;
     let ridge = |x: f32| [x, 0.0, last.footbed.at(x) + last.top.at(x)];
-    let (start, direction) = (ridge(front), unit(sub(ridge(last.opening + 0.01), ridge(front))));
+    let (start, direction) = (
+        ridge(front),
+        unit(sub(ridge(last.opening + 0.01), ridge(front))),
+    );
     let normal = [direction[2], 0.0, -direction[0]];
-    let inside = if normal[2] > 0.0 { times(normal, -0.012) } else { times(normal, 0.012) };
+    let inside = if normal[2] > 0.0 {
+        times(normal, -0.012)
+    } else {
+        times(normal, 0.012)
+    };
     grid(12, 12, -1.0, paint, move |u, v| {
         let y = (2.0 * u - 1.0) * half * (1.0 + 0.15 * v);
         let round = (1.0 - (2.0 * u - 1.0).powi(4)) * 0.02;

@@ -12,11 +12,32 @@ use crate::demo::shape::{Cap, Curve, Last};
 fn court_last(r: &mut Random, height: f32, platform: f32, round: bool) -> Last {
     let opening = r.range(0.68, 0.73);
     let side = r.range(0.095, 0.12);
-    // The foot takes less ground the higher the heel; the drawing keeps the length and stays in proportion.
+    // The foot takes less ground the higher the heel; the drawing keeps the length and stays in
+    // proportion.
     Last {
-        width: Curve::new(&[(0.0, 0.095), (0.2, 0.1), (0.42, 0.098), (0.7, 0.145), (0.85, 0.14), (1.0, 0.13)]),
-        heel: Cap { length: 0.14, power: 2.1 },
-        toe: if round { Cap { length: 0.32, power: 2.1 } } else { Cap { length: 0.38, power: r.range(1.6, 1.9) } },
+        width: Curve::new(&[
+            (0.0, 0.095),
+            (0.2, 0.1),
+            (0.42, 0.098),
+            (0.7, 0.145),
+            (0.85, 0.14),
+            (1.0, 0.13),
+        ]),
+        heel: Cap {
+            length: 0.14,
+            power: 2.1,
+        },
+        toe: if round {
+            Cap {
+                length: 0.32,
+                power: 2.1,
+            }
+        } else {
+            Cap {
+                length: 0.38,
+                power: r.range(1.6, 1.9),
+            }
+        },
         footbed: Curve::new(&[
             (0.0, platform + height),
             (0.14, platform + height * 0.98),
@@ -47,7 +68,11 @@ fn court_last(r: &mut Random, height: f32, platform: f32, round: bool) -> Last {
 
 pub(super) fn pump(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let height = r.range(0.26, 0.4);
-    let platform = if r.chance(0.3) { r.range(0.05, 0.09) } else { 0.022 };
+    let platform = if r.chance(0.3) {
+        r.range(0.05, 0.09)
+    } else {
+        0.022
+    };
     let last = court_last(r, height, platform, false);
     let (main, gloss) = (dyes.main, if dyes.metal { 1.2 } else { r.range(0.3, 1.0) });
     let toe = r.chance(0.2).then_some(dyes.accent);
@@ -58,20 +83,52 @@ pub(super) fn pump(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
         {
             color = c;
         }
-        Ink { color: scale(color, 0.75 + 0.25 * (h / 0.04).min(1.0)), gloss }
+        Ink {
+            color: scale(color, 0.75 + 0.25 * (h / 0.04).min(1.0)),
+            gloss,
+        }
     };
     let mut parts = upper(&last, dyes.lining, paint);
     parts.push(collar(&last, 0.006, scale(main, 0.85), 0.3));
-    let thin = last.footbed.map(move |_, z| (z - platform.max(0.022)).max(0.0));
-    let edge = if platform > 0.03 { main } else { scale(main, 0.55) };
-    let sole = Sole { bottom: thin, flare: 0.004, lip: Curve::new(&[(0.0, 0.004), (1.0, 0.004)]), bulge: 0.0 };
+    let thin = last
+        .footbed
+        .map(move |_, z| (z - platform.max(0.022)).max(0.0));
+    let edge = if platform > 0.03 {
+        main
+    } else {
+        scale(main, 0.55)
+    };
+    let sole = Sole {
+        bottom: thin,
+        flare: 0.004,
+        lip: Curve::new(&[(0.0, 0.004), (1.0, 0.004)]),
+        bulge: 0.0,
+    };
     parts.extend(sole.parts(&last, plain(edge, gloss), scale(dyes.lining, 0.85)));
     let block = r.chance(0.3);
-    let ground = if block { (0.085, 0.06, 0.06) } else { (0.075, 0.016, 0.016) };
-    let top = if block { (0.1, 0.088, 0.082) } else { (0.1, 0.09, 0.08) };
+    let ground = if block {
+        (0.085, 0.06, 0.06)
+    } else {
+        (0.075, 0.016, 0.016)
+    };
+    let top = if block {
+        (0.1, 0.088, 0.082)
+    } else {
+        (0.1, 0.09, 0.08)
+    };
     let power = if block { 0.8 } else { r.range(0.38, 0.5) };
     let tip: Paint = Box::new(move |[_, _, z]: Vec3, _| {
-        if z < 0.012 { Ink { color: grey(0.08), gloss: 0.2 } } else { Ink { color: scale(main, 0.9), gloss } }
+        if z < 0.012 {
+            Ink {
+                color: grey(0.08),
+                gloss: 0.2,
+            }
+        } else {
+            Ink {
+                color: scale(main, 0.9),
+                gloss,
+            }
+        }
     });
     parts.push(heel(top, ground, last.footbed.at(0.08) - 0.005, power, tip));
     if r.chance(0.25) {
@@ -106,7 +163,10 @@ pub(super) fn ballerina(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
         {
             color = c;
         }
-        Ink { color: scale(color, 0.75 + 0.25 * (h / 0.04).min(1.0)), gloss }
+        Ink {
+            color: scale(color, 0.75 + 0.25 * (h / 0.04).min(1.0)),
+            gloss,
+        }
     };
     let mut parts = upper(&last, dyes.lining, paint);
     parts.push(collar(&last, 0.008, scale(main, 0.8), 0.2));
@@ -124,9 +184,22 @@ pub(super) fn ballerina(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
 /// The place of a bare foot: straps are led over it.
 fn foot_last(sole: f32, heel: f32) -> Last {
     Last {
-        width: Curve::new(&[(0.0, 0.118), (0.2, 0.12), (0.42, 0.118), (0.7, 0.165), (0.85, 0.16), (1.0, 0.15)]),
-        heel: Cap { length: 0.15, power: 2.2 },
-        toe: Cap { length: 0.28, power: 2.2 },
+        width: Curve::new(&[
+            (0.0, 0.118),
+            (0.2, 0.12),
+            (0.42, 0.118),
+            (0.7, 0.165),
+            (0.85, 0.16),
+            (1.0, 0.15),
+        ]),
+        heel: Cap {
+            length: 0.15,
+            power: 2.2,
+        },
+        toe: Cap {
+            length: 0.28,
+            power: 2.2,
+        },
         footbed: Curve::new(&[
             (0.0, sole + heel),
             (0.2, sole + heel),
@@ -173,19 +246,33 @@ fn over_foot(last: &Last, x: f32, slant: f32, half: f32, paint: Paint) -> Part {
 fn stitched(color: Rgb, gloss: f32) -> Paint {
     Box::new(move |[_, v, _], behind| {
         let edge = band((v - 0.5).abs() - 0.42, 0.015, 0.04);
-        Ink { color: scale(color, if behind { 0.5 } else { 1.0 - 0.3 * edge }), gloss }
+        Ink {
+            color: scale(color, if behind { 0.5 } else { 1.0 - 0.3 * edge }),
+            gloss,
+        }
     })
 }
 
 pub(super) fn sandal(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let sole = r.range(0.05, 0.08);
-    let heel = if r.chance(0.4) { r.range(0.05, 0.14) } else { r.range(0.0, 0.02) };
+    let heel = if r.chance(0.4) {
+        r.range(0.05, 0.14)
+    } else {
+        r.range(0.0, 0.02)
+    };
     let last = foot_last(sole, heel);
     let (main, gloss) = (dyes.main, if dyes.metal { 1.0 } else { r.range(0.1, 0.5) });
-    let footbed = *r.pick(&[[0.72, 0.56, 0.38], grey(0.25), scale(main, 0.8), [0.55, 0.36, 0.22]]);
+    let footbed = *r.pick(&[
+        [0.72, 0.56, 0.38],
+        grey(0.25),
+        scale(main, 0.8),
+        [0.55, 0.36, 0.22],
+    ]);
     let base = *r.pick(&[grey(0.14), [0.36, 0.24, 0.15], [0.75, 0.6, 0.42], grey(0.3)]);
-    let wall: Paint =
-        Box::new(move |[_, v, _]: Vec3, _| Ink { color: if v > 0.75 { footbed } else { base }, gloss: 0.1 });
+    let wall: Paint = Box::new(move |[_, v, _]: Vec3, _| Ink {
+        color: if v > 0.75 { footbed } else { base },
+        gloss: 0.1,
+    });
     let form = Sole {
         bottom: Curve::new(&[(0.0, 0.0), (0.8, 0.0), (1.0, 0.02)]),
         flare: 0.012,
@@ -209,9 +296,19 @@ pub(super) fn sandal(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
         parts.push(over_foot(&last, 0.36, 0.0, width * 0.7, paint()));
         for sign in [-1.0_f32, 1.0] {
             let bed = last.footbed.at(0.15);
-            let strut =
-                [[0.15, sign * 0.117, bed - 0.01], [0.15, sign * 0.11, bed + 0.1], [0.16, sign * 0.088, bed + 0.21]];
-            parts.push(flat_tube(&strut, width * 0.6, 0.005, Some(&[[0.0, sign, 0.2]; 3]), 8, plain(main, gloss)));
+            let strut = [
+                [0.15, sign * 0.117, bed - 0.01],
+                [0.15, sign * 0.11, bed + 0.1],
+                [0.16, sign * 0.088, bed + 0.21],
+            ];
+            parts.push(flat_tube(
+                &strut,
+                width * 0.6,
+                0.005,
+                Some(&[[0.0, sign, 0.2]; 3]),
+                8,
+                plain(main, gloss),
+            ));
         }
     } else {
         parts.push(over_foot(&last, 0.47, 0.0, width, paint()));
@@ -222,15 +319,29 @@ pub(super) fn sandal(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
 pub(super) fn flip_flop(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let sole = r.range(0.05, 0.085);
     let mut last = foot_last(sole, 0.0);
-    last.top =
-        Curve::new(&[(0.0, 0.05), (0.3, 0.07), (0.45, 0.1), (0.6, 0.12), (0.75, 0.09), (0.84, 0.03), (1.0, 0.02)]);
+    last.top = Curve::new(&[
+        (0.0, 0.05),
+        (0.3, 0.07),
+        (0.45, 0.1),
+        (0.6, 0.12),
+        (0.75, 0.09),
+        (0.84, 0.03),
+        (1.0, 0.02),
+    ]);
     let main = dyes.main;
     let bed = r.weighted(&[(main, 3.0), (dyes.accent, 1.0), (scale(main, 0.8), 2.0)]);
     let straps = r.weighted(&[(main, 3.0), (scale(main, 0.7), 2.0)]);
     let layers = r.chance(0.5).then_some(dyes.accent);
     let wall: Paint = Box::new(move |[_, v, _]: Vec3, _| {
-        let middle = if (0.35..0.6).contains(&v) { layers } else { None };
-        Ink { color: middle.unwrap_or(scale(bed, 0.92)), gloss: 0.08 }
+        let middle = if (0.35..0.6).contains(&v) {
+            layers
+        } else {
+            None
+        };
+        Ink {
+            color: middle.unwrap_or(scale(bed, 0.92)),
+            gloss: 0.08,
+        }
     });
     let form = Sole {
         bottom: Curve::new(&[(0.0, 0.0), (0.85, 0.0), (1.0, 0.015)]),
@@ -246,14 +357,27 @@ pub(super) fn flip_flop(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
                 let t = fraction(i, 24);
                 let x = root + (0.8 - root) * t;
                 let side = sign * 0.14 * (1.0 - t).powf(0.75) + 0.012;
-                let arch = (t.powf(0.8) * std::f32::consts::PI).sin().max(0.0).powf(0.7);
+                let arch = (t.powf(0.8) * std::f32::consts::PI)
+                    .sin()
+                    .max(0.0)
+                    .powf(0.7);
                 let height = last.footbed.at(x) + 0.012 + 0.1 * arch;
                 ([x, side, height], [0.2, sign * 0.9 * (1.0 - t), 0.8])
             })
             .unzip();
-        parts.push(flat_tube(&path, width, 0.008, Some(&up), 12, plain(straps, 0.25)));
+        parts.push(flat_tube(
+            &path,
+            width,
+            0.008,
+            Some(&up),
+            12,
+            plain(straps, 0.25),
+        ));
     }
-    let post = [[0.79, 0.012, last.footbed.at(0.8) + 0.035], [0.8, 0.012, last.footbed.at(0.8)]];
+    let post = [
+        [0.79, 0.012, last.footbed.at(0.8) + 0.035],
+        [0.8, 0.012, last.footbed.at(0.8)],
+    ];
     parts.push(tube(&post, 0.017, 8, plain(straps, 0.2)));
     parts
 }

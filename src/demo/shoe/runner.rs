@@ -15,7 +15,12 @@ pub(super) fn runner(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let mut parts = upper(&last, dyes.lining, move |at| look.ink(at));
     parts.push(collar(&last, 0.017, mix(dyes.lining, dyes.main, 0.5), 0.05));
     parts.extend(sole(dyes, &last, r));
-    parts.push(tongue(&last, 0.06, r.range(0.08, 0.12), tongue_paint(look.throat.tongue)));
+    parts.push(tongue(
+        &last,
+        0.06,
+        r.range(0.08, 0.12),
+        tongue_paint(look.throat.tongue),
+    ));
     if let Some(color) = dyes.laces {
         let lacing = Lacing {
             front: look.throat.front - 0.02,
@@ -25,7 +30,11 @@ pub(super) fn runner(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
             wide: r.range(0.0115, 0.015),
             thick: 0.0065,
             crossed: r.chance(0.75),
-            bow: if r.chance(0.85) { r.range(0.08, 0.11) } else { 0.0 },
+            bow: if r.chance(0.85) {
+                r.range(0.08, 0.11)
+            } else {
+                0.0
+            },
             eyelets: None,
         };
         parts.extend(laces(&last, &lacing, color, dyes.main));
@@ -38,9 +47,21 @@ fn last(r: &mut Random) -> Last {
     let opening = r.range(0.42, 0.45);
     Last {
         width: foot_width(r),
-        heel: Cap { length: 0.15, power: 2.2 },
-        toe: Cap { length: r.range(0.28, 0.34), power: r.range(1.9, 2.2) },
-        footbed: Curve::new(&[(0.0, rear), (0.25, rear), (0.65, fore), (0.82, fore + 0.005), (1.0, fore + 0.05)]),
+        heel: Cap {
+            length: 0.15,
+            power: 2.2,
+        },
+        toe: Cap {
+            length: r.range(0.28, 0.34),
+            power: r.range(1.9, 2.2),
+        },
+        footbed: Curve::new(&[
+            (0.0, rear),
+            (0.25, rear),
+            (0.65, fore),
+            (0.82, fore + 0.005),
+            (1.0, fore + 0.05),
+        ]),
         top: Curve::new(&[
             (0.0, 0.29),
             (0.05, 0.275),
@@ -88,7 +109,11 @@ impl Look {
     fn new(dyes: &Dyes, r: &mut Random) -> Self {
         let main = dyes.main;
         let shade = if brightness(main) > 0.3 { 0.78 } else { 1.7 };
-        let overlay = if r.chance(0.5) { dyes.accent } else { scale(main, shade) };
+        let overlay = if r.chance(0.5) {
+            dyes.accent
+        } else {
+            scale(main, shade)
+        };
         Self {
             main,
             accent: dyes.accent,
@@ -109,19 +134,33 @@ impl Look {
     fn ink(&self, at: Vec3) -> Ink {
         let [x, h, y] = at;
         let hole = ((x * 60.0).fract() - 0.5).abs() + ((h * 60.0).fract() - 0.5).abs() < 0.32;
-        let mut ink = Ink { color: scale(self.main, if hole { 0.86 } else { 1.0 }), gloss: 0.08 };
+        let mut ink = Ink {
+            color: scale(self.main, if hole { 0.86 } else { 1.0 }),
+            gloss: 0.08,
+        };
         let counter = x - 0.17 + h * 0.45;
         let guard = x - 0.9 + h * 0.5 - y * y * 0.8;
         if self.covered(at) || counter < 0.0 || guard > 0.0 {
-            ink = Ink { color: self.overlay, gloss: 0.25 };
+            ink = Ink {
+                color: self.overlay,
+                gloss: 0.25,
+            };
         }
         if counter > 0.0 && guard < 0.0 {
             ink.color = seam(ink.color, counter, h);
         }
         if self.laced {
             ink.color = self.throat.color(ink.color, x, y).unwrap_or(ink.color);
-        } else if self.straps.iter().any(|s| (x - s + (h - 0.25) * 0.15).abs() < 0.034) && h > 0.07 {
-            ink = Ink { color: self.accent, gloss: 0.2 };
+        } else if self
+            .straps
+            .iter()
+            .any(|s| (x - s + (h - 0.25) * 0.15).abs() < 0.034)
+            && h > 0.07
+        {
+            ink = Ink {
+                color: self.accent,
+                gloss: 0.2,
+            };
         }
         ink.color = scale(ink.color, 0.75 + 0.25 * (h / 0.06).min(1.0));
         ink
@@ -148,7 +187,12 @@ impl Look {
 
 fn sole(dyes: &Dyes, last: &Last, r: &mut Random) -> Vec<Part> {
     let (main, accent) = (dyes.main, dyes.accent);
-    let foam = r.weighted(&[(grey(0.94), 5.0), (grey(0.2), 1.0), (grey(0.75), 1.0), (scale(main, 0.95), 1.0)]);
+    let foam = r.weighted(&[
+        (grey(0.94), 5.0),
+        (grey(0.2), 1.0),
+        (grey(0.75), 1.0),
+        (scale(main, 0.95), 1.0),
+    ]);
     let tread = r.weighted(&[(grey(0.14), 3.0), (main, 2.0), (accent, 2.0), (GUM, 0.6)]);
     let (waves, depth) = (r.range(3.0, 7.0), r.range(0.03, 0.09));
     let wedge = r.chance(0.6);
@@ -162,12 +206,21 @@ fn sole(dyes: &Dyes, last: &Last, r: &mut Random) -> Vec<Part> {
             color = accent;
         }
         let groove = band(v - border, 0.015, 0.03);
-        Ink { color: scale(color, 1.0 - 0.3 * groove), gloss: 0.12 }
+        Ink {
+            color: scale(color, 1.0 - 0.3 * groove),
+            gloss: 0.12,
+        }
     });
     let shape = Sole {
         bottom: Curve::new(&[(0.0, 0.03), (0.1, 0.0), (0.7, 0.0), (1.0, 0.075)]),
         flare: r.range(0.02, 0.03),
-        lip: Curve::new(&[(0.0, 0.05), (0.2, 0.025), (0.5, 0.012), (0.8, 0.012), (1.0, 0.03)]),
+        lip: Curve::new(&[
+            (0.0, 0.05),
+            (0.2, 0.025),
+            (0.5, 0.012),
+            (0.8, 0.012),
+            (1.0, 0.03),
+        ]),
         bulge: r.range(0.006, 0.012),
     };
     shape.parts(last, wall, scale(dyes.lining, 0.7))

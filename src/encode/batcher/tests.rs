@@ -10,7 +10,12 @@ use tokio::task::JoinSet;
 use super::*;
 
 fn options(queue: usize, max_batch: usize) -> BatchOptions {
-    BatchOptions { name: "test", queue, max_batch, max_wait: Duration::ZERO }
+    BatchOptions {
+        name: "test",
+        queue,
+        max_batch,
+        max_wait: Duration::ZERO,
+    }
 }
 
 /// What the workers were given, batch by batch.
@@ -37,7 +42,8 @@ fn doubling(batches: &Arc<AtomicUsize>) -> Worker<u32, u32> {
     })
 }
 
-/// Polls until the condition holds; a test that waits for ever is ended by the harness of whoever runs it.
+/// Polls until the condition holds; a test that waits for ever is ended by the harness of whoever
+/// runs it.
 async fn until(condition: impl Fn() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -81,8 +87,14 @@ async fn what_waits_goes_together_and_by_length() {
     }
     drop(open);
     let answers = collect(answers).await;
-    assert!(answers.iter().all(|(job, answer)| *answer == Ok(job * 2)), "{answers:?}");
-    assert_eq!(*seen.lock().expect("whole"), [vec![0], vec![1, 3, 5], vec![2, 4], vec![6]]);
+    assert!(
+        answers.iter().all(|(job, answer)| *answer == Ok(job * 2)),
+        "{answers:?}"
+    );
+    assert_eq!(
+        *seen.lock().expect("whole"),
+        [vec![0], vec![1, 3, 5], vec![2, 4], vec![6]]
+    );
 }
 
 #[tokio::test]
@@ -95,11 +107,17 @@ async fn a_full_queue_refuses_searches_and_lets_catalog_work_wait() {
         ask(&mut answers, &batcher, job, 5, Priority::Bulk);
     }
     until(|| batcher.queued() == Queued { search: 2, bulk: 2 }).await;
-    assert_eq!(batcher.submit(3, 5, Priority::Search, None).await, Err(BatchError::Overloaded));
+    assert_eq!(
+        batcher.submit(3, 5, Priority::Search, None).await,
+        Err(BatchError::Overloaded)
+    );
     drop(open);
     let answers = collect(answers).await;
     assert_eq!(answers.len(), 7);
-    assert!(answers.iter().all(|(job, answer)| *answer == Ok(job * 2)), "{answers:?}");
+    assert!(
+        answers.iter().all(|(job, answer)| *answer == Ok(job * 2)),
+        "{answers:?}"
+    );
 }
 
 #[tokio::test]
@@ -111,12 +129,29 @@ async fn searches_go_first_and_catalog_work_goes_on() {
     for job in 1..=20 {
         ask(&mut answers, &batcher, job, 5, Priority::Search);
     }
-    until(|| batcher.queued() == Queued { search: 20, bulk: 3 }).await;
+    until(|| {
+        batcher.queued()
+            == Queued {
+                search: 20,
+                bulk: 3,
+            }
+    })
+    .await;
     drop(open);
     collect(answers).await;
-    let order: Vec<bool> = seen.lock().expect("whole").iter().skip(1).map(|batch| batch[0] > 100).collect();
+    let order: Vec<bool> = seen
+        .lock()
+        .expect("whole")
+        .iter()
+        .skip(1)
+        .map(|batch| batch[0] > 100)
+        .collect();
     let bulk_at: Vec<usize> = (0..order.len()).filter(|&at| order[at]).collect();
-    assert_eq!(bulk_at, [8, 17, 22], "after every eighth search, and when there are no more");
+    assert_eq!(
+        bulk_at,
+        [8, 17, 22],
+        "after every eighth search, and when there are no more"
+    );
 }
 
 #[tokio::test]
@@ -126,9 +161,24 @@ async fn who_has_gone_or_is_late_costs_nothing() {
     until(|| batcher.queued().search == 1).await;
     gone.abort();
     let soon = Instant::now() + Duration::from_millis(5);
-    assert_eq!(batcher.submit(2, 5, Priority::Search, Some(soon)).await, Err(BatchError::Expired));
-    assert_eq!(batcher.submit(3, 5, Priority::Search, Some(Instant::now())).await, Err(BatchError::Expired));
-    let late = batcher.submit(4, 5, Priority::Bulk, Some(Instant::now() + Duration::from_millis(5))).await;
+    assert_eq!(
+        batcher.submit(2, 5, Priority::Search, Some(soon)).await,
+        Err(BatchError::Expired)
+    );
+    assert_eq!(
+        batcher
+            .submit(3, 5, Priority::Search, Some(Instant::now()))
+            .await,
+        Err(BatchError::Expired)
+    );
+    let late = batcher
+        .submit(
+            4,
+            5,
+            Priority::Bulk,
+            Some(Instant::now() + Duration::from_millis(5)),
+        )
+        .await;
     assert_eq!(late, Err(BatchError::Expired));
     // Both dead searches are still in the queue of two, and make room for a living one.
     until(|| gone.is_finished()).await;
@@ -148,7 +198,11 @@ async fn a_panic_is_its_batch_alone() {
         _ => Ok(jobs),
     });
     let batcher = Batcher::start(options(10, 1), vec![worker]).expect("starts");
-    for (job, reason) in [(1, "the worker panicked: job one"), (2, "job two"), (3, "0 results for 1 jobs")] {
+    for (job, reason) in [
+        (1, "the worker panicked: job one"),
+        (2, "job two"),
+        (3, "0 results for 1 jobs"),
+    ] {
         let failed = Err(BatchError::Failed(reason.into()));
         assert_eq!(batcher.submit(job, 1, Priority::Search, None).await, failed);
     }
@@ -158,14 +212,20 @@ async fn a_panic_is_its_batch_alone() {
 #[tokio::test]
 async fn an_idle_worker_waits_for_company_only_as_long_as_told() {
     let count = Arc::new(AtomicUsize::new(0));
-    let patient = BatchOptions { max_wait: Duration::from_hours(1), ..options(10, 2) };
+    let patient = BatchOptions {
+        max_wait: Duration::from_hours(1),
+        ..options(10, 2)
+    };
     let batcher = Arc::new(Batcher::start(patient, vec![doubling(&count)]).expect("starts"));
     let mut answers = Answers::new();
     ask(&mut answers, &batcher, 1, 5, Priority::Search);
     ask(&mut answers, &batcher, 2, 5, Priority::Search);
     collect(answers).await;
     assert_eq!(count.load(Ordering::SeqCst), 1, "a full batch goes at once");
-    let brief = BatchOptions { max_wait: Duration::from_millis(1), ..options(10, 2) };
+    let brief = BatchOptions {
+        max_wait: Duration::from_millis(1),
+        ..options(10, 2)
+    };
     let batcher = Batcher::start(brief, vec![doubling(&count)]).expect("starts");
     assert_eq!(batcher.submit(7, 5, Priority::Search, None).await, Ok(14));
 }
@@ -181,11 +241,22 @@ async fn closing_drains_and_then_refuses() {
         tokio::task::spawn_blocking(move || batcher.finish())
     };
     until(|| batcher.shared.lock().closed).await;
-    assert_eq!(batcher.submit(3, 5, Priority::Search, None).await, Err(BatchError::Closed));
-    assert_eq!(batcher.submit(3, 5, Priority::Bulk, None).await, Err(BatchError::Closed));
+    assert_eq!(
+        batcher.submit(3, 5, Priority::Search, None).await,
+        Err(BatchError::Closed)
+    );
+    assert_eq!(
+        batcher.submit(3, 5, Priority::Bulk, None).await,
+        Err(BatchError::Closed)
+    );
     drop(open);
     finishing.await.expect("ends");
-    assert!(collect(answers).await.iter().all(|(job, answer)| *answer == Ok(job * 2)));
+    assert!(
+        collect(answers)
+            .await
+            .iter()
+            .all(|(job, answer)| *answer == Ok(job * 2))
+    );
 }
 
 #[test]
@@ -237,8 +308,18 @@ struct Plan {
 
 fn plans() -> impl Strategy<Value = Vec<Plan>> {
     let deadline = prop_oneof![3 => Just(None), 1 => (0u64..4).prop_map(Some)];
-    let plan = (2usize..77, any::<bool>(), deadline, prop::bool::weighted(0.1));
-    let plan = plan.prop_map(|(length, bulk, deadline, abandoned)| Plan { length, bulk, deadline, abandoned });
+    let plan = (
+        2usize..77,
+        any::<bool>(),
+        deadline,
+        prop::bool::weighted(0.1),
+    );
+    let plan = plan.prop_map(|(length, bulk, deadline, abandoned)| Plan {
+        length,
+        bulk,
+        deadline,
+        abandoned,
+    });
     prop::collection::vec(plan, 1..120)
 }
 

@@ -1,20 +1,22 @@
 //! Pillow's bicubic resampling, bit for bit.
 //!
-//! Models are trained on Pillow's pixels, so this computes what `Image.resize(.., BICUBIC)` computes for 8-bit images:
-//! a = -0.5, support widened by the reduction (antialiasing), coefficients rounded to 22 fractional bits, the
-//! horizontal pass first and its result rounded to 8 bits. Refuses nothing and cannot fail; the callers give shapes
-//! that fit.
+//! Models are trained on Pillow's pixels, so this computes what `Image.resize(.., BICUBIC)`
+//! computes for 8-bit images: a = -0.5, support widened by the reduction (antialiasing),
+//! coefficients rounded to 22 fractional bits, the horizontal pass first and its result rounded to
+//! 8 bits. Refuses nothing and cannot fail; the callers give shapes that fit.
 
 /// Fractional bits of a coefficient: 32 less 8 of the pixel less 2 of headroom.
 const PRECISION: u32 = 22;
 /// Reach of the kernel in pixels of the coarser grid.
 const SUPPORT: f64 = 2.0;
-/// Rows that the horizontal pass takes together: two numbers of 64 bits fill a register of the baseline.
+/// Rows that the horizontal pass takes together: two numbers of 64 bits fill a register of the
+/// baseline.
 const ROWS: usize = 2;
 /// Columns (times channels) that the vertical pass takes together.
 const COLUMNS: usize = 16;
 
-/// The part of the resized image that is computed: along each axis, the scaled length and the range that is kept.
+/// The part of the resized image that is computed: along each axis, the scaled length and the range
+/// that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     pub scaled: usize,
@@ -25,15 +27,19 @@ pub struct Window {
 impl Window {
     #[must_use]
     pub fn whole(scaled: usize) -> Self {
-        Self { scaled, start: 0, length: scaled }
+        Self {
+            scaled,
+            start: 0,
+            length: scaled,
+        }
     }
 }
 
 /// For each output position of one axis: where its taps begin in the input, and the taps.
 ///
-/// The taps are Pillow's fixed-point numbers, held as `f64`: a sum of products of 23-bit by 8-bit integers is exact
-/// there, and every x86-64 processor multiplies two such lanes at a time, while its baseline has no multiplication of
-/// 32-bit integers by lanes.
+/// The taps are Pillow's fixed-point numbers, held as `f64`: a sum of products of 23-bit by 8-bit
+/// integers is exact there, and every x86-64 processor multiplies two such lanes at a time, while
+/// its baseline has no multiplication of 32-bit integers by lanes.
 struct Axis {
     starts: Vec<usize>,
     /// Ends of the slices of `taps`.
@@ -81,7 +87,8 @@ impl Axis {
             let from = (center - support + 0.5) as usize;
             let to = ((center + support + 0.5) as usize).min(input);
             weights.clear();
-            weights.extend((from..to).map(|x| kernel((x as f64 - center + 0.5) * (1.0 / widening))));
+            weights
+                .extend((from..to).map(|x| kernel((x as f64 - center + 0.5) * (1.0 / widening))));
             let sum: f64 = weights.iter().sum();
             axis.taps.extend(weights.iter().map(|weight| {
                 let share = if sum == 0.0 { *weight } else { weight / sum };
@@ -98,15 +105,24 @@ impl Axis {
     /// For each output position: the input position of the first tap, and the taps.
     fn positions(&self) -> impl Iterator<Item = (usize, &[f64])> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        self.starts.iter().zip(begins.zip(&self.ends)).map(|(&start, (begin, &end))| (start, &self.taps[begin..end]))
+        self.starts
+            .iter()
+            .zip(begins.zip(&self.ends))
+            .map(|(&start, (begin, &end))| (start, &self.taps[begin..end]))
     }
 }
 
-/// A sum of taps times pixels -> a pixel: half is added, the fraction cut off, the rest clamped. Negative numbers are
-/// shifted arithmetically, as in Pillow.
-#[expect(clippy::cast_sign_loss, clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "see below")]
+/// A sum of taps times pixels -> a pixel: half is added, the fraction cut off, the rest clamped.
+/// Negative numbers are shifted arithmetically, as in Pillow.
+#[expect(
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    reason = "see below"
+)]
 fn pixel(sum: f64) -> u8 {
-    // An integer of 32 bits added to 1.5 * 2^52 stands in the low bits of the sum: a conversion without branches.
+    // An integer of 32 bits added to 1.5 * 2^52 stands in the low bits of the sum: a conversion
+    // without branches.
     const TO_LOW_BITS: f64 = 6_755_399_441_055_744.0;
     let sum = (sum + TO_LOW_BITS).to_bits() as u32 as i32;
     ((sum + (1 << (PRECISION - 1))) >> PRECISION).clamp(0, 255) as u8
@@ -129,11 +145,16 @@ pub fn resize(rgb: &[u8], width: usize, across: Window, down: Window) -> Vec<u8>
         return vertical(needed, width * 3, rows.first, &rows);
     }
     let narrow = horizontal(needed, width, &columns);
-    if down == Window::whole(height) { narrow } else { vertical(&narrow, across.length * 3, rows.first, &rows) }
+    if down == Window::whole(height) {
+        narrow
+    } else {
+        vertical(&narrow, across.length * 3, rows.first, &rows)
+    }
 }
 
-/// Pillow goes horizontally first; since 13.0 (pull request 9549) vertically first where the height loses more than
-/// twice what the width does, as it is with tall photos. The rule was found by trying sizes against Pillow 13.0.
+/// Pillow goes horizontally first; since 13.0 (pull request 9549) vertically first where the height
+/// loses more than twice what the width does, as it is with tall photos. The rule was found by
+/// trying sizes against Pillow 13.0.
 fn vertical_first(from: (usize, usize), to: (usize, usize)) -> bool {
     to.1 < from.1 && from.1 - to.1 + 2 * to.0 > 2 * from.0
 }
@@ -143,11 +164,15 @@ fn horizontal(rgb: &[u8], width: usize, columns: &Axis) -> Vec<u8> {
     let mut out = vec![0; rgb.len() / width * columns.starts.len()];
     // Two rows, interleaved: what lies under one tap in both of them is one register.
     let mut block = vec![[[0f64; ROWS]; 3]; width];
-    for (rows, out) in rgb.chunks(width * 3 * ROWS).zip(out.chunks_mut(line * ROWS)) {
+    for (rows, out) in rgb
+        .chunks(width * 3 * ROWS)
+        .zip(out.chunks_mut(line * ROWS))
+    {
         // The last one may be alone; its double goes nowhere.
         let (first, second) = rows.split_at(width * 3);
         let second = if second.is_empty() { first } else { second };
-        for ((pair, &first), &second) in block.as_flattened_mut().iter_mut().zip(first).zip(second) {
+        for ((pair, &first), &second) in block.as_flattened_mut().iter_mut().zip(first).zip(second)
+        {
             *pair = [f64::from(first), f64::from(second)];
         }
         for (position, (start, taps)) in columns.positions().enumerate() {

@@ -1,8 +1,9 @@
 //! JPEG through libjpeg-turbo, with Pillow's verdicts.
 //!
-//! Pillow and this decode with the same library and the same settings, so the pixels are equal. What differs is how
-//! a damaged file is judged: TurboJPEG calls every warning an error after it has filled the picture, Pillow ignores
-//! warnings and refuses only what ends before the last row. [`decode`] judges as Pillow does.
+//! Pillow and this decode with the same library and the same settings, so the pixels are equal.
+//! What differs is how a damaged file is judged: TurboJPEG calls every warning an error after it
+//! has filled the picture, Pillow ignores warnings and refuses only what ends before the last row.
+//! [`decode`] judges as Pillow does.
 
 use std::ops::Range;
 
@@ -10,8 +11,8 @@ use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat};
 
 use super::{ImageError, ImageLimits, Photo, broken};
 
-/// A progressive file of a few kilobytes can name thousands of scans, each as dear as a whole picture; cameras and
-/// editors write about ten.
+/// A progressive file of a few kilobytes can name thousands of scans, each as dear as a whole
+/// picture; cameras and editors write about ten.
 const MOST_SCANS: u32 = 200;
 
 /// What libjpeg warns of and goes on; its error messages begin otherwise (`jerror.h`, `JWRN_`).
@@ -23,7 +24,8 @@ const WARNINGS: [&str; 6] = [
     "Unknown Adobe color transform code",
     "Warning:",
 ];
-/// Two ways in which a file that breaks off could have gone on: the marker that ends an image, and more of its data.
+/// Two ways in which a file that breaks off could have gone on: the marker that ends an image, and
+/// more of its data.
 const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
 const MORE_DATA: [u8; 512] = [0xA5; 512];
 
@@ -32,7 +34,8 @@ pub(super) fn decode(file: &[u8], limits: &ImageLimits) -> Result<Photo, ImageEr
     let mut decompressor = decompressor()?;
     match decompressor.read_header(file) {
         Ok(header) => pixels(&mut decompressor, file, header, limits),
-        // A warning in the header hides the header: decode a copy without the bytes that libjpeg stumbles over.
+        // A warning in the header hides the header: decode a copy without the bytes that libjpeg
+        // stumbles over.
         Err(error) if is_warning(&error) => {
             let clean = without_header_oddities(file);
             let header = decompressor.read_header(&clean).map_err(broken)?;
@@ -46,7 +49,9 @@ pub(super) fn decode(file: &[u8], limits: &ImageLimits) -> Result<Photo, ImageEr
 pub(super) fn dimensions(file: &[u8]) -> Result<(u32, u32), ImageError> {
     let mut decompressor = decompressor()?;
     let header = match decompressor.read_header(file) {
-        Err(error) if is_warning(&error) => decompressor.read_header(&without_header_oddities(file)),
+        Err(error) if is_warning(&error) => {
+            decompressor.read_header(&without_header_oddities(file))
+        }
         other => other,
     };
     size(&header.map_err(broken)?)
@@ -88,13 +93,29 @@ fn pixels(
     let pitch = header.width * format.size();
     let mut rows = vec![0; pitch * header.height];
     let mut decode_to = |pixels: &mut [u8], file: &[u8]| {
-        decompressor.decompress(file, Image { pixels, width: header.width, pitch, height: header.height, format })
+        decompressor.decompress(
+            file,
+            Image {
+                pixels,
+                width: header.width,
+                pitch,
+                height: header.height,
+                format,
+            },
+        )
     };
-    let forgive = |error| if is_warning(&error) { Ok(()) } else { Err(broken(error)) };
+    let forgive = |error| {
+        if is_warning(&error) {
+            Ok(())
+        } else {
+            Err(broken(error))
+        }
+    };
     if let Err(error) = decode_to(&mut rows, file) {
         forgive(error)?;
         let mut continued = rows.clone();
-        // What follows the file's last byte shows only in the pixels of a file that ends before its last row.
+        // What follows the file's last byte shows only in the pixels of a file that ends before its
+        // last row.
         decode_to(&mut continued, &[file, &MORE_DATA].concat()).or_else(forgive)?;
         decode_to(&mut rows, &[file, &END_OF_IMAGE].concat()).or_else(forgive)?;
         if rows != continued {
@@ -102,13 +123,18 @@ fn pixels(
         }
     }
     if format == PixelFormat::CMYK {
-        rows = rows.as_chunks::<4>().0.iter().flat_map(|cmyk| rgb_of_inverted_cmyk(*cmyk)).collect();
+        rows = rows
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .flat_map(|cmyk| rgb_of_inverted_cmyk(*cmyk))
+            .collect();
     }
     Photo::from_raw(width, height, rows).ok_or_else(|| broken("the decoder gave too few pixels"))
 }
 
-/// Adobe writes CMYK inverted, and Pillow takes every four-channel JPEG for Adobe's; then its plain conversion,
-/// without a color profile.
+/// Adobe writes CMYK inverted, and Pillow takes every four-channel JPEG for Adobe's; then its plain
+/// conversion, without a color profile.
 fn rgb_of_inverted_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     // k is inverted already: this is `255 - black`. Rounds c * k / 255 as Pillow's MULDIV255 does.
     let ink = |inverted: u8| {
@@ -130,8 +156,8 @@ struct Segment {
     payload: Range<usize>,
 }
 
-/// The segments from the start of the file up to and including the first start of scan (ITU T.81, annex B). Skips
-/// stray bytes between segments, and ends where a segment leaves the file.
+/// The segments from the start of the file up to and including the first start of scan (ITU T.81,
+/// annex B). Skips stray bytes between segments, and ends where a segment leaves the file.
 fn segments(file: &[u8]) -> impl Iterator<Item = Segment> + '_ {
     let mut at = 2;
     let mut done = false;
@@ -148,22 +174,27 @@ fn segments(file: &[u8]) -> impl Iterator<Item = Segment> + '_ {
                 0x00 | 0x01 | 0xD0..=0xD8 => at += 2,
                 0xD9 => return None,
                 _ => {
-                    let length = usize::from(u16::from_be_bytes([*file.get(at + 2)?, *file.get(at + 3)?]));
+                    let length =
+                        usize::from(u16::from_be_bytes([*file.get(at + 2)?, *file.get(at + 3)?]));
                     let whole = at..at + 2 + length;
                     if length < 2 || whole.end > file.len() {
                         return None;
                     }
                     at = whole.end;
                     done = marker == 0xDA;
-                    return Some(Segment { marker, payload: whole.start + 4..whole.end, whole });
+                    return Some(Segment {
+                        marker,
+                        payload: whole.start + 4..whole.end,
+                        whole,
+                    });
                 }
             }
         }
     })
 }
 
-/// A copy without stray bytes between the header's segments, and with a JFIF revision and an Adobe color transform that
-/// libjpeg knows: those that it assumes where it does not.
+/// A copy without stray bytes between the header's segments, and with a JFIF revision and an Adobe
+/// color transform that libjpeg knows: those that it assumes where it does not.
 fn without_header_oddities(file: &[u8]) -> Vec<u8> {
     let mut clean = vec![0xFF, 0xD8];
     let mut rest = file.len();
@@ -176,7 +207,9 @@ fn without_header_oddities(file: &[u8]) -> Vec<u8> {
         clean.extend_from_slice(&file[segment.whole]);
         let payload = &mut clean[start + 4..];
         match segment.marker {
-            0xE0 if payload.starts_with(b"JFIF\0") && payload.len() >= 7 => payload[5..7].copy_from_slice(&[1, 1]),
+            0xE0 if payload.starts_with(b"JFIF\0") && payload.len() >= 7 => {
+                payload[5..7].copy_from_slice(&[1, 1])
+            }
             0xEE if payload.starts_with(b"Adobe") && payload.len() >= 12 && payload[11] > 2 => {
                 payload[11] = if components == Some(4) { 2 } else { 1 };
             }
@@ -191,20 +224,36 @@ fn without_header_oddities(file: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const LIMITS: ImageLimits = ImageLimits { max_pixels: 10_000, max_edge: 1_000 };
+    const LIMITS: ImageLimits = ImageLimits {
+        max_pixels: 10_000,
+        max_edge: 1_000,
+    };
 
     fn sample() -> Vec<u8> {
         let (width, height) = (48, 40);
-        let pixels: Vec<u8> = (0..width * height * 3).map(|i| u8::try_from(i * 7 % 256).expect("a byte")).collect();
-        let image = Image { pixels: pixels.as_slice(), width, pitch: width * 3, height, format: PixelFormat::RGB };
-        turbojpeg::compress(image, 90, turbojpeg::Subsamp::Sub2x2).expect("compresses").to_vec()
+        let pixels: Vec<u8> = (0..width * height * 3)
+            .map(|i| u8::try_from(i * 7 % 256).expect("a byte"))
+            .collect();
+        let image = Image {
+            pixels: pixels.as_slice(),
+            width,
+            pitch: width * 3,
+            height,
+            format: PixelFormat::RGB,
+        };
+        turbojpeg::compress(image, 90, turbojpeg::Subsamp::Sub2x2)
+            .expect("compresses")
+            .to_vec()
     }
 
     #[test]
     fn a_missing_end_marker_is_forgiven_and_missing_rows_are_not() {
         let whole = sample();
         let photo = decode(&whole, &LIMITS).expect("whole");
-        assert_eq!(decode(&whole[..whole.len() - 2], &LIMITS).expect("all rows are there"), photo);
+        assert_eq!(
+            decode(&whole[..whole.len() - 2], &LIMITS).expect("all rows are there"),
+            photo
+        );
         let cut = decode(&whole[..whole.len() * 2 / 3], &LIMITS);
         assert!(matches!(cut, Err(ImageError::Broken { .. })), "{cut:?}");
     }

@@ -38,8 +38,8 @@ impl Candidate {
     }
 }
 
-/// What the paths lead to, each once; below one path in the order of names, with numbers in them ordered as numbers
-/// (`epoch-9` before `epoch-10`).
+/// What the paths lead to, each once; below one path in the order of names, with numbers in them
+/// ordered as numbers (`epoch-9` before `epoch-10`).
 ///
 /// # Errors
 /// When a path leads to nothing that can be compared.
@@ -72,7 +72,11 @@ fn collect(path: &Path, depth: usize, found: &mut Vec<Candidate>) {
         let before = found.len();
         // A run's epochs are counted from the run, wherever it was found.
         if let Some(depth) = if run { Some(1) } else { depth.checked_sub(1) } {
-            let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path());
+            let entries = std::fs::read_dir(path)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|e| e.path());
             for folder in entries.filter(|p| p.is_dir() && !passed_over(p)) {
                 collect(&folder, depth, found);
             }
@@ -93,9 +97,13 @@ fn natural(text: &str) -> Vec<(String, u64)> {
     let mut parts = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let word = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let word = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let (before, after) = rest.split_at(word);
-        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let digits = after
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(after.len());
         parts.push((before.to_owned(), after[..digits].parse().unwrap_or(0)));
         rest = &after[digits..];
     }
@@ -134,7 +142,10 @@ fn file_sha256(path: &Path) -> io::Result<String> {
 /// # Errors
 /// When the checkpoint is none that can be exported, or the cache cannot be written.
 pub fn export_once(checkpoint: &Path, cache: &Path) -> Result<PathBuf, CompareError> {
-    let io = |source| CompareError::Io { path: checkpoint.to_owned(), source };
+    let io = |source| CompareError::Io {
+        path: checkpoint.to_owned(),
+        source,
+    };
     let sha256 = files_sha256(checkpoint).map_err(io)?;
     // The folder's name becomes the model's.
     let name = checkpoint.file_name().unwrap_or("checkpoint".as_ref());
@@ -142,9 +153,15 @@ pub fn export_once(checkpoint: &Path, cache: &Path) -> Result<PathBuf, CompareEr
     if ModelFolder::open(&target).is_ok() {
         return Ok(target);
     }
-    let failed = |source| CompareError::Export { path: checkpoint.to_owned(), source: Box::new(source) };
+    let failed = |source| CompareError::Export {
+        path: checkpoint.to_owned(),
+        source: Box::new(source),
+    };
     std::fs::create_dir_all(target.parent().unwrap_or(cache)).map_err(io)?;
-    let options = ExportOptions { replace: target.exists(), ..ExportOptions::default() };
+    let options = ExportOptions {
+        replace: target.exists(),
+        ..ExportOptions::default()
+    };
     export(checkpoint, &target, &options, |_| Ok(())).map_err(failed)?;
     Ok(target)
 }
@@ -164,23 +181,54 @@ mod tests {
     #[test]
     fn runs_are_opened_in_the_order_of_their_epochs() {
         let root = tempfile::tempdir().expect("a folder");
-        touch(root.path(), &["run/epoch-10/model.json", "run/epoch-9/model.json", "run/best/model.json"]);
-        touch(root.path(), &["single/model.json", "run/.epoch-11/model.json", "run/epoch-11.partial/model.json"]);
+        touch(
+            root.path(),
+            &[
+                "run/epoch-10/model.json",
+                "run/epoch-9/model.json",
+                "run/best/model.json",
+            ],
+        );
+        touch(
+            root.path(),
+            &[
+                "single/model.json",
+                "run/.epoch-11/model.json",
+                "run/epoch-11.partial/model.json",
+            ],
+        );
         let at = |name: &str| root.path().join(name);
         let found = candidates(&[at("single"), at("run"), at("run/best")]).expect("models");
-        let names = ["single", "run/best", "run/epoch-9", "run/epoch-10"].map(|n| Candidate::Model(at(n)));
+        let names =
+            ["single", "run/best", "run/epoch-9", "run/epoch-10"].map(|n| Candidate::Model(at(n)));
         assert_eq!(found, names, "each once");
-        let error = candidates(&[at("none")]).expect_err("nothing there").to_string();
-        assert!(error.contains("none is no model folder, no checkpoint and no training run"), "{error}");
+        let error = candidates(&[at("none")])
+            .expect_err("nothing there")
+            .to_string();
+        assert!(
+            error.contains("none is no model folder, no checkpoint and no training run"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_run_gives_its_epochs_and_itself_when_it_kept_none() {
         let root = tempfile::tempdir().expect("a folder");
-        let run = ["config.json", "tokenizer.json", "last.safetensors", "best.safetensors"];
+        let run = [
+            "config.json",
+            "tokenizer.json",
+            "last.safetensors",
+            "best.safetensors",
+        ];
         touch(&root.path().join("runs/kept"), &run);
-        touch(&root.path().join("runs/kept/epochs/002"), &["config.json", "model.safetensors"]);
-        touch(&root.path().join("runs/kept/epochs/010"), &["config.json", "model.safetensors"]);
+        touch(
+            &root.path().join("runs/kept/epochs/002"),
+            &["config.json", "model.safetensors"],
+        );
+        touch(
+            &root.path().join("runs/kept/epochs/010"),
+            &["config.json", "model.safetensors"],
+        );
         touch(&root.path().join("runs/plain"), &run);
         let at = |name: &str| root.path().join("runs").join(name);
         let epochs = ["kept/epochs/002", "kept/epochs/010"].map(|n| Candidate::Checkpoint(at(n)));
@@ -198,7 +246,9 @@ mod tests {
         assert_eq!(files_sha256(root.path()).expect("readable"), before);
         std::fs::write(root.path().join("model.safetensors"), "other").expect("written");
         assert_ne!(files_sha256(root.path()).expect("readable"), before);
-        let error = export_once(root.path(), &root.path().join("cache")).expect_err("no checkpoint").to_string();
+        let error = export_once(root.path(), &root.path().join("cache"))
+            .expect_err("no checkpoint")
+            .to_string();
         assert!(error.contains("config.json"), "{error}");
     }
 }

@@ -1,8 +1,10 @@
-//! Fashion-MNIST (Xiao, Rasul and Vollgraf, arXiv 1708.07747) in its own format: idx files, gzipped or not.
+//! Fashion-MNIST (Xiao, Rasul and Vollgraf, arXiv 1708.07747) in its own format: idx files, gzipped
+//! or not.
 //!
-//! idx: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian u32, then
-//! the values. Images are 28 x 28 on dark ground; [`read_light`] turns them into the light ground that a shop's photos
-//! have. Class numbers and names are the official ones; asked are words that somebody would say ([`CALLED`]).
+//! idx: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a
+//! big-endian u32, then the values. Images are 28 x 28 on dark ground; [`read_light`] turns them
+//! into the light ground that a shop's photos have. Class numbers and names are the official ones;
+//! asked are words that somebody would say ([`CALLED`]).
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,8 +15,18 @@ use super::{DatasetError, LabeledItem, LabeledSet, Picture, malformed, missing_o
 use crate::catalog::Photos;
 use crate::evaluate::prompts::Prompts;
 
-const CLASSES: [&str; 10] =
-    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+const CLASSES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
 /// What some of them are called in a shop; the others by their own names.
 const CALLED: [(&str, &str); 7] = [
     ("T-shirt/top", "t-shirt"),
@@ -25,12 +37,13 @@ const CALLED: [(&str, &str); 7] = [
     ("Bag", "handbag"),
     ("Ankle boot", "ankle boots"),
 ];
-const EXPECTED: &str = "a folder with t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with or without .gz";
+const EXPECTED: &str =
+    "a folder with t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with or without .gz";
 /// Far above any file of this kind: a damaged header must not fill the memory.
 const LARGEST: u64 = 1 << 30;
 
-/// The test split with light and dark exchanged. A set of its own: its figures are not those of Fashion-MNIST as
-/// published.
+/// The test split with light and dark exchanged. A set of its own: its figures are not those of
+/// Fashion-MNIST as published.
 ///
 /// # Errors
 /// As [`read`].
@@ -41,7 +54,10 @@ pub fn read_light(folder: &Path) -> Result<LabeledSet, DatasetError> {
             *pixels = pixels.iter().map(|v| 255 - v).collect();
         }
     }
-    Ok(LabeledSet { name: "Fashion-MNIST light".to_owned(), ..set })
+    Ok(LabeledSet {
+        name: "Fashion-MNIST light".to_owned(),
+        ..set
+    })
 }
 
 /// Reads the test split (`t10k-..`) of the folder.
@@ -53,7 +69,9 @@ pub fn read(folder: &Path) -> Result<LabeledSet, DatasetError> {
     let (labels_path, labels) = load(folder, "t10k-labels-idx1-ubyte")?;
     let (shape, pixels) = idx(&images_path, &images, 3)?;
     let (label_shape, labels) = idx(&labels_path, &labels, 1)?;
-    let [count, height, width] = shape[..] else { return Err(malformed(&images_path, None, "not three dimensions")) };
+    let [count, height, width] = shape[..] else {
+        return Err(malformed(&images_path, None, "not three dimensions"));
+    };
     if height != width || height == 0 {
         return Err(malformed(
             &images_path,
@@ -62,16 +80,24 @@ pub fn read(folder: &Path) -> Result<LabeledSet, DatasetError> {
         ));
     }
     if label_shape != [count] {
-        return Err(malformed(&labels_path, None, format!("{} labels for {count} images", labels.len())));
+        return Err(malformed(
+            &labels_path,
+            None,
+            format!("{} labels for {count} images", labels.len()),
+        ));
     }
     if let Some(position) = labels.iter().position(|l| usize::from(*l) >= CLASSES.len()) {
         return Err(malformed(
             &labels_path,
             None,
-            format!("label {} of image {position} is none of 0 to 9", labels[position]),
+            format!(
+                "label {} of image {position} is none of 0 to 9",
+                labels[position]
+            ),
         ));
     }
-    let edge = u32::try_from(width).map_err(|_| malformed(&images_path, None, "images too large"))?;
+    let edge =
+        u32::try_from(width).map_err(|_| malformed(&images_path, None, "images too large"))?;
     let items: Vec<LabeledItem> = pixels
         .chunks_exact(width * height)
         .zip(labels)
@@ -80,15 +106,27 @@ pub fn read(folder: &Path) -> Result<LabeledSet, DatasetError> {
             id: number.to_string(),
             class: usize::from(*label),
             attributes: BTreeMap::new(),
-            picture: Picture::Gray { edge, pixels: Arc::from(pixels) },
+            picture: Picture::Gray {
+                edge,
+                pixels: Arc::from(pixels),
+            },
         })
         .collect();
     if items.is_empty() {
         return Err(DatasetError::Empty { path: images_path });
     }
     let classes = CLASSES.map(str::to_owned).to_vec();
-    let (name, prompts) = ("Fashion-MNIST".to_owned(), Prompts::default().called(&CALLED));
-    Ok(LabeledSet { name, classes, items, prompts, pictures: Photos::default() })
+    let (name, prompts) = (
+        "Fashion-MNIST".to_owned(),
+        Prompts::default().called(&CALLED),
+    );
+    Ok(LabeledSet {
+        name,
+        classes,
+        items,
+        prompts,
+        pictures: Photos::default(),
+    })
 }
 
 /// The file's `.gz`, unpacked, or where there is none the file itself.
@@ -98,13 +136,21 @@ fn load(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), DatasetError> {
     let (path, file) = match std::fs::File::open(&packed) {
         Ok(file) => (packed, file),
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            return Err(DatasetError::Io { path: packed, source });
+            return Err(DatasetError::Io {
+                path: packed,
+                source,
+            });
         }
-        Err(_) => (plain.clone(), std::fs::File::open(&plain).map_err(|e| missing_or(&plain, EXPECTED, e))?),
+        Err(_) => (
+            plain.clone(),
+            std::fs::File::open(&plain).map_err(|e| missing_or(&plain, EXPECTED, e))?,
+        ),
     };
     let mut bytes = Vec::new();
     let read = if path.extension().is_some_and(|e| e == "gz") {
-        flate2::read::GzDecoder::new(file).take(LARGEST).read_to_end(&mut bytes)
+        flate2::read::GzDecoder::new(file)
+            .take(LARGEST)
+            .read_to_end(&mut bytes)
     } else {
         file.take(LARGEST).read_to_end(&mut bytes)
     };
@@ -113,11 +159,19 @@ fn load(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), DatasetError> {
 }
 
 /// Dimensions and values.
-fn idx<'a>(path: &Path, bytes: &'a [u8], dimensions: usize) -> Result<(Vec<usize>, &'a [u8]), DatasetError> {
+fn idx<'a>(
+    path: &Path,
+    bytes: &'a [u8],
+    dimensions: usize,
+) -> Result<(Vec<usize>, &'a [u8]), DatasetError> {
     let head = 4 + 4 * dimensions;
     let kind = [0, 0, 8, u8::try_from(dimensions).unwrap_or(0)];
     if bytes.len() < head || bytes[..4] != kind {
-        return Err(malformed(path, None, format!("no idx file of unsigned bytes in {dimensions} dimensions")));
+        return Err(malformed(
+            path,
+            None,
+            format!("no idx file of unsigned bytes in {dimensions} dimensions"),
+        ));
     }
     let (sizes, values) = bytes[4..].split_at(head - 4);
     let shape: Vec<usize> = sizes
@@ -126,9 +180,18 @@ fn idx<'a>(path: &Path, bytes: &'a [u8], dimensions: usize) -> Result<(Vec<usize
         .iter()
         .map(|size| usize::try_from(u32::from_be_bytes(*size)).unwrap_or(usize::MAX))
         .collect();
-    let expected = shape.iter().try_fold(1_usize, |product, n| product.checked_mul(*n));
+    let expected = shape
+        .iter()
+        .try_fold(1_usize, |product, n| product.checked_mul(*n));
     if expected != Some(values.len()) {
-        return Err(malformed(path, None, format!("the header promises {shape:?} values, {} are there", values.len())));
+        return Err(malformed(
+            path,
+            None,
+            format!(
+                "the header promises {shape:?} values, {} are there",
+                values.len()
+            ),
+        ));
     }
     Ok((shape, values))
 }
@@ -141,7 +204,8 @@ mod tests {
 
     fn folder(images: &[u8], labels: &[u8]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = std::fs::File::create(folder.path().join("t10k-images-idx3-ubyte.gz")).expect("a file");
+        let file =
+            std::fs::File::create(folder.path().join("t10k-images-idx3-ubyte.gz")).expect("a file");
         let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
         packed.write_all(images).expect("written");
         packed.finish().expect("written");
@@ -159,29 +223,61 @@ mod tests {
     fn reads_packed_and_plain() {
         let folder = folder(&images(3), &[0, 0, 8, 1, 0, 0, 0, 3, 9, 0, 7]);
         let set = read(folder.path()).expect("a set");
-        let classes: Vec<&str> = set.items.iter().map(|i| set.classes[i.class].as_str()).collect();
+        let classes: Vec<&str> = set
+            .items
+            .iter()
+            .map(|i| set.classes[i.class].as_str())
+            .collect();
         assert_eq!(classes, ["Ankle boot", "T-shirt/top", "Sneaker"]);
-        let picture = image::load_from_memory(&set.picture(2).expect("PNG")).expect("PNG").to_luma8();
-        assert_eq!((picture.dimensions(), picture.get_pixel(5, 5).0), ((28, 28), [2]));
+        let picture = image::load_from_memory(&set.picture(2).expect("PNG"))
+            .expect("PNG")
+            .to_luma8();
+        assert_eq!(
+            (picture.dimensions(), picture.get_pixel(5, 5).0),
+            ((28, 28), [2])
+        );
         let said = set.prompts();
         assert_eq!(said.check(&set.classes), Ok(()));
-        assert_eq!(said.texts("T-shirt/top", &BTreeMap::new()), ["t-shirt", "a photo of t-shirt"]);
-        assert_eq!(said.texts("Coat", &BTreeMap::new()), ["coat", "a photo of coat"]);
-        let light = read_light(folder.path()).expect("a set").picture(2).expect("PNG");
-        assert_eq!(image::load_from_memory(&light).expect("PNG").to_luma8().get_pixel(5, 5).0, [253]);
+        assert_eq!(
+            said.texts("T-shirt/top", &BTreeMap::new()),
+            ["t-shirt", "a photo of t-shirt"]
+        );
+        assert_eq!(
+            said.texts("Coat", &BTreeMap::new()),
+            ["coat", "a photo of coat"]
+        );
+        let light = read_light(folder.path())
+            .expect("a set")
+            .picture(2)
+            .expect("PNG");
+        assert_eq!(
+            image::load_from_memory(&light)
+                .expect("PNG")
+                .to_luma8()
+                .get_pixel(5, 5)
+                .0,
+            [253]
+        );
     }
 
     #[test]
     fn says_what_is_wrong() {
-        let error =
-            |images: &[u8], labels: &[u8]| read(folder(images, labels).path()).err().expect("refused").to_string();
+        let error = |images: &[u8], labels: &[u8]| {
+            read(folder(images, labels).path())
+                .err()
+                .expect("refused")
+                .to_string()
+        };
         let labels = [0, 0, 8, 1, 0, 0, 0, 1, 4];
         assert!(error(&images(1)[..500], &labels).contains("the header promises"));
         assert!(error(&images(2), &labels).contains("1 labels for 2 images"));
         assert!(error(&images(1), &[0, 0, 8, 1, 0, 0, 0, 1, 10]).contains("label 10"));
         assert!(error(&[1, 2, 3], &labels).contains("no idx file"));
         let empty = tempfile::tempdir().expect("a folder");
-        assert!(matches!(read(empty.path()), Err(DatasetError::Missing { .. })));
+        assert!(matches!(
+            read(empty.path()),
+            Err(DatasetError::Missing { .. })
+        ));
     }
 
     #[test]
@@ -194,7 +290,10 @@ mod tests {
         // A link to itself: there, and not to be opened, by whomever the test is run.
         std::os::unix::fs::symlink(&packed, &packed).expect("a link");
         let error = read(folder.path()).err().expect("refused");
-        assert!(matches!(&error, DatasetError::Io { path, .. } if *path == packed), "{error}");
+        assert!(
+            matches!(&error, DatasetError::Io { path, .. } if *path == packed),
+            "{error}"
+        );
     }
 
     #[test]
@@ -203,6 +302,12 @@ mod tests {
         let path = folder.path().join("t10k-images-idx3-ubyte.gz");
         let bytes = std::fs::read(&path).expect("a file");
         std::fs::write(&path, &bytes[..bytes.len() - 12]).expect("written");
-        assert!(read(folder.path()).err().expect("refused").to_string().contains("cannot be read to its end"));
+        assert!(
+            read(folder.path())
+                .err()
+                .expect("refused")
+                .to_string()
+                .contains("cannot be read to its end")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A folder of class folders: `Dresses/1.jpg`, `Shirts/a/2.png`. The name of the first folder is the class; hidden
-//! files and files that are no pictures by their ending are passed over.
+//! A folder of class folders: `Dresses/1.jpg`, `Shirts/a/2.png`. The name of the first folder is
+//! the class; hidden files and files that are no pictures by their ending are passed over.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,36 @@ const ENDINGS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "jfif"];
 pub fn read(folder: &Path) -> Result<LabeledSet, DatasetError> {
     let mut files = Vec::new();
     for class in entries(folder)?.into_iter().filter(|p| p.is_dir()) {
-        let Some(label) = class.file_name().and_then(|n| n.to_str()).map(str::to_owned) else { continue };
+        let Some(label) = class
+            .file_name()
+            .and_then(|n| n.to_str())
+            .map(str::to_owned)
+        else {
+            continue;
+        };
         let mut waiting = vec![class];
         while let Some(next) = waiting.pop() {
             if next.is_dir() {
                 waiting.extend(entries(&next)?);
             } else if is_picture(&next) {
-                let id = next.strip_prefix(folder).unwrap_or(&next).display().to_string();
+                let id = next
+                    .strip_prefix(folder)
+                    .unwrap_or(&next)
+                    .display()
+                    .to_string();
                 files.push((id, label.clone(), next));
             }
         }
     }
     if files.is_empty() {
-        return Err(DatasetError::Empty { path: folder.to_owned() });
+        return Err(DatasetError::Empty {
+            path: folder.to_owned(),
+        });
     }
     files.sort();
-    let name = folder.file_name().map_or_else(|| "images".to_owned(), |n| n.display().to_string());
+    let name = folder
+        .file_name()
+        .map_or_else(|| "images".to_owned(), |n| n.display().to_string());
     Ok(LabeledSet::of_files(name, files))
 }
 
@@ -36,7 +50,10 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let fail = |e| missing_or(folder, "a folder with one folder a class", e);
     let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(fail)?.collect();
     let paths = entries.map_err(fail)?.into_iter();
-    Ok(paths.filter(|e| !e.file_name().to_string_lossy().starts_with('.')).map(|e| e.path()).collect())
+    Ok(paths
+        .filter(|e| !e.file_name().to_string_lossy().starts_with('.'))
+        .map(|e| e.path())
+        .collect())
 }
 
 fn is_picture(path: &Path) -> bool {
@@ -51,9 +68,14 @@ mod tests {
     #[test]
     fn the_first_folder_is_the_class() {
         let folder = tempfile::tempdir().expect("a folder");
-        for file in
-            ["Dresses/1.jpg", "Dresses/deep/2.PNG", "Shirts/3.webp", "Shirts/notes.txt", "Shirts/.4.jpg", "5.jpg"]
-        {
+        for file in [
+            "Dresses/1.jpg",
+            "Dresses/deep/2.PNG",
+            "Shirts/3.webp",
+            "Shirts/notes.txt",
+            "Shirts/.4.jpg",
+            "5.jpg",
+        ] {
             let path = folder.path().join(file);
             std::fs::create_dir_all(path.parent().expect("below")).expect("a folder");
             std::fs::write(path, file).expect("written");
@@ -61,13 +83,22 @@ mod tests {
         let set = read(folder.path()).expect("a set");
         assert_eq!(set.classes, ["Dresses", "Shirts"]);
         let ids: Vec<&str> = set.items.iter().map(|i| i.id.as_str()).collect();
-        assert_eq!(ids, ["Dresses/1.jpg", "Dresses/deep/2.PNG", "Shirts/3.webp"]);
+        assert_eq!(
+            ids,
+            ["Dresses/1.jpg", "Dresses/deep/2.PNG", "Shirts/3.webp"]
+        );
     }
 
     #[test]
     fn says_what_is_wrong() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert!(matches!(read(folder.path()), Err(DatasetError::Empty { .. })));
-        assert!(matches!(read(&folder.path().join("none")), Err(DatasetError::Missing { .. })));
+        assert!(matches!(
+            read(folder.path()),
+            Err(DatasetError::Empty { .. })
+        ));
+        assert!(matches!(
+            read(&folder.path().join("none")),
+            Err(DatasetError::Missing { .. })
+        ));
     }
 }

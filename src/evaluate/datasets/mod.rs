@@ -8,8 +8,8 @@
 //! | [`folders`] | a folder of class folders |
 //! | [`of_shop`] | a catalogue or a data set of `aglet-train prepare` ([`super::prepared`]): an attribute is the label |
 //!
-//! Each refuses a file that is missing or malformed, and says which, where, and what was expected. A picture is not
-//! opened here: one that cannot be read is left out of the evaluation and counted.
+//! Each refuses a file that is missing or malformed, and says which, where, and what was expected.
+//! A picture is not opened here: one that cannot be read is left out of the evaluation and counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -59,11 +59,21 @@ enum Picture {
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path} is not there: {expected}")]
-    Missing { path: PathBuf, expected: &'static str },
+    Missing {
+        path: PathBuf,
+        expected: &'static str,
+    },
     #[error("{path}{}: {reason}", line.map(|l| format!(", line {l}")).unwrap_or_default())]
-    Malformed { path: PathBuf, line: Option<usize>, reason: String },
+    Malformed {
+        path: PathBuf,
+        line: Option<usize>,
+        reason: String,
+    },
     #[error("{path} has no labeled image")]
     Empty { path: PathBuf },
     #[error("no product has the attribute {attribute} and a photo")]
@@ -95,7 +105,13 @@ impl LabeledSet {
                 picture: Picture::Source(ImageSource::File(path)),
             })
             .collect();
-        Self { name, classes, items, prompts: Prompts::default(), pictures: Photos::default() }
+        Self {
+            name,
+            classes,
+            items,
+            prompts: Prompts::default(),
+            pictures: Photos::default(),
+        }
     }
 
     /// The file of a picture, whatever it is kept in.
@@ -115,18 +131,25 @@ impl LabeledSet {
         self.prompts.clone().only(&self.classes)
     }
 
-    /// The same images, asked for other classes than those that occur: the few that a subset has are easier to tell
-    /// apart than all that there are.
+    /// The same images, asked for other classes than those that occur: the few that a subset has
+    /// are easier to tell apart than all that there are.
     ///
     /// # Errors
     /// When an image's class is not among them (letter case aside).
     pub fn asked(mut self, classes: Vec<String>) -> Result<Self, DatasetError> {
         let folded: Vec<String> = classes.iter().map(|class| class.to_lowercase()).collect();
-        let place = |class: &String| folded.iter().position(|other| *other == class.to_lowercase());
+        let place = |class: &String| {
+            folded
+                .iter()
+                .position(|other| *other == class.to_lowercase())
+        };
         let places: Vec<Option<usize>> = self.classes.iter().map(place).collect();
         for item in &mut self.items {
             let asked = places[item.class];
-            let not_asked = || DatasetError::NotAsked { id: item.id.clone(), class: self.classes[item.class].clone() };
+            let not_asked = || DatasetError::NotAsked {
+                id: item.id.clone(),
+                class: self.classes[item.class].clone(),
+            };
             item.class = asked.ok_or_else(not_asked)?;
         }
         self.classes = classes;
@@ -136,7 +159,13 @@ impl LabeledSet {
     /// Before the names of its figures: `fashion_mnist`.
     #[must_use]
     pub fn prefix(&self) -> String {
-        let letter = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+        let letter = |c: char| {
+            if c.is_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        };
         self.name.chars().map(letter).collect()
     }
 
@@ -151,30 +180,37 @@ impl LabeledSet {
     }
 }
 
-/// The prefix of each set's figures, no two alike and none that another part of a document has: of sets that are called
-/// the same, the second gets `_2`.
+/// The prefix of each set's figures, no two alike and none that another part of a document has: of
+/// sets that are called the same, the second gets `_2`.
 #[must_use]
 pub fn prefixes(sets: &[LabeledSet]) -> Vec<String> {
     let mut taken: BTreeSet<String> = ["catalog", PRETEST, RETRIEVAL].map(str::to_owned).into();
     let mut free = |prefix: String| {
         let numbered = (2..).map(|number: u32| format!("{prefix}_{number}"));
-        let found = std::iter::once(prefix.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
+        let found = std::iter::once(prefix.clone())
+            .chain(numbered)
+            .find(|name| taken.insert(name.clone()));
         found.unwrap_or(prefix)
     };
     sets.iter().map(|set| free(set.prefix())).collect()
 }
 
-/// A catalogue whose attribute `label` is to be recognized; products without it or without a photo are passed over.
-/// Values that differ in letter case only are one class, written as the first. It is asked as the attribute is
-/// ([`Prompts::for_attribute`]).
+/// A catalogue whose attribute `label` is to be recognized; products without it or without a photo
+/// are passed over. Values that differ in letter case only are one class, written as the first. It
+/// is asked as the attribute is ([`Prompts::for_attribute`]).
 ///
 /// # Errors
 /// When no product is left.
 pub fn of_shop(shop: &Shop, label: &AttributeName, name: &str) -> Result<LabeledSet, DatasetError> {
-    let labeled = |o: &&super::shop::Offer| o.image.is_some() && o.product.attribute(label.as_str()).is_some();
+    let labeled = |o: &&super::shop::Offer| {
+        o.image.is_some() && o.product.attribute(label.as_str()).is_some()
+    };
     let offers: Vec<_> = shop.offers.iter().filter(labeled).collect();
     let values = super::shop::values(offers.iter().map(|o| &o.product), label);
-    let folded: Vec<String> = values.iter().map(crate::domain::AttributeValue::folded).collect();
+    let folded: Vec<String> = values
+        .iter()
+        .map(crate::domain::AttributeValue::folded)
+        .collect();
     let items: Vec<LabeledItem> = offers
         .into_iter()
         .filter_map(|offer| {
@@ -184,23 +220,36 @@ pub fn of_shop(shop: &Shop, label: &AttributeName, name: &str) -> Result<Labeled
                 id: offer.product.id.to_string(),
                 class: folded.iter().position(|f| *f == value)?,
                 attributes: attributes
-                    .filter_map(|n| Some((n.to_string(), offer.product.attribute(n.as_str())?.to_owned())))
+                    .filter_map(|n| {
+                        Some((
+                            n.to_string(),
+                            offer.product.attribute(n.as_str())?.to_owned(),
+                        ))
+                    })
                     .collect(),
                 picture: Picture::Source(offer.image.clone()?),
             })
         })
         .collect();
     if items.is_empty() {
-        return Err(DatasetError::NoLabel { attribute: label.clone() });
+        return Err(DatasetError::NoLabel {
+            attribute: label.clone(),
+        });
     }
     let classes = values.iter().map(ToString::to_string).collect();
     let prompts = Prompts::for_attribute(label);
-    Ok(LabeledSet { name: name.to_owned(), classes, items, prompts, pictures: Photos::default() })
+    Ok(LabeledSet {
+        name: name.to_owned(),
+        classes,
+        items,
+        prompts,
+        pictures: Photos::default(),
+    })
 }
 
-/// Labeled images as a command line names them: `fashion-mnist:DIR`, `fashion-mnist-light:DIR`, `in-shop:DIR`,
-/// `classes:DIR`, `csv:FILE`, `set:PATH` (the category of a data set's or a catalogue's products) or
-/// `set:PATH@ATTRIBUTE`.
+/// Labeled images as a command line names them: `fashion-mnist:DIR`, `fashion-mnist-light:DIR`,
+/// `in-shop:DIR`, `classes:DIR`, `csv:FILE`, `set:PATH` (the category of a data set's or a
+/// catalogue's products) or `set:PATH@ATTRIBUTE`.
 #[derive(Clone, Debug)]
 pub struct Data {
     kind: Kind,
@@ -214,12 +263,15 @@ enum Kind {
 }
 
 /// What [`Data`] may be, for a help text.
-const KINDS: &str = "fashion-mnist:DIR, fashion-mnist-light:DIR, in-shop:DIR, classes:DIR, csv:FILE or set:PATH";
+const KINDS: &str =
+    "fashion-mnist:DIR, fashion-mnist-light:DIR, in-shop:DIR, classes:DIR, csv:FILE or set:PATH";
 
 impl std::str::FromStr for Data {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, path) = text.split_once(':').ok_or_else(|| format!("{text:?} is none of {KINDS}"))?;
+        let (kind, path) = text
+            .split_once(':')
+            .ok_or_else(|| format!("{text:?} is none of {KINDS}"))?;
         let kind = match kind {
             "fashion-mnist" => Kind::Files(fashion_mnist::read),
             "fashion-mnist-light" => Kind::Files(fashion_mnist::read_light),
@@ -229,11 +281,17 @@ impl std::str::FromStr for Data {
             "set" => {
                 let (path, label) = path.rsplit_once('@').unwrap_or((path, "category"));
                 let label = AttributeName::new(label).map_err(|e| e.to_string())?;
-                return Ok(Self { kind: Kind::Products { label }, path: path.into() });
+                return Ok(Self {
+                    kind: Kind::Products { label },
+                    path: path.into(),
+                });
             }
             _ => return Err(format!("{kind:?} is no kind of data: {KINDS}")),
         };
-        Ok(Self { kind, path: path.into() })
+        Ok(Self {
+            kind,
+            path: path.into(),
+        })
     }
 }
 
@@ -244,8 +302,15 @@ impl Data {
         match &self.kind {
             Kind::Files(read) => read(&self.path),
             Kind::Products { label } => {
-                let stem = self.path.file_stem().map_or_else(|| "products".to_owned(), |n| n.display().to_string());
-                of_shop(&Shop::at(&self.path, &[], None)?, label, &format!("{label} of {stem}"))
+                let stem = self
+                    .path
+                    .file_stem()
+                    .map_or_else(|| "products".to_owned(), |n| n.display().to_string());
+                of_shop(
+                    &Shop::at(&self.path, &[], None)?,
+                    label,
+                    &format!("{label} of {stem}"),
+                )
             }
         }
     }
@@ -266,7 +331,11 @@ fn png(edge: u32, pixels: &[u8]) -> Result<Bytes, DatasetError> {
 }
 
 fn malformed(path: &Path, line: Option<usize>, reason: impl Into<String>) -> DatasetError {
-    DatasetError::Malformed { path: path.to_owned(), line, reason: reason.into() }
+    DatasetError::Malformed {
+        path: path.to_owned(),
+        line,
+        reason: reason.into(),
+    }
 }
 
 fn read_text(path: &Path, expected: &'static str) -> Result<String, DatasetError> {
@@ -286,7 +355,13 @@ mod tests {
     use super::*;
 
     fn set(name: &str, labels: &[&str]) -> LabeledSet {
-        let files = labels.iter().map(|label| (format!("{label}.jpg"), (*label).to_owned(), PathBuf::from(label)));
+        let files = labels.iter().map(|label| {
+            (
+                format!("{label}.jpg"),
+                (*label).to_owned(),
+                PathBuf::from(label),
+            )
+        });
         LabeledSet::of_files(name.to_owned(), files.collect())
     }
 
@@ -294,16 +369,32 @@ mod tests {
     fn sets_of_the_same_name_have_figures_of_their_own() {
         let names = ["own", "own", "own 2", "own", "catalog", "Pretest"];
         let sets: Vec<LabeledSet> = names.iter().map(|name| set(name, &["a"])).collect();
-        assert_eq!(prefixes(&sets), ["own", "own_2", "own_2_2", "own_3", "catalog_2", "pretest_2"]);
+        assert_eq!(
+            prefixes(&sets),
+            ["own", "own_2", "own_2_2", "own_3", "catalog_2", "pretest_2"]
+        );
     }
 
     #[test]
     fn other_classes_may_be_asked_than_occur() {
         let all = ["black", "green", "Red"].map(str::to_owned).to_vec();
-        let asked = set("laces", &["red", "black"]).asked(all).expect("among them");
-        let classes: Vec<&str> = asked.items.iter().map(|item| asked.classes[item.class].as_str()).collect();
+        let asked = set("laces", &["red", "black"])
+            .asked(all)
+            .expect("among them");
+        let classes: Vec<&str> = asked
+            .items
+            .iter()
+            .map(|item| asked.classes[item.class].as_str())
+            .collect();
         assert_eq!((classes, asked.classes.len()), (vec!["Red", "black"], 3));
-        let error = set("laces", &["red", "blue"]).asked(vec!["Red".to_owned()]).err().expect("refused").to_string();
-        assert!(error.contains("blue.jpg") && error.contains("not among those"), "{error}");
+        let error = set("laces", &["red", "blue"])
+            .asked(vec!["Red".to_owned()])
+            .err()
+            .expect("refused")
+            .to_string();
+        assert!(
+            error.contains("blue.jpg") && error.contains("not among those"),
+            "{error}"
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! A CSV with a path and a label a row, as a retailer exports its own set. The first line names the columns: the path
-//! is `image`, `path` or `file`, the label `label`, `class` or `category`; others are left alone. Paths are relative to
-//! the CSV.
+//! A CSV with a path and a label a row, as a retailer exports its own set. The first line names the
+//! columns: the path is `image`, `path` or `file`, the label `label`, `class` or `category`; others
+//! are left alone. Paths are relative to the CSV.
 
 use std::path::Path;
 
@@ -9,14 +9,29 @@ use super::{DatasetError, LabeledSet, malformed, missing_or};
 /// # Errors
 /// When the file is missing, has no such columns, a row without path or label, or no row.
 pub fn read(path: &Path) -> Result<LabeledSet, DatasetError> {
-    let file = std::fs::File::open(path).map_err(|e| missing_or(path, "a CSV with the columns image and label", e))?;
+    let file = std::fs::File::open(path)
+        .map_err(|e| missing_or(path, "a CSV with the columns image and label", e))?;
     let mut reader = csv::Reader::from_reader(file);
-    let header = reader.headers().map_err(|e| malformed(path, Some(1), e.to_string()))?.clone();
+    let header = reader
+        .headers()
+        .map_err(|e| malformed(path, Some(1), e.to_string()))?
+        .clone();
     let column = |names: [&str; 3]| {
-        let found = header.iter().position(|h| names.iter().any(|n| h.trim().eq_ignore_ascii_case(n)));
-        found.ok_or_else(|| malformed(path, Some(1), format!("no column called {}", names.join(", "))))
+        let found = header
+            .iter()
+            .position(|h| names.iter().any(|n| h.trim().eq_ignore_ascii_case(n)));
+        found.ok_or_else(|| {
+            malformed(
+                path,
+                Some(1),
+                format!("no column called {}", names.join(", ")),
+            )
+        })
     };
-    let (image, label) = (column(["image", "path", "file"])?, column(["label", "class", "category"])?);
+    let (image, label) = (
+        column(["image", "path", "file"])?,
+        column(["label", "class", "category"])?,
+    );
     let beside = path.parent().unwrap_or(Path::new(""));
     let mut files = Vec::new();
     for row in reader.records() {
@@ -32,9 +47,13 @@ pub fn read(path: &Path) -> Result<LabeledSet, DatasetError> {
         files.push((image.to_owned(), label.to_owned(), beside.join(image)));
     }
     if files.is_empty() {
-        return Err(DatasetError::Empty { path: path.to_owned() });
+        return Err(DatasetError::Empty {
+            path: path.to_owned(),
+        });
     }
-    let name = path.file_stem().map_or_else(|| "images".to_owned(), |n| n.display().to_string());
+    let name = path
+        .file_stem()
+        .map_or_else(|| "images".to_owned(), |n| n.display().to_string());
     Ok(LabeledSet::of_files(name, files))
 }
 
@@ -55,7 +74,8 @@ mod tests {
 
     #[test]
     fn reads_paths_and_labels() {
-        let set = set("sku,Label,image\n7,\"Bags, small\",photos/1.jpg\n8,Belts,photos/2.jpg\n").expect("a set");
+        let set = set("sku,Label,image\n7,\"Bags, small\",photos/1.jpg\n8,Belts,photos/2.jpg\n")
+            .expect("a set");
         assert_eq!((set.name.as_str(), set.classes.len()), ("own", 2));
         assert_eq!(set.classes[set.items[0].class], "Bags, small");
         assert!(matches!(set.picture(1), Err(DatasetError::NoPicture)));
@@ -63,7 +83,10 @@ mod tests {
 
     #[test]
     fn sixty_five_categories() {
-        let rows: Vec<String> = (0..65).rev().map(|i| format!("photos/1.jpg,category {i:02}")).collect();
+        let rows: Vec<String> = (0..65)
+            .rev()
+            .map(|i| format!("photos/1.jpg,category {i:02}"))
+            .collect();
         let set = set(&format!("path,category\n{}\n", rows.join("\n"))).expect("a set");
         assert_eq!((set.classes.len(), set.items.len()), (65, 65));
         assert_eq!(set.classes[set.items[0].class], "category 64");
@@ -76,6 +99,9 @@ mod tests {
         assert!(error("image,label\n1.jpg,\n").contains("line 2"));
         assert!(error("image,label\n1.jpg,a\n2.jpg\n").contains("line 3"));
         assert!(error("image,label\n").contains("no labeled image"));
-        assert!(matches!(read(Path::new("/nowhere/x.csv")), Err(DatasetError::Missing { .. })));
+        assert!(matches!(
+            read(Path::new("/nowhere/x.csv")),
+            Err(DatasetError::Missing { .. })
+        ));
     }
 }

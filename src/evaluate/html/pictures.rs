@@ -15,7 +15,8 @@ use crate::encode::image::{ImageLimits, decode};
 const EDGE: u32 = 200;
 const QUALITY: u8 = 70;
 
-/// Thumbnails by product and by case. Each stands once in the file, as a style that any number of places use.
+/// Thumbnails by product and by case. Each stands once in the file, as a style that any number of
+/// places use.
 #[derive(Clone, Debug, Default)]
 pub struct Pictures {
     products: BTreeMap<ProductId, (usize, String)>,
@@ -23,20 +24,31 @@ pub struct Pictures {
 }
 
 /// Fetches what the report of these results shows. Pictures that cannot be had are left out.
-pub fn gather(engine: &mut dyn Engine, suite: &Suite, folder: &Path, results: &[&RetrievalResult]) -> Pictures {
+pub fn gather(
+    engine: &mut dyn Engine,
+    suite: &Suite,
+    folder: &Path,
+    results: &[&RetrievalResult],
+) -> Pictures {
     let mut pictures = Pictures::default();
     for id in results.iter().flat_map(|r| shown(r)) {
         if !pictures.products.contains_key(id)
             && let Some(uri) = engine.picture(id).and_then(|file| thumbnail(&file))
         {
-            pictures.products.insert(id.clone(), (pictures.products.len(), uri));
+            pictures
+                .products
+                .insert(id.clone(), (pictures.products.len(), uri));
         }
     }
     for case in &suite.cases {
         if let Query::Image { image, .. } = &case.query
-            && let Some(uri) = std::fs::read(folder.join(image)).ok().and_then(|file| thumbnail(&file))
+            && let Some(uri) = std::fs::read(folder.join(image))
+                .ok()
+                .and_then(|file| thumbnail(&file))
         {
-            pictures.queries.insert(case.name.clone(), (pictures.queries.len(), uri));
+            pictures
+                .queries
+                .insert(case.name.clone(), (pictures.queries.len(), uri));
         }
     }
     pictures
@@ -45,18 +57,29 @@ pub fn gather(engine: &mut dyn Engine, suite: &Suite, folder: &Path, results: &[
 impl Pictures {
     /// The style's class.
     pub(super) fn product(&self, id: &ProductId) -> Option<String> {
-        self.products.get(id).map(|(number, _)| format!("p{number}"))
+        self.products
+            .get(id)
+            .map(|(number, _)| format!("p{number}"))
     }
 
     pub(super) fn query(&self, case: &str) -> Option<String> {
-        self.queries.get(case).map(|(number, _)| format!("q{number}"))
+        self.queries
+            .get(case)
+            .map(|(number, _)| format!("q{number}"))
     }
 
     pub(super) fn style(&self) -> String {
         let mut style = String::new();
-        let all = self.products.values().map(|p| ('p', p)).chain(self.queries.values().map(|q| ('q', q)));
+        let all = self
+            .products
+            .values()
+            .map(|p| ('p', p))
+            .chain(self.queries.values().map(|q| ('q', q)));
         for (letter, (number, uri)) in all {
-            let _ = writeln!(style, ".{letter}{number} {{ background-image: url({uri}); }}");
+            let _ = writeln!(
+                style,
+                ".{letter}{number} {{ background-image: url({uri}); }}"
+            );
         }
         style
     }
@@ -68,7 +91,9 @@ fn thumbnail(file: &[u8]) -> Option<String> {
     let edge = |e: u32| (e * EDGE / longest.max(EDGE)).max(1);
     let small = image::imageops::thumbnail(&photo, edge(photo.width()), edge(photo.height()));
     let mut jpeg = Vec::new();
-    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&small).ok()?;
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
+        .encode_image(&small)
+        .ok()?;
     Some(format!("data:image/jpeg;base64,{}", base64(&jpeg)))
 }
 
@@ -77,10 +102,15 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
-        let number = three.iter().fold(0_u32, |n, b| (n << 8) | u32::from(*b)) << (8 * (3 - three.len()));
+        let number =
+            three.iter().fold(0_u32, |n, b| (n << 8) | u32::from(*b)) << (8 * (3 - three.len()));
         for i in 0..4 {
             let letter = LETTERS[(number >> (18 - 6 * i) & 63) as usize];
-            text.push(if i <= three.len() { char::from(letter) } else { '=' });
+            text.push(if i <= three.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     text
@@ -92,7 +122,13 @@ mod tests {
 
     #[test]
     fn base64_as_the_rfc_has_it() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }
@@ -101,9 +137,15 @@ mod tests {
     fn pictures_become_small_and_what_is_none_is_left_out() {
         let mut png = std::io::Cursor::new(Vec::new());
         let photo = image::RgbImage::from_pixel(800, 400, image::Rgb([200, 30, 30]));
-        photo.write_to(&mut png, image::ImageFormat::Png).expect("a picture");
+        photo
+            .write_to(&mut png, image::ImageFormat::Png)
+            .expect("a picture");
         let uri = thumbnail(&png.into_inner()).expect("a thumbnail");
-        assert!(uri.starts_with("data:image/jpeg;base64,/9j/") && uri.len() < 4_000, "{}", uri.len());
+        assert!(
+            uri.starts_with("data:image/jpeg;base64,/9j/") && uri.len() < 4_000,
+            "{}",
+            uri.len()
+        );
         assert_eq!(thumbnail(b"no picture"), None);
     }
 }

@@ -11,7 +11,11 @@ use super::{escaped, meter, signed, table};
 use crate::domain::ProductId;
 
 /// `base`: another model's name and its result on the same suite.
-pub fn section(result: &RetrievalResult, base: Option<(&str, &RetrievalResult)>, pictures: &Pictures) -> String {
+pub fn section(
+    result: &RetrievalResult,
+    base: Option<(&str, &RetrievalResult)>,
+    pictures: &Pictures,
+) -> String {
     let mut html = String::new();
     for warning in &result.warnings {
         let _ = writeln!(html, "<p class=\"error\">{}</p>", escaped(warning));
@@ -26,28 +30,47 @@ pub fn section(result: &RetrievalResult, base: Option<(&str, &RetrievalResult)>,
          level 3: none. <b>of max</b> is the share of the largest sum of points. Not all of it can be had where fewer \
          than {k} products match: the second table has the share of what a perfect search would get from this \
          catalogue{}; the thin line on a bar is its 95% interval.</p>",
-        if base.is_some() { ", and behind it the difference to the baseline in percentage points" } else { "" },
+        if base.is_some() {
+            ", and behind it the difference to the baseline in percentage points"
+        } else {
+            ""
+        },
         k = result.results
     );
     html.push_str(&table(&terminal::groups(result, false)));
     html.push_str(&levels(result, base));
-    html.push_str(if base.is_some() { "<h3>Cases, largest differences first</h3>\n" } else { "<h3>Cases</h3>\n" });
+    html.push_str(if base.is_some() {
+        "<h3>Cases, largest differences first</h3>\n"
+    } else {
+        "<h3>Cases</h3>\n"
+    });
     let _ = writeln!(
         html,
         "<p class=\"note\">Every case with its first {k} results: a <span class=\"up\">green</span> frame is right in \
          {main} and {detail}, an <span class=\"part\">amber</span> one in one of them, a <span class=\"down\">red</span> \
          one in neither. Under a picture stand the product's {main} and {detail} and its points in the four scorings; \
          at the right of a case its points of those attainable{}.</p>",
-        if base.is_some() { ", with the difference to the baseline" } else { "" },
+        if base.is_some() {
+            ", with the difference to the baseline"
+        } else {
+            ""
+        },
         k = result.results
     );
     let mut cases: Vec<(&CaseResult, Option<&CaseResult>)> = result
         .cases
         .iter()
-        .map(|case| (case, base.and_then(|(_, b)| b.cases.iter().find(|other| other.name == case.name))))
+        .map(|case| {
+            (
+                case,
+                base.and_then(|(_, b)| b.cases.iter().find(|other| other.name == case.name)),
+            )
+        })
         .collect();
     if base.is_some() {
-        cases.sort_by_key(|(case, other)| std::cmp::Reverse(other.map_or(0, |o| change(case, o).abs())));
+        cases.sort_by_key(|(case, other)| {
+            std::cmp::Reverse(other.map_or(0, |o| change(case, o).abs()))
+        });
     }
     for (case, other) in cases {
         let other = other.and_then(|o| base.map(|(name, _)| (name, o)));
@@ -66,18 +89,33 @@ fn levels(result: &RetrievalResult, base: Option<(&str, &RetrievalResult)>) -> S
     html.push_str("<tbody>\n");
     for group in result.groups() {
         let other = base.and_then(|(_, b)| b.group(group.kind, group.level));
-        let class = if group.kind.is_none() && group.level.is_none() { " class=\"sum\"" } else { "" };
-        let _ =
-            write!(html, "<tr{class}><td>{} <span class=\"soft\">({})</span>", terminal::label(&group), group.cases);
+        let class = if group.kind.is_none() && group.level.is_none() {
+            " class=\"sum\""
+        } else {
+            ""
+        };
+        let _ = write!(
+            html,
+            "<tr{class}><td>{} <span class=\"soft\">({})</span>",
+            terminal::label(&group),
+            group.cases
+        );
         for i in 0..4 {
             let Some(e) = group.of_attainable[i] else {
                 html.push_str("<td class=\"soft\">none<td>");
                 continue;
             };
             let bar = meter(e.value, Some((e.interval.low, e.interval.high)), "small");
-            let difference =
-                other.as_ref().and_then(|o| o.of_attainable[i]).map(|o| signed((e.value - o.value) * 100.0, 1));
-            let _ = write!(html, "<td>{} {}<td>{bar}", terminal::percent(e.value), difference.unwrap_or_default());
+            let difference = other
+                .as_ref()
+                .and_then(|o| o.of_attainable[i])
+                .map(|o| signed((e.value - o.value) * 100.0, 1));
+            let _ = write!(
+                html,
+                "<td>{} {}<td>{bar}",
+                terminal::percent(e.value),
+                difference.unwrap_or_default()
+            );
         }
         html.push('\n');
     }
@@ -90,9 +128,18 @@ fn change(case: &CaseResult, base: &CaseResult) -> i64 {
     sum(case.points) - sum(base.points)
 }
 
-fn case(result: &RetrievalResult, case: &CaseResult, base: Option<(&str, &CaseResult)>, pictures: &Pictures) -> String {
-    let expect =
-        [&result.main, &result.detail].map(|n| case.expect.get(n).map(ToString::to_string).unwrap_or_default());
+fn case(
+    result: &RetrievalResult,
+    case: &CaseResult,
+    base: Option<(&str, &CaseResult)>,
+    pictures: &Pictures,
+) -> String {
+    let expect = [&result.main, &result.detail].map(|n| {
+        case.expect
+            .get(n)
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    });
     let heading = match case.kind {
         Kind::Text => format!("&ldquo;{}&rdquo;", escaped(&case.query)),
         Kind::Image => format!("Photo: {}, {}", escaped(&expect[0]), escaped(&expect[1])),
@@ -107,7 +154,12 @@ fn case(result: &RetrievalResult, case: &CaseResult, base: Option<(&str, &CaseRe
         points(case, base.map(|(_, b)| b))
     );
     if let Some((name, other)) = base {
-        html.push_str(&strip(result, other, Some(&format!("baseline: {name}")), pictures));
+        html.push_str(&strip(
+            result,
+            other,
+            Some(&format!("baseline: {name}")),
+            pictures,
+        ));
     }
     html.push_str(&strip(result, case, base.map(|_| "this model"), pictures));
     html + "</section>\n"
@@ -117,20 +169,31 @@ fn points(case: &CaseResult, base: Option<&CaseResult>) -> String {
     let (own, most) = (case.points.values(), case.maxima.attainable.values());
     let parts = (0..4).map(|i| {
         let difference = base.map(|b| f64::from(own[i]) - f64::from(b.points.values()[i]));
-        let difference = difference.filter(|d| *d != 0.0).map(|d| format!(" {}", signed(d, 0))).unwrap_or_default();
+        let difference = difference
+            .filter(|d| *d != 0.0)
+            .map(|d| format!(" {}", signed(d, 0)))
+            .unwrap_or_default();
         format!("({}) {}/{}{difference}", Points::NAMES[i], own[i], most[i])
     });
     parts.collect::<Vec<_>>().join(" &nbsp; ")
 }
 
-fn strip(result: &RetrievalResult, case: &CaseResult, who: Option<&str>, pictures: &Pictures) -> String {
+fn strip(
+    result: &RetrievalResult,
+    case: &CaseResult,
+    who: Option<&str>,
+    pictures: &Pictures,
+) -> String {
     let mut html = "<div class=\"strip\">".to_owned();
     if let Some(who) = who {
         let _ = write!(html, "<div class=\"who\">{}</div>", escaped(who));
     }
     if case.kind == Kind::Image {
         let picture = photo(pictures.query(&case.name), "the photo that was sent");
-        let _ = writeln!(html, "<figure class=\"query\">{picture}<figcaption>the photo sent</figcaption></figure>");
+        let _ = writeln!(
+            html,
+            "<figure class=\"query\">{picture}<figcaption>the photo sent</figcaption></figure>"
+        );
     }
     if let Some(error) = &case.error {
         let _ = write!(html, "<p class=\"error\">{}</p>", escaped(error));
@@ -149,9 +212,20 @@ fn figure(result: &RetrievalResult, place: usize, scored: &Scored, pictures: &Pi
     };
     let mark = |right: bool| if right { "&#10003;" } else { "&#10007;" };
     let values = |name| {
-        let all = scored.values.get(name).map(Vec::as_slice).unwrap_or_default();
-        let all: Vec<&str> = all.iter().map(crate::domain::AttributeValue::as_str).collect();
-        if all.is_empty() { "not known".to_owned() } else { escaped(&all.join(", ")) }
+        let all = scored
+            .values
+            .get(name)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let all: Vec<&str> = all
+            .iter()
+            .map(crate::domain::AttributeValue::as_str)
+            .collect();
+        if all.is_empty() {
+            "not known".to_owned()
+        } else {
+            escaped(&all.join(", "))
+        }
     };
     let [a, b, c, d] = scored.points.values();
     format!(
@@ -170,10 +244,16 @@ fn figure(result: &RetrievalResult, place: usize, scored: &Scored, pictures: &Pi
 
 fn photo(class: Option<String>, what: &str) -> String {
     let class = class.unwrap_or_default();
-    format!("<div class=\"photo {class}\" role=\"img\" aria-label=\"{}\"></div>", escaped(what))
+    format!(
+        "<div class=\"photo {class}\" role=\"img\" aria-label=\"{}\"></div>",
+        escaped(what)
+    )
 }
 
 /// The products that the report shows.
 pub fn shown(result: &RetrievalResult) -> impl Iterator<Item = &ProductId> {
-    result.cases.iter().flat_map(|c| c.results.iter().map(|r| &r.id))
+    result
+        .cases
+        .iter()
+        .flat_map(|c| c.results.iter().map(|r| &r.id))
 }

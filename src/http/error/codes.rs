@@ -1,4 +1,5 @@
-//! The table of error codes: part of the API, so a code's text and status never change once released.
+//! The table of error codes: part of the API, so a code's text and status never change once
+//! released.
 
 use axum::http::StatusCode;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -99,11 +100,18 @@ codes! {
 impl utoipa::PartialSchema for ErrorCode {
     fn schema() -> RefOr<Schema> {
         let rows = Self::ALL.iter().fold(String::new(), |rows, code| {
-            format!("{rows}\n| `{}` | {} | {} |", code.as_str(), code.status().as_u16(), code.meaning())
+            format!(
+                "{rows}\n| `{}` | {} | {} |",
+                code.as_str(),
+                code.status().as_u16(),
+                code.meaning()
+            )
         });
         let schema = ObjectBuilder::new()
             .schema_type(Type::String)
-            .description(Some(format!("| code | status | meaning |\n| --- | --- | --- |{rows}")))
+            .description(Some(format!(
+                "| code | status | meaning |\n| --- | --- | --- |{rows}"
+            )))
             .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())));
         RefOr::T(Schema::Object(schema.build()))
     }
@@ -122,7 +130,10 @@ mod tests {
         let texts: HashSet<_> = ErrorCode::ALL.iter().map(|c| c.as_str()).collect();
         assert_eq!(texts.len(), ErrorCode::ALL.len());
         for code in ErrorCode::ALL {
-            assert_eq!(serde_json::to_value(code).expect("plain"), serde_json::json!(code.as_str()));
+            assert_eq!(
+                serde_json::to_value(code).expect("plain"),
+                serde_json::json!(code.as_str())
+            );
             assert!(code.status().is_client_error() || code.status().is_server_error());
         }
     }

@@ -1,9 +1,10 @@
-//! What can go wrong with a request, and how it is told: RFC 9457 problem documents with a stable `code`.
+//! What can go wrong with a request, and how it is told: RFC 9457 problem documents with a stable
+//! `code`.
 //!
-//! Handlers and extractors return an [`ApiError`]; `into_response` only sets the status and leaves the error in the
-//! response's extensions. The outermost layer (`edge`) knows the request id, writes the document and logs it once.
-//! Nothing of the database, the file system or the model is told to a client: such errors are [`ApiError::Internal`],
-//! and their cause goes to the log alone.
+//! Handlers and extractors return an [`ApiError`]; `into_response` only sets the status and leaves
+//! the error in the response's extensions. The outermost layer (`edge`) knows the request id,
+//! writes the document and logs it once. Nothing of the database, the file system or the model is
+//! told to a client: such errors are [`ApiError::Internal`], and their cause goes to the log alone.
 
 mod codes;
 mod problem;
@@ -91,12 +92,21 @@ pub fn short(name: &str) -> String {
 impl ApiError {
     /// An error whose cause is for the log alone.
     pub fn internal(context: &'static str, source: impl StdError + Send + Sync + 'static) -> Self {
-        Self::Internal { context, source: Some(Box::new(source)) }
+        Self::Internal {
+            context,
+            source: Some(Box::new(source)),
+        }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "most reasons are made where they are given")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "most reasons are made where they are given"
+    )]
     pub fn parameter(name: impl Into<String>, reason: impl ToString) -> Self {
-        Self::InvalidParameter { name: name.into(), reason: reason.to_string() }
+        Self::InvalidParameter {
+            name: name.into(),
+            reason: reason.to_string(),
+        }
     }
 
     /// For a response that another layer made without a problem document.
@@ -163,7 +173,9 @@ impl ApiError {
             Self::UnknownAttribute { known, .. } if known.is_empty() => {
                 format!("{self}; no product has any attribute yet")
             }
-            Self::UnknownAttribute { known, .. } => format!("{self}; attributes are: {}", known.join(", ")),
+            Self::UnknownAttribute { known, .. } => {
+                format!("{self}; attributes are: {}", known.join(", "))
+            }
             other => other.to_string(),
         }
     }
@@ -172,10 +184,19 @@ impl ApiError {
     fn specifics(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::MissingParameter { name } => vec![("parameter", json!(name))],
-            Self::InvalidParameter { name, .. } | Self::RepeatedParameter { name } => vec![("parameter", json!(name))],
-            Self::UnknownAttribute { name, known } => vec![("parameter", json!(name)), ("known", json!(known))],
+            Self::InvalidParameter { name, .. } | Self::RepeatedParameter { name } => {
+                vec![("parameter", json!(name))]
+            }
+            Self::UnknownAttribute { name, known } => {
+                vec![("parameter", json!(name)), ("known", json!(known))]
+            }
             Self::BodyTooLarge { limit, .. } => vec![("limit_bytes", json!(limit))],
-            Self::Image(ImageError::TooLarge { width, height, max_pixels, max_edge }) => vec![
+            Self::Image(ImageError::TooLarge {
+                width,
+                height,
+                max_pixels,
+                max_edge,
+            }) => vec![
                 ("width", json!(width)),
                 ("height", json!(height)),
                 ("max_pixels", json!(max_pixels)),
@@ -184,7 +205,10 @@ impl ApiError {
             Self::Overloaded => vec![("retry_after_s", json!(RETRY_AFTER_S))],
             Self::NotReady { report, .. } => match report {
                 Value::Null => vec![("retry_after_s", json!(RETRY_AFTER_S))],
-                report => vec![("retry_after_s", json!(RETRY_AFTER_S)), ("readiness", report.clone())],
+                report => vec![
+                    ("retry_after_s", json!(RETRY_AFTER_S)),
+                    ("readiness", report.clone()),
+                ],
             },
             _ => Vec::new(),
         }
@@ -214,13 +238,19 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
         if matches!(self, Self::Overloaded | Self::NotReady { .. }) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
         // The rest of the body was not read: the connection cannot be used again.
         if matches!(self, Self::BodyTimeout { .. } | Self::BodyTooLarge { .. }) {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response.extensions_mut().insert(Carried(std::sync::Arc::new(self)));
+        response
+            .extensions_mut()
+            .insert(Carried(std::sync::Arc::new(self)));
         response
     }
 }

@@ -35,8 +35,8 @@ pub struct Problem {
     pub code: ErrorCode,
     /// The same as in the `x-request-id` header.
     pub request_id: String,
-    /// More, depending on the code: `parameter`, `known`, `limit_bytes`, `max_pixels`, `max_edge`, `retry_after_s`,
-    /// `readiness`.
+    /// More, depending on the code: `parameter`, `known`, `limit_bytes`, `max_pixels`, `max_edge`,
+    /// `retry_after_s`, `readiness`.
     #[serde(flatten)]
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub specifics: Map<String, Value>,
@@ -52,16 +52,27 @@ impl Problem {
             detail: error.detail(),
             code,
             request_id: request_id.to_owned(),
-            specifics: error.specifics().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            specifics: error
+                .specifics()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
         }
     }
 
-    /// Puts the document into a response whose status and headers (`Allow`, `Retry-After`) are already right.
+    /// Puts the document into a response whose status and headers (`Allow`, `Retry-After`) are
+    /// already right.
     pub(crate) fn into_response(self, mut parts: Parts) -> Response {
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        parts
+            .headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        parts
+            .headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        parts
+            .headers
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         Response::from_parts(parts, Body::from(body))
     }
 }
@@ -74,12 +85,21 @@ impl utoipa::IntoResponses for Problems {
         let response = |description: &str| {
             let schema = Ref::from_schema_name("Problem");
             RefOr::T(
-                ResponseBuilder::new().description(description).content(MEDIA_TYPE, Content::new(Some(schema))).build(),
+                ResponseBuilder::new()
+                    .description(description)
+                    .content(MEDIA_TYPE, Content::new(Some(schema)))
+                    .build(),
             )
         };
         BTreeMap::from([
-            ("4XX".to_owned(), response("The request cannot be answered as it is; `code` tells why")),
-            ("5XX".to_owned(), response("The service cannot answer now; `code` tells why")),
+            (
+                "4XX".to_owned(),
+                response("The request cannot be answered as it is; `code` tells why"),
+            ),
+            (
+                "5XX".to_owned(),
+                response("The service cannot answer now; `code` tells why"),
+            ),
         ])
     }
 }
@@ -92,7 +112,10 @@ mod tests {
 
     #[test]
     fn specifics_stand_beside_the_members_that_every_problem_has() {
-        let error = ApiError::UnknownAttribute { name: "colour".into(), known: vec!["color".into()] };
+        let error = ApiError::UnknownAttribute {
+            name: "colour".into(),
+            known: vec!["color".into()],
+        };
         let document = serde_json::to_value(Problem::new(&error, "r-1")).expect("serializes");
         assert_eq!(
             document,
@@ -106,9 +129,15 @@ mod tests {
 
     #[test]
     fn the_cause_of_an_internal_error_is_for_the_log_alone() {
-        let error = ApiError::internal("the catalog could not be read", std::io::Error::other("/secret/path is gone"));
+        let error = ApiError::internal(
+            "the catalog could not be read",
+            std::io::Error::other("/secret/path is gone"),
+        );
         let text = serde_json::to_string(&Problem::new(&error, "r-1")).expect("serializes");
-        assert!(!text.contains("secret") && !text.contains("catalog"), "{text}");
+        assert!(
+            !text.contains("secret") && !text.contains("catalog"),
+            "{text}"
+        );
         assert_eq!(error.causes(), "/secret/path is gone");
     }
 }

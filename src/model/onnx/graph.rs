@@ -34,7 +34,13 @@ pub(super) struct Graph<'a> {
 
 impl<'a> Graph<'a> {
     pub(super) fn new(name: &str, weights: &'a Weights) -> Self {
-        Self { weights, graph: proto::Graph { name: name.to_owned(), ..Default::default() } }
+        Self {
+            weights,
+            graph: proto::Graph {
+                name: name.to_owned(),
+                ..Default::default()
+            },
+        }
     }
 
     pub(super) fn input(&mut self, name: &str, dtype: proto::DataType, shape: &[Dim]) -> Value {
@@ -44,14 +50,24 @@ impl<'a> Graph<'a> {
 
     /// Names the graph's result and ends the building: the bytes of the `.onnx` file.
     pub(super) fn finish(mut self, output: &Value, name: &str, shape: &[Dim]) -> Vec<u8> {
-        let last = self.graph.node.iter_mut().flat_map(|node| &mut node.output).find(|value| **value == output.0);
+        let last = self
+            .graph
+            .node
+            .iter_mut()
+            .flat_map(|node| &mut node.output)
+            .find(|value| **value == output.0);
         name.clone_into(last.expect("a result is some node's output"));
-        self.graph.output.push(value_info(name, proto::DataType::Float, shape));
+        self.graph
+            .output
+            .push(value_info(name, proto::DataType::Float, shape));
         let model = proto::Model {
             ir_version: IR_VERSION,
             producer_name: "aglet".to_owned(),
             graph: Some(self.graph),
-            opset_import: vec![proto::OperatorSet { domain: String::new(), version: OPSET }],
+            opset_import: vec![proto::OperatorSet {
+                domain: String::new(),
+                version: OPSET,
+            }],
         };
         model.encode_to_vec()
     }
@@ -87,7 +103,9 @@ impl<'a> Graph<'a> {
 
     fn constant(&mut self, dtype: proto::DataType, dims: Vec<i64>, raw: Vec<u8>) -> Value {
         let same = |t: &&proto::Tensor| {
-            t.data_type == dtype as i32 && t.dims == dims && t.raw_data.as_deref() == Some(raw.as_slice())
+            t.data_type == dtype as i32
+                && t.dims == dims
+                && t.raw_data.as_deref() == Some(raw.as_slice())
         };
         if let Some(tensor) = self.graph.initializer.iter().find(same) {
             return Value(tensor.name.clone());
@@ -104,21 +122,31 @@ impl<'a> Graph<'a> {
         Value(name)
     }
 
-    /// A weight as float32: a reference into the safetensors file, with a cast behind it where the file holds 16 bits
-    /// (ONNX Runtime folds it when the session is made).
+    /// A weight as float32: a reference into the safetensors file, with a cast behind it where the
+    /// file holds 16 bits (ONNX Runtime folds it when the session is made).
     pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Value, WeightsError> {
         let (value, dtype) = self.stored(name, shape, shape)?;
         Ok(self.float32(value, dtype))
     }
 
     /// A weight of another shape in the graph than in the file (same elements, same order).
-    pub(super) fn weight_as(&mut self, name: &str, shape: &[usize], seen: &[usize]) -> Result<Value, WeightsError> {
+    pub(super) fn weight_as(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        seen: &[usize],
+    ) -> Result<Value, WeightsError> {
         let (value, dtype) = self.stored(name, shape, seen)?;
         Ok(self.float32(value, dtype))
     }
 
     /// Rows of a table by id; only the rows are cast, so that a 16-bit table stays small in memory.
-    pub(super) fn rows(&mut self, table: &str, shape: &[usize], ids: &Value) -> Result<Value, WeightsError> {
+    pub(super) fn rows(
+        &mut self,
+        table: &str,
+        shape: &[usize],
+        ids: &Value,
+    ) -> Result<Value, WeightsError> {
         let (table, dtype) = self.stored(table, shape, shape)?;
         let rows = self.node("Gather", &[&table, ids], vec![Attr::Int("axis", 0)]);
         Ok(self.float32(rows, dtype))
@@ -132,18 +160,33 @@ impl<'a> Graph<'a> {
     }
 
     pub(super) fn cast(&mut self, value: &Value, to: proto::DataType) -> Value {
-        self.node("Cast", &[value], vec![Attr::Int("to", i64::from(to as i32))])
+        self.node(
+            "Cast",
+            &[value],
+            vec![Attr::Int("to", i64::from(to as i32))],
+        )
     }
 
-    fn stored(&mut self, name: &str, shape: &[usize], seen: &[usize]) -> Result<(Value, FloatType), WeightsError> {
-        debug_assert_eq!(shape.iter().product::<usize>(), seen.iter().product::<usize>());
+    fn stored(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        seen: &[usize],
+    ) -> Result<(Value, FloatType), WeightsError> {
+        debug_assert_eq!(
+            shape.iter().product::<usize>(),
+            seen.iter().product::<usize>()
+        );
         let place = self.weights.place(name, shape)?;
         let dtype = match place.dtype {
             FloatType::Float32 => proto::DataType::Float,
             FloatType::Float16 => proto::DataType::Float16,
             FloatType::Bfloat16 => proto::DataType::Bfloat16,
         };
-        let entry = |key: &str, value: String| proto::Entry { key: key.to_owned(), value };
+        let entry = |key: &str, value: String| proto::Entry {
+            key: key.to_owned(),
+            value,
+        };
         self.graph.initializer.push(proto::Tensor {
             dims: seen.iter().map(|&n| as_i64(n)).collect(),
             data_type: dtype as i32,
@@ -172,7 +215,11 @@ fn attribute(attr: Attr) -> proto::Attribute {
         Attr::Ints(name, _) => (name, Ints),
         Attr::Float(name, _) => (name, Float),
     };
-    let mut out = proto::Attribute { name: (*name).to_owned(), r#type: r#type as i32, ..Default::default() };
+    let mut out = proto::Attribute {
+        name: (*name).to_owned(),
+        r#type: r#type as i32,
+        ..Default::default()
+    };
     match attr {
         Attr::Int(_, value) => out.i = Some(value),
         Attr::Ints(_, values) => out.ints = values,
@@ -183,9 +230,23 @@ fn attribute(attr: Attr) -> proto::Attribute {
 
 fn value_info(name: &str, dtype: proto::DataType, shape: &[Dim]) -> proto::ValueInfo {
     let dim = shape.iter().map(|dim| match dim {
-        Dim::Fixed(n) => proto::Dimension { dim_value: Some(as_i64(*n)), dim_param: None },
-        Dim::Named(name) => proto::Dimension { dim_value: None, dim_param: Some((*name).to_owned()) },
+        Dim::Fixed(n) => proto::Dimension {
+            dim_value: Some(as_i64(*n)),
+            dim_param: None,
+        },
+        Dim::Named(name) => proto::Dimension {
+            dim_value: None,
+            dim_param: Some((*name).to_owned()),
+        },
     });
-    let tensor = proto::TensorType { elem_type: dtype as i32, shape: Some(proto::Shape { dim: dim.collect() }) };
-    proto::ValueInfo { name: name.to_owned(), r#type: Some(proto::Type { tensor_type: Some(tensor) }) }
+    let tensor = proto::TensorType {
+        elem_type: dtype as i32,
+        shape: Some(proto::Shape { dim: dim.collect() }),
+    };
+    proto::ValueInfo {
+        name: name.to_owned(),
+        r#type: Some(proto::Type {
+            tensor_type: Some(tensor),
+        }),
+    }
 }

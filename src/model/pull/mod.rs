@@ -1,8 +1,9 @@
-//! Downloads a CLIP checkpoint from a Hugging Face compatible endpoint into a folder that [`export()`] reads.
+//! Downloads a CLIP checkpoint from a Hugging Face compatible endpoint into a folder that
+//! [`export()`] reads.
 //!
-//! Of the repository only what an export needs is fetched, all from one commit. An interrupted download goes on where
-//! it stopped, if the file is still the same; weights are checked against the sha256 that the hub names. Reads no
-//! environment: endpoint and token are the caller's.
+//! Of the repository only what an export needs is fetched, all from one commit. An interrupted
+//! download goes on where it stopped, if the file is still the same; weights are checked against
+//! the sha256 that the hub names. Reads no environment: endpoint and token are the caller's.
 //!
 //! [`export()`]: crate::model::export()
 
@@ -94,31 +95,60 @@ pub enum PullError {
     Repository { repository: String },
     #[error("{endpoint:?} is no endpoint (http://.. or https://..)")]
     Endpoint { endpoint: String },
-    #[error("{url} asks for a token: none was sent (HF_TOKEN); a repository that does not exist asks for one, too")]
+    #[error(
+        "{url} asks for a token: none was sent (HF_TOKEN); a repository that does not exist asks for one, too"
+    )]
     TokenMissing { url: String },
     #[error("{url} does not take this token")]
     TokenRefused { url: String },
-    #[error("{url} is not open to you{reason}: a gated model's terms are accepted on its page, then a token is needed")]
+    #[error(
+        "{url} is not open to you{reason}: a gated model's terms are accepted on its page, then a token is needed"
+    )]
     Forbidden { url: String, reason: String },
     #[error("{repository} has no revision {revision}, or is not there at all{reason}")]
-    NoRevision { repository: String, revision: String, reason: String },
+    NoRevision {
+        repository: String,
+        revision: String,
+        reason: String,
+    },
     #[error("{repository} has no {file} at revision {revision}")]
-    NoFile { repository: String, revision: String, file: String },
+    NoFile {
+        repository: String,
+        revision: String,
+        file: String,
+    },
     #[error(
         "{repository} has no model.safetensors at revision {revision}: look for a revision that has \
          (such as refs/pr/1, --revision), or save it with save_pretrained(.., safe_serialization=True)"
     )]
-    NoSafetensors { repository: String, revision: String },
+    NoSafetensors {
+        repository: String,
+        revision: String,
+    },
     #[error("{url} answered {status}")]
     Status { url: String, status: u16 },
     #[error("{url} leads to {location:?}, which is not followed")]
     Redirect { url: String, location: String },
-    #[error("{url}: {reason} (given up after {attempts} attempts; what has come is kept, run it again to go on)")]
-    Interrupted { url: String, attempts: u32, reason: String },
+    #[error(
+        "{url}: {reason} (given up after {attempts} attempts; what has come is kept, run it again to go on)"
+    )]
+    Interrupted {
+        url: String,
+        attempts: u32,
+        reason: String,
+    },
     #[error("{file}: {found} bytes came, {expected} were announced; it was deleted")]
-    Size { file: String, expected: u64, found: u64 },
+    Size {
+        file: String,
+        expected: u64,
+        found: u64,
+    },
     #[error("{file} is damaged: its sha256 is {found}, the hub says {expected}; it was deleted")]
-    Hash { file: String, expected: String, found: String },
+    Hash {
+        file: String,
+        expected: String,
+        found: String,
+    },
     #[error("the disk is full: {path}")]
     DiskFull { path: PathBuf },
     #[error("{path}: {source}")]
@@ -129,7 +159,11 @@ pub enum PullError {
 ///
 /// # Errors
 /// [`PullError`]. Files that are complete stay, and so does the begun part of the one that failed.
-pub fn pull(options: &PullOptions, to: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), PullError> {
+pub fn pull(
+    options: &PullOptions,
+    to: &Path,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), PullError> {
     fs::create_dir_all(to).map_err(|e| io_error(to, e))?;
     let mut client = Client::new(options)?;
     let mut fetch = |name: &str| client.fetch(name, to, progress);
@@ -158,7 +192,10 @@ pub fn pull(options: &PullOptions, to: &Path, progress: &mut dyn FnMut(Progress<
     }
     if required(&[WEIGHTS])?.is_some() {
         let (repository, revision) = (options.repository.clone(), options.revision.clone());
-        return Err(PullError::NoSafetensors { repository, revision });
+        return Err(PullError::NoSafetensors {
+            repository,
+            revision,
+        });
     }
     let source = json!({"endpoint": options.endpoint, "repository": options.repository,
         "revision": options.revision, "commit": client.commit()});
@@ -168,7 +205,12 @@ pub fn pull(options: &PullOptions, to: &Path, progress: &mut dyn FnMut(Progress<
 
 fn io_error(path: &Path, source: io::Error) -> PullError {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PullError::DiskFull { path: path.to_owned() },
-        _ => PullError::Io { path: path.to_owned(), source },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PullError::DiskFull {
+            path: path.to_owned(),
+        },
+        _ => PullError::Io {
+            path: path.to_owned(),
+            source,
+        },
     }
 }

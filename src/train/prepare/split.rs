@@ -9,7 +9,19 @@ use sha2::{Digest, Sha256};
 use crate::evaluate::split::held_out;
 
 /// A side of the split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     Train,
@@ -62,7 +74,11 @@ impl std::str::FromStr for Test {
 /// In words, when it is none.
 pub fn part(text: &str) -> Result<f64, String> {
     let part: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
-    if (0.0..1.0).contains(&part) { Ok(part) } else { Err(format!("{part} is not from 0 to below 1")) }
+    if (0.0..1.0).contains(&part) {
+        Ok(part)
+    } else {
+        Err(format!("{part} is not from 0 to below 1"))
+    }
 }
 
 /// What is split: products that must stay together, as those with the very same picture must.
@@ -72,9 +88,10 @@ pub struct Group {
     pub ids: Vec<String>,
 }
 
-/// The side of each group. Of every class, `test` is kept for the test and `validation` of the rest chooses the best
-/// epoch, as closely as whole groups allow. The order of the groups does not matter: the sha256 of the seed and a
-/// group's smallest id decides, so that the same seed gives the same split.
+/// The side of each group. Of every class, `test` is kept for the test and `validation` of the rest
+/// chooses the best epoch, as closely as whole groups allow. The order of the groups does not
+/// matter: the sha256 of the seed and a group's smallest id decides, so that the same seed gives
+/// the same split.
 #[must_use]
 pub fn split(groups: &[Group], test: Test, validation: f64, seed: u64) -> Vec<Side> {
     let mut sides = vec![Side::Train; groups.len()];
@@ -82,14 +99,19 @@ pub fn split(groups: &[Group], test: Test, validation: f64, seed: u64) -> Vec<Si
     for (at, group) in groups.iter().enumerate() {
         let mut hash = Sha256::new_with_prefix(seed.to_le_bytes());
         hash.update(group.ids.iter().min().map_or("", String::as_str));
-        classes.entry(&group.class).or_default().push((hash.finalize().to_vec(), at));
+        classes
+            .entry(&group.class)
+            .or_default()
+            .push((hash.finalize().to_vec(), at));
     }
     for members in classes.values_mut() {
         members.sort_unstable();
         let size = |chosen: &[usize]| chosen.iter().map(|&at| groups[at].ids.len()).sum::<usize>();
         let all: Vec<usize> = members.iter().map(|&(_, at)| at).collect();
         let (kept, rest): (Vec<usize>, Vec<usize>) = match test {
-            Test::HeldOut => all.into_iter().partition(|&at| groups[at].ids.iter().any(|id| held_out(id))),
+            Test::HeldOut => all
+                .into_iter()
+                .partition(|&at| groups[at].ids.iter().any(|id| held_out(id))),
             Test::Part(part) => take(groups, &all, wanted(size(&all), part)),
         };
         let (chosen, _) = take(groups, &rest, wanted(size(&rest), validation));
@@ -130,14 +152,23 @@ mod tests {
     fn groups() -> Vec<Group> {
         let classes = [("Shoes", 200), ("Sandals", 50), ("Rare", 1)];
         let single = classes.into_iter().flat_map(|(class, n)| {
-            (0..n).map(move |i| Group { class: class.to_owned(), ids: vec![format!("{class}{i}")] })
+            (0..n).map(move |i| Group {
+                class: class.to_owned(),
+                ids: vec![format!("{class}{i}")],
+            })
         });
-        let twins = Group { class: "Shoes".to_owned(), ids: vec!["7".to_owned(), "8".to_owned()] };
+        let twins = Group {
+            class: "Shoes".to_owned(),
+            ids: vec!["7".to_owned(), "8".to_owned()],
+        };
         single.chain([twins]).collect()
     }
 
     fn count(groups: &[Group], sides: &[Side], class: &str, side: Side) -> usize {
-        let of = groups.iter().zip(sides).filter(|(g, s)| g.class == class && **s == side);
+        let of = groups
+            .iter()
+            .zip(sides)
+            .filter(|(g, s)| g.class == class && **s == side);
         of.map(|(g, _)| g.ids.len()).sum()
     }
 
@@ -146,9 +177,17 @@ mod tests {
         let groups = groups();
         let sides = split(&groups, Test::Part(0.2), 0.1, 1);
         let counts = |class| Side::ALL.map(|side| count(&groups, &sides, class, side));
-        assert_eq!(counts("Shoes"), [146, 16, 40], "202 products: 20% of them, and 10% of the rest");
+        assert_eq!(
+            counts("Shoes"),
+            [146, 16, 40],
+            "202 products: 20% of them, and 10% of the rest"
+        );
         assert_eq!(counts("Sandals"), [36, 4, 10]);
-        assert_eq!(counts("Rare"), [1, 0, 0], "too rare to be tested is still trained on");
+        assert_eq!(
+            counts("Rare"),
+            [1, 0, 0],
+            "too rare to be tested is still trained on"
+        );
     }
 
     #[test]
@@ -164,11 +203,17 @@ mod tests {
 
     #[test]
     fn held_out_products_take_their_twins_along() {
-        assert!(held_out("7") && !held_out("8"), "as recorded in evaluate::split");
+        assert!(
+            held_out("7") && !held_out("8"),
+            "as recorded in evaluate::split"
+        );
         let groups = groups();
         let sides = split(&groups, Test::HeldOut, 0.1, 1);
         assert_eq!(sides.last(), Some(&Side::Test));
-        let agree = groups.iter().zip(&sides).all(|(g, s)| g.ids.iter().any(|id| held_out(id)) == (*s == Side::Test));
+        let agree = groups
+            .iter()
+            .zip(&sides)
+            .all(|(g, s)| g.ids.iter().any(|id| held_out(id)) == (*s == Side::Test));
         assert!(agree);
     }
 
@@ -176,6 +221,10 @@ mod tests {
     fn parts_are_parts() {
         assert_eq!("held-out".parse(), Ok(Test::HeldOut));
         assert_eq!("0.2".parse(), Ok(Test::Part(0.2)));
-        assert!("1.0".parse::<Test>().is_err() && "-0.1".parse::<Test>().is_err() && "x".parse::<Test>().is_err());
+        assert!(
+            "1.0".parse::<Test>().is_err()
+                && "-0.1".parse::<Test>().is_err()
+                && "x".parse::<Test>().is_err()
+        );
     }
 }

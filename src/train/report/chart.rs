@@ -37,15 +37,24 @@ pub struct Series {
 
 impl Series {
     pub fn line(name: &'static str, points: Vec<(f64, f64)>) -> Self {
-        Self { name, points, dots: false }
+        Self {
+            name,
+            points,
+            dots: false,
+        }
     }
 
     /// A line with a dot at every point: there are few.
     pub fn dots(name: &'static str, points: Vec<(f64, f64)>) -> Self {
-        Self { name, points, dots: true }
+        Self {
+            name,
+            points,
+            dots: true,
+        }
     }
 
-    /// A running mean over about a fiftieth of the curve, so that batches' noise does not hide where it goes.
+    /// A running mean over about a fiftieth of the curve, so that batches' noise does not hide
+    /// where it goes.
     pub fn smoothed(mut self) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a count of steps")]
         let share = 1.0 / (self.points.len() as f64 / 50.0).max(1.0);
@@ -59,7 +68,12 @@ impl Series {
 
     /// The finite points, few enough to draw.
     fn drawn(&self) -> Vec<(f64, f64)> {
-        let points: Vec<(f64, f64)> = self.points.iter().copied().filter(|p| p.1.is_finite()).collect();
+        let points: Vec<(f64, f64)> = self
+            .points
+            .iter()
+            .copied()
+            .filter(|p| p.1.is_finite())
+            .collect();
         if points.len() <= POINTS || self.dots {
             return points;
         }
@@ -69,7 +83,10 @@ impl Series {
             let (x, y) = part.iter().fold((0.0, 0.0), |(x, y), p| (x + p.0, y + p.1));
             (x / count, y / count)
         };
-        points.chunks(points.len().div_ceil(POINTS)).map(mean).collect()
+        points
+            .chunks(points.len().div_ceil(POINTS))
+            .map(mean)
+            .collect()
     }
 }
 
@@ -86,7 +103,13 @@ pub struct Panel {
 
 impl Panel {
     pub fn new(title: &'static str, series: Vec<Series>) -> Self {
-        Self { title, series, mark: None, least: None, most: None }
+        Self {
+            title,
+            series,
+            mark: None,
+            least: None,
+            most: None,
+        }
     }
 
     pub fn marked(self, step: Option<f64>) -> Self {
@@ -95,27 +118,43 @@ impl Panel {
 
     /// Leaves out what is zero all along: it takes no part.
     pub fn without_zeros(mut self) -> Self {
-        self.series.retain(|series| series.points.iter().any(|p| p.1 != 0.0));
+        self.series
+            .retain(|series| series.points.iter().any(|p| p.1 != 0.0));
         self
     }
 
     pub fn above_zero(self) -> Self {
-        Self { least: Some(0.0), ..self }
+        Self {
+            least: Some(0.0),
+            ..self
+        }
     }
 
     pub fn within(self, least: f64, most: f64) -> Self {
-        Self { least: Some(least), most: Some(most), ..self }
+        Self {
+            least: Some(least),
+            most: Some(most),
+            ..self
+        }
     }
 
     /// The ends of the axis.
     fn span(&self, curves: &[Vec<(f64, f64)>]) -> (f64, f64) {
         let values = || curves.iter().flatten().map(|p| p.1);
-        let low = self.least.unwrap_or_else(|| values().fold(f64::INFINITY, f64::min));
-        let high = self.most.unwrap_or_else(|| values().fold(f64::NEG_INFINITY, f64::max));
+        let low = self
+            .least
+            .unwrap_or_else(|| values().fold(f64::INFINITY, f64::min));
+        let high = self
+            .most
+            .unwrap_or_else(|| values().fold(f64::NEG_INFINITY, f64::max));
         if !(low.is_finite() && high.is_finite()) {
             return (0.0, 1.0);
         }
-        if high - low > 1e-12 * high.abs().max(1e-6) { (low, high) } else { (low, low + low.abs().max(1e-6)) }
+        if high - low > 1e-12 * high.abs().max(1e-6) {
+            (low, high)
+        } else {
+            (low, low + low.abs().max(1e-6))
+        }
     }
 
     fn draw(&self, out: &mut String, left: f64, top: f64, last: f64) {
@@ -123,7 +162,11 @@ impl Panel {
         let (low, high) = self.span(&curves);
         let marks = ticks(low, high, 4);
         // The axis ends at a mark, unless its end is given.
-        let step = if marks.len() > 1 { marks[1] - marks[0] } else { high - low };
+        let step = if marks.len() > 1 {
+            marks[1] - marks[0]
+        } else {
+            high - low
+        };
         let (low, high) = match (self.least, self.most) {
             (Some(l), Some(h)) => (l, h),
             (Some(l), None) => (l, (high / step).ceil() * step),
@@ -131,23 +174,42 @@ impl Panel {
         };
         let x = |v: f64| left + LEFT + v / last.max(1.0) * (WIDTH - LEFT - RIGHT);
         let y = |v: f64| top + TOP + (high - v) / (high - low) * (HEIGHT - TOP - BOTTOM);
-        let _ =
-            write!(out, "<text class=\"title\" x=\"{:.0}\" y=\"{:.0}\">{}</text>", left + 12.0, top + 20.0, self.title);
+        let _ = write!(
+            out,
+            "<text class=\"title\" x=\"{:.0}\" y=\"{:.0}\">{}</text>",
+            left + 12.0,
+            top + 20.0,
+            self.title
+        );
         let mut at = left + 12.0;
-        for (number, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
+        for (number, series) in self
+            .series
+            .iter()
+            .enumerate()
+            .filter(|_| self.series.len() > 1)
+        {
             let _ = write!(
                 out,
                 "<rect class=\"f{number}\" x=\"{at:.0}\" y=\"{:.0}\" width=\"9\" height=\"9\" rx=\"2\"/>",
                 top + 29.0
             );
-            let _ = write!(out, "<text x=\"{:.0}\" y=\"{:.0}\">{}</text>", at + 13.0, top + 37.5, series.name);
+            let _ = write!(
+                out,
+                "<text x=\"{:.0}\" y=\"{:.0}\">{}</text>",
+                at + 13.0,
+                top + 37.5,
+                series.name
+            );
             #[expect(clippy::cast_precision_loss, reason = "a short name")]
             let wide = series.name.len() as f64 * 5.7;
             at += 13.0 + wide + 12.0;
         }
         for mark in ticks(low, high, 4) {
             let (x1, x2, y) = (x(0.0), x(last), y(mark));
-            let _ = write!(out, "<line class=\"grid\" x1=\"{x1:.1}\" x2=\"{x2:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
+            let _ = write!(
+                out,
+                "<line class=\"grid\" x1=\"{x1:.1}\" x2=\"{x2:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
+            );
             let _ = write!(
                 out,
                 "<text text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
@@ -167,11 +229,21 @@ impl Panel {
         }
         if let Some(mark) = self.mark {
             let (x, y1, y2) = (x(mark), y(low), y(high));
-            let _ = write!(out, "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{y1:.1}\" y2=\"{y2:.1}\"/>");
+            let _ = write!(
+                out,
+                "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{y1:.1}\" y2=\"{y2:.1}\"/>"
+            );
         }
         for (number, (series, points)) in self.series.iter().zip(&curves).enumerate() {
-            let line: Vec<String> = points.iter().map(|p| format!("{:.1},{:.1}", x(p.0), y(p.1))).collect();
-            let _ = write!(out, "<polyline class=\"s{number}\" points=\"{}\"/>", line.join(" "));
+            let line: Vec<String> = points
+                .iter()
+                .map(|p| format!("{:.1},{:.1}", x(p.0), y(p.1)))
+                .collect();
+            let _ = write!(
+                out,
+                "<polyline class=\"s{number}\" points=\"{}\"/>",
+                line.join(" ")
+            );
             for point in points.iter().filter(|_| series.dots) {
                 let _ = write!(
                     out,
@@ -182,8 +254,12 @@ impl Panel {
             }
         }
         if curves.iter().all(Vec::is_empty) {
-            let _ =
-                write!(out, "<text x=\"{:.0}\" y=\"{:.0}\">nothing yet</text>", left + LEFT + 8.0, top + TOP + 20.0);
+            let _ = write!(
+                out,
+                "<text x=\"{:.0}\" y=\"{:.0}\">nothing yet</text>",
+                left + LEFT + 8.0,
+                top + TOP + 20.0
+            );
         }
     }
 }
@@ -192,7 +268,11 @@ impl Panel {
 fn ticks(low: f64, high: f64, count: u8) -> Vec<f64> {
     let rough = (high - low) / f64::from(count);
     let power = 10.0_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|m| m * power)
+        .find(|s| *s >= rough * 0.999)
+        .unwrap_or(rough);
     let mut ticks = Vec::new();
     let mut at = (low / step - 1e-6).ceil();
     while at * step <= high + step * 1e-6 && ticks.len() < 20 {
@@ -227,7 +307,11 @@ pub fn picture(panels: &[Panel], last: f64) -> String {
     let (mut left, mut top) = (0.0, 0.0);
     for panel in panels {
         panel.draw(&mut out, left, top, last);
-        (left, top) = if left == 0.0 { (WIDTH, top) } else { (0.0, top + HEIGHT) };
+        (left, top) = if left == 0.0 {
+            (WIDTH, top)
+        } else {
+            (0.0, top + HEIGHT)
+        };
     }
     out.push_str("</svg>\n");
     out
@@ -241,19 +325,41 @@ mod tests {
     fn ticks_are_round_and_within() {
         assert_eq!(ticks(0.0, 100.0, 4), [0.0, 50.0, 100.0]);
         assert_eq!(ticks(2.1, 5.2, 4), [3.0, 4.0, 5.0]);
-        assert_eq!(ticks(0.0, 1e-3, 4).into_iter().map(label).collect::<Vec<_>>(), ["0", "5e-4", "1e-3"]);
-        assert_eq!([0.5, 1200.0, 2.25, 1.5e-5].map(label), ["0.5", "1200", "2.25", "1.5e-5"]);
+        assert_eq!(
+            ticks(0.0, 1e-3, 4)
+                .into_iter()
+                .map(label)
+                .collect::<Vec<_>>(),
+            ["0", "5e-4", "1e-3"]
+        );
+        assert_eq!(
+            [0.5, 1200.0, 2.25, 1.5e-5].map(label),
+            ["0.5", "1200", "2.25", "1.5e-5"]
+        );
     }
 
     #[test]
     fn a_long_curve_is_thinned_and_a_flat_or_empty_one_is_drawn() {
-        let long = Series::line("long", (0..10_000).map(|at| (f64::from(at), f64::from(at))).collect());
+        let long = Series::line(
+            "long",
+            (0..10_000)
+                .map(|at| (f64::from(at), f64::from(at)))
+                .collect(),
+        );
         let drawn = long.drawn();
         assert!(drawn.len() <= POINTS && drawn.len() > POINTS / 2);
         assert!((drawn[0].1 - 16.5).abs() < 1e-9);
         let flat = Series::line("flat", vec![(0.0, 2.0), (1.0, 2.0)]).smoothed();
-        let svg =
-            picture(&[Panel::new("flat", vec![flat]), Panel::new("none", vec![Series::line("none", vec![])])], 1.0);
-        assert!(!svg.contains("NaN") && !svg.contains("inf") && svg.contains("nothing yet"), "{svg}");
+        let svg = picture(
+            &[
+                Panel::new("flat", vec![flat]),
+                Panel::new("none", vec![Series::line("none", vec![])]),
+            ],
+            1.0,
+        );
+        assert!(
+            !svg.contains("NaN") && !svg.contains("inf") && svg.contains("nothing yet"),
+            "{svg}"
+        );
     }
 }

@@ -15,7 +15,11 @@ impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("connects");
         stream.set_nodelay(true).expect("a socket");
-        Self { reader: BufReader::new(stream), head: String::new(), body: Vec::new() }
+        Self {
+            reader: BufReader::new(stream),
+            head: String::new(),
+            body: Vec::new(),
+        }
     }
 
     /// Sends a request and reads its answer: the status.
@@ -23,23 +27,39 @@ impl Client {
         self.reader.get_mut().write_all(request).expect("sent");
         self.head.clear();
         while !self.head.ends_with("\r\n\r\n") {
-            assert!(self.reader.read_line(&mut self.head).expect("an answer") > 0, "the connection was closed");
+            assert!(
+                self.reader.read_line(&mut self.head).expect("an answer") > 0,
+                "the connection was closed"
+            );
         }
         let lower = self.head.to_ascii_lowercase();
-        let length = lower.lines().find_map(|line| line.strip_prefix("content-length:"));
-        let length = length.and_then(|v| v.trim().parse().ok()).expect("answers say how long they are");
+        let length = lower
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:"));
+        let length = length
+            .and_then(|v| v.trim().parse().ok())
+            .expect("answers say how long they are");
         self.body.resize(length, 0);
-        self.reader.read_exact(&mut self.body).expect("a whole answer");
-        self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+        self.reader
+            .read_exact(&mut self.body)
+            .expect("a whole answer");
+        self.head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .expect("a status")
     }
 
     pub fn search(&mut self, query: &str) -> u16 {
         let query = query.replace(' ', "+");
-        self.exchange(format!("GET /search?q={query}&limit=10 HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+        self.exchange(
+            format!("GET /search?q={query}&limit=10 HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
+        )
     }
 
     pub fn photo(&mut self, file: &[u8]) -> u16 {
-        let start = "--b0\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x\"\r\n\r\n";
+        let start =
+            "--b0\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x\"\r\n\r\n";
         let form = [start.as_bytes(), file, b"\r\n--b0--\r\n"].concat();
         let head = format!(
             "POST /search/image HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b0\r\nContent-Length: {}\r\n\r\n",

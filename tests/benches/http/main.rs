@@ -1,16 +1,21 @@
-//! The service under load, beside what it cannot be quicker than: ONNX Runtime alone on the same graphs, in the same
-//! run on the same machine. Prints the tables of docs/benchmarks.md.
+//! The service under load, beside what it cannot be quicker than: ONNX Runtime alone on the same
+//! graphs, in the same run on the same machine. Prints the tables of docs/benchmarks.md.
 //!
-//! `cargo bench --bench http -- MODEL [--products N] [--seconds S] [--photo FILE]`; MODEL is a model folder,
-//! models/aglet-small when none is named, or `random` for a ViT-B/32 with random weights. Without `--bench` (as `cargo
-//! test --bench http` runs it) it is a short trial. AGLET_RUNTIME names ONNX Runtime's folder when it is not .runtime.
+//! `cargo bench --bench http -- MODEL [--products N] [--seconds S] [--photo FILE]`; MODEL is a
+//! model folder, models/aglet-small when none is named, or `random` for a ViT-B/32 with random
+//! weights. Without `--bench` (as `cargo test --bench http` runs it) it is a short trial.
+//! AGLET_RUNTIME names ONNX Runtime's folder when it is not .runtime.
 //!
-//! The service runs as `aglet serve` would, with its default settings but for the cache of query embeddings, which
-//! keeps nothing, so that every query is computed. Clients are threads of the same process: what they take of the
-//! processor is part of the service's time. Queries have two to ten words and do not repeat; products have stored
-//! vectors by chance, which no graph orders well: the index takes several times what it takes with real ones. What runs
-//! alone and what runs in the service take turns, so that a busy moment of the machine meets both.
-#![expect(clippy::print_stdout, reason = "a benchmark reports to whoever started it")]
+//! The service runs as `aglet serve` would, with its default settings but for the cache of query
+//! embeddings, which keeps nothing, so that every query is computed. Clients are threads of the
+//! same process: what they take of the processor is part of the service's time. Queries have two to
+//! ten words and do not repeat; products have stored vectors by chance, which no graph orders well:
+//! the index takes several times what it takes with real ones. What runs alone and what runs in the
+//! service take turns, so that a busy moment of the machine meets both.
+#![expect(
+    clippy::print_stdout,
+    reason = "a benchmark reports to whoever started it"
+)]
 
 mod client;
 #[expect(dead_code, reason = "the tests use the rest of it")]
@@ -46,9 +51,14 @@ struct Options {
 
 fn options() -> Options {
     let mut arguments = std::env::args().skip(1);
-    let (mut model, mut products, mut seconds, mut photo, mut trial) = (None, None, None, None, true);
+    let (mut model, mut products, mut seconds, mut photo, mut trial) =
+        (None, None, None, None, true);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} needs a value"));
+        let mut value = || {
+            arguments
+                .next()
+                .unwrap_or_else(|| panic!("{argument} needs a value"))
+        };
         match argument.as_str() {
             "--bench" => trial = false,
             "--products" => products = value().parse().ok(),
@@ -103,7 +113,10 @@ fn main() {
         "{}: {} dimensions, {} products, {threads} threads\n",
         manifest.name, manifest.dimensions, options.products
     );
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let metrics = aglet::telemetry::start_metrics().expect("the only one");
     let data = tempfile::tempdir().expect("a folder");
     setup::fill(&runtime, data.path(), &folder, options.products);
@@ -112,7 +125,11 @@ fn main() {
     first.end(&runtime);
     let (service, restored) = Service::start(&runtime, data.path(), &options.model, &metrics);
     println!("| from the start to the first answer | s |\n| --- | --- |");
-    println!("| index built | {:.2} |\n| saved index | {:.2} |\n", built.as_secs_f64(), restored.as_secs_f64());
+    println!(
+        "| index built | {:.2} |\n| saved index | {:.2} |\n",
+        built.as_secs_f64(),
+        restored.as_secs_f64()
+    );
 
     let mut bench = Bench::new(&runtime, data.path(), &folder, threads);
     bench.words(&service, options.count);
@@ -133,17 +150,41 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(runtime: &'a Runtime, data: &Path, folder: &'a ModelFolder, intra_threads: usize) -> Self {
+    fn new(
+        runtime: &'a Runtime,
+        data: &Path,
+        folder: &'a ModelFolder,
+        intra_threads: usize,
+    ) -> Self {
         let manifest = folder.manifest();
-        let tokenizer = TextTokenizer::open(&folder.tokenizer(), manifest.context_length, manifest.end_of_text);
-        let counts = Counts { text: 1, image: 1, intra_threads };
-        let sessions = Sessions::open(folder, &setup::runtime(), aglet::encode::Device::Cpu, counts);
+        let tokenizer = TextTokenizer::open(
+            &folder.tokenizer(),
+            manifest.context_length,
+            manifest.end_of_text,
+        );
+        let counts = Counts {
+            text: 1,
+            image: 1,
+            intra_threads,
+        };
+        let sessions = Sessions::open(
+            folder,
+            &setup::runtime(),
+            aglet::encode::Device::Cpu,
+            counts,
+        );
         let catalog = runtime.block_on(Catalog::open(data)).expect("opens");
         let revision = runtime.block_on(catalog.revision()).expect("reads");
-        let version =
-            IndexVersion { catalog: revision, model: folder.id().clone(), words_percent: rank::DEFAULT_WORDS_PERCENT };
+        let version = IndexVersion {
+            catalog: revision,
+            model: folder.id().clone(),
+            words_percent: rank::DEFAULT_WORDS_PERCENT,
+        };
         let searcher = Searcher::empty(version.clone(), manifest.dimensions);
-        assert!(searcher.restore(&data.join("index"), &version), "the service saved its index");
+        assert!(
+            searcher.restore(&data.join("index"), &version),
+            "the service saved its index"
+        );
         Self {
             runtime,
             folder,
@@ -156,7 +197,12 @@ impl<'a> Bench<'a> {
     }
 
     fn ids(&self, text: &str) -> Vec<i64> {
-        self.tokenizer.ids(text).expect("tokenizes").into_iter().map(i64::from).collect()
+        self.tokenizer
+            .ids(text)
+            .expect("tokenizes")
+            .into_iter()
+            .map(i64::from)
+            .collect()
     }
 
     fn embedding(&self, row: Vec<f32>) -> Embedding {
@@ -166,10 +212,19 @@ impl<'a> Bench<'a> {
     /// The index, then the products of the hits.
     fn search(&self, photo: bool, query: &Embedding, index: &mut Times, products: &mut Times) {
         let window = Window::new(10, 0).expect("allowed");
-        let search = if photo { Searcher::search_photo } else { Searcher::search };
-        let hits = index.take(|| search(&self.searcher, query, &Filters::default(), window, &[])).expect("hits").hits;
+        let search = if photo {
+            Searcher::search_photo
+        } else {
+            Searcher::search
+        };
+        let hits = index
+            .take(|| search(&self.searcher, query, &Filters::default(), window, &[]))
+            .expect("hits")
+            .hits;
         let keys: Vec<ProductKey> = hits.iter().map(|hit| hit.key).collect();
-        let found = products.take(|| self.runtime.block_on(self.catalog.products(&keys))).expect("reads");
+        let found = products
+            .take(|| self.runtime.block_on(self.catalog.products(&keys)))
+            .expect("reads");
         assert_eq!(found.len(), keys.len());
     }
 
@@ -187,7 +242,10 @@ impl<'a> Bench<'a> {
                 let ids = tokens.take(|| self.ids(text));
                 lengths += ids.len();
                 let tower = &mut self.sessions.text[0];
-                let row = session.take(|| tower.run([1, ids.len()], &ids)).expect("runs").remove(0);
+                let row = session
+                    .take(|| tower.run([1, ids.len()], &ids))
+                    .expect("runs")
+                    .remove(0);
                 let query = self.embedding(row);
                 self.search(false, &query, &mut index, &mut products);
             }
@@ -196,33 +254,47 @@ impl<'a> Bench<'a> {
             }
         }
         let mean = lengths / whole.0.len().max(1);
-        println!("One search at a time, {} of each, {mean} tokens on average:\n", whole.0.len());
+        println!(
+            "One search at a time, {} of each, {mean} tokens on average:\n",
+            whole.0.len()
+        );
         println!("| words | median ms | p99 ms |\n| --- | --- | --- |");
         tokens.row("tokens, alone");
         session.row("ONNX Runtime, alone");
         index.row("index, alone");
         products.row("products of the hits, alone");
         whole.row("`GET /search`");
-        let (median, p99) = (whole.at(500) - session.at(500), whole.at(990) - session.at(990));
+        let (median, p99) = (
+            whole.at(500) - session.at(500),
+            whole.at(990) - session.at(990),
+        );
         println!("| `GET /search` less ONNX Runtime | {median:.2} | {p99:.2} |\n");
     }
 
-    /// As many searches as can be had, beside the largest batches that could be made of as many requests.
+    /// As many searches as can be had, beside the largest batches that could be made of as many
+    /// requests.
     fn throughput(&mut self, service: &Service, time: Duration) {
-        println!("Searches a second with so many at once; alone: ONNX Runtime on batches of that many:\n");
+        println!(
+            "Searches a second with so many at once; alone: ONNX Runtime on batches of that many:\n"
+        );
         println!(
             "| at once | batch | alone | `GET /search` | share | median ms | p99 ms |\n| --- | --- | --- | --- | --- | --- | --- |"
         );
         for (connections, batch) in [(1, 1), (8, 8), (64, 32)] {
             let half = time / 2;
-            // Alone, served, served, alone: a machine that gets slower or quicker meanwhile favors neither.
+            // Alone, served, served, alone: a machine that gets slower or quicker meanwhile favors
+            // neither.
             let before = self.alone(batch, half);
             let query = || self.words.next();
             let (one, mut latencies) = load(service.address, connections, half, &query);
             let (two, more) = load(service.address, connections, half, &query);
             let after = self.alone(batch, half);
             latencies.extend(more);
-            let (alone, served, times) = (f64::midpoint(before, after), f64::midpoint(one, two), Times(latencies));
+            let (alone, served, times) = (
+                f64::midpoint(before, after),
+                f64::midpoint(one, two),
+                Times(latencies),
+            );
             println!(
                 "| {connections} | {batch} | {alone:.1} | {served:.1} | {:.2} | {:.1} | {:.1} |",
                 served / alone,
@@ -233,7 +305,8 @@ impl<'a> Bench<'a> {
         println!();
     }
 
-    /// Texts a second through one session in batches: tokenized, filled up to the longest, run, and nothing else.
+    /// Texts a second through one session in batches: tokenized, filled up to the longest, run, and
+    /// nothing else.
     fn alone(&mut self, batch: usize, time: Duration) -> f64 {
         let end = i64::from(self.folder.manifest().end_of_text);
         let (start, mut done) = (Instant::now(), 0_u32);
@@ -245,7 +318,9 @@ impl<'a> Bench<'a> {
                 ids.into_iter().chain(std::iter::repeat_n(end, filling))
             };
             let ids: Vec<i64> = texts.into_iter().flat_map(filled).collect();
-            self.sessions.text[0].run([batch, length], &ids).expect("runs");
+            self.sessions.text[0]
+                .run([batch, length], &ids)
+                .expect("runs");
             done += u32::try_from(batch).expect("few");
         }
         f64::from(done) / start.elapsed().as_secs_f64()
@@ -256,20 +331,31 @@ impl<'a> Bench<'a> {
         let file = photo.map_or_else(drawn, |path| std::fs::read(path).expect("the photo"));
         let preprocessing = self.folder.manifest().preprocessing.clone();
         let size = preprocessing.size as usize;
-        let (mut decode, mut resize, mut normalize, mut session) = <(Times, Times, Times, Times)>::default();
+        let (mut decode, mut resize, mut normalize, mut session) =
+            <(Times, Times, Times, Times)>::default();
         let (mut index, mut products, mut whole) = <(Times, Times, Times)>::default();
         let mut client = Client::connect(service.address);
         let mut dimensions = (0, 0);
         for _ in 0..count.max(1) {
-            let picture = decode.take(|| image::decode(&file, &ImageLimits::DEFAULT)).expect("decodes");
+            let picture = decode
+                .take(|| image::decode(&file, &ImageLimits::DEFAULT))
+                .expect("decodes");
             dimensions = picture.dimensions();
             let views = resize.take(|| image::views(&picture, &preprocessing));
-            let normalized =
-                || views.iter().flat_map(|view| image::normalize(view, &preprocessing)).collect::<Vec<_>>();
+            let normalized = || {
+                views
+                    .iter()
+                    .flat_map(|view| image::normalize(view, &preprocessing))
+                    .collect::<Vec<_>>()
+            };
             let pixels = normalize.take(normalized);
             let tower: &mut Tower = &mut self.sessions.image[0];
-            let rows = session.take(|| tower.run([views.len(), 3, size, size], &pixels)).expect("runs");
-            let sum = rows.into_iter().reduce(|sum, row| sum.iter().zip(row).map(|(a, b)| a + b).collect());
+            let rows = session
+                .take(|| tower.run([views.len(), 3, size, size], &pixels))
+                .expect("runs");
+            let sum = rows
+                .into_iter()
+                .reduce(|sum, row| sum.iter().zip(row).map(|(a, b)| a + b).collect());
             let query = self.embedding(sum.expect("a view"));
             self.search(true, &query, &mut index, &mut products);
             assert_eq!(whole.take(|| client.photo(&file)), 200);
@@ -288,8 +374,14 @@ impl<'a> Bench<'a> {
         index.row("index, alone");
         products.row("products of the hits, alone");
         whole.row("`POST /search/image`");
-        let parts: f64 = [&decode, &resize, &normalize, &session, &index, &products].iter().map(|t| t.at(500)).sum();
-        println!("| `POST /search/image` less its parts | {:.2} | |\n", whole.at(500) - parts);
+        let parts: f64 = [&decode, &resize, &normalize, &session, &index, &products]
+            .iter()
+            .map(|t| t.at(500))
+            .sum();
+        println!(
+            "| `POST /search/image` less its parts | {:.2} | |\n",
+            whole.at(500) - parts
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is measured: a model, a catalog with stored embeddings, the service over them, words to ask for.
+//! What is measured: a model, a catalog with stored embeddings, the service over them, words to ask
+//! for.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,14 @@ const KINDS: [&str; 16] = [
     "watch",
     "sunglasses",
 ];
-const FOR: [&str; 6] = ["", " for men", " for women", " for boys", " for girls", " for the office"];
+const FOR: [&str; 6] = [
+    "",
+    " for men",
+    " for women",
+    " for boys",
+    " for girls",
+    " for the office",
+];
 const WITH: [&str; 11] = [
     "",
     " with white laces",
@@ -78,12 +86,17 @@ impl Words {
     }
 
     pub fn next(&self) -> String {
-        // A step that has no factor in common with the number of queries: neighbors differ in every part.
+        // A step that has no factor in common with the number of queries: neighbors differ in every
+        // part.
         const ALL: usize = COLORS.len() * KINDS.len() * FOR.len() * WITH.len();
         let at = self.0.fetch_add(1, Ordering::Relaxed).wrapping_mul(5_393) % ALL;
         let (color, rest) = (COLORS[at % COLORS.len()], at / COLORS.len());
         let (kind, rest) = (KINDS[rest % KINDS.len()], rest / KINDS.len());
-        format!("{color} {kind}{}{}", FOR[rest % FOR.len()], WITH[rest / FOR.len()])
+        format!(
+            "{color} {kind}{}{}",
+            FOR[rest % FOR.len()],
+            WITH[rest / FOR.len()]
+        )
     }
 }
 
@@ -96,8 +109,16 @@ pub fn model(name: &str) -> PathBuf {
     let folder = home.join("model");
     if ModelFolder::open(&folder).is_err() {
         let checkpoint = home.join("checkpoint");
-        clip::random_clip(&checkpoint, &clip::reference("vit_b_32")["config"], 7, "float32");
-        let options = ExportOptions { replace: true, ..ExportOptions::default() };
+        clip::random_clip(
+            &checkpoint,
+            &clip::reference("vit_b_32")["config"],
+            7,
+            "float32",
+        );
+        let options = ExportOptions {
+            replace: true,
+            ..ExportOptions::default()
+        };
         export(&checkpoint, &folder, &options, |_| Ok(())).expect("exports");
         std::fs::remove_dir_all(checkpoint).expect("removed");
     }
@@ -109,7 +130,8 @@ pub fn runtime() -> PathBuf {
     std::env::var_os("AGLET_RUNTIME").map_or(here, PathBuf::from)
 }
 
-/// Stands in for the model while the catalog is filled: vectors by chance, stored under the model's name.
+/// Stands in for the model while the catalog is filled: vectors by chance, stored under the model's
+/// name.
 #[derive(Clone)]
 struct Chance {
     model: ModelId,
@@ -126,12 +148,19 @@ impl Embedder for Chance {
     }
 
     async fn words(&self, text: &str) -> Result<Embedding, EncodeError> {
-        let mut state = text.bytes().fold(7_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let mut state = text.bytes().fold(7_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         let mut number = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             f32::from(u16::try_from(state >> 48).unwrap_or_default()) / 32_768.0 - 1.0
         };
-        Ok(Embedding::new((0..self.dimensions).map(|_| number()).collect(), self.dimensions)?)
+        Ok(Embedding::new(
+            (0..self.dimensions).map(|_| number()).collect(),
+            self.dimensions,
+        )?)
     }
 }
 
@@ -139,19 +168,38 @@ impl Embedder for Chance {
 pub fn fill(runtime: &Runtime, data: &Path, folder: &ModelFolder, products: usize) {
     let words = Words::new();
     let line = |number: usize| {
-        let (color, kind) = (COLORS[number % COLORS.len()], KINDS[number / COLORS.len() % KINDS.len()]);
+        let (color, kind) = (
+            COLORS[number % COLORS.len()],
+            KINDS[number / COLORS.len() % KINDS.len()],
+        );
         let gender = ["Men", "Women"][number % 2];
         let attributes = serde_json::json!({"category": kind, "color": color, "gender": gender});
         let title = format!("{} no. {number}", words.next());
-        format!("{}\n", serde_json::json!({"id": number, "title": title, "price": 50, "attributes": attributes}))
+        format!(
+            "{}\n",
+            serde_json::json!({"id": number, "title": title, "price": 50, "attributes": attributes})
+        )
     };
     let file = data.join("products.jsonl");
     std::fs::write(&file, (1..=products).map(line).collect::<String>()).expect("written");
-    let chance = Chance { model: folder.id().clone(), dimensions: folder.manifest().dimensions };
+    let chance = Chance {
+        model: folder.id().clone(),
+        dimensions: folder.manifest().dimensions,
+    };
     runtime.block_on(async {
         let catalog = Catalog::open(data).await.expect("opens");
-        let source = Source::JsonLines { file, images: Vec::new() };
-        let summary = ingest::import(&catalog, &chance, &source, &ImportOptions::default(), &Progress::default()).await;
+        let source = Source::JsonLines {
+            file,
+            images: Vec::new(),
+        };
+        let summary = ingest::import(
+            &catalog,
+            &chance,
+            &source,
+            &ImportOptions::default(),
+            &Progress::default(),
+        )
+        .await;
         assert_eq!(summary.expect("imports").embedded.words, products as u64);
         catalog.close().await;
     });
@@ -166,7 +214,12 @@ pub struct Service {
 
 impl Service {
     /// Comes back when it is ready, with the time that took.
-    pub fn start(runtime: &Runtime, data: &Path, model: &Path, metrics: &PrometheusHandle) -> (Self, Duration) {
+    pub fn start(
+        runtime: &Runtime,
+        data: &Path,
+        model: &Path,
+        metrics: &PrometheusHandle,
+    ) -> (Self, Duration) {
         let settings = Settings {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             data: Some(data.to_owned()),
@@ -180,17 +233,28 @@ impl Service {
         };
         let config = Config::check(settings).expect("valid");
         let start = Instant::now();
-        let app = runtime.block_on(App::start(config, metrics.clone())).expect("starts");
+        let app = runtime
+            .block_on(App::start(config, metrics.clone()))
+            .expect("starts");
         let address = app.address().expect("bound");
         let (stop, stopped) = oneshot::channel();
         let task = runtime.spawn(async {
-            app.run(async { stopped.await.unwrap_or(()) }).await.expect("serves");
+            app.run(async { stopped.await.unwrap_or(()) })
+                .await
+                .expect("serves");
         });
         let mut client = Client::connect(address);
         while client.search("shoes") != 200 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        (Self { address, stop, task }, start.elapsed())
+        (
+            Self {
+                address,
+                stop,
+                task,
+            },
+            start.elapsed(),
+        )
     }
 
     pub fn end(self, runtime: &Runtime) {

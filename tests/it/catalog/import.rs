@@ -18,19 +18,40 @@ async fn the_second_import_does_nothing() {
     let before = catalog.revision().await.expect("revision");
     let first = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!((first.new, first.changed, first.unchanged), (3, 0, 0));
-    assert_eq!((first.embedded.photos, first.embedded.words, first.rejects), (3, 3, None));
+    assert_eq!(
+        (first.embedded.photos, first.embedded.words, first.rejects),
+        (3, 3, None)
+    );
     assert_eq!(fake.calls(), (3, 3));
     let after = snapshot(&catalog, &fake).await;
     assert!(after.revision > before);
     assert_eq!(after.products.len(), 3);
     assert_eq!(after.products[0].photo, Some(vector(b"photo of 1")));
-    assert_eq!(after.products[0].words, Some(vector(b"Puma One, black casual shoes for men")));
-    let counts = Counts { products: 3, embedded: 3, without_embedding: 0, pending: 0 };
+    assert_eq!(
+        after.products[0].words,
+        Some(vector(b"Puma One, black casual shoes for men"))
+    );
+    let counts = Counts {
+        products: 3,
+        embedded: 3,
+        without_embedding: 0,
+        pending: 0,
+    };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
 
     let second = shop.import(&catalog, &fake, &shop.kaggle(), true).await;
-    assert_eq!((second.new, second.changed, second.unchanged, second.removed), (0, 0, 3, 0));
-    assert_eq!((second.embedded.photos, second.embedded.words, second.embedded.failed), (0, 0, 0));
+    assert_eq!(
+        (second.new, second.changed, second.unchanged, second.removed),
+        (0, 0, 3, 0)
+    );
+    assert_eq!(
+        (
+            second.embedded.photos,
+            second.embedded.words,
+            second.embedded.failed
+        ),
+        (0, 0, 0)
+    );
     assert_eq!(fake.calls(), (0, 0));
     assert_eq!(catalog.revision().await.expect("revision"), after.revision);
 }
@@ -52,19 +73,36 @@ async fn only_what_changed_is_embedded_and_the_revision_follows_the_index() {
     // The pictures move into an archive: products change, the index does not.
     let mut zip = zip::ZipWriter::new(std::fs::File::create(shop.path("moved.zip")).expect("zip"));
     for id in [1, 2] {
-        zip.start_file(format!("images/{id}.jpg"), zip::write::SimpleFileOptions::default()).expect("member");
+        zip.start_file(
+            format!("images/{id}.jpg"),
+            zip::write::SimpleFileOptions::default(),
+        )
+        .expect("member");
         std::io::Write::write_all(&mut zip, format!("photo of {id}").as_bytes()).expect("bytes");
     }
     zip.finish().expect("zip");
-    let archive =
-        Source::Kaggle { styles: shop.path("styles.csv"), images: vec![shop.path("moved.zip")], shoelaces: None };
+    let archive = Source::Kaggle {
+        styles: shop.path("styles.csv"),
+        images: vec![shop.path("moved.zip")],
+        shoelaces: None,
+    };
     let moved = shop.import(&catalog, &fake, &archive, false).await;
     assert_eq!((moved.changed, fake.calls()), (2, (0, 0)));
     assert_eq!(catalog.revision().await.expect("revision"), start);
-    let stored = catalog.product(&ProductId::new("2").expect("id")).await.expect("reads").expect("there");
+    let stored = catalog
+        .product(&ProductId::new("2").expect("id"))
+        .await
+        .expect("reads")
+        .expect("there");
     let image = stored.image.expect("picture");
-    assert!(matches!(&image, ImageSource::Zip { member, .. } if member == "images/2.jpg"), "{image:?}");
-    assert_eq!(catalog.image(&image).await.expect("reads"), Some(Bytes::from_static(b"photo of 2")));
+    assert!(
+        matches!(&image, ImageSource::Zip { member, .. } if member == "images/2.jpg"),
+        "{image:?}"
+    );
+    assert_eq!(
+        catalog.image(&image).await.expect("reads"),
+        Some(Bytes::from_static(b"photo of 2"))
+    );
 
     // Another picture, another name: one of each is embedded.
     shop.photo(1, "new photo of 1");
@@ -86,7 +124,10 @@ async fn a_removed_product_comes_back_without_being_embedded() {
     fake.calls();
     shop.styles(&[(1, "Puma One")]);
     let kept = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
-    assert_eq!((kept.removed, title(&catalog, "2").await.as_deref()), (0, Some("Puma Two")));
+    assert_eq!(
+        (kept.removed, title(&catalog, "2").await.as_deref()),
+        (0, Some("Puma Two"))
+    );
     let revision = catalog.revision().await.expect("revision");
     let pruned = shop.import(&catalog, &fake, &shop.kaggle(), true).await;
     assert_eq!((pruned.removed, title(&catalog, "2").await), (1, None));
@@ -108,18 +149,39 @@ async fn prune_spares_what_it_cannot_be_sure_of() {
     // The row of 2 is there and cannot be used.
     shop.styles(&[(1, "Puma One"), (2, "")]);
     let summary = shop.import(&catalog, &fake, &shop.kaggle(), true).await;
-    assert_eq!((summary.removed, summary.prune_skipped, rejects(&summary)), (0, false, vec![reject("3", "2", "row")]));
+    assert_eq!(
+        (summary.removed, summary.prune_skipped, rejects(&summary)),
+        (0, false, vec![reject("3", "2", "row")])
+    );
     // Which product the bad row is, nobody knows.
-    shop.write("catalog.jsonl", "{\"id\": 1, \"title\": \"One\"}\n{\"id\": 2,,\n");
-    let lines = Source::JsonLines { file: shop.path("catalog.jsonl"), images: vec![] };
+    shop.write(
+        "catalog.jsonl",
+        "{\"id\": 1, \"title\": \"One\"}\n{\"id\": 2,,\n",
+    );
+    let lines = Source::JsonLines {
+        file: shop.path("catalog.jsonl"),
+        images: vec![],
+    };
     let summary = shop.import(&catalog, &fake, &lines, true).await;
-    assert_eq!((summary.removed, summary.prune_skipped, rejects(&summary)), (0, true, vec![reject("2", "", "row")]));
+    assert_eq!(
+        (summary.removed, summary.prune_skipped, rejects(&summary)),
+        (0, true, vec![reject("2", "", "row")])
+    );
     // An empty file is a mistake, not a wish.
     shop.styles(&[]);
-    let options = ImportOptions { prune: true, ..ImportOptions::default() };
+    let options = ImportOptions {
+        prune: true,
+        ..ImportOptions::default()
+    };
     let wiped = ingest::load(&catalog, &shop.kaggle(), &options, &Progress::default()).await;
-    assert!(matches!(wiped, Err(IngestError::NothingToKeep)), "{wiped:?}");
-    assert_eq!(catalog.counts(&fake.model).await.expect("counts").products, 2);
+    assert!(
+        matches!(wiped, Err(IngestError::NothingToKeep)),
+        "{wiped:?}"
+    );
+    assert_eq!(
+        catalog.counts(&fake.model).await.expect("counts").products,
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,16 +190,36 @@ async fn every_model_has_its_own_vectors() {
     let (catalog, first, second) = (shop.catalog().await, Fake::new("a"), Fake::new("b"));
     shop.import(&catalog, &first, &shop.kaggle(), false).await;
     assert!(snapshot(&catalog, &second).await.products.is_empty());
-    assert_eq!(catalog.counts(&second.model).await.expect("counts").pending, 2);
+    assert_eq!(
+        catalog.counts(&second.model).await.expect("counts").pending,
+        2
+    );
     let progress = Progress::default();
-    let done = ingest::embed_missing(&catalog, &second, &progress).await.expect("embeds");
+    let done = ingest::embed_missing(&catalog, &second, &progress)
+        .await
+        .expect("embeds");
     assert_eq!((done.photos, done.words, second.calls()), (2, 2, (2, 2)));
     let status = progress.status();
-    assert_eq!((status.running, status.photos, status.photos_done, status.words_done), (false, 2, 2, 2));
+    assert_eq!(
+        (
+            status.running,
+            status.photos,
+            status.photos_done,
+            status.words_done
+        ),
+        (false, 2, 2, 2)
+    );
     assert_eq!(snapshot(&catalog, &second).await.products.len(), 2);
     assert_eq!(snapshot(&catalog, &first).await.products.len(), 2);
     // Vectors of another size than the model's are no vectors.
-    assert!(catalog.embedded(&first.model, DIMENSIONS + 1).await.expect("reads").products.is_empty());
+    assert!(
+        catalog
+            .embedded(&first.model, DIMENSIONS + 1)
+            .await
+            .expect("reads")
+            .products
+            .is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,26 +229,57 @@ async fn what_waits_for_the_model_is_counted_and_moves_the_revision() {
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     let counts = async || catalog.counts(&fake.model).await.expect("counts");
-    let settled = Counts { products: 2, embedded: 1, without_embedding: 1, pending: 0 };
+    let settled = Counts {
+        products: 2,
+        embedded: 1,
+        without_embedding: 1,
+        pending: 0,
+    };
     assert_eq!(counts().await, settled);
     let load = async || {
         let before = catalog.revision().await.expect("revision");
         let (options, progress) = (ImportOptions::default(), Progress::default());
-        ingest::load(&catalog, &shop.kaggle(), &options, &progress).await.expect("loads");
+        ingest::load(&catalog, &shop.kaggle(), &options, &progress)
+            .await
+            .expect("loads");
         assert!(catalog.revision().await.expect("revision") > before);
         counts().await
     };
     let embed = async || {
-        let done = ingest::embed_missing(&catalog, &fake, &Progress::default()).await.expect("embeds");
+        let done = ingest::embed_missing(&catalog, &fake, &Progress::default())
+            .await
+            .expect("embeds");
         (done.photos, done.words)
     };
     // A first picture, then another name: each waits until it is embedded.
     shop.photo(2, "photo of 2");
-    assert_eq!(load().await, Counts { without_embedding: 0, pending: 1, ..settled });
+    assert_eq!(
+        load().await,
+        Counts {
+            without_embedding: 0,
+            pending: 1,
+            ..settled
+        }
+    );
     assert_eq!(embed().await, (1, 0));
-    assert_eq!(counts().await, Counts { embedded: 2, without_embedding: 0, ..settled });
+    assert_eq!(
+        counts().await,
+        Counts {
+            embedded: 2,
+            without_embedding: 0,
+            ..settled
+        }
+    );
     shop.styles(&[(1, "Puma Won"), (2, "Puma Two")]);
-    assert_eq!(load().await, Counts { embedded: 2, without_embedding: 0, pending: 1, ..settled });
+    assert_eq!(
+        load().await,
+        Counts {
+            embedded: 2,
+            without_embedding: 0,
+            pending: 1,
+            ..settled
+        }
+    );
     assert_eq!(embed().await, (0, 1));
     assert_eq!(counts().await.pending, 0);
 }
@@ -178,9 +291,20 @@ async fn a_bad_photo_costs_the_photo_only() {
     std::fs::remove_file(shop.path("images/3.jpg")).expect("removed");
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
-    assert_eq!((summary.new, summary.rejected_rows, summary.rejected_parts), (3, 0, 2));
-    assert_eq!(rejects(&summary), [reject("4", "3", "photo"), reject("3", "2", "photo")]);
-    let counts = Counts { products: 3, embedded: 1, without_embedding: 2, pending: 0 };
+    assert_eq!(
+        (summary.new, summary.rejected_rows, summary.rejected_parts),
+        (3, 0, 2)
+    );
+    assert_eq!(
+        rejects(&summary),
+        [reject("4", "3", "photo"), reject("3", "2", "photo")]
+    );
+    let counts = Counts {
+        products: 3,
+        embedded: 1,
+        without_embedding: 2,
+        pending: 0,
+    };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
     let found = snapshot(&catalog, &fake).await;
     let photos: Vec<bool> = found.products.iter().map(|p| p.photo.is_some()).collect();
@@ -189,7 +313,9 @@ async fn a_bad_photo_costs_the_photo_only() {
     fake.calls();
 
     // A service that starts does not try again; an import does, and says so again.
-    ingest::embed_missing(&catalog, &fake, &Progress::default()).await.expect("embeds");
+    ingest::embed_missing(&catalog, &fake, &Progress::default())
+        .await
+        .expect("embeds");
     assert_eq!(fake.calls(), (0, 0));
     let again = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!((fake.calls(), again.rejected_parts), ((1, 0), 2));
@@ -202,9 +328,19 @@ async fn a_bad_photo_costs_the_photo_only() {
     assert_eq!((mended.embedded.photos, mended.rejects), (2, None));
 
     // And when a picture vanishes, nothing breaks.
-    let stored = catalog.product(&ProductId::new("3").expect("id")).await.expect("reads").expect("there");
+    let stored = catalog
+        .product(&ProductId::new("3").expect("id"))
+        .await
+        .expect("reads")
+        .expect("there");
     std::fs::remove_file(shop.path("images/3.jpg")).expect("removed");
-    assert_eq!(catalog.image(&stored.image.expect("picture")).await.expect("reads"), None);
+    assert_eq!(
+        catalog
+            .image(&stored.image.expect("picture"))
+            .await
+            .expect("reads"),
+        None
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,8 +353,20 @@ async fn the_same_picture_is_embedded_once() {
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!(fake.calls(), (1, 1));
-    assert_eq!((summary.embedded.photos, summary.embedded.contents, summary.embedded.words), (40, 1, 1));
-    let counts = Counts { products: 40, embedded: 40, without_embedding: 0, pending: 0 };
+    assert_eq!(
+        (
+            summary.embedded.photos,
+            summary.embedded.contents,
+            summary.embedded.words
+        ),
+        (40, 1, 1)
+    );
+    let counts = Counts {
+        products: 40,
+        embedded: 40,
+        without_embedding: 0,
+        pending: 0,
+    };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
 }
 
@@ -230,9 +378,21 @@ async fn the_same_broken_picture_is_every_products_loss() {
     }
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
-    assert_eq!((fake.calls().0, summary.embedded.photos, summary.embedded.failed), (1, 0, 3));
+    assert_eq!(
+        (
+            fake.calls().0,
+            summary.embedded.photos,
+            summary.embedded.failed
+        ),
+        (1, 0, 3)
+    );
     assert_eq!(rejects(&summary).len(), 3);
-    let counts = Counts { products: 3, embedded: 0, without_embedding: 3, pending: 0 };
+    let counts = Counts {
+        products: 3,
+        embedded: 0,
+        without_embedding: 3,
+        pending: 0,
+    };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
 }
 
@@ -241,11 +401,21 @@ async fn products_come_in_the_order_asked_for() {
     let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two"), (3, "Puma Three")]);
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     shop.import(&catalog, &fake, &shop.kaggle(), false).await;
-    let mut keys: Vec<_> = snapshot(&catalog, &fake).await.products.iter().map(|p| p.key).collect();
+    let mut keys: Vec<_> = snapshot(&catalog, &fake)
+        .await
+        .products
+        .iter()
+        .map(|p| p.key)
+        .collect();
     keys.reverse();
     keys.insert(1, aglet::domain::ProductKey(4_000_000_000));
-    let ids: Vec<String> =
-        catalog.products(&keys).await.expect("reads").into_iter().map(|p| p.product.id.to_string()).collect();
+    let ids: Vec<String> = catalog
+        .products(&keys)
+        .await
+        .expect("reads")
+        .into_iter()
+        .map(|p| p.product.id.to_string())
+        .collect();
     assert_eq!(ids, ["3", "2", "1"]);
     assert!(catalog.products(&[]).await.expect("reads").is_empty());
 }

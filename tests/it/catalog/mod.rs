@@ -47,7 +47,10 @@ impl Fake {
     }
 
     fn calls(&self) -> (usize, usize) {
-        (self.photos.swap(0, Ordering::SeqCst), self.words.swap(0, Ordering::SeqCst))
+        (
+            self.photos.swap(0, Ordering::SeqCst),
+            self.words.swap(0, Ordering::SeqCst),
+        )
     }
 }
 
@@ -76,7 +79,10 @@ impl Embedder for Fake {
             return Err(EncodeError::WorkerGone);
         }
         if file.starts_with(b"broken") {
-            return Err(ImageError::Broken { reason: "it is".to_owned() }.into());
+            return Err(ImageError::Broken {
+                reason: "it is".to_owned(),
+            }
+            .into());
         }
         Ok(vector_of(&file, self.dimensions))
     }
@@ -93,7 +99,9 @@ struct Shop {
 
 impl Shop {
     fn new(rows: &[(u32, &str)]) -> Self {
-        let shop = Self { folder: tempfile::tempdir().expect("temporary folder") };
+        let shop = Self {
+            folder: tempfile::tempdir().expect("temporary folder"),
+        };
         std::fs::create_dir(shop.path("images")).expect("images");
         shop.styles(rows);
         for (id, _) in rows {
@@ -107,11 +115,18 @@ impl Shop {
     }
 
     fn styles(&self, rows: &[(u32, &str)]) {
-        let mut text = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,\
+        let mut text =
+            "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,\
                         productDisplayName\n"
-            .to_owned();
+                .to_owned();
         for (id, name) in rows {
-            text.extend(["", &id.to_string(), ",Men,Footwear,Shoes,Casual Shoes,Black,,NA,Casual,", name, "\n"]);
+            text.extend([
+                "",
+                &id.to_string(),
+                ",Men,Footwear,Shoes,Casual Shoes,Black,,NA,Casual,",
+                name,
+                "\n",
+            ]);
         }
         self.write("styles.csv", text);
     }
@@ -125,33 +140,58 @@ impl Shop {
     }
 
     fn kaggle(&self) -> Source {
-        Source::Kaggle { styles: self.path("styles.csv"), images: vec![self.path("images")], shoelaces: None }
+        Source::Kaggle {
+            styles: self.path("styles.csv"),
+            images: vec![self.path("images")],
+            shoelaces: None,
+        }
     }
 
     async fn catalog(&self) -> Catalog {
         Catalog::open(&self.path("data")).await.expect("opens")
     }
 
-    async fn import(&self, catalog: &Catalog, fake: &Fake, source: &Source, prune: bool) -> Summary {
-        let options = ImportOptions { prune, ..ImportOptions::default() };
-        ingest::import(catalog, fake, source, &options, &Progress::default()).await.expect("imports")
+    async fn import(
+        &self,
+        catalog: &Catalog,
+        fake: &Fake,
+        source: &Source,
+        prune: bool,
+    ) -> Summary {
+        let options = ImportOptions {
+            prune,
+            ..ImportOptions::default()
+        };
+        ingest::import(catalog, fake, source, &options, &Progress::default())
+            .await
+            .expect("imports")
     }
 }
 
 async fn snapshot(catalog: &Catalog, fake: &Fake) -> Snapshot {
-    catalog.embedded(&fake.model, DIMENSIONS).await.expect("reads")
+    catalog
+        .embedded(&fake.model, DIMENSIONS)
+        .await
+        .expect("reads")
 }
 
 async fn title(catalog: &Catalog, id: &str) -> Option<String> {
     let id = ProductId::new(id).expect("id");
-    catalog.product(&id).await.expect("reads").map(|p| p.product.title)
+    catalog
+        .product(&id)
+        .await
+        .expect("reads")
+        .map(|p| p.product.title)
 }
 
 fn rejects(summary: &Summary) -> Vec<(String, String, String)> {
-    let Some(path) = &summary.rejects else { return Vec::new() };
+    let Some(path) = &summary.rejects else {
+        return Vec::new();
+    };
     let mut reader = csv::Reader::from_path(path).expect("rejects");
     let rows = reader.records().map(|r| r.expect("row"));
-    rows.map(|r| (r[0].to_owned(), r[1].to_owned(), r[2].to_owned())).collect()
+    rows.map(|r| (r[0].to_owned(), r[1].to_owned(), r[2].to_owned()))
+        .collect()
 }
 
 fn reject(line: &str, id: &str, lost: &str) -> (String, String, String) {

@@ -67,16 +67,29 @@ async fn the_kaggle_layout_as_it_is() {
     expected.retain(|r| r != &reject("7", "2", "photo"));
     expected.sort();
     assert_eq!(rejects, expected);
-    assert_eq!((summary.new, summary.rejected_rows, summary.rejected_parts), (5, 4, 3));
+    assert_eq!(
+        (summary.new, summary.rejected_rows, summary.rejected_parts),
+        (5, 4, 3)
+    );
 
     let get = |id: &'static str| {
         let catalog = catalog.clone();
-        async move { catalog.product(&ProductId::new(id).expect("id")).await.expect("reads").expect("there") }
+        async move {
+            catalog
+                .product(&ProductId::new(id).expect("id"))
+                .await
+                .expect("reads")
+                .expect("there")
+        }
     };
     let one = get("1").await;
     assert_eq!(one.product.title, "Puma Men, the \"low\" one, black");
-    let attributes: BTreeMap<&str, &str> =
-        one.product.attributes.iter().map(|(n, v)| (n.as_str(), v[0].as_str())).collect();
+    let attributes: BTreeMap<&str, &str> = one
+        .product
+        .attributes
+        .iter()
+        .map(|(n, v)| (n.as_str(), v[0].as_str()))
+        .collect();
     let expected = [
         ("category", "Casual Shoes"),
         ("color", "Navy Blue"),
@@ -89,14 +102,30 @@ async fn the_kaggle_layout_as_it_is() {
         ("year", "2011"),
     ];
     assert_eq!(attributes, BTreeMap::from(expected));
-    assert_eq!(one.image, Some(ImageSource::File(shop.path("images/1.jpg").canonicalize().expect("there"))));
+    assert_eq!(
+        one.image,
+        Some(ImageSource::File(
+            shop.path("images/1.jpg").canonicalize().expect("there")
+        ))
+    );
     let two = get("2").await;
-    assert_eq!((two.product.title.as_str(), two.product.attribute("color")), ("Catwalk Women, red", None));
+    assert_eq!(
+        (two.product.title.as_str(), two.product.attribute("color")),
+        ("Catwalk Women, red", None)
+    );
     assert_eq!(two.product.attribute("shoelace_color"), None);
-    assert_eq!(two.image, Some(ImageSource::File(shop.path("small/2.png").canonicalize().expect("there"))));
+    assert_eq!(
+        two.image,
+        Some(ImageSource::File(
+            shop.path("small/2.png").canonicalize().expect("there")
+        ))
+    );
     assert_eq!(get("5").await.product.title, "Caf\u{fffd}");
     assert_eq!(get("../6").await.image, None);
-    assert_eq!(get("7").await.product.attribute("shoelace_color"), Some("none"));
+    assert_eq!(
+        get("7").await.product.attribute("shoelace_color"),
+        Some("none")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +134,8 @@ async fn json_lines() {
     shop.write("images/7.jpg", "seven");
     shop.write("secret.jpg", "outside");
     #[cfg(unix)]
-    std::os::unix::fs::symlink(shop.path("secret.jpg"), shop.path("images/link.jpg")).expect("link");
+    std::os::unix::fs::symlink(shop.path("secret.jpg"), shop.path("images/link.jpg"))
+        .expect("link");
     let rows = [
         r#"{"id": 7, "title": " Urban Low ", "image": "./images/7.jpg", "price": 49.9, "url": "https://shop.example/7", "description": "Long.", "vendor": "x", "attributes": {"Color": ["Black", "White", "Black"], "heel height": 3.5, "vegan": true, "size": [41, 42], "empty": "", "none": null}}"#,
         r#"{"id": "b", "title": "B", "image": "../secret.jpg"}"#,
@@ -119,7 +149,10 @@ async fn json_lines() {
         r#"{"id": "j", "title": "J", "image": "https://shop.example/j.jpg"}"#,
     ];
     shop.write("catalog.jsonl", rows.join("\n"));
-    let source = Source::JsonLines { file: shop.path("catalog.jsonl"), images: vec![] };
+    let source = Source::JsonLines {
+        file: shop.path("catalog.jsonl"),
+        images: vec![],
+    };
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     let summary = shop.import(&catalog, &fake, &source, false).await;
     let expected = [
@@ -137,20 +170,39 @@ async fn json_lines() {
     ];
     assert_eq!(rejects(&summary), expected);
     assert_eq!(summary.ignored, BTreeMap::from([("vendor".to_owned(), 2)]));
-    let seven = catalog.product(&ProductId::new("7").expect("id")).await.expect("reads").expect("there");
+    let seven = catalog
+        .product(&ProductId::new("7").expect("id"))
+        .await
+        .expect("reads")
+        .expect("there");
     let product = &seven.product;
-    assert_eq!((product.title.as_str(), product.price), ("Urban Low", Some(49.9)));
+    assert_eq!(
+        (product.title.as_str(), product.price),
+        ("Urban Low", Some(49.9))
+    );
     assert_eq!(product.url.as_deref(), Some("https://shop.example/7"));
     assert_eq!(product.description.as_deref(), Some("Long."));
     let json = serde_json::json!(product.attributes);
     let expected = serde_json::json!({"color": ["Black", "White"], "heel_height": ["3.5"], "size": ["41", "42"],
                                       "vegan": ["true"]});
     assert_eq!(json, expected);
-    assert_eq!(catalog.image(&seven.image.expect("picture")).await.expect("reads"), Some(Bytes::from_static(b"seven")));
+    assert_eq!(
+        catalog
+            .image(&seven.image.expect("picture"))
+            .await
+            .expect("reads"),
+        Some(Bytes::from_static(b"seven"))
+    );
 
     // Beside a folder of its own, and a link that leads out of it.
-    shop.write("catalog.jsonl", "{\"id\": \"7\", \"title\": \"Urban Low\", \"image\": \"link.jpg\"}\n");
-    let source = Source::JsonLines { file: shop.path("catalog.jsonl"), images: vec![shop.path("images")] };
+    shop.write(
+        "catalog.jsonl",
+        "{\"id\": \"7\", \"title\": \"Urban Low\", \"image\": \"link.jpg\"}\n",
+    );
+    let source = Source::JsonLines {
+        file: shop.path("catalog.jsonl"),
+        images: vec![shop.path("images")],
+    };
     let summary = shop.import(&catalog, &fake, &source, false).await;
     assert_eq!(rejects(&summary), [reject("1", "7", "photo")]);
 }
@@ -159,10 +211,20 @@ async fn json_lines() {
 async fn who_names_the_folder_above_the_pictures_is_told() {
     let shop = Shop::new(&[(1, "Puma One")]);
     let above = vec![shop.folder.path().to_owned()];
-    let source = Source::Kaggle { styles: shop.path("styles.csv"), images: above, shoelaces: None };
-    let summary = shop.import(&shop.catalog().await, &Fake::new("a"), &source, false).await;
-    let listed = std::fs::read_to_string(summary.rejects.expect("a photo is missing")).expect("rejects");
-    assert!(listed.contains("has 1.jpg (was ") && listed.contains("images meant?)"), "{listed}");
+    let source = Source::Kaggle {
+        styles: shop.path("styles.csv"),
+        images: above,
+        shoelaces: None,
+    };
+    let summary = shop
+        .import(&shop.catalog().await, &Fake::new("a"), &source, false)
+        .await;
+    let listed =
+        std::fs::read_to_string(summary.rejects.expect("a photo is missing")).expect("rejects");
+    assert!(
+        listed.contains("has 1.jpg (was ") && listed.contains("images meant?)"),
+        "{listed}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,7 +235,10 @@ async fn a_source_that_cannot_be_read_is_an_error() {
         let catalog = catalog.clone();
         async move {
             let options = ImportOptions::default();
-            ingest::load(&catalog, &source, &options, &Progress::default()).await.expect_err("refused").to_string()
+            ingest::load(&catalog, &source, &options, &Progress::default())
+                .await
+                .expect_err("refused")
+                .to_string()
         }
     };
     shop.write("styles.csv", "number,name\n");
@@ -184,27 +249,51 @@ async fn a_source_that_cannot_be_read_is_an_error() {
     assert!(load(shop.kaggle()).await.contains("styles.csv"));
     shop.styles(&[]);
     shop.write("no.zip", "PK no archive");
-    let archive =
-        Source::Kaggle { styles: shop.path("styles.csv"), images: vec![shop.path("no.zip")], shoelaces: None };
+    let archive = Source::Kaggle {
+        styles: shop.path("styles.csv"),
+        images: vec![shop.path("no.zip")],
+        shoelaces: None,
+    };
     assert!(load(archive).await.contains("no.zip"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_catalog_is_taken_whole() {
-    let Some(data) = crate::support::shared_data("the_real_catalog_is_taken_whole") else { return };
+    let Some(data) = crate::support::shared_data("the_real_catalog_is_taken_whole") else {
+        return;
+    };
     let data = data.join("fashion-product-images");
     let folder = tempfile::tempdir().expect("temporary folder");
     let catalog = Catalog::open(folder.path()).await.expect("opens");
     let source = real(&data);
     let options = ImportOptions::default();
-    let summary = ingest::load(&catalog, &source, &options, &Progress::default()).await.expect("loads");
-    assert_eq!((summary.new, summary.rejected_rows, summary.rejected_parts, summary.rejects), (41_615, 0, 0, None));
+    let summary = ingest::load(&catalog, &source, &options, &Progress::default())
+        .await
+        .expect("loads");
+    assert_eq!(
+        (
+            summary.new,
+            summary.rejected_rows,
+            summary.rejected_parts,
+            summary.rejects
+        ),
+        (41_615, 0, 0, None)
+    );
     let counts = catalog.counts(&ModelId::new("a")).await.expect("counts");
     assert_eq!((counts.products, counts.pending), (41_615, 41_615));
-    let stored = catalog.product(&ProductId::new("1635").expect("id")).await.expect("reads").expect("there");
+    let stored = catalog
+        .product(&ProductId::new("1635").expect("id"))
+        .await
+        .expect("reads")
+        .expect("there");
     assert_eq!(stored.product.attribute("shoelace_color"), Some("white"));
-    assert!(matches!(stored.image, Some(ImageSource::File(_))), "the larger picture goes first");
-    let again = ingest::load(&catalog, &source, &options, &Progress::default()).await.expect("loads");
+    assert!(
+        matches!(stored.image, Some(ImageSource::File(_))),
+        "the larger picture goes first"
+    );
+    let again = ingest::load(&catalog, &source, &options, &Progress::default())
+        .await
+        .expect("loads");
     assert_eq!((again.unchanged, again.changed), (41_615, 0));
 }
 

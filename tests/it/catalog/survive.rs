@@ -17,20 +17,40 @@ async fn what_was_reported_done_survives_a_model_that_dies_and_an_import_that_is
     let rows: Vec<(u32, &str)> = (1..=600).map(|id| (id, "Puma Many")).collect();
     let shop = Shop::new(&rows);
     let catalog = shop.catalog().await;
-    let dying = Fake { lives: 300, ..Fake::new("a") };
+    let dying = Fake {
+        lives: 300,
+        ..Fake::new("a")
+    };
     let progress = Progress::default();
     let options = ImportOptions::default();
     let died = ingest::import(&catalog, &dying, &shop.kaggle(), &options, &progress).await;
-    assert!(matches!(died, Err(IngestError::Encode(EncodeError::WorkerGone))), "{died:?}");
+    assert!(
+        matches!(died, Err(IngestError::Encode(EncodeError::WorkerGone))),
+        "{died:?}"
+    );
     let reported = progress.status().photos_done;
     assert!((200..=300).contains(&reported), "{reported}");
-    assert_eq!(catalog.counts(&dying.model).await.expect("counts").embedded, reported);
+    assert_eq!(
+        catalog.counts(&dying.model).await.expect("counts").embedded,
+        reported
+    );
 
-    let slow = Fake { pause: Duration::from_millis(20), ..Fake::new("a") };
+    let slow = Fake {
+        pause: Duration::from_millis(20),
+        ..Fake::new("a")
+    };
     let progress = Arc::new(Progress::default());
     let (watched, task_catalog, source) = (progress.clone(), catalog.clone(), shop.kaggle());
     let task = tokio::spawn(async move {
-        ingest::import(&task_catalog, &slow, &source, &ImportOptions::default(), &watched).await.map(|_| ())
+        ingest::import(
+            &task_catalog,
+            &slow,
+            &source,
+            &ImportOptions::default(),
+            &watched,
+        )
+        .await
+        .map(|_| ())
     });
     while progress.status().photos_done < 320 {
         assert!(!task.is_finished(), "too quick to be dropped");
@@ -50,28 +70,52 @@ async fn what_was_reported_done_survives_a_model_that_dies_and_an_import_that_is
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by killed"]
 async fn victim() {
-    let Some(folder) = std::env::var_os("AGLET_TEST_VICTIM").map(PathBuf::from) else { return };
+    let Some(folder) = std::env::var_os("AGLET_TEST_VICTIM").map(PathBuf::from) else {
+        return;
+    };
     let catalog = Catalog::open(&folder.join("data")).await.expect("opens");
-    let fake = Fake { pause: Duration::from_millis(10), ..Fake::new("a") };
-    let source =
-        Source::Kaggle { styles: folder.join("styles.csv"), images: vec![folder.join("images")], shoelaces: None };
+    let fake = Fake {
+        pause: Duration::from_millis(10),
+        ..Fake::new("a")
+    };
+    let source = Source::Kaggle {
+        styles: folder.join("styles.csv"),
+        images: vec![folder.join("images")],
+        shoelaces: None,
+    };
     let progress = Arc::new(Progress::default());
     let watched = progress.clone();
     std::thread::spawn(move || {
         loop {
-            std::fs::write(folder.join("next"), progress.status().photos_done.to_string()).expect("written");
+            std::fs::write(
+                folder.join("next"),
+                progress.status().photos_done.to_string(),
+            )
+            .expect("written");
             std::fs::rename(folder.join("next"), folder.join("reported")).expect("renamed");
             std::thread::sleep(Duration::from_millis(1));
         }
     });
-    ingest::import(&catalog, &fake, &source, &ImportOptions::default(), &watched).await.expect("imports");
+    ingest::import(
+        &catalog,
+        &fake,
+        &source,
+        &ImportOptions::default(),
+        &watched,
+    )
+    .await
+    .expect("imports");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed() {
     let rows: Vec<(u32, &str)> = (1..=3000).map(|id| (id, "Puma Many")).collect();
     let shop = Shop::new(&rows);
-    let reported = || std::fs::read_to_string(shop.path("reported")).ok().and_then(|n| n.parse::<u64>().ok());
+    let reported = || {
+        std::fs::read_to_string(shop.path("reported"))
+            .ok()
+            .and_then(|n| n.parse::<u64>().ok())
+    };
     let mut seen = 0;
     for enough in [1, 700, 1400] {
         let mut child = std::process::Command::new(std::env::current_exe().expect("this binary"))
@@ -81,7 +125,10 @@ async fn killed() {
             .spawn()
             .expect("starts");
         while reported().is_none_or(|n| n < enough) {
-            assert!(child.try_wait().expect("status").is_none(), "ended before it could be killed");
+            assert!(
+                child.try_wait().expect("status").is_none(),
+                "ended before it could be killed"
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         child.kill().expect("SIGKILL");
@@ -97,32 +144,50 @@ async fn killed() {
     let before = catalog.counts(&fake.model).await.expect("counts").embedded;
     let rest = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!((rest.new, rest.unchanged), (0, 3000));
-    assert_eq!((rest.embedded.photos, fake.calls().0 as u64), (3000 - before, 3000 - before));
+    assert_eq!(
+        (rest.embedded.photos, fake.calls().0 as u64),
+        (3000 - before, 3000 - before)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_writer_many_readers() {
     let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two")]);
     let (catalog, other) = (shop.catalog().await, shop.catalog().await);
-    let slow = Fake { pause: Duration::from_mins(1), ..Fake::new("a") };
+    let slow = Fake {
+        pause: Duration::from_mins(1),
+        ..Fake::new("a")
+    };
     let (task_catalog, source) = (catalog.clone(), shop.kaggle());
     let progress = Arc::new(Progress::default());
     let watched = progress.clone();
     let task = tokio::spawn(async move {
-        ingest::import(&task_catalog, &slow, &source, &ImportOptions::default(), &watched).await.map(|_| ())
+        ingest::import(
+            &task_catalog,
+            &slow,
+            &source,
+            &ImportOptions::default(),
+            &watched,
+        )
+        .await
+        .map(|_| ())
     });
     while progress.status().photos == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let refused = ingest::embed_missing(&other, &Fake::new("a"), &Progress::default()).await;
     match refused {
-        Err(IngestError::Catalog(CatalogError::Locked { holder, .. })) => assert_eq!(holder, Some(std::process::id())),
+        Err(IngestError::Catalog(CatalogError::Locked { holder, .. })) => {
+            assert_eq!(holder, Some(std::process::id()))
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(title(&other, "1").await.as_deref(), Some("Puma One"));
     task.abort();
     assert!(task.await.is_err());
-    ingest::embed_missing(&other, &Fake::new("a"), &Progress::default()).await.expect("the lock was given back");
+    ingest::embed_missing(&other, &Fake::new("a"), &Progress::default())
+        .await
+        .expect("the lock was given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,24 +196,37 @@ async fn a_database_of_a_newer_version_and_a_damaged_one_are_refused() {
     shop.catalog().await.close().await;
     let file = shop.path("data/catalog.sqlite");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
-    let pool = sqlx::SqlitePool::connect_with(options).await.expect("opens");
-    sqlx::query("INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, TRUE, x'00', 0)")
-        .execute(&pool)
+    let pool = sqlx::SqlitePool::connect_with(options)
         .await
-        .expect("inserted");
+        .expect("opens");
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, TRUE, x'00', 0)",
+    )
+    .execute(&pool)
+    .await
+    .expect("inserted");
     pool.close().await;
     let newer = Catalog::open(&shop.path("data")).await.err();
-    assert!(matches!(newer, Some(CatalogError::Newer { found: 9999, .. })), "{newer:?}");
+    assert!(
+        matches!(newer, Some(CatalogError::Newer { found: 9999, .. })),
+        "{newer:?}"
+    );
 
     let mut bytes = std::fs::read(&file).expect("database");
     bytes[..4096].fill(0x5a);
     std::fs::write(&file, bytes).expect("written");
     let corrupt = Catalog::open(&shop.path("data")).await.err();
-    assert!(matches!(corrupt, Some(CatalogError::Corrupt { .. })), "{corrupt:?}");
+    assert!(
+        matches!(corrupt, Some(CatalogError::Corrupt { .. })),
+        "{corrupt:?}"
+    );
 
     shop.write("file", "");
     let nowhere = Catalog::open(&shop.path("file/data")).await.err();
-    assert!(matches!(nowhere, Some(CatalogError::Io { .. })), "{nowhere:?}");
+    assert!(
+        matches!(nowhere, Some(CatalogError::Io { .. })),
+        "{nowhere:?}"
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -156,8 +234,14 @@ async fn a_database_of_a_newer_version_and_a_damaged_one_are_refused() {
 async fn a_full_disk_says_so() {
     let shop = Shop::new(&[(1, "Puma One"), (2, "")]);
     let catalog = shop.catalog().await;
-    let options = ImportOptions { rejects: Some(PathBuf::from("/dev/full")), ..ImportOptions::default() };
+    let options = ImportOptions {
+        rejects: Some(PathBuf::from("/dev/full")),
+        ..ImportOptions::default()
+    };
     let full = ingest::load(&catalog, &shop.kaggle(), &options, &Progress::default()).await;
-    assert!(matches!(full, Err(IngestError::Catalog(CatalogError::Full { .. }))), "{full:?}");
+    assert!(
+        matches!(full, Err(IngestError::Catalog(CatalogError::Full { .. }))),
+        "{full:?}"
+    );
     // The full database itself: catalog::writer.
 }

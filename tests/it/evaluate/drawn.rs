@@ -46,18 +46,29 @@ fn photo(file: &Path, number: usize) {
     std::fs::create_dir_all(file.parent().expect("below")).expect("a folder");
     let level = |k: usize| u8::try_from(number * k % 256).expect("below 256");
     let ground = Rgb([level(37), level(91), level(53)]);
-    RgbImage::from_fn(32, 44, |x, y| if (x / 4 + y / 4) % 2 == 0 { ground } else { Rgb([255, 255, 255]) })
-        .save(file)
-        .expect("written");
+    RgbImage::from_fn(32, 44, |x, y| {
+        if (x / 4 + y / 4) % 2 == 0 {
+            ground
+        } else {
+            Rgb([255, 255, 255])
+        }
+    })
+    .save(file)
+    .expect("written");
 }
 
-/// `Eval/list_eval_partition.txt` with its columns padded as in the original, and `Img/img/..` for the test part.
+/// `Eval/list_eval_partition.txt` with its columns padded as in the original, and `Img/img/..` for
+/// the test part.
 fn in_shop(folder: &Path) {
     let mut rows = String::new();
     let mut count = 0;
     for (number, (who, class)) in IN_SHOP.iter().enumerate() {
         let item = format!("id_{number:08}");
-        for (view, status) in [("01_1_front", "train"), ("02_1_front", "query"), ("02_3_back", "gallery")] {
+        for (view, status) in [
+            ("01_1_front", "train"),
+            ("02_1_front", "query"),
+            ("02_3_back", "gallery"),
+        ] {
             let image = format!("img/{who}/{class}/{item}/{view}.jpg");
             let _ = writeln!(rows, "{image:<72} {item} {status}");
             count += 1;
@@ -78,7 +89,10 @@ fn retailer(folder: &Path) -> PathBuf {
         let category = number / 2;
         let image = format!("photos/{number}.jpg");
         photo(&folder.join(&image), number);
-        let _ = writeln!(rows, "{number},\"A thing, no. {number}\",\"Category {category:02}, small\",{image}");
+        let _ = writeln!(
+            rows,
+            "{number},\"A thing, no. {number}\",\"Category {category:02}, small\",{image}"
+        );
     }
     std::fs::write(folder.join("articles.csv"), rows).expect("written");
     folder.join("articles.csv")
@@ -91,7 +105,12 @@ fn benchmarks_in_their_own_layouts() {
     in_shop(&deep);
     let table = retailer(&own);
     for number in 0..6 {
-        photo(&root.path().join(format!("folders/Class {}/{number}.png", number % 3)), number);
+        photo(
+            &root
+                .path()
+                .join(format!("folders/Class {}/{number}.png", number % 3)),
+            number,
+        );
     }
     std::fs::remove_file(own.join("photos/7.jpg")).expect("removed");
     let (json, model) = (root.path().join("r.json"), tiny_model());
@@ -115,35 +134,72 @@ fn benchmarks_in_their_own_layouts() {
         "--min-share",
         "articles.macro_f1=0",
     ]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let document = Document::load(&json).expect("a result");
     let seen = document.parts.iter().map(|part| match &part.outcome {
-        Outcome::ZeroShot(result) => {
-            (part.prefix.as_str(), result.classes.len(), result.top.images, result.left_out, result.top.rank_score_max)
-        }
+        Outcome::ZeroShot(result) => (
+            part.prefix.as_str(),
+            result.classes.len(),
+            result.top.images,
+            result.left_out,
+            result.top.rank_score_max,
+        ),
         _ => panic!("no labeled set"),
     });
-    let expected = [("deepfashion_in_shop", 17, 46, 0, 230), ("articles", 65, 129, 1, 645), ("folders", 3, 6, 0, 30)];
+    let expected = [
+        ("deepfashion_in_shop", 17, 46, 0, 230),
+        ("articles", 65, 129, 1, 645),
+        ("folders", 3, 6, 0, 30),
+    ];
     assert_eq!(seen.collect::<Vec<_>>(), expected);
     for figure in ["accuracy", "top_5", "rank_score", "macro_f1", "weighted_f1"] {
-        assert!(document.figure(&format!("deepfashion_in_shop.{figure}")).is_some(), "{figure}");
+        assert!(
+            document
+                .figure(&format!("deepfashion_in_shop.{figure}"))
+                .is_some(),
+            "{figure}"
+        );
     }
 
     std::fs::write(&table, "sku,price\n1,2\n").expect("written");
-    let refused = aglet(&["evaluate", "benchmark", "--model", path(&model), "--labeled", &csv]);
+    let refused = aglet(&[
+        "evaluate",
+        "benchmark",
+        "--model",
+        path(&model),
+        "--labeled",
+        &csv,
+    ]);
     assert!(!refused.status.success());
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(error.contains("articles.csv, line 1: no column called image"), "{error}");
+    assert!(
+        error.contains("articles.csv, line 1: no column called image"),
+        "{error}"
+    );
 }
 
-/// Fails when the demonstration catalogue is drawn otherwise than the bundled suite was built on. Then build it anew:
-/// docs/evaluation.md says how.
+/// Fails when the demonstration catalogue is drawn otherwise than the bundled suite was built on.
+/// Then build it anew: docs/evaluation.md says how.
 #[test]
 fn the_bundled_suite_is_that_of_the_demonstration_catalogue() {
     let folder = tempfile::tempdir().expect("a folder");
     let demo = folder.path().join("demo");
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    demo::write(&demo::Plan { out: &demo, products: 600, seed: 1, force: false, threads }, |_| {}).expect("drawn");
+    demo::write(
+        &demo::Plan {
+            out: &demo,
+            products: 600,
+            seed: 1,
+            force: false,
+            threads,
+        },
+        |_| {},
+    )
+    .expect("drawn");
     let detail = name("shoelace_color");
     let plan = Plan {
         name: "drawn shoes".to_owned(),
@@ -169,10 +225,16 @@ fn the_bundled_suite_is_that_of_the_demonstration_catalogue() {
     for entry in std::fs::read_dir(folder.path().join("images")).expect("photos") {
         let file = entry.expect("an entry");
         let ours = std::fs::read(bundled.join("images").join(file.file_name())).expect("bundled");
-        assert!(ours == std::fs::read(file.path()).expect("a photo"), "{}", file.file_name().display());
+        assert!(
+            ours == std::fs::read(file.path()).expect("a photo"),
+            "{}",
+            file.file_name().display()
+        );
         photos += 1;
     }
-    let beside = std::fs::read_dir(bundled.join("images")).expect("photos").count();
+    let beside = std::fs::read_dir(bundled.join("images"))
+        .expect("photos")
+        .count();
     assert_eq!(photos, beside, "photos that no case asks with");
 }
 
@@ -193,7 +255,8 @@ fn models_and_checkpoints_are_compared_by_the_command() {
     }
     std::fs::write(at("run/config.json"), "{}").expect("written");
     std::fs::write(at("run/last.safetensors"), "state").expect("written");
-    let recipe = "[compare]\ntolerance = 0.5\n[compare.weights]\n\"retrieval.a\" = 2.0\n[run]\nsteps = 3\n";
+    let recipe =
+        "[compare]\ntolerance = 0.5\n[compare.weights]\n\"retrieval.a\" = 2.0\n[run]\nsteps = 3\n";
     std::fs::write(at("run/recipe.toml"), recipe).expect("written");
     let (suite, model, cache) = (at("suite.json"), tiny_model(), at("cache"));
     let (csv, markdown, html) = (at("out/t.csv"), at("out/t.md"), at("out/too/t.html"));
@@ -222,18 +285,30 @@ fn models_and_checkpoints_are_compared_by_the_command() {
         ])
     };
     let output = compare();
-    let (table, doing) =
-        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr));
+    let (table, doing) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{doing}");
     assert!(!doing.contains("is known"), "{doing}");
-    assert!(table.contains("run/epochs/002") && table.contains("has the largest 2 x retrieval.a"), "{table}");
+    assert!(
+        table.contains("run/epochs/002") && table.contains("has the largest 2 x retrieval.a"),
+        "{table}"
+    );
     let rows = std::fs::read_to_string(&csv).expect("a table");
     assert_eq!(rows.lines().count(), 4, "{rows}");
     assert!(rows.starts_with("model,sum,retrieval.a,"), "{rows}");
     assert!(rows.contains("pretest.macro_f1"), "{rows}");
-    assert!(std::fs::read_to_string(&markdown).expect("a table").contains("\n- "));
+    assert!(
+        std::fs::read_to_string(&markdown)
+            .expect("a table")
+            .contains("\n- ")
+    );
     let html = std::fs::read_to_string(&html).expect("a report");
-    assert!(html.contains("epochs/002 against ") && html.contains("retrieval.text.c"), "each against the base");
+    assert!(
+        html.contains("epochs/002 against ") && html.contains("retrieval.text.c"),
+        "each against the base"
+    );
 
     let again = compare();
     let doing = String::from_utf8_lossy(&again.stderr).into_owned();
@@ -246,13 +321,16 @@ fn a_data_set_is_asked_whole_and_a_run_on_one_is_doubted_elsewhere() {
     let root = tempfile::tempdir().expect("a folder");
     write_shop(root.path(), 60);
     let at = |name: &str| root.path().join(name);
-    // As `aglet-train prepare --test ..` writes it: its split asks nobody which products are held out elsewhere.
+    // As `aglet-train prepare --test ..` writes it: its split asks nobody which products are held
+    // out elsewhere.
     let line = |number: u32| {
         let laces = ["white", "black", "red"][number as usize % 3];
         let image = format!(r#"{{"file": "../photos/{number}.png"}}"#);
-        let attributes = format!(r#"{{"category": ["Casual Shoes"], "shoelace_color": ["{laces}"]}}"#);
-        format!(r#"{{"id": "{number}", "title": "Shoe {number}", "image": {image}, "attributes": {attributes}}}"#)
-            + "\n"
+        let attributes =
+            format!(r#"{{"category": ["Casual Shoes"], "shoelace_color": ["{laces}"]}}"#);
+        format!(
+            r#"{{"id": "{number}", "title": "Shoe {number}", "image": {image}, "attributes": {attributes}}}"#
+        ) + "\n"
     };
     std::fs::create_dir(at("set")).expect("a folder");
     for (name, text) in [
@@ -269,20 +347,51 @@ fn a_data_set_is_asked_whole_and_a_run_on_one_is_doubted_elsewhere() {
     std::fs::write(at("run/recipe.toml"), recipe).expect("written");
     let (run, model, cache) = (at("run"), tiny_model(), at("cache"));
     let compare = |catalog: &Path| {
-        let given = ["evaluate", "compare", path(&model), path(&run), "--device", "cpu", "--cache", path(&cache)];
+        let given = [
+            "evaluate",
+            "compare",
+            path(&model),
+            path(&run),
+            "--device",
+            "cpu",
+            "--cache",
+            path(&cache),
+        ];
         let output = aglet(&[&given[..], &["--catalog", path(catalog)]].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let doubt = "run was trained on a data set of `aglet-train prepare`";
     let asked = compare(&at("set"));
-    assert!(!asked.contains(doubt) && asked.contains("WARNING: nothing is guarded"), "{asked}");
-    let files = std::fs::read_dir(&cache).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let kept: Vec<String> = files.filter_map(|file| std::fs::read_to_string(file).ok()).collect();
-    for whole in ["shoelace_color, of the data set: 20 images", r#""among":"held_out","products":20"#] {
-        assert_eq!(kept.iter().filter(|text| text.contains(whole)).count(), 2, "{whole}, of each model");
+    assert!(
+        !asked.contains(doubt) && asked.contains("WARNING: nothing is guarded"),
+        "{asked}"
+    );
+    let files = std::fs::read_dir(&cache)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
+    let kept: Vec<String> = files
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .collect();
+    for whole in [
+        "shoelace_color, of the data set: 20 images",
+        r#""among":"held_out","products":20"#,
+    ] {
+        assert_eq!(
+            kept.iter().filter(|text| text.contains(whole)).count(),
+            2,
+            "{whole}, of each model"
+        );
     }
-    assert_eq!(compare(root.path()).matches(doubt).count(), 1, "one line a run");
+    assert_eq!(
+        compare(root.path()).matches(doubt).count(),
+        1,
+        "one line a run"
+    );
 }
 
 #[cfg(feature = "train")]
@@ -306,26 +415,51 @@ mod with_training {
         std::fs::remove_file(run.join("model.safetensors")).expect("removed");
         std::fs::remove_file(run.join("preprocessor_config.json")).expect("removed");
         let best = run.join("best.safetensors");
-        checkpoint::write_weights(&best, &Parameters::random(&config, 5), Precision::F32).expect("written");
+        checkpoint::write_weights(&best, &Parameters::random(&config, 5), Precision::F32)
+            .expect("written");
         write_shop(root.path(), 60);
         let colors = format!("set:{}@color", path(root.path()));
         let cache = root.path().join("cache");
         let compare = |program: &str| {
             Command::new(program)
-                .args(if program.ends_with("train") { &["compare"][..] } else { &["evaluate", "compare"] })
-                .args([path(&tiny_model()), path(&run), "--labeled", &colors, "--device", "cpu"])
+                .args(if program.ends_with("train") {
+                    &["compare"][..]
+                } else {
+                    &["evaluate", "compare"]
+                })
+                .args([
+                    path(&tiny_model()),
+                    path(&run),
+                    "--labeled",
+                    &colors,
+                    "--device",
+                    "cpu",
+                ])
                 .args(["--cache", path(&cache)])
                 .env("AGLET_RUNTIME", support::runtime())
                 .output()
                 .expect("runs")
         };
         let output = compare(env!("CARGO_BIN_EXE_aglet-train"));
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let table = String::from_utf8_lossy(&output.stdout).into_owned();
-        let rows = table.lines().filter(|l| l.ends_with('%') && !l.contains(" is out: "));
+        let rows = table
+            .lines()
+            .filter(|l| l.ends_with('%') && !l.contains(" is out: "));
         assert_eq!(rows.count(), 2, "{table}");
-        assert!(table.contains("nothing that the rule weighs was measured"), "{table}");
-        assert_eq!(String::from_utf8_lossy(&compare(env!("CARGO_BIN_EXE_aglet")).stdout), table, "both programs");
+        assert!(
+            table.contains("nothing that the rule weighs was measured"),
+            "{table}"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&compare(env!("CARGO_BIN_EXE_aglet")).stdout),
+            table,
+            "both programs"
+        );
     }
 
     #[test]
@@ -334,7 +468,10 @@ mod with_training {
         write_shop(root.path(), 60);
         let out = root.path().join("set");
         let plan = prepare::Plan {
-            source: Source::JsonLines { file: root.path().join("products.jsonl"), images: Vec::new() },
+            source: Source::JsonLines {
+                file: root.path().join("products.jsonl"),
+                images: Vec::new(),
+            },
             filters: Vec::new(),
             labels: Vec::new(),
             require: vec![name("shoelace_color")],
@@ -353,18 +490,47 @@ mod with_training {
             assert_eq!(shop.offers.len(), written.len());
             for (offer, entry) in shop.offers.iter().zip(&written) {
                 assert_eq!(offer.product.id.as_str(), entry.id);
-                let laces = entry.attributes["shoelace_color"].first().map(String::as_str);
+                let laces = entry.attributes["shoelace_color"]
+                    .first()
+                    .map(String::as_str);
                 assert_eq!(offer.product.attribute("shoelace_color"), laces);
                 assert!(shop.photo(offer).expect("a photo").starts_with(b"\x89PNG"));
             }
         }
-        let (json, model, laces) =
-            (root.path().join("r.json"), tiny_model(), format!("set:{}@shoelace_color", path(&out)));
-        let output = aglet(&["evaluate", "classify", "--model", path(&model), "--data", &laces, "--json", path(&json)]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let (json, model, laces) = (
+            root.path().join("r.json"),
+            tiny_model(),
+            format!("set:{}@shoelace_color", path(&out)),
+        );
+        let output = aglet(&[
+            "evaluate",
+            "classify",
+            "--model",
+            path(&model),
+            "--data",
+            &laces,
+            "--json",
+            path(&json),
+        ]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let document = Document::load(&json).expect("a result");
-        let Outcome::ZeroShot(result) = &document.parts[0].outcome else { panic!("a labeled set") };
-        assert_eq!(result.top.images, prepare::read_side(&out, Side::Test).expect("readable").len());
-        assert_eq!(result.prompts.templates, ["{category} with {} shoelaces"], "the attribute's own");
+        let Outcome::ZeroShot(result) = &document.parts[0].outcome else {
+            panic!("a labeled set")
+        };
+        assert_eq!(
+            result.top.images,
+            prepare::read_side(&out, Side::Test)
+                .expect("readable")
+                .len()
+        );
+        assert_eq!(
+            result.prompts.templates,
+            ["{category} with {} shoelaces"],
+            "the attribute's own"
+        );
     }
 }

@@ -27,19 +27,34 @@ impl Service {
         let (tell, told) = std::sync::mpsc::channel();
         let folder = folder.to_owned();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build();
             runtime.expect("a runtime").block_on(async move {
                 let state = state(&folder, words_percent).await;
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-                tell.send(format!("http://{}", listener.local_addr().expect("an address"))).expect("somebody waits");
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+                    .await
+                    .expect("a port");
+                tell.send(format!(
+                    "http://{}",
+                    listener.local_addr().expect("an address")
+                ))
+                .expect("somebody waits");
                 let until = async {
                     let _ = stopped.await;
                 };
-                aglet::http::serve(listener, router(state), until, Duration::from_secs(1)).await.expect("serves");
+                aglet::http::serve(listener, router(state), until, Duration::from_secs(1))
+                    .await
+                    .expect("serves");
             });
         });
         let url = told.recv().expect("the service starts");
-        Self { url, stop: Some(stop), thread: Some(thread) }
+        Self {
+            url,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 }
 
@@ -55,20 +70,52 @@ impl Drop for Service {
 async fn state(folder: &Path, words_percent: u8) -> AppState {
     let model = ModelFolder::open(&tiny_model()).expect("the tiny model");
     let encoder = Encoder::start(&model, &one_by_one()).expect("starts");
-    let catalog = Catalog::open(&folder.join("data")).await.expect("a catalog");
-    let source = source_at(folder, &[], None).expect("a catalogue");
-    ingest::import(&catalog, &encoder, &source, &ImportOptions::default(), &Progress::default())
+    let catalog = Catalog::open(&folder.join("data"))
         .await
-        .expect("imports");
-    let snapshot = catalog.embedded(encoder.model_id(), encoder.dimensions()).await.expect("embeddings");
-    let version = IndexVersion { catalog: snapshot.revision, model: encoder.model_id().clone(), words_percent };
+        .expect("a catalog");
+    let source = source_at(folder, &[], None).expect("a catalogue");
+    ingest::import(
+        &catalog,
+        &encoder,
+        &source,
+        &ImportOptions::default(),
+        &Progress::default(),
+    )
+    .await
+    .expect("imports");
+    let snapshot = catalog
+        .embedded(encoder.model_id(), encoder.dimensions())
+        .await
+        .expect("embeddings");
+    let version = IndexVersion {
+        catalog: snapshot.revision,
+        model: encoder.model_id().clone(),
+        words_percent,
+    };
     let searcher = Searcher::empty(version.clone(), encoder.dimensions());
     let entries = snapshot.products.into_iter().filter_map(|product| {
-        let embedding = rank::fuse(product.photo.as_ref(), product.words.as_ref(), words_percent)?;
-        Some(Entry { key: product.key, embedding, attributes: product.attributes })
+        let embedding = rank::fuse(
+            product.photo.as_ref(),
+            product.words.as_ref(),
+            words_percent,
+        )?;
+        Some(Entry {
+            key: product.key,
+            embedding,
+            attributes: product.attributes,
+        })
     });
-    searcher.rebuild(version, entries.collect()).expect("an index");
+    searcher
+        .rebuild(version, entries.collect())
+        .expect("an index");
     let stage = Stage::default();
     stage.set_serving();
-    AppState::new(encoder, searcher, catalog, stage, crate::http::metrics(), HttpOptions::default())
+    AppState::new(
+        encoder,
+        searcher,
+        catalog,
+        stage,
+        crate::http::metrics(),
+        HttpOptions::default(),
+    )
 }

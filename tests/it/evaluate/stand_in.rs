@@ -1,4 +1,5 @@
-//! A service that speaks the public search API over a real socket: what an evaluation may rely on and nothing else.
+//! A service that speaks the public search API over a real socket: what an evaluation may rely on
+//! and nothing else.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,7 +52,10 @@ impl StandIn {
         listener.set_nonblocking(true).expect("a socket");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
                 let router = Router::new()
                     .route("/search", get(search))
@@ -66,7 +70,15 @@ impl StandIn {
                 }
             });
         });
-        Self { url, uploads, busy, broken, _engine: engine, stop: Some(stop), thread: Some(thread) }
+        Self {
+            url,
+            uploads,
+            busy,
+            broken,
+            _engine: engine,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 }
 
@@ -83,10 +95,18 @@ impl Shared {
     fn refuse(&self, headers: &HeaderMap) -> Option<Response> {
         if self.busy.load(Ordering::SeqCst) > 0 {
             self.busy.fetch_sub(1, Ordering::SeqCst);
-            return Some((StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response());
+            return Some(
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    [(header::RETRY_AFTER, "0")],
+                )
+                    .into_response(),
+            );
         }
         let expected = self.key.map(|key| format!("Bearer {key}"));
-        let got = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        let got = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|v| v.to_str().ok());
         if expected.as_deref() == got {
             return None;
         }
@@ -95,25 +115,46 @@ impl Shared {
     }
 
     /// Off the runtime: the engine blocks on one of its own.
-    async fn answer(self, fields: Vec<(String, String)>, text: Option<String>, photo: Option<bytes::Bytes>) -> Value {
+    async fn answer(
+        self,
+        fields: Vec<(String, String)>,
+        text: Option<String>,
+        photo: Option<bytes::Bytes>,
+    ) -> Value {
         let work = move || {
             let mut engine = self.engine.lock().expect("no panic before");
-            let number =
-                |name: &str| fields.iter().find(|(n, _)| n == name).map_or(0, |(_, v)| v.parse().expect("number"));
+            let number = |name: &str| {
+                fields
+                    .iter()
+                    .find(|(n, _)| n == name)
+                    .map_or(0, |(_, v)| v.parse().expect("number"))
+            };
             let (limit, offset): (usize, usize) = (number("limit"), number("offset"));
             assert!((1..=250).contains(&limit), "limit {limit}");
             let filters: Vec<_> = fields
                 .iter()
                 .filter(|(n, _)| !["q", "limit", "offset", "exclude"].contains(&n.as_str()))
-                .map(|(n, v)| (AttributeName::new(n).expect("name"), AttributeValue::new(v).expect("value")))
+                .map(|(n, v)| {
+                    (
+                        AttributeName::new(n).expect("name"),
+                        AttributeValue::new(v).expect("value"),
+                    )
+                })
                 .collect();
             let ask = match (&text, &photo) {
                 (Some(text), _) => Ask::Text(text),
                 (None, photo) => Ask::Photo(photo.as_ref().expect("words or a photo")),
             };
             let excluded = fields.iter().filter(|(n, _)| n == "exclude");
-            let exclude: Vec<_> = excluded.map(|(_, id)| ProductId::new(id).expect("an id")).collect();
-            let need = Need { results: usize::MAX, exclude: &exclude, filters: &filters, among: &|_| true };
+            let exclude: Vec<_> = excluded
+                .map(|(_, id)| ProductId::new(id).expect("an id"))
+                .collect();
+            let need = Need {
+                results: usize::MAX,
+                exclude: &exclude,
+                filters: &filters,
+                among: &|_| true,
+            };
             let found = engine.search(&ask, &need).expect("answers");
             let total = found.len();
             let hits: Vec<Value> = found
@@ -124,7 +165,11 @@ impl Shared {
                 .collect();
             let subject = engine.subject();
             let model = json!({"name": subject.model, "id": subject.model_id});
-            let version = format!("1-{}-w{}", &subject.model_id[..12], subject.words_percent.expect("a folder's"));
+            let version = format!(
+                "1-{}-w{}",
+                &subject.model_id[..12],
+                subject.words_percent.expect("a folder's")
+            );
             json!({
                 "hits": hits, "estimated_total": total, "took_ms": 1.0, "model": model, "index_version": version,
                 "query": {}
@@ -142,11 +187,18 @@ async fn search(
     if let Some(refused) = shared.refuse(&headers) {
         return refused;
     }
-    let text = fields.iter().find(|(n, _)| n == "q").map(|(_, v)| v.clone());
+    let text = fields
+        .iter()
+        .find(|(n, _)| n == "q")
+        .map(|(_, v)| v.clone());
     axum::Json(shared.answer(fields, text, None).await).into_response()
 }
 
-async fn search_image(State(shared): State<Shared>, headers: HeaderMap, mut form: Multipart) -> Response {
+async fn search_image(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    mut form: Multipart,
+) -> Response {
     if let Some(refused) = shared.refuse(&headers) {
         return refused;
     }
@@ -177,6 +229,12 @@ async fn picture(
         return refused;
     }
     let id = ProductId::new(&id["id"]).expect("an id");
-    let found = tokio::task::spawn_blocking(move || shared.engine.lock().expect("no panic before").picture(&id)).await;
-    found.expect("no panic").map_or(StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
+    let found = tokio::task::spawn_blocking(move || {
+        shared.engine.lock().expect("no panic before").picture(&id)
+    })
+    .await;
+    found.expect("no panic").map_or(
+        StatusCode::NOT_FOUND.into_response(),
+        IntoResponse::into_response,
+    )
 }

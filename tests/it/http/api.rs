@@ -16,19 +16,39 @@ async fn words_find_products_best_first() {
     let answer = shop.get("/search?q=black+shoes&limit=5").await.ok();
     let hits = answer["hits"].as_array().expect("hits");
     assert_eq!(hits.len(), 5);
-    let scores: Vec<f64> = hits.iter().map(|hit| hit["score"].as_f64().expect("a number")).collect();
-    assert!(scores.is_sorted_by(|a, b| a >= b) && scores.iter().all(|s| (-1.0..=1.0).contains(s)), "{scores:?}");
+    let scores: Vec<f64> = hits
+        .iter()
+        .map(|hit| hit["score"].as_f64().expect("a number"))
+        .collect();
+    assert!(
+        scores.is_sorted_by(|a, b| a >= b) && scores.iter().all(|s| (-1.0..=1.0).contains(s)),
+        "{scores:?}"
+    );
     assert_eq!(answer["estimated_total"], PRODUCTS.len());
     assert!(answer["took_ms"].as_f64().expect("a number") > 0.0);
-    assert_eq!(answer["model"]["id"], shop.state.encoder.model_id().as_str());
-    assert!(answer["index_version"].as_str().expect("text").ends_with("-w30"));
-    assert_eq!(answer["query"], json!({"q": "black shoes", "filters": {}, "limit": 5, "offset": 0}));
+    assert_eq!(
+        answer["model"]["id"],
+        shop.state.encoder.model_id().as_str()
+    );
+    assert!(
+        answer["index_version"]
+            .as_str()
+            .expect("text")
+            .ends_with("-w30")
+    );
+    assert_eq!(
+        answer["query"],
+        json!({"q": "black shoes", "filters": {}, "limit": 5, "offset": 0})
+    );
 }
 
 #[tokio::test]
 async fn a_hit_shows_all_of_its_product() {
     let shop = Shop::open().await;
-    let answer = shop.get("/search?q=x&category=Casual+Shoes&color=white").await.ok();
+    let answer = shop
+        .get("/search?q=x&category=Casual+Shoes&color=white")
+        .await
+        .ok();
     assert_eq!(ids(&answer), ["2"]);
     assert_eq!(
         answer["hits"][0]["product"],
@@ -39,14 +59,19 @@ async fn a_hit_shows_all_of_its_product() {
             "attributes": {"category": ["Casual Shoes"], "color": ["White"], "gender": ["Women"], "shoelace_color": ["beige"]},
         })
     );
-    assert_eq!(answer["query"]["filters"], json!({"category": ["casual shoes"], "color": ["white"]}));
+    assert_eq!(
+        answer["query"]["filters"],
+        json!({"category": ["casual shoes"], "color": ["white"]})
+    );
 }
 
 #[tokio::test]
 async fn filters_are_exact_in_every_way_to_ask() {
     let shop = Shop::open().await;
     let wanted = |category: &str, colors: &[&str]| -> Vec<&str> {
-        let matching = PRODUCTS.iter().filter(|p| p.2 == category && colors.contains(&p.3));
+        let matching = PRODUCTS
+            .iter()
+            .filter(|p| p.2 == category && colors.contains(&p.3));
         matching.map(|p| p.0).collect()
     };
     let expected = wanted("Casual Shoes", &["Black", "Red"]);
@@ -80,20 +105,36 @@ async fn filters_are_exact_in_every_way_to_ask() {
 async fn pages_fit_together() {
     let shop = Shop::open().await;
     let all = shop.get("/search?q=boots&limit=250").await.ok();
-    let first = shop.json("/search", &json!({"q": "boots", "limit": 4})).await.ok();
+    let first = shop
+        .json("/search", &json!({"q": "boots", "limit": 4}))
+        .await
+        .ok();
     let second = shop.get("/search?q=boots&limit=250&offset=4").await.ok();
     assert_eq!([ids(&first), ids(&second)].concat(), ids(&all));
     assert_eq!(ids(&all).len(), PRODUCTS.len());
-    assert_eq!(ids(&shop.get("/search?q=boots&offset=10000").await.ok()).len(), 0);
+    assert_eq!(
+        ids(&shop.get("/search?q=boots&offset=10000").await.ok()).len(),
+        0
+    );
 }
 
 #[tokio::test]
 async fn a_photo_finds_products() {
     let shop = Shop::open().await;
-    let answer = shop.upload(&[("image", &shop.picture("5")), ("limit", b"3"), ("offset", b"1")]).await.ok();
+    let answer = shop
+        .upload(&[
+            ("image", &shop.picture("5")),
+            ("limit", b"3"),
+            ("offset", b"1"),
+        ])
+        .await
+        .ok();
     assert_eq!(ids(&answer).len(), 3);
     let bytes = shop.picture("5").len();
-    assert_eq!(answer["query"], json!({"image_bytes": bytes, "filters": {}, "limit": 3, "offset": 1}));
+    assert_eq!(
+        answer["query"],
+        json!({"image_bytes": bytes, "filters": {}, "limit": 3, "offset": 1})
+    );
 }
 
 #[tokio::test]
@@ -102,15 +143,25 @@ async fn what_is_excluded_does_not_come() {
     let picture = shop.picture("5");
     let excluded = json!(["5", "a/b c", "of another shop"]);
     for answer in [
-        shop.upload(&[("exclude", b"5"), ("image", &picture), ("exclude", b"a/b c"), ("exclude", b"of another shop")])
+        shop.upload(&[
+            ("exclude", b"5"),
+            ("image", &picture),
+            ("exclude", b"a/b c"),
+            ("exclude", b"of another shop"),
+        ])
+        .await,
+        shop.get("/search?q=boots&exclude=5&exclude=a%2Fb+c&exclude=of+another+shop")
             .await,
-        shop.get("/search?q=boots&exclude=5&exclude=a%2Fb+c&exclude=of+another+shop").await,
-        shop.json("/search", &json!({"q": "boots", "exclude": excluded})).await,
+        shop.json("/search", &json!({"q": "boots", "exclude": excluded}))
+            .await,
     ] {
         let answer = answer.ok();
         assert_eq!(ids(&answer).len(), PRODUCTS.len() - 2);
         assert!(!ids(&answer).iter().any(|id| ["5", "a/b c"].contains(id)));
-        assert_eq!((&answer["estimated_total"], &answer["query"]["exclude"]), (&json!(PRODUCTS.len() - 2), &excluded));
+        assert_eq!(
+            (&answer["estimated_total"], &answer["query"]["exclude"]),
+            (&json!(PRODUCTS.len() - 2), &excluded)
+        );
     }
     let answer = shop.get("/products/5/similar?exclude=a%2Fb+c").await.ok();
     assert_eq!(ids(&answer).len(), PRODUCTS.len() - 2);
@@ -124,27 +175,54 @@ async fn similar_products_leave_the_product_itself_out() {
     assert!(!ids(&answer).contains(&"a/b c"));
     assert_eq!(answer["query"]["similar_to"], "a/b c");
     // One that has no picture is compared by its words.
-    assert_eq!(ids(&shop.get("/products/no-picture/similar").await.ok()).len(), PRODUCTS.len() - 1);
+    assert_eq!(
+        ids(&shop.get("/products/no-picture/similar").await.ok()).len(),
+        PRODUCTS.len() - 1
+    );
 }
 
 #[tokio::test]
 async fn a_product_and_its_picture() {
     let shop = Shop::open().await;
     let product = shop.get("/products/a%2Fb%20c").await.ok();
-    assert_eq!((&product["id"], &product["product"]["title"]), (&json!("a/b c"), &json!("Chelsea Boot")));
-    let url = product["product"]["image_url"].as_str().expect("a picture").to_owned();
+    assert_eq!(
+        (&product["id"], &product["product"]["title"]),
+        (&json!("a/b c"), &json!("Chelsea Boot"))
+    );
+    let url = product["product"]["image_url"]
+        .as_str()
+        .expect("a picture")
+        .to_owned();
     let picture = shop.get(&url).await;
     assert_eq!(picture.body, shop.picture("a-b-c"));
     assert_eq!(picture.headers[header::CONTENT_TYPE], "image/png");
     assert_eq!(picture.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-    assert_eq!(picture.headers[header::CACHE_CONTROL], "public, max-age=3600");
+    assert_eq!(
+        picture.headers[header::CACHE_CONTROL],
+        "public, max-age=3600"
+    );
     let tag = picture.headers[header::ETAG].to_str().expect("text");
-    let again = shop.call(request(Method::GET, &url, &[("if-none-match", tag)], Body::empty())).await;
-    assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0));
+    let again = shop
+        .call(request(
+            Method::GET,
+            &url,
+            &[("if-none-match", tag)],
+            Body::empty(),
+        ))
+        .await;
+    assert_eq!(
+        (again.status, again.body.len()),
+        (StatusCode::NOT_MODIFIED, 0)
+    );
     assert_eq!(again.headers[header::ETAG], tag);
-    let head = shop.call(request(Method::HEAD, &url, &[], Body::empty())).await;
+    let head = shop
+        .call(request(Method::HEAD, &url, &[], Body::empty()))
+        .await;
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
-    assert_eq!(head.headers[header::CONTENT_LENGTH], picture.body.len().to_string().as_str());
+    assert_eq!(
+        head.headers[header::CONTENT_LENGTH],
+        picture.body.len().to_string().as_str()
+    );
 }
 
 #[tokio::test]
@@ -152,10 +230,16 @@ async fn attributes_list_what_can_be_filtered_by() {
     let shop = Shop::open().await;
     let answer = shop.get("/attributes").await.ok();
     let facets = answer["attributes"].as_array().expect("a list");
-    let names: Vec<&str> = facets.iter().map(|f| f["name"].as_str().expect("text")).collect();
+    let names: Vec<&str> = facets
+        .iter()
+        .map(|f| f["name"].as_str().expect("text"))
+        .collect();
     assert_eq!(names, ["category", "color", "gender", "shoelace_color"]);
     assert_eq!(facets[0]["distinct"], 5);
-    assert_eq!(facets[1]["values"][0], json!({"value": "Black", "count": 3}));
+    assert_eq!(
+        facets[1]["values"][0],
+        json!({"value": "Black", "count": 3})
+    );
     let short = shop.get("/attributes?values=1").await.ok();
     assert!(
         short["attributes"]
@@ -170,17 +254,26 @@ async fn attributes_list_what_can_be_filtered_by() {
 async fn readiness_tells_what_is_in_use() {
     let shop = Shop::open().await;
     let report = shop.get("/readyz").await.ok();
-    assert_eq!((&report["ready"], &report["provider"]), (&json!(true), &json!("cpu")));
+    assert_eq!(
+        (&report["ready"], &report["provider"]),
+        (&json!(true), &json!("cpu"))
+    );
     assert!(report["embedding_ms"].as_f64().expect("a number") > 0.0);
     assert_eq!(report["products"], PRODUCTS.len());
-    assert_eq!(report["catalog"], json!({"products": 11, "embedded": 10, "pending": 0, "without_picture": 1}));
+    assert_eq!(
+        report["catalog"],
+        json!({"products": 11, "embedded": 10, "pending": 0, "without_picture": 1})
+    );
     assert_eq!(shop.get("/livez").await.body, b"ok\n");
     // A stopping service says so, and still answers.
     shop.state.stage.set_stopping();
     let answer = shop.get("/readyz").await;
     assert_eq!(answer.problem(), (503, "not_ready".to_owned()));
     let problem: Value = serde_json::from_slice(&answer.body).expect("JSON");
-    assert_eq!(problem["readiness"]["reasons"], json!(["the service is stopping"]));
+    assert_eq!(
+        problem["readiness"]["reasons"],
+        json!(["the service is stopping"])
+    );
     shop.get("/search?q=x").await.ok();
 }
 
@@ -192,7 +285,12 @@ async fn metrics_count_by_route_and_not_by_path() {
     shop.get("/no/such/path").await;
     let answer = shop.get("/metrics").await;
     let text = String::from_utf8(answer.body).expect("text");
-    assert!(answer.headers[header::CONTENT_TYPE].to_str().expect("text").starts_with("text/plain; version=0.0.4"));
+    assert!(
+        answer.headers[header::CONTENT_TYPE]
+            .to_str()
+            .expect("text")
+            .starts_with("text/plain; version=0.0.4")
+    );
     for line in [
         r#"aglet_http_requests_total{method="GET",route="/products/{id}",status="200"}"#,
         r#"aglet_http_requests_total{method="GET",route="/products/{id}",status="404"}"#,
@@ -222,20 +320,39 @@ async fn the_page_and_the_documentation_come_from_the_binary() {
             (file.status, &file.headers[header::CONTENT_TYPE]),
             (StatusCode::OK, &kind.parse().expect("a header"))
         );
-        let policy = file.headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text");
-        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        let policy = file.headers[header::CONTENT_SECURITY_POLICY]
+            .to_str()
+            .expect("text");
+        assert!(
+            policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+            "{policy}"
+        );
         let tag = file.headers[header::ETAG].to_str().expect("text");
-        let again = shop.call(request(Method::GET, path, &[("if-none-match", tag)], Body::empty())).await;
+        let again = shop
+            .call(request(
+                Method::GET,
+                path,
+                &[("if-none-match", tag)],
+                Body::empty(),
+            ))
+            .await;
         assert_eq!(again.status, StatusCode::NOT_MODIFIED);
         let text = String::from_utf8(file.body).expect("text");
-        assert!(!text.contains("src=\"http") && !text.contains("//cdn") && !text.contains("<script>"), "{path}");
+        assert!(
+            !text.contains("src=\"http") && !text.contains("//cdn") && !text.contains("<script>"),
+            "{path}"
+        );
     }
     assert!(shop.get("/docs").await.status.is_redirection());
     let docs = shop.get("/docs/").await;
     let text = String::from_utf8(docs.body).expect("text");
-    assert!(text.contains("swagger-ui") && !text.contains("http"), "{text}");
+    assert!(
+        text.contains("swagger-ui") && !text.contains("http"),
+        "{text}"
+    );
     assert!(shop.get("/docs/swagger-ui-bundle.js").await.body.len() > 100_000);
-    let setup = String::from_utf8(shop.get("/docs/swagger-initializer.js").await.body).expect("text");
+    let setup =
+        String::from_utf8(shop.get("/docs/swagger-initializer.js").await.body).expect("text");
     assert!(setup.contains("/openapi.json"), "{setup}");
 }
 
@@ -244,7 +361,10 @@ fn the_committed_document_is_the_one_that_is_served() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/openapi.json");
     let committed = fs::read_to_string(&path).unwrap_or_default();
     let current = document_text().expect("serializes");
-    assert!(committed == current, "openapi/openapi.json is not what the routes say: run `make openapi`");
+    assert!(
+        committed == current,
+        "openapi/openapi.json is not what the routes say: run `make openapi`"
+    );
 }
 
 #[tokio::test]
@@ -257,12 +377,21 @@ async fn every_route_of_the_document_answers() {
                 ("post", "/search") => shop.json("/search", &json!({"q": "boots"})).await,
                 ("post", "/search/image") => shop.upload(&[("image", &shop.picture("1"))]).await,
                 ("get", "/search") => shop.get("/search?q=boots").await,
-                ("get", path) => shop.get(&path.replace("{id}", "1").replace("{code}", "internal")).await,
+                ("get", path) => {
+                    shop.get(&path.replace("{id}", "1").replace("{code}", "internal"))
+                        .await
+                }
                 other => panic!("no sample for {other:?}"),
             };
             assert_eq!(sample.status, StatusCode::OK, "{method} {path}");
-            assert!(item[method]["operationId"].is_string() && item[method]["summary"].is_string(), "{method} {path}");
-            assert!(item[method]["responses"]["4XX"].is_object(), "{method} {path}");
+            assert!(
+                item[method]["operationId"].is_string() && item[method]["summary"].is_string(),
+                "{method} {path}"
+            );
+            assert!(
+                item[method]["responses"]["4XX"].is_object(),
+                "{method} {path}"
+            );
         }
     }
     assert_eq!(shop.get("/openapi.json").await.ok(), document);
@@ -273,27 +402,49 @@ async fn every_code_is_documented() {
     let shop = Shop::open().await;
     let document = document_text().expect("serializes");
     let document: Value = serde_json::from_str(&document).expect("JSON");
-    let listed = document["components"]["schemas"]["ErrorCode"]["enum"].as_array().expect("the codes").clone();
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md")).expect("docs/api.md");
+    let listed = document["components"]["schemas"]["ErrorCode"]["enum"]
+        .as_array()
+        .expect("the codes")
+        .clone();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md"))
+        .expect("docs/api.md");
     for code in ErrorCode::ALL {
         assert!(listed.contains(&json!(code.as_str())), "{code:?}");
         let row = format!("| `{}` | {} |", code.as_str(), code.status().as_u16());
         assert!(page.contains(&row), "docs/api.md has no row {row}");
         let told = shop.get(&format!("/problems/{}", code.as_str())).await.ok();
-        assert_eq!((&told["code"], &told["status"]), (&json!(code.as_str()), &json!(code.status().as_u16())));
+        assert_eq!(
+            (&told["code"], &told["status"]),
+            (&json!(code.as_str()), &json!(code.status().as_u16()))
+        );
     }
     assert_eq!(listed.len(), ErrorCode::ALL.len());
 }
 
 #[tokio::test]
 async fn addresses_carry_the_public_one() {
-    let options = aglet::http::HttpOptions { public_url: "https://api.example".to_owned(), ..Default::default() };
+    let options = aglet::http::HttpOptions {
+        public_url: "https://api.example".to_owned(),
+        ..Default::default()
+    };
     let shop = Shop::with(options).await;
-    assert_eq!(shop.get("/products/1").await.ok()["product"]["image_url"], "https://api.example/products/1/image");
-    let hits = shop.get("/search?q=boots&limit=1&category=Boots").await.ok();
-    let url = hits["hits"][0]["product"]["image_url"].as_str().expect("a picture").to_owned();
+    assert_eq!(
+        shop.get("/products/1").await.ok()["product"]["image_url"],
+        "https://api.example/products/1/image"
+    );
+    let hits = shop
+        .get("/search?q=boots&limit=1&category=Boots")
+        .await
+        .ok();
+    let url = hits["hits"][0]["product"]["image_url"]
+        .as_str()
+        .expect("a picture")
+        .to_owned();
     assert!(url.starts_with("https://api.example/products/"), "{url}");
-    assert_eq!(shop.get("/openapi.json").await.ok()["servers"], json!([{"url": "https://api.example"}]));
+    assert_eq!(
+        shop.get("/openapi.json").await.ok()["servers"],
+        json!([{"url": "https://api.example"}])
+    );
 }
 
 #[tokio::test]
@@ -303,14 +454,31 @@ async fn a_real_client_over_a_real_socket() {
     let base = server.url.clone();
     let picture = shop.picture("3");
     let client = tokio::task::spawn_blocking(move || {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let found = agent.get(format!("{base}/search?q=red+sneaker&limit=2")).call().expect("answers");
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let found = agent
+            .get(format!("{base}/search?q=red+sneaker&limit=2"))
+            .call()
+            .expect("answers");
         let found: Value = serde_json::from_reader(found.into_body().into_reader()).expect("JSON");
         assert_eq!(ids(&found).len(), 2);
-        let request = agent.post(format!("{base}/search/image")).header("content-type", FORM);
-        let found = request.send(form(&[("image", &picture)]).as_slice()).expect("answers");
+        let request = agent
+            .post(format!("{base}/search/image"))
+            .header("content-type", FORM);
+        let found = request
+            .send(form(&[("image", &picture)]).as_slice())
+            .expect("answers");
         assert_eq!(found.status(), 200);
-        assert_eq!(agent.get(format!("{base}/nowhere")).call().expect("answers").status(), 404);
+        assert_eq!(
+            agent
+                .get(format!("{base}/nowhere"))
+                .call()
+                .expect("answers")
+                .status(),
+            404
+        );
     });
     client.await.expect("the client's assertions hold");
     server.end().await;

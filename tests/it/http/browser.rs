@@ -13,10 +13,14 @@ use super::{PRODUCTS, Server, Shop};
 
 /// Chromium by one of the names it goes by; prints why the test is skipped when there is none.
 fn chromium() -> Option<PathBuf> {
-    let folders: Vec<PathBuf> =
-        std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|p| std::env::split_paths(&p).collect())
+        .unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-    let found = names.iter().flat_map(|name| folders.iter().map(move |f| f.join(name))).find(|path| path.is_file());
+    let found = names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |f| f.join(name)))
+        .find(|path| path.is_file());
     if found.is_none() {
         eprintln!("skipped the browser test: Chromium is not installed");
     }
@@ -31,8 +35,18 @@ fn rendered(chromium: &PathBuf, url: &str) -> String {
 fn rendered_with(chromium: &PathBuf, url: &str, flags: &[&str]) -> String {
     let profile = tempfile::tempdir().expect("a folder");
     let output = Command::new(chromium)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args(flags)
         .args(["--virtual-time-budget=10000", "--dump-dom", url])
@@ -44,7 +58,10 @@ fn rendered_with(chromium: &PathBuf, url: &str, flags: &[&str]) -> String {
 
 /// The text between the first `start` and the next `end`.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    let from = text.find(start).unwrap_or_else(|| panic!("{start} is not in the page")) + start.len();
+    let from = text
+        .find(start)
+        .unwrap_or_else(|| panic!("{start} is not in the page"))
+        + start.len();
     &text[from..from + text[from..].find(end).expect("it ends")]
 }
 
@@ -57,40 +74,67 @@ async fn a_person_searches_filters_and_looks_for_the_like() {
     let browse = tokio::task::spawn_blocking(move || {
         let start = rendered(&chromium, &format!("{base}/"));
         assert!(start.contains("black formal shoes") && start.contains("Filter by shoelace color"));
-        assert!(between(&start, "id=\"results\"", "</section>").matches("<article").count() == 0);
+        assert!(
+            between(&start, "id=\"results\"", "</section>")
+                .matches("<article")
+                .count()
+                == 0
+        );
 
-        let found = rendered(&chromium, &format!("{base}/?q=leather+shoes&category=Formal+Shoes"));
+        let found = rendered(
+            &chromium,
+            &format!("{base}/?q=leather+shoes&category=Formal+Shoes"),
+        );
         let results = between(&found, "id=\"results\"", "</section>");
         assert_eq!(results.matches("<article").count(), 2, "{results}");
-        assert!(results.contains(">Derby<") && results.contains(">Oxford<") && !results.contains("Sandal"));
+        assert!(
+            results.contains(">Derby<")
+                && results.contains(">Oxford<")
+                && !results.contains("Sandal")
+        );
         assert!(results.contains("/products/4/image") && results.contains("brown laces"));
         assert!(results.contains("aria-label=\"Similar to Derby\""));
         assert!(results.contains("aria-label=\"score "), "{results}");
         assert!(between(&found, "role=\"status\"", "</p>").contains("2 of 2 products"));
         assert!(found.contains("aria-label=\"Remove Category: Formal Shoes\""));
         let curl = between(&found, "id=\"curl\"", "</code>");
-        assert!(curl.contains("/search?q=leather+shoes&amp;category=Formal+Shoes&amp;limit=24"), "{curl}");
+        assert!(
+            curl.contains("/search?q=leather+shoes&amp;category=Formal+Shoes&amp;limit=24"),
+            "{curl}"
+        );
 
         let similar = rendered(&chromium, &format!("{base}/?similar=a%2Fb%20c"));
         assert!(similar.contains("aria-label=\"Remove Similar to: Chelsea Boot\""));
-        assert_eq!(between(&similar, "id=\"results\"", "</section>").matches("<article").count(), 10);
+        assert_eq!(
+            between(&similar, "id=\"results\"", "</section>")
+                .matches("<article")
+                .count(),
+            10
+        );
 
         let refused = rendered(&chromium, &format!("{base}/?q=x&size=9"));
-        assert!(between(&refused, "id=\"error-text\"", "</p>").contains("attributes are: category, color"));
+        assert!(
+            between(&refused, "id=\"error-text\"", "</p>")
+                .contains("attributes are: category, color")
+        );
         let nothing = rendered(&chromium, &format!("{base}/?q=x&color=Mauve"));
-        assert!(between(&nothing, "role=\"status\"", "</p>").contains("No product matches these filters"));
+        assert!(
+            between(&nothing, "role=\"status\"", "</p>")
+                .contains("No product matches these filters")
+        );
     });
     browse.await.expect("the page is as it should be");
     server.end().await;
 }
 
-/// The service with three pages more: the search page with a script beside its own, that script, and a page with the
-/// first in a frame as wide as a phone (the browser's own window cannot be).
+/// The service with three pages more: the search page with a script beside its own, that script,
+/// and a page with the first in a frame as wide as a phone (the browser's own window cannot be).
 async fn probed(shop: &Shop) -> Router {
     let page = String::from_utf8(shop.get("/").await.body).expect("text");
     let script = "<script src=\"/probe.js\" type=\"module\"></script></head>";
     let kind = [(header::CONTENT_TYPE, "text/javascript")];
-    let frame = "<!doctype html><body><iframe src=\"/probe\" width=\"390\" height=\"844\"></iframe></body>";
+    let frame =
+        "<!doctype html><body><iframe src=\"/probe\" width=\"390\" height=\"844\"></iframe></body>";
     Router::new()
         .route("/probe", get(Html(page.replace("</head>", script))))
         .route("/probe.js", get((kind, include_str!("probe.js"))))
@@ -100,7 +144,9 @@ async fn probed(shop: &Shop) -> Router {
 
 /// What the script saw.
 fn seen(page: &str) -> Value {
-    let text = between(page, "data-seen=\"", "\"").replace("&quot;", "\"").replace("&amp;", "&");
+    let text = between(page, "data-seen=\"", "\"")
+        .replace("&quot;", "\"")
+        .replace("&amp;", "&");
     serde_json::from_str(&text).expect("JSON")
 }
 
@@ -116,15 +162,38 @@ async fn a_person_searches_by_photo_on_a_phone_and_in_the_dark() {
         let phone = seen(&rendered(&chromium, &format!("{base}/phone")));
         let night = seen(&rendered_with(&chromium, &format!("{base}/phone"), &dark));
         for seen in [&desk, &phone, &night] {
-            assert_eq!((&seen["hits"], &seen["thumbnail"]), (&json!(PRODUCTS.len()), &json!(true)), "{seen}");
-            assert!(seen["curl"].as_str().is_some_and(|c| c.contains("-F 'image=@shoe.png'")), "{seen}");
-            // An arrow opens a list, it does not filter; nothing sticks out; what is written can be read.
-            assert_eq!((&seen["kept"], &seen["overflow"]), (&json!(true), &json!(0)), "{seen}");
-            let contrast = ["words", "placeholder"].map(|what| seen[what].as_f64().expect("a number"));
+            assert_eq!(
+                (&seen["hits"], &seen["thumbnail"]),
+                (&json!(PRODUCTS.len()), &json!(true)),
+                "{seen}"
+            );
+            assert!(
+                seen["curl"]
+                    .as_str()
+                    .is_some_and(|c| c.contains("-F 'image=@shoe.png'")),
+                "{seen}"
+            );
+            // An arrow opens a list, it does not filter; nothing sticks out; what is written can be
+            // read.
+            assert_eq!(
+                (&seen["kept"], &seen["overflow"]),
+                (&json!(true), &json!(0)),
+                "{seen}"
+            );
+            let contrast =
+                ["words", "placeholder"].map(|what| seen[what].as_f64().expect("a number"));
             assert!(contrast.iter().all(|ratio| *ratio >= 4.5), "{seen}");
         }
-        assert_eq!((&desk["dark"], &night["dark"]), (&json!(false), &json!(true)), "{desk} {night}");
-        assert_eq!((&phone["width"], &phone["columns"]), (&json!(390), &json!(2)), "{phone}");
+        assert_eq!(
+            (&desk["dark"], &night["dark"]),
+            (&json!(false), &json!(true)),
+            "{desk} {night}"
+        );
+        assert_eq!(
+            (&phone["width"], &phone["columns"]),
+            (&json!(390), &json!(2)),
+            "{phone}"
+        );
         assert!(desk["columns"].as_u64() > Some(2), "{desk}");
     });
     browse.await.expect("the page is as it should be");

@@ -13,60 +13,175 @@ use serde_json::json;
 use super::{Answer, Shop, metrics, request};
 
 /// Provoked in the unit tests of `src/http`, where handlers can be made slow and to fail.
-const ELSEWHERE: [&str; 6] =
-    ["internal", "overloaded", "deadline_exceeded", "request_timeout", "incomplete_body", "bad_request"];
+const ELSEWHERE: [&str; 6] = [
+    "internal",
+    "overloaded",
+    "deadline_exceeded",
+    "request_timeout",
+    "incomplete_body",
+    "bad_request",
+];
 
 #[tokio::test]
 async fn every_code() {
-    let shop = Shop::with(HttpOptions { max_body: 200_000, ..HttpOptions::default() }).await;
+    let shop = Shop::with(HttpOptions {
+        max_body: 200_000,
+        ..HttpOptions::default()
+    })
+    .await;
     let mut seen = BTreeSet::new();
     let mut expect = |answer: Answer, status: u16, code: &str| {
-        assert_eq!(answer.problem(), (status, code.to_owned()), "{}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(
+            answer.problem(),
+            (status, code.to_owned()),
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
         seen.insert(code.to_owned());
     };
     expect(shop.get("/search").await, 400, "missing_parameter");
-    expect(shop.get("/search?q=a&limit=251").await, 400, "invalid_parameter");
-    expect(shop.get(&format!("/search?q={}", "x".repeat(513))).await, 400, "invalid_parameter");
+    expect(
+        shop.get("/search?q=a&limit=251").await,
+        400,
+        "invalid_parameter",
+    );
+    expect(
+        shop.get(&format!("/search?q={}", "x".repeat(513))).await,
+        400,
+        "invalid_parameter",
+    );
     expect(shop.get("/search?q=a&q=b").await, 400, "repeated_parameter");
-    expect(shop.get("/search?q=a&colour=Black").await, 400, "unknown_attribute");
-    expect(shop.get("/products/1/similar?q=a").await, 400, "unknown_attribute");
-    expect(shop.get("/attributes?values=0").await, 400, "invalid_parameter");
-    expect(shop.get("/attributes?color=Red").await, 400, "invalid_parameter");
-    expect(shop.json("/search", &json!({"query": "x"})).await, 422, "invalid_body");
-    expect(shop.json("/search", &json!({"q": "x", "color": {"is": "red"}})).await, 422, "invalid_body");
-    expect(shop.json("/search", &json!({"q": "x", "filters": {"size": "9"}})).await, 400, "unknown_attribute");
-    expect(shop.json("/search", &json!({"q": "x", "size": 9})).await, 400, "unknown_attribute");
-    expect(shop.json("/search", &json!({"q": "x", "limit": 0})).await, 400, "invalid_parameter");
-    expect(shop.json("/search", &json!({"q": " "})).await, 400, "invalid_parameter");
+    expect(
+        shop.get("/search?q=a&colour=Black").await,
+        400,
+        "unknown_attribute",
+    );
+    expect(
+        shop.get("/products/1/similar?q=a").await,
+        400,
+        "unknown_attribute",
+    );
+    expect(
+        shop.get("/attributes?values=0").await,
+        400,
+        "invalid_parameter",
+    );
+    expect(
+        shop.get("/attributes?color=Red").await,
+        400,
+        "invalid_parameter",
+    );
+    expect(
+        shop.json("/search", &json!({"query": "x"})).await,
+        422,
+        "invalid_body",
+    );
+    expect(
+        shop.json("/search", &json!({"q": "x", "color": {"is": "red"}}))
+            .await,
+        422,
+        "invalid_body",
+    );
+    expect(
+        shop.json("/search", &json!({"q": "x", "filters": {"size": "9"}}))
+            .await,
+        400,
+        "unknown_attribute",
+    );
+    expect(
+        shop.json("/search", &json!({"q": "x", "size": 9})).await,
+        400,
+        "unknown_attribute",
+    );
+    expect(
+        shop.json("/search", &json!({"q": "x", "limit": 0})).await,
+        400,
+        "invalid_parameter",
+    );
+    expect(
+        shop.json("/search", &json!({"q": " "})).await,
+        400,
+        "invalid_parameter",
+    );
     let post = async |kind: &str, body: &'static [u8]| {
         let kind = (header::CONTENT_TYPE.as_str(), kind);
-        shop.call(request(Method::POST, "/search", &[kind], Body::from(body))).await
+        shop.call(request(Method::POST, "/search", &[kind], Body::from(body)))
+            .await
     };
-    expect(post("application/json", b"{\"q\": ").await, 400, "malformed_json");
-    expect(post("text/plain", b"{}").await, 415, "unsupported_media_type");
-    expect(shop.upload(&[("limit", b"3")]).await, 400, "missing_parameter");
+    expect(
+        post("application/json", b"{\"q\": ").await,
+        400,
+        "malformed_json",
+    );
+    expect(
+        post("text/plain", b"{}").await,
+        415,
+        "unsupported_media_type",
+    );
+    expect(
+        shop.upload(&[("limit", b"3")]).await,
+        400,
+        "missing_parameter",
+    );
     expect(shop.upload(&[("image", b"")]).await, 422, "empty_image");
-    expect(shop.upload(&[("image", b"<svg/>")]).await, 415, "unsupported_image_format");
+    expect(
+        shop.upload(&[("image", b"<svg/>")]).await,
+        415,
+        "unsupported_image_format",
+    );
     let mut cut = shop.picture("1");
     cut.truncate(60);
     expect(shop.upload(&[("image", &cut)]).await, 422, "broken_image");
-    expect(shop.upload(&[("image", &bomb())]).await, 413, "image_too_large");
-    expect(shop.upload(&[("image", &vec![0; 200_001])]).await, 413, "body_too_large");
-    let broken = request(Method::POST, "/search/image", &[("content-type", super::FORM)], Body::from("--b1--"));
+    expect(
+        shop.upload(&[("image", &bomb())]).await,
+        413,
+        "image_too_large",
+    );
+    expect(
+        shop.upload(&[("image", &vec![0; 200_001])]).await,
+        413,
+        "body_too_large",
+    );
+    let broken = request(
+        Method::POST,
+        "/search/image",
+        &[("content-type", super::FORM)],
+        Body::from("--b1--"),
+    );
     expect(shop.call(broken).await, 400, "malformed_multipart");
     expect(shop.get("/products/404").await, 404, "product_not_found");
-    expect(shop.get("/products/404/image").await, 404, "product_not_found");
-    expect(shop.get("/products/404/similar").await, 404, "product_not_found");
-    expect(shop.get("/products/no-picture/image").await, 404, "image_not_found");
+    expect(
+        shop.get("/products/404/image").await,
+        404,
+        "product_not_found",
+    );
+    expect(
+        shop.get("/products/404/similar").await,
+        404,
+        "product_not_found",
+    );
+    expect(
+        shop.get("/products/no-picture/image").await,
+        404,
+        "image_not_found",
+    );
     expect(shop.get("/problems/none").await, 404, "code_not_found");
     expect(shop.get("/nowhere").await, 404, "not_found");
-    expect(shop.call(request(Method::PUT, "/search", &[], Body::empty())).await, 405, "method_not_allowed");
+    expect(
+        shop.call(request(Method::PUT, "/search", &[], Body::empty()))
+            .await,
+        405,
+        "method_not_allowed",
+    );
     expect(added_since(&shop).await, 409, "product_not_embedded");
     expect(starting(&shop).await, 503, "not_ready");
     expect(with_nothing_indexed(&shop).await, 503, "not_ready");
     expect(misnamed(&shop).await, 400, "invalid_parameter");
 
-    let all: BTreeSet<String> = ErrorCode::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    let all: BTreeSet<String> = ErrorCode::ALL
+        .iter()
+        .map(|code| code.as_str().to_owned())
+        .collect();
     seen.extend(ELSEWHERE.map(str::to_owned));
     assert_eq!(seen, all);
 }
@@ -75,32 +190,79 @@ async fn every_code() {
 async fn added_since(shop: &Shop) -> Answer {
     let file = shop.folder.path().join("more.jsonl");
     std::fs::write(&file, "{\"id\": \"new\", \"title\": \"New Boot\"}\n").expect("written");
-    let source = Source::JsonLines { file, images: Vec::new() };
-    ingest::load(&shop.state.catalog, &source, &ImportOptions::default(), &Progress::default()).await.expect("loads");
+    let source = Source::JsonLines {
+        file,
+        images: Vec::new(),
+    };
+    ingest::load(
+        &shop.state.catalog,
+        &source,
+        &ImportOptions::default(),
+        &Progress::default(),
+    )
+    .await
+    .expect("loads");
     shop.get("/products/new").await.ok();
     shop.get("/products/new/similar").await
 }
 
 /// The same service before its first index is in use.
 async fn starting(shop: &Shop) -> Answer {
-    let AppState { encoder, searcher, catalog, .. } = shop.state.clone();
-    let state = AppState::new(encoder, searcher, catalog, Stage::default(), metrics(), HttpOptions::default());
-    let shop = Shop { router: router(state.clone()), state, folder: tempfile::tempdir().expect("a folder") };
+    let AppState {
+        encoder,
+        searcher,
+        catalog,
+        ..
+    } = shop.state.clone();
+    let state = AppState::new(
+        encoder,
+        searcher,
+        catalog,
+        Stage::default(),
+        metrics(),
+        HttpOptions::default(),
+    );
+    let shop = Shop {
+        router: router(state.clone()),
+        state,
+        folder: tempfile::tempdir().expect("a folder"),
+    };
     assert_eq!(shop.get("/readyz").await.problem().0, 503);
     assert_eq!(shop.get("/livez").await.body, b"ok\n");
     shop.get("/search?q=x").await
 }
 
-/// The same service with an empty index in use, and a product that waits: any filter may be asked for.
+/// The same service with an empty index in use, and a product that waits: any filter may be asked
+/// for.
 async fn with_nothing_indexed(shop: &Shop) -> Answer {
-    let AppState { encoder, searcher, catalog, .. } = shop.state.clone();
+    let AppState {
+        encoder,
+        searcher,
+        catalog,
+        ..
+    } = shop.state.clone();
     let nothing = Searcher::empty(searcher.version(), encoder.dimensions());
     let serving = Stage::default();
     serving.set_serving();
-    let state = AppState::new(encoder, nothing, catalog, serving, metrics(), HttpOptions::default());
-    let shop = Shop { router: router(state.clone()), state, folder: tempfile::tempdir().expect("a folder") };
+    let state = AppState::new(
+        encoder,
+        nothing,
+        catalog,
+        serving,
+        metrics(),
+        HttpOptions::default(),
+    );
+    let shop = Shop {
+        router: router(state.clone()),
+        state,
+        folder: tempfile::tempdir().expect("a folder"),
+    };
     for query in ["category=Boots&shoelace_color=red", "heel_height=high"] {
-        assert_eq!(shop.get(&format!("/search?q=x&{query}")).await.ok()["estimated_total"], 0, "{query}");
+        assert_eq!(
+            shop.get(&format!("/search?q=x&{query}")).await.ok()["estimated_total"],
+            0,
+            "{query}"
+        );
     }
     shop.get("/readyz").await
 }
@@ -109,9 +271,19 @@ async fn with_nothing_indexed(shop: &Shop) -> Answer {
 async fn misnamed(shop: &Shop) -> Answer {
     let body = "--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"photo.jpg\"\r\n\r\nx\r\n--b0--\r\n";
     let kind = (header::CONTENT_TYPE.as_str(), super::FORM);
-    let answer = shop.call(request(Method::POST, "/search/image", &[kind], Body::from(body))).await;
+    let answer = shop
+        .call(request(
+            Method::POST,
+            "/search/image",
+            &[kind],
+            Body::from(body),
+        ))
+        .await;
     let problem: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
-    assert!(problem["parameter"] == "file" && problem["detail"].to_string().contains("as `image`"), "{problem}");
+    assert!(
+        problem["parameter"] == "file" && problem["detail"].to_string().contains("as `image`"),
+        "{problem}"
+    );
     answer
 }
 

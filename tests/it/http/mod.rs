@@ -31,7 +31,8 @@ use crate::support::multipart::{FORM, form};
 
 const WORDS_PERCENT: u8 = 30;
 
-/// The whole service over the tiny model (whose embeddings mean nothing) and a shop of drawn products.
+/// The whole service over the tiny model (whose embeddings mean nothing) and a shop of drawn
+/// products.
 struct Shop {
     router: Router,
     state: AppState,
@@ -40,9 +41,30 @@ struct Shop {
 
 /// id, title, category, color, gender, color of the laces.
 const PRODUCTS: &[(&str, &str, &str, &str, &str, &str)] = &[
-    ("1", "Plain Canvas Sneaker", "Casual Shoes", "Black", "Men", "white"),
-    ("2", "Low Canvas Sneaker", "Casual Shoes", "White", "Women", "beige"),
-    ("3", "High Canvas Sneaker", "Casual Shoes", "Red", "Men", "white"),
+    (
+        "1",
+        "Plain Canvas Sneaker",
+        "Casual Shoes",
+        "Black",
+        "Men",
+        "white",
+    ),
+    (
+        "2",
+        "Low Canvas Sneaker",
+        "Casual Shoes",
+        "White",
+        "Women",
+        "beige",
+    ),
+    (
+        "3",
+        "High Canvas Sneaker",
+        "Casual Shoes",
+        "Red",
+        "Men",
+        "white",
+    ),
     ("4", "Derby", "Formal Shoes", "Brown", "Men", "brown"),
     ("5", "Oxford", "Formal Shoes", "Black", "Men", "black"),
     ("6", "Beach Sandal", "Sandals", "Blue", "Women", ""),
@@ -60,41 +82,82 @@ impl Shop {
 
     async fn with(options: HttpOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let encoder =
-            Encoder::start(&ModelFolder::open(&support::tiny_model()).expect("the tiny model"), &support::encoding())
-                .expect("the encoder starts");
-        let catalog = Catalog::open(&folder.path().join("data")).await.expect("a catalog");
-        let source = draw(folder.path());
-        let summary = ingest::import(&catalog, &encoder, &source, &ImportOptions::default(), &Progress::default())
+        let encoder = Encoder::start(
+            &ModelFolder::open(&support::tiny_model()).expect("the tiny model"),
+            &support::encoding(),
+        )
+        .expect("the encoder starts");
+        let catalog = Catalog::open(&folder.path().join("data"))
             .await
-            .expect("imports");
-        assert_eq!((summary.new, summary.rejected_rows), (PRODUCTS.len() as u64, 0));
+            .expect("a catalog");
+        let source = draw(folder.path());
+        let summary = ingest::import(
+            &catalog,
+            &encoder,
+            &source,
+            &ImportOptions::default(),
+            &Progress::default(),
+        )
+        .await
+        .expect("imports");
+        assert_eq!(
+            (summary.new, summary.rejected_rows),
+            (PRODUCTS.len() as u64, 0)
+        );
         let searcher = index(&catalog, &encoder).await;
         let stage = Stage::default();
         stage.set_serving();
         let parts = AppState::new(encoder, searcher, catalog, stage, metrics(), options);
-        Self { router: router(parts.clone()), state: parts, folder }
+        Self {
+            router: router(parts.clone()),
+            state: parts,
+            folder,
+        }
     }
 
     async fn call(&self, request: Request) -> Answer {
-        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("infallible");
         let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        Answer { status: parts.status, headers: parts.headers, body: body.to_vec() }
+        let body = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .expect("a body");
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.to_vec(),
+        }
     }
 
     async fn get(&self, path: &str) -> Answer {
-        self.call(request(Method::GET, path, &[], Body::empty())).await
+        self.call(request(Method::GET, path, &[], Body::empty()))
+            .await
     }
 
     async fn json(&self, path: &str, body: &Value) -> Answer {
         let kind = (header::CONTENT_TYPE.as_str(), "application/json");
-        self.call(request(Method::POST, path, &[kind], Body::from(body.to_string()))).await
+        self.call(request(
+            Method::POST,
+            path,
+            &[kind],
+            Body::from(body.to_string()),
+        ))
+        .await
     }
 
     async fn upload(&self, parts: &[(&str, &[u8])]) -> Answer {
         let kind = (header::CONTENT_TYPE.as_str(), FORM);
-        self.call(request(Method::POST, "/search/image", &[kind], Body::from(form(parts)))).await
+        self.call(request(
+            Method::POST,
+            "/search/image",
+            &[kind],
+            Body::from(form(parts)),
+        ))
+        .await
     }
 
     fn picture(&self, id: &str) -> Vec<u8> {
@@ -111,11 +174,18 @@ struct Server {
 
 impl Server {
     async fn start(router: Router) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let (end, ended) = tokio::sync::oneshot::channel();
         let shutdown = async { ended.await.unwrap_or(()) };
-        let task = tokio::spawn(aglet::http::serve(listener, router, shutdown, Duration::from_secs(5)));
+        let task = tokio::spawn(aglet::http::serve(
+            listener,
+            router,
+            shutdown,
+            Duration::from_secs(5),
+        ));
         Self { url, end, task }
     }
 
@@ -135,35 +205,61 @@ struct Answer {
 impl Answer {
     /// The body of a success.
     fn ok(&self) -> Value {
-        assert_eq!(self.status, StatusCode::OK, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(
+            self.status,
+            StatusCode::OK,
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
     /// Status and code of a problem.
     fn problem(&self) -> (u16, String) {
         let text = String::from_utf8_lossy(&self.body);
-        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json", "{text}");
+        assert_eq!(
+            self.headers[header::CONTENT_TYPE],
+            "application/problem+json",
+            "{text}"
+        );
         let problem: Value = serde_json::from_slice(&self.body).expect("JSON");
-        assert_eq!(problem["request_id"], self.headers["x-request-id"].to_str().expect("text"));
+        assert_eq!(
+            problem["request_id"],
+            self.headers["x-request-id"].to_str().expect("text")
+        );
         assert_eq!(problem["status"], self.status.as_u16());
-        (self.status.as_u16(), problem["code"].as_str().expect("text").to_owned())
+        (
+            self.status.as_u16(),
+            problem["code"].as_str().expect("text").to_owned(),
+        )
     }
 }
 
 fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Request {
     let builder = Request::builder().method(method).uri(path);
-    let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    let builder = headers.iter().fold(builder, |builder, (name, value)| {
+        builder.header(*name, *value)
+    });
     builder.body(body).expect("a request")
 }
 
 fn ids(answer: &Value) -> Vec<&str> {
-    answer["hits"].as_array().expect("hits").iter().map(|hit| hit["id"].as_str().expect("an id")).collect()
+    answer["hits"]
+        .as_array()
+        .expect("hits")
+        .iter()
+        .map(|hit| hit["id"].as_str().expect("an id"))
+        .collect()
 }
 
 /// The recorder of the process: one for all tests, as a process has one.
 pub fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| aglet::telemetry::start_metrics().expect("the first recorder of the process")).clone()
+    HANDLE
+        .get_or_init(|| {
+            aglet::telemetry::start_metrics().expect("the first recorder of the process")
+        })
+        .clone()
 }
 
 /// Writes the products as JSON Lines with a picture each.
@@ -179,8 +275,9 @@ fn draw(folder: &Path) -> Source {
         }
         if *id != "no-picture" {
             let shade = 20 * number;
-            let picture =
-                RgbImage::from_fn(60, 80, |x, y| Rgb([shade, (3 * x).to_le_bytes()[0], (2 * y).to_le_bytes()[0]]));
+            let picture = RgbImage::from_fn(60, 80, |x, y| {
+                Rgb([shade, (3 * x).to_le_bytes()[0], (2 * y).to_le_bytes()[0]])
+            });
             picture.save(folder.join(&file)).expect("a picture");
             product["image"] = json!(file);
         }
@@ -188,18 +285,37 @@ fn draw(folder: &Path) -> Source {
     }
     let file = folder.join("products.jsonl");
     std::fs::write(&file, lines).expect("written");
-    Source::JsonLines { file, images: vec![folder.to_owned()] }
+    Source::JsonLines {
+        file,
+        images: vec![folder.to_owned()],
+    }
 }
 
 async fn index(catalog: &Catalog, encoder: &Encoder) -> Searcher {
-    let snapshot = catalog.embedded(encoder.model_id(), encoder.dimensions()).await.expect("embeddings");
-    let version =
-        IndexVersion { catalog: snapshot.revision, model: encoder.model_id().clone(), words_percent: WORDS_PERCENT };
+    let snapshot = catalog
+        .embedded(encoder.model_id(), encoder.dimensions())
+        .await
+        .expect("embeddings");
+    let version = IndexVersion {
+        catalog: snapshot.revision,
+        model: encoder.model_id().clone(),
+        words_percent: WORDS_PERCENT,
+    };
     let searcher = Searcher::empty(version.clone(), encoder.dimensions());
     let entries = snapshot.products.into_iter().filter_map(|product| {
-        let embedding = rank::fuse(product.photo.as_ref(), product.words.as_ref(), WORDS_PERCENT)?;
-        Some(Entry { key: product.key, embedding, attributes: product.attributes })
+        let embedding = rank::fuse(
+            product.photo.as_ref(),
+            product.words.as_ref(),
+            WORDS_PERCENT,
+        )?;
+        Some(Entry {
+            key: product.key,
+            embedding,
+            attributes: product.attributes,
+        })
     });
-    searcher.rebuild(version, entries.collect()).expect("an index");
+    searcher
+        .rebuild(version, entries.collect())
+        .expect("an index");
     searcher
 }

@@ -1,4 +1,5 @@
-//! CLIP checkpoints with weights from a counter-based generator, which tests/reference/clip.py draws bit for bit too.
+//! CLIP checkpoints with weights from a counter-based generator, which tests/reference/clip.py
+//! draws bit for bit too.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -10,10 +11,13 @@ use half::{bf16, f16};
 use serde_json::{Value, json};
 
 /// Its vocabulary of 901 tokens is small; the start token is 899, the end token 900.
-pub const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/clip/tokenizer.json");
+pub const TOKENIZER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/reference/clip/tokenizer.json"
+);
 
-/// The exported model folder of a tiny random CLIP (24 dimensions, 48 px, 32 tokens): loads in milliseconds, and its
-/// embeddings mean nothing. Made once a process, safe under parallel tests.
+/// The exported model folder of a tiny random CLIP (24 dimensions, 48 px, 32 tokens): loads in
+/// milliseconds, and its embeddings mean nothing. Made once a process, safe under parallel tests.
 pub fn tiny_model() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let made = FOLDER.get_or_init(|| {
@@ -22,8 +26,12 @@ pub fn tiny_model() -> PathBuf {
         let home = root.join(std::process::id().to_string());
         let checkpoint = home.join("checkpoint");
         random_clip(&checkpoint, &tiny_config(), 7, "float32");
-        let options = ExportOptions { replace: true, ..Default::default() };
-        export(&checkpoint, &home.join("tiny"), &options, |_| Ok(())).expect("the tiny model exports");
+        let options = ExportOptions {
+            replace: true,
+            ..Default::default()
+        };
+        export(&checkpoint, &home.join("tiny"), &options, |_| Ok(()))
+            .expect("the tiny model exports");
         home.join("tiny")
     });
     made.clone()
@@ -36,7 +44,10 @@ pub fn tiny_config() -> Value {
 
 /// A recorded case of tests/reference/clip/.
 pub fn reference(case: &str) -> Value {
-    let path = format!("{}/tests/reference/clip/{case}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/tests/reference/clip/{case}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
     let text = fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     serde_json::from_slice(&text).expect("a reference file is JSON")
 }
@@ -51,8 +62,9 @@ fn remove_leftovers(root: &Path) {
     }
 }
 
-/// Writes a checkpoint as Hugging Face's `save_pretrained` lays it out: config.json, preprocessor_config.json,
-/// tokenizer.json, model.safetensors. `dtype`: float32, float16 or bfloat16.
+/// Writes a checkpoint as Hugging Face's `save_pretrained` lays it out: config.json,
+/// preprocessor_config.json, tokenizer.json, model.safetensors. `dtype`: float32, float16 or
+/// bfloat16.
 pub fn random_clip(folder: &Path, config: &Value, seed: u64, dtype: &str) {
     fs::create_dir_all(folder).expect("folder");
     fs::write(folder.join("config.json"), config.to_string()).expect("writes");
@@ -60,14 +72,26 @@ pub fn random_clip(folder: &Path, config: &Value, seed: u64, dtype: &str) {
     let size = parsed.vision.image_size;
     let preprocessor = json!({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": size},
         "crop_size": {"height": size, "width": size}});
-    fs::write(folder.join("preprocessor_config.json"), preprocessor.to_string()).expect("writes");
+    fs::write(
+        folder.join("preprocessor_config.json"),
+        preprocessor.to_string(),
+    )
+    .expect("writes");
     fs::copy(TOKENIZER, folder.join("tokenizer.json")).expect("copies");
-    write_weights(&folder.join("model.safetensors"), &tensors(&parsed), seed, dtype);
+    write_weights(
+        &folder.join("model.safetensors"),
+        &tensors(&parsed),
+        seed,
+        dtype,
+    );
 }
 
 /// `n` values in [-2, 2): the reference's pixels, already normalized, `images x 3 x size x size`.
 pub fn pixels(seed: u64, images: usize, size: usize) -> Vec<f32> {
-    uniform(seed, "pixel_values").map(|v| v * 2.0).take(images * 3 * size * size).collect()
+    uniform(seed, "pixel_values")
+        .map(|v| v * 2.0)
+        .take(images * 3 * size * size)
+        .collect()
 }
 
 fn write_weights(path: &Path, tensors: &[(String, Vec<usize>)], seed: u64, dtype: &str) {
@@ -81,20 +105,28 @@ fn write_weights(path: &Path, tensors: &[(String, Vec<usize>)], seed: u64, dtype
     let mut end = 0;
     for (tensor, shape) in tensors {
         let bytes = shape.iter().product::<usize>() * width;
-        header.insert(tensor.clone(), json!({"dtype": name, "shape": shape, "data_offsets": [end, end + bytes]}));
+        header.insert(
+            tensor.clone(),
+            json!({"dtype": name, "shape": shape, "data_offsets": [end, end + bytes]}),
+        );
         end += bytes;
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path).expect("creates"));
-    out.write_all(&(header.len() as u64).to_le_bytes()).expect("writes");
+    out.write_all(&(header.len() as u64).to_le_bytes())
+        .expect("writes");
     out.write_all(&header).expect("writes");
     for (tensor, shape) in tensors {
         let values = weight(seed, tensor, shape);
         let bytes: Vec<u8> = match dtype {
             "float32" => values.flat_map(f32::to_le_bytes).collect(),
-            "float16" => values.flat_map(|v| f16::from_f32(v).to_le_bytes()).collect(),
-            _ => values.flat_map(|v| bf16::from_f32(v).to_le_bytes()).collect(),
+            "float16" => values
+                .flat_map(|v| f16::from_f32(v).to_le_bytes())
+                .collect(),
+            _ => values
+                .flat_map(|v| bf16::from_f32(v).to_le_bytes())
+                .collect(),
         };
         out.write_all(&bytes).expect("writes");
     }
@@ -107,14 +139,35 @@ fn tensors(config: &ClipConfig) -> Vec<(String, Vec<usize>)> {
     let mut add = |name: String, shape: &[usize]| out.push((name, shape.to_vec()));
     let (text, vision) = (&config.text, &config.vision);
     let patch = vision.patch_size;
-    add("text_model.embeddings.token_embedding.weight".into(), &[text.vocabulary, text.tower.width]);
-    add("text_model.embeddings.position_embedding.weight".into(), &[text.context_length, text.tower.width]);
-    add("vision_model.embeddings.class_embedding".into(), &[vision.tower.width]);
-    add("vision_model.embeddings.patch_embedding.weight".into(), &[vision.tower.width, 3, patch, patch]);
+    add(
+        "text_model.embeddings.token_embedding.weight".into(),
+        &[text.vocabulary, text.tower.width],
+    );
+    add(
+        "text_model.embeddings.position_embedding.weight".into(),
+        &[text.context_length, text.tower.width],
+    );
+    add(
+        "vision_model.embeddings.class_embedding".into(),
+        &[vision.tower.width],
+    );
+    add(
+        "vision_model.embeddings.patch_embedding.weight".into(),
+        &[vision.tower.width, 3, patch, patch],
+    );
     let positions = vision.grid() * vision.grid() + 1;
-    add("vision_model.embeddings.position_embedding.weight".into(), &[positions, vision.tower.width]);
-    add("text_projection.weight".into(), &[config.projection, text.tower.width]);
-    add("visual_projection.weight".into(), &[config.projection, vision.tower.width]);
+    add(
+        "vision_model.embeddings.position_embedding.weight".into(),
+        &[positions, vision.tower.width],
+    );
+    add(
+        "text_projection.weight".into(),
+        &[config.projection, text.tower.width],
+    );
+    add(
+        "visual_projection.weight".into(),
+        &[config.projection, vision.tower.width],
+    );
     let mut norms = vec![("text_model.final_layer_norm".to_owned(), text.tower.width)];
     norms.push(("vision_model.pre_layrnorm".to_owned(), vision.tower.width));
     norms.push(("vision_model.post_layernorm".to_owned(), vision.tower.width));
@@ -130,7 +183,9 @@ fn tensors(config: &ClipConfig) -> Vec<(String, Vec<usize>)> {
             add(format!("{prefix}.mlp.fc1.bias"), &[inner]);
             add(format!("{prefix}.mlp.fc2.weight"), &[width, inner]);
             add(format!("{prefix}.mlp.fc2.bias"), &[width]);
-            norms.extend(["layer_norm1", "layer_norm2"].map(|norm| (format!("{prefix}.{norm}"), width)));
+            norms.extend(
+                ["layer_norm1", "layer_norm2"].map(|norm| (format!("{prefix}.{norm}"), width)),
+            );
         }
     }
     for (norm, width) in norms {
@@ -151,14 +206,20 @@ fn weight(seed: u64, name: &str, shape: &[usize]) -> impl Iterator<Item = f32> {
         factor = 0.5;
     } else if !name.ends_with("bias") {
         let fan_in: usize = shape[1..].iter().product();
-        #[expect(clippy::cast_precision_loss, reason = "a matrix has some thousand columns")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a matrix has some thousand columns"
+        )]
         let fan_in = fan_in as f32;
         factor = 2.0 / fan_in.sqrt();
     }
-    uniform(seed, name).map(move |u| u * factor + offset).take(shape.iter().product())
+    uniform(seed, name)
+        .map(move |u| u * factor + offset)
+        .take(shape.iter().product())
 }
 
-/// Numbers in [-1, 1): splitmix64 of a key and a counter; the key is the seed and the name's CRC-32.
+/// Numbers in [-1, 1): splitmix64 of a key and a counter; the key is the seed and the name's
+/// CRC-32.
 fn uniform(seed: u64, name: &str) -> impl Iterator<Item = f32> {
     let key = (seed << 32 | u64::from(crc32(name.as_bytes()))).wrapping_mul(0xD134_2543_DE82_EF95);
     (1u64..).map(move |i| {
@@ -175,6 +236,8 @@ fn uniform(seed: u64, name: &str) -> impl Iterator<Item = f32> {
 /// The CRC of zip and PNG, bit by bit: names are short.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc: u32, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(byte), |crc: u32, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }

@@ -6,7 +6,11 @@ pub fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in parts {
         // Only the photo is a file, as in a browser's form.
-        let file = if *name == "image" { "; filename=\"x\"" } else { "" };
+        let file = if *name == "image" {
+            "; filename=\"x\""
+        } else {
+            ""
+        };
         let head = format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n");
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(value);

@@ -1,4 +1,5 @@
-//! `aglet serve` as a process of its own: what is tested with it survives an abort, and its memory is its own.
+//! `aglet serve` as a process of its own: what is tested with it survives an abort, and its memory
+//! is its own.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -17,8 +18,17 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The command with the tiny model, on the CPU, over `data`.
 pub fn aglet(command: &str, data: &Path) -> Command {
     let mut aglet = Command::new(env!("CARGO_BIN_EXE_aglet"));
-    aglet.arg(command).arg("--data").arg(data).arg("--model").arg(tiny_model());
-    aglet.arg("--runtime").arg(runtime()).args(["--device", "cpu"]).stdin(Stdio::null());
+    aglet
+        .arg(command)
+        .arg("--data")
+        .arg(data)
+        .arg("--model")
+        .arg(tiny_model());
+    aglet
+        .arg("--runtime")
+        .arg(runtime())
+        .args(["--device", "cpu"])
+        .stdin(Stdio::null());
     aglet
 }
 
@@ -35,7 +45,10 @@ impl Service {
     /// On a free port; comes back when it listens, which is before it is ready.
     pub fn start(data: &Path, flags: &[&str]) -> Self {
         let mut command = aglet("serve", data);
-        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).args(flags).stderr(Stdio::piped());
+        command
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(flags)
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -46,11 +59,22 @@ impl Service {
                 seen.lock().expect("no panic").push(entry);
             }
         });
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        let mut service = Self { url: String::new(), child, log, reader: Some(reader), agent: agent.into() };
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
+            .build();
+        let mut service = Self {
+            url: String::new(),
+            child,
+            log,
+            reader: Some(reader),
+            agent: agent.into(),
+        };
         let address = service.until("it listens", |service| {
             let log = service.log.lock().expect("no panic");
-            log.iter().find(|entry| entry["message"] == "listening").map(|entry| entry["address"].clone())
+            log.iter()
+                .find(|entry| entry["message"] == "listening")
+                .map(|entry| entry["address"].clone())
         });
         service.url = format!("http://{}", address.as_str().expect("an address"));
         service
@@ -64,19 +88,30 @@ impl Service {
                 return found;
             }
             let ended = self.child.try_wait().expect("status");
-            assert!(ended.is_none() && start.elapsed() < PATIENCE, "not seen: {what}\n{:#?}", self.log());
+            assert!(
+                ended.is_none() && start.elapsed() < PATIENCE,
+                "not seen: {what}\n{:#?}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     pub fn get(&self, path: &str) -> (u16, Value) {
-        let answer = self.agent.get(format!("{}{path}", self.url)).call().expect("answers");
+        let answer = self
+            .agent
+            .get(format!("{}{path}", self.url))
+            .call()
+            .expect("answers");
         (answer.status().as_u16(), json(answer))
     }
 
     /// The report of `/readyz`, once it says yes.
     pub fn ready(&mut self) -> Value {
-        self.until("ready", |service| Some(service.get("/readyz")).filter(|(status, _)| *status == 200)).1
+        self.until("ready", |service| {
+            Some(service.get("/readyz")).filter(|(status, _)| *status == 200)
+        })
+        .1
     }
 
     /// What it has logged: an object a line.
@@ -91,14 +126,22 @@ impl Service {
     /// The most memory that it ever had, in bytes; `None` where the system does not tell.
     pub fn peak_memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
     }
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .expect("sh")
+                .success()
+        );
     }
 
     /// Waits for its end, however it came about.

@@ -1,4 +1,5 @@
-//! What a run does beyond its steps: it stops, keeps the best, stays over, and repeats what it is told to.
+//! What a run does beyond its steps: it stops, keeps the best, stays over, and repeats what it is
+//! told to.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,15 +15,24 @@ use aglet::train::step;
 use super::{Small, furthest, small_run};
 
 /// So small a rate that no figure changes: after the first validation, nothing is better.
-const STILL: [&str; 4] = ["lr=1e-30", "run.watch=loss", "run.keep_epochs=best", "run.patience=2"];
+const STILL: [&str; 4] = [
+    "lr=1e-30",
+    "run.watch=loss",
+    "run.keep_epochs=best",
+    "run.patience=2",
+];
 
 fn history(folder: &Path) -> History {
     History::parse(&std::fs::read_to_string(folder.join("metrics.jsonl")).expect("a run's metrics"))
 }
 
 fn epochs(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder.join("epochs")).expect("epochs").map(|e| e.expect("an entry").file_name());
-    let mut names: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+    let entries = std::fs::read_dir(folder.join("epochs"))
+        .expect("epochs")
+        .map(|e| e.expect("an entry").file_name());
+    let mut names: Vec<String> = entries
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -34,17 +44,29 @@ fn a_run_without_a_new_best_stops_early_and_stays_so() {
     // Validations after two steps each: the first is the best, the next two are not better.
     assert_eq!(small_run(folder, 40, false, &STILL).len(), 6);
     let found = history(folder);
-    assert_eq!(found.validations.iter().map(|v| v.best).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(
+        found.validations.iter().map(|v| v.best).collect::<Vec<_>>(),
+        [true, false, false]
+    );
     assert_eq!(epochs(folder), ["001"], "the best alone is kept");
-    let files =
-        || ["metrics.jsonl", "last.safetensors", "best.safetensors"].map(|f| std::fs::read(folder.join(f)).ok());
+    let files = || {
+        ["metrics.jsonl", "last.safetensors", "best.safetensors"]
+            .map(|f| std::fs::read(folder.join(f)).ok())
+    };
     let before = files();
     assert!(small_run(folder, 40, true, &STILL).is_empty(), "it is over");
-    assert_eq!((files() == before, epochs(folder)), (true, vec!["001".to_owned()]));
+    assert_eq!(
+        (files() == before, epochs(folder)),
+        (true, vec!["001".to_owned()])
+    );
     // More patience lets it go on.
     let patient = [&STILL[..3], &["run.patience=3"]].concat();
     assert_eq!(small_run(folder, 40, true, &patient).len(), 2);
-    assert_eq!(history(folder).validations.last().map(|v| v.epoch), Some(4), "epochs are counted on");
+    assert_eq!(
+        history(folder).validations.last().map(|v| v.epoch),
+        Some(4),
+        "epochs are counted on"
+    );
 }
 
 #[test]
@@ -52,10 +74,16 @@ fn a_run_that_reached_its_end_does_nothing_more() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     // The last validation is none of every second step's.
-    assert_eq!(small_run(folder, 3, false, &["run.keep_epochs=all"]).len(), 3);
+    assert_eq!(
+        small_run(folder, 3, false, &["run.keep_epochs=all"]).len(),
+        3
+    );
     let metrics = std::fs::read(folder.join("metrics.jsonl")).expect("metrics");
     assert!(small_run(folder, 3, true, &["run.keep_epochs=all"]).is_empty());
-    assert_eq!(std::fs::read(folder.join("metrics.jsonl")).expect("metrics"), metrics);
+    assert_eq!(
+        std::fs::read(folder.join("metrics.jsonl")).expect("metrics"),
+        metrics
+    );
     assert_eq!(epochs(folder), ["001", "002"]);
 }
 
@@ -63,13 +91,23 @@ fn a_run_that_reached_its_end_does_nothing_more() {
 fn the_best_checkpoint_is_the_one_with_the_best_figure() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    small_run(folder, 8, false, &["run.keep_epochs=all", "run.watch=loss", "lr=1e-2"]);
+    small_run(
+        folder,
+        8,
+        false,
+        &["run.keep_epochs=all", "run.watch=loss", "lr=1e-2"],
+    );
     let found = history(folder);
     assert_eq!(found.validations.len(), 4);
-    let best = found.validations.iter().min_by(|a, b| a.loss.total.total_cmp(&b.loss.total)).expect("validations");
+    let best = found
+        .validations
+        .iter()
+        .min_by(|a, b| a.loss.total.total_cmp(&b.loss.total))
+        .expect("validations");
     assert_eq!(found.best(), Some(best));
     let (_, kept) = folder::read_run(folder, Which::Best).expect("a best checkpoint");
-    let (_, epoch) = folder::read(&folder.join(format!("epochs/{:03}", best.epoch))).expect("its epoch");
+    let (_, epoch) =
+        folder::read(&folder.join(format!("epochs/{:03}", best.epoch))).expect("its epoch");
     assert_eq!(kept, epoch);
 }
 
@@ -96,8 +134,13 @@ fn two_batches_of_a_step_move_the_weights_by_their_mean_gradient() {
     run.train(|_| {}).expect("trains");
     let mut moved = 0.0_f32;
     for (at, (now, then)) in run.parameters().0.iter().zip(&before.0).enumerate() {
-        let (a, b) = (first[at].as_ref().expect("a gradient"), second[at].as_ref().expect("a gradient"));
-        let wanted: Vec<f32> = (0..a.len()).map(|i| then.values[i] - 0.5 * (a[i] + b[i]) / 2.0).collect();
+        let (a, b) = (
+            first[at].as_ref().expect("a gradient"),
+            second[at].as_ref().expect("a gradient"),
+        );
+        let wanted: Vec<f32> = (0..a.len())
+            .map(|i| then.values[i] - 0.5 * (a[i] + b[i]) / 2.0)
+            .collect();
         assert!(furthest(&now.values, &wanted) < 1e-5, "{}", now.name);
         moved = moved.max(furthest(&now.values, &then.values));
     }
@@ -107,16 +150,28 @@ fn two_batches_of_a_step_move_the_weights_by_their_mean_gradient() {
 #[test]
 fn a_part_that_is_frozen_is_bit_for_bit_what_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
-    let frozen = ["training.text=false", "training.logit_scale=false", "lr=1e-2"];
+    let frozen = [
+        "training.text=false",
+        "training.logit_scale=false",
+        "lr=1e-2",
+    ];
     small_run(folder.path(), 4, false, &frozen);
     for which in [Which::Last, Which::Average, Which::Best] {
         let (config, now) = folder::read_run(folder.path(), which).expect("a checkpoint");
         let then = Parameters::random(&config, 1);
         for (now, then) in now.0.iter().zip(&then.0) {
             let still = now.name.starts_with("text_model") || now.name == "logit_scale";
-            let same = now.values.iter().zip(&then.values).all(|(a, b)| a.to_bits() == b.to_bits());
+            let same = now
+                .values
+                .iter()
+                .zip(&then.values)
+                .all(|(a, b)| a.to_bits() == b.to_bits());
             // The keys' biases shift all scores alike: what moves them is noise, or nothing.
-            assert!(still == same || now.name.ends_with("k_proj.bias"), "{}", now.name);
+            assert!(
+                still == same || now.name.ends_with("k_proj.bias"),
+                "{}",
+                now.name
+            );
         }
     }
 }
@@ -125,11 +180,16 @@ fn a_part_that_is_frozen_is_bit_for_bit_what_it_was() {
 fn whole_images_begin_at_a_batch_of_a_number_and_not_of_a_moment() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = Arc::new(Small::new(folder.path(), &[]).source());
-    let kept = |full_from| Kept { few: 2, all: source.config.patches(), full_from };
+    let kept = |full_from| Kept {
+        few: 2,
+        all: source.config.patches(),
+        full_from,
+    };
     let loader = Loader::start(Arc::clone(&source), 3, kept(5));
     let found: Vec<usize> = (0..4).map(|_| loader.next().images.kept).collect();
     assert_eq!(found, [2, 2, 4, 4]);
-    // Told while the next one is number 4, with two begun beyond it: from number 7 on, however the threads run.
+    // Told while the next one is number 4, with two begun beyond it: from number 7 on, however the
+    // threads run.
     let loader = Loader::start(Arc::clone(&source), 3, kept(100));
     let mut found = vec![loader.next().images.kept];
     assert_eq!(loader.fill(4), 7);
@@ -140,8 +200,15 @@ fn whole_images_begin_at_a_batch_of_a_number_and_not_of_a_moment() {
 
 #[test]
 fn a_run_that_fills_its_images_halfway_resumes_as_the_unbroken_one() {
-    let (whole, broken) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
-    let more = ["run.keep_patches=0.5", "run.keep_until=0.4", "run.keep_epochs=none"];
+    let (whole, broken) = (
+        tempfile::tempdir().expect("folder"),
+        tempfile::tempdir().expect("folder"),
+    );
+    let more = [
+        "run.keep_patches=0.5",
+        "run.keep_until=0.4",
+        "run.keep_epochs=none",
+    ];
     let unbroken = small_run(whole.path(), 6, false, &more);
     // As a kill leaves it: the checkpoint of the second step, of a run of six.
     let mut run = Small::new(broken.path(), &more).run(broken.path(), 6, false);
@@ -162,14 +229,43 @@ fn a_folder_that_holds_a_run_is_not_begun_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &["run.keep_epochs=none"]);
     std::fs::write(folder.path().join("last.safetensors"), "a run's").expect("written");
-    let held = || Held { products: super::labeled(5, 4), general: Vec::new(), classes: None };
-    let refused = Run::new(small.recipe.plan(4), folder.path(), small.source(), held(), None, false).err();
+    let held = || Held {
+        products: super::labeled(5, 4),
+        general: Vec::new(),
+        classes: None,
+    };
+    let refused = Run::new(
+        small.recipe.plan(4),
+        folder.path(),
+        small.source(),
+        held(),
+        None,
+        false,
+    )
+    .err();
     let refused = refused.expect("refused");
-    assert!(matches!(refused, FitError::Exists { .. }) && refused.to_string().contains("--resume"), "{refused}");
+    assert!(
+        matches!(refused, FitError::Exists { .. }) && refused.to_string().contains("--resume"),
+        "{refused}"
+    );
     let empty = tempfile::tempdir().expect("a folder");
-    let none = Held { products: Vec::new(), ..held() };
-    let refused = Run::new(small.recipe.plan(4), empty.path(), small.source(), none, None, false).err();
-    assert!(matches!(refused, Some(FitError::NoProduct(_))), "nothing to validate on");
+    let none = Held {
+        products: Vec::new(),
+        ..held()
+    };
+    let refused = Run::new(
+        small.recipe.plan(4),
+        empty.path(),
+        small.source(),
+        none,
+        None,
+        false,
+    )
+    .err();
+    assert!(
+        matches!(refused, Some(FitError::NoProduct(_))),
+        "nothing to validate on"
+    );
 }
 
 #[test]
@@ -188,7 +284,10 @@ fn a_checkpoint_of_an_older_run_counts_its_epochs_on() {
     // Its schedule counted every validation.
     fields["epochs"] = 1.into();
     metadata.insert("run".to_owned(), state.to_string());
-    let arrays: Vec<_> = arrays.values().map(|a| (a.name.clone(), a.shape.as_slice(), a.values.as_slice())).collect();
+    let arrays: Vec<_> = arrays
+        .values()
+        .map(|a| (a.name.clone(), a.shape.as_slice(), a.values.as_slice()))
+        .collect();
     checkpoint::write(&path, &arrays, metadata, checkpoint::Precision::F32).expect("written");
     small_run(folder, 4, true, &["run.keep_epochs=all"]);
     assert_eq!(epochs(folder), ["001", "002"]);

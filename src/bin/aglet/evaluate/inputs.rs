@@ -17,7 +17,12 @@ use clap::Args;
 #[derive(Args)]
 pub struct ModelArgs {
     /// Model folder
-    #[arg(long, value_name = "DIR", default_value = "models/aglet-small", env = "AGLET_MODEL")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "models/aglet-small",
+        env = "AGLET_MODEL"
+    )]
     pub model: PathBuf,
     /// ONNX Runtime's library, or the folder that holds it
     #[arg(long, value_name = "PATH", env = "AGLET_RUNTIME")]
@@ -33,7 +38,11 @@ pub struct ModelArgs {
 impl ModelArgs {
     pub fn start(&self) -> anyhow::Result<Embedder> {
         let folder = ModelFolder::open(&self.model)?;
-        let settings = Settings { runtime: self.runtime.clone(), device: self.device, ..Settings::default() };
+        let settings = Settings {
+            runtime: self.runtime.clone(),
+            device: self.device,
+            ..Settings::default()
+        };
         let options = Config::check(settings)?.encoder;
         Ok(Embedder::start(&folder, &options, self.cache.as_deref())?)
     }
@@ -45,13 +54,20 @@ pub struct ServiceArgs {
     #[arg(long, value_name = "URL")]
     pub api: Option<String>,
     /// Sent as a bearer token
-    #[arg(long, value_name = "KEY", env = "AGLET_API_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "AGLET_API_KEY",
+        hide_env_values = true
+    )]
     api_key: Option<String>,
 }
 
 impl ServiceArgs {
     pub fn connect(&self) -> anyhow::Result<Option<ApiEngine>> {
-        let Some(url) = &self.api else { return Ok(None) };
+        let Some(url) = &self.api else {
+            return Ok(None);
+        };
         Ok(Some(ApiEngine::connect(url, self.api_key.as_deref())?))
     }
 }
@@ -59,8 +75,9 @@ impl ServiceArgs {
 /// A labeled catalogue.
 #[derive(Args)]
 pub struct ShopArgs {
-    /// A catalogue: a folder with styles.csv (and shoelaces.csv, images/, images-60x80.zip) or products.jsonl, a JSON
-    /// Lines file, or a data set of `aglet-train prepare` (its test side, or the side that is named)
+    /// A catalogue: a folder with styles.csv (and shoelaces.csv, images/, images-60x80.zip) or
+    /// products.jsonl, a JSON Lines file, or a data set of `aglet-train prepare` (its test side, or
+    /// the side that is named)
     #[arg(long, value_name = "PATH")]
     catalog: Option<PathBuf>,
     /// The catalogue's table, instead of --catalog
@@ -75,15 +92,16 @@ pub struct ShopArgs {
     /// Only products with this value of an attribute; repeatable as in a search
     #[arg(long = "where", value_name = "NAME=VALUE", value_parser = filter)]
     filters: Vec<(AttributeName, AttributeValue)>,
-    /// Only products that no model of ours is trained on (a fixed tenth, by a hash of the id; a data set's test side needs
-    /// no such choice)
+    /// Only products that no model of ours is trained on (a fixed tenth, by a hash of the id; a
+    /// data set's test side needs no such choice)
     #[arg(long)]
     held_out: bool,
 }
 
 pub fn filter(text: &str) -> Result<(AttributeName, AttributeValue), String> {
-    let (name, value) =
-        text.split_once('=').ok_or_else(|| format!("{text:?} is not of the form category=Casual Shoes"))?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not of the form category=Casual Shoes"))?;
     let name = AttributeName::new(name.trim()).map_err(|e| e.to_string())?;
     Ok((name, AttributeValue::new(value).map_err(|e| e.to_string())?))
 }
@@ -104,8 +122,13 @@ impl ShopArgs {
     pub fn read(&self) -> anyhow::Result<Shop> {
         let shop = self.all()?;
         let filters = Filters::new(self.filters.iter().cloned())?;
-        let shop = shop.only(&filters, |p| !self.held_out || aglet::evaluate::split::held_out(p.id.as_str()));
-        anyhow::ensure!(!shop.offers.is_empty(), "no product of the catalogue is left after --where and --held-out");
+        let shop = shop.only(&filters, |p| {
+            !self.held_out || aglet::evaluate::split::held_out(p.id.as_str())
+        });
+        anyhow::ensure!(
+            !shop.offers.is_empty(),
+            "no product of the catalogue is left after --where and --held-out"
+        );
         Ok(shop)
     }
 
@@ -127,10 +150,16 @@ impl ShopArgs {
     fn all(&self) -> anyhow::Result<Shop> {
         if let Some(styles) = &self.styles {
             let (images, shoelaces) = (self.images.clone(), self.shoelaces.clone());
-            return Ok(Shop::read(&Source::Kaggle { styles: styles.clone(), images, shoelaces })?);
+            return Ok(Shop::read(&Source::Kaggle {
+                styles: styles.clone(),
+                images,
+                shoelaces,
+            })?);
         }
-        let path =
-            self.catalog.as_deref().context("give the catalogue: --catalog DIR or --styles FILE --images DIR")?;
+        let path = self
+            .catalog
+            .as_deref()
+            .context("give the catalogue: --catalog DIR or --styles FILE --images DIR")?;
         Ok(Shop::at(path, &self.images, self.shoelaces.as_deref())?)
     }
 }

@@ -23,9 +23,9 @@ use super::output::{OutputArgs, bar};
 pub struct ClassifyArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// fashion-mnist:DIR, fashion-mnist-light:DIR, in-shop:DIR, classes:DIR (a folder a class), csv:FILE (columns image
-    /// and label) or set:PATH[@ATTRIBUTE] (a data set of `aglet-train prepare`, or a catalogue; the category when not
-    /// given)
+    /// fashion-mnist:DIR, fashion-mnist-light:DIR, in-shop:DIR, classes:DIR (a folder a class),
+    /// csv:FILE (columns image and label) or set:PATH[@ATTRIBUTE] (a data set of `aglet-train
+    /// prepare`, or a catalogue; the category when not given)
     #[arg(long)]
     data: Data,
     #[command(flatten)]
@@ -36,12 +36,12 @@ pub struct ClassifyArgs {
 
 #[derive(Args)]
 pub struct PromptArgs {
-    /// A text to compare images with, {} for the class, {category} for the image's own attribute; repeatable: the
-    /// embeddings are averaged [default: what suits the data]
+    /// A text to compare images with, {} for the class, {category} for the image's own attribute;
+    /// repeatable: the embeddings are averaged [default: what suits the data]
     #[arg(long = "template", value_name = "TEXT")]
     templates: Vec<String>,
-    /// A TOML file with templates, names of classes, and templates of single classes (see the documentation of
-    /// `evaluate::prompts::Prompts`)
+    /// A TOML file with templates, names of classes, and templates of single classes (see the
+    /// documentation of `evaluate::prompts::Prompts`)
     #[arg(long, value_name = "FILE", conflicts_with = "templates")]
     prompts: Option<PathBuf>,
     /// At most about so many images, evenly out of the whole
@@ -61,8 +61,8 @@ pub struct ZeroShotArgs {
     /// Leave out products with this value of the attribute
     #[arg(long, value_name = "VALUE")]
     without: Vec<String>,
-    /// The classes to choose from: `all` values of the whole catalogue (of a data set, of all its sides), or a file with
-    /// a class a line [default: the values of the products that are asked]
+    /// The classes to choose from: `all` values of the whole catalogue (of a data set, of all its
+    /// sides), or a file with a class a line [default: the values of the products that are asked]
     #[arg(long, value_name = "all|FILE")]
     classes: Option<Classes>,
     #[command(flatten)]
@@ -81,7 +81,11 @@ impl FromStr for Classes {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if text == "all" { Self::All } else { Self::File(text.into()) })
+        Ok(if text == "all" {
+            Self::All
+        } else {
+            Self::File(text.into())
+        })
     }
 }
 
@@ -95,7 +99,10 @@ impl PromptArgs {
         if self.templates.is_empty() {
             return Ok(default);
         }
-        Ok(Prompts { names: default.names, ..Prompts::of(&self.templates) })
+        Ok(Prompts {
+            names: default.names,
+            ..Prompts::of(&self.templates)
+        })
     }
 }
 
@@ -113,9 +120,16 @@ impl Labeled {
             set.thin(most);
         }
         let prompts = args.over(set.prompts())?;
-        prompts.check(&set.classes).with_context(|| set.name.clone())?;
+        prompts
+            .check(&set.classes)
+            .with_context(|| set.name.clone())?;
         let data_sha256 = zero_shot::data_sha256(&set, &prompts);
-        Ok(Self { prefix: prefix.to_owned(), set, prompts, data_sha256 })
+        Ok(Self {
+            prefix: prefix.to_owned(),
+            set,
+            prompts,
+            data_sha256,
+        })
     }
 
     /// Prefix and data of the part that it will be.
@@ -124,41 +138,85 @@ impl Labeled {
     }
 
     pub fn measure(self, embedder: &mut Embedder) -> anyhow::Result<Part> {
-        let Self { prefix, set, prompts, data_sha256 } = self;
+        let Self {
+            prefix,
+            set,
+            prompts,
+            data_sha256,
+        } = self;
         let started = Instant::now();
         let progress = bar("embedding", set.items.len());
-        let result = zero_shot::run(embedder, &set, &prompts, |n| progress.set_position(n as u64))?;
+        let result = zero_shot::run(embedder, &set, &prompts, |n| {
+            progress.set_position(n as u64)
+        })?;
         progress.finish_and_clear();
-        let title = format!("{}: {} images, {} classes", set.name, result.top.images, set.classes.len());
+        let title = format!(
+            "{}: {} images, {} classes",
+            set.name,
+            result.top.images,
+            set.classes.len()
+        );
         let seconds = started.elapsed().as_secs_f64();
-        Ok(Part { prefix, title, data_sha256, seconds, outcome: Outcome::ZeroShot(result) })
+        Ok(Part {
+            prefix,
+            title,
+            data_sha256,
+            seconds,
+            outcome: Outcome::ZeroShot(result),
+        })
     }
 }
 
 pub fn classify(args: &ClassifyArgs) -> anyhow::Result<()> {
-    alone(Labeled::new("", args.data.read()?, &args.prompts)?, &args.model, &args.output)
+    alone(
+        Labeled::new("", args.data.read()?, &args.prompts)?,
+        &args.model,
+        &args.output,
+    )
 }
 
 pub fn zero_shot(args: &ZeroShotArgs) -> anyhow::Result<()> {
-    let unwanted: Vec<String> = args.without.iter().map(|value| value.to_lowercase()).collect();
+    let unwanted: Vec<String> = args
+        .without
+        .iter()
+        .map(|value| value.to_lowercase())
+        .collect();
     let shop = args.shop.read()?.only(&Filters::default(), |product| {
-        let own = product.attribute(args.attribute.as_str()).map(str::to_lowercase);
+        let own = product
+            .attribute(args.attribute.as_str())
+            .map(str::to_lowercase);
         own.is_some_and(|own| !unwanted.contains(&own))
     });
-    let mut set = datasets::of_shop(&shop, &args.attribute, &format!("{} of the catalogue", args.attribute))?;
+    let mut set = datasets::of_shop(
+        &shop,
+        &args.attribute,
+        &format!("{} of the catalogue", args.attribute),
+    )?;
     if let Some(classes) = &args.classes {
         let classes = match classes {
             Classes::All => all_values(args)?,
             Classes::File(path) => listed(path)?,
         };
-        set = set.asked(classes.into_iter().filter(|class| !unwanted.contains(&class.to_lowercase())).collect())?;
+        set = set.asked(
+            classes
+                .into_iter()
+                .filter(|class| !unwanted.contains(&class.to_lowercase()))
+                .collect(),
+        )?;
     }
-    alone(Labeled::new("", set, &args.prompts)?, &args.model, &args.output)
+    alone(
+        Labeled::new("", set, &args.prompts)?,
+        &args.model,
+        &args.output,
+    )
 }
 
 fn all_values(args: &ZeroShotArgs) -> anyhow::Result<Vec<String>> {
     let whole = args.shop.whole()?;
-    let values = shop::values(whole.offers.iter().map(|offer| &offer.product), &args.attribute);
+    let values = shop::values(
+        whole.offers.iter().map(|offer| &offer.product),
+        &args.attribute,
+    );
     Ok(values.iter().map(ToString::to_string).collect())
 }
 
@@ -167,7 +225,10 @@ fn listed(path: &Path) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut classes: Vec<String> = Vec::new();
     for class in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if !classes.iter().any(|known| known.to_lowercase() == class.to_lowercase()) {
+        if !classes
+            .iter()
+            .any(|known| known.to_lowercase() == class.to_lowercase())
+        {
             classes.push(class.to_owned());
         }
     }
@@ -180,7 +241,11 @@ fn alone(labeled: Labeled, model: &ModelArgs, output: &OutputArgs) -> anyhow::Re
     let baseline = output.baseline(&[labeled.names()])?;
     let mut embedder = model.start()?;
     let part = labeled.measure(&mut embedder)?;
-    output.finish(&Document::new(subject(&embedder, model), vec![part]), baseline.as_ref(), None)
+    output.finish(
+        &Document::new(subject(&embedder, model), vec![part]),
+        baseline.as_ref(),
+        None,
+    )
 }
 
 /// Whoever is asked about labeled images alone: no product is searched.

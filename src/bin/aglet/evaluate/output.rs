@@ -36,17 +36,26 @@ pub struct OutputArgs {
 pub type Show<'a> = (&'a mut dyn Engine, &'a Suite, &'a Path);
 
 impl OutputArgs {
-    /// The baseline, read and held against what will be measured (the prefix and the data of every part) before the
-    /// hours that this takes.
+    /// The baseline, read and held against what will be measured (the prefix and the data of every
+    /// part) before the hours that this takes.
     pub fn baseline(&self, data: &[(&str, &str)]) -> anyhow::Result<Option<Document>> {
-        let Some(path) = &self.baseline else { return Ok(None) };
+        let Some(path) = &self.baseline else {
+            return Ok(None);
+        };
         let base = Document::load(path)?;
-        let same = data.iter().any(|(prefix, sha256)| base.part(prefix, sha256).is_some());
-        ensure!(same, "{} was measured on other data: nothing can be compared", path.display());
+        let same = data
+            .iter()
+            .any(|(prefix, sha256)| base.part(prefix, sha256).is_some());
+        ensure!(
+            same,
+            "{} was measured on other data: nothing can be compared",
+            path.display()
+        );
         Ok(Some(base))
     }
 
-    /// Prints, writes, compares and judges. Everything is written before anything can make the command fail.
+    /// Prints, writes, compares and judges. Everything is written before anything can make the
+    /// command fail.
     pub fn finish(
         &self,
         document: &Document,
@@ -58,9 +67,16 @@ impl OutputArgs {
         let json = serde_json::to_string_pretty(document)? + "\n";
         let written = [
             put(self.json.as_deref(), || json),
-            put(self.junit.as_deref(), || junit::render(document, &verdicts, SystemTime::now())),
+            put(self.junit.as_deref(), || {
+                junit::render(document, &verdicts, SystemTime::now())
+            }),
             put(self.html.as_deref(), || {
-                html::render(document, baseline, &verdicts, &pictures(document, baseline, show))
+                html::render(
+                    document,
+                    baseline,
+                    &verdicts,
+                    &pictures(document, baseline, show),
+                )
             }),
         ];
         let tests = baseline.map(|base| (document.against(base), document.doubt(base)));
@@ -86,8 +102,13 @@ impl OutputArgs {
 
 /// What the report of a suite shows.
 fn pictures(document: &Document, baseline: Option<&Document>, show: Option<Show<'_>>) -> Pictures {
-    let Some((engine, suite, folder)) = show else { return Pictures::default() };
-    let parts = [Some(document), baseline].into_iter().flatten().flat_map(|d| &d.parts);
+    let Some((engine, suite, folder)) = show else {
+        return Pictures::default();
+    };
+    let parts = [Some(document), baseline]
+        .into_iter()
+        .flatten()
+        .flat_map(|d| &d.parts);
     let results: Vec<&RetrievalResult> = parts.filter_map(retrieval).collect();
     html::gather(engine, suite, folder, &results)
 }
@@ -104,6 +125,7 @@ fn put(path: Option<&Path>, text: impl FnOnce() -> String) -> anyhow::Result<()>
 }
 
 pub fn bar(what: &str, length: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template(&format!("{what} {{wide_bar}} {{pos}}/{{len}} {{eta}}"));
+    let style =
+        ProgressStyle::with_template(&format!("{what} {{wide_bar}} {{pos}}/{{len}} {{eta}}"));
     ProgressBar::new(length as u64).with_style(style.expect("a template written above"))
 }
