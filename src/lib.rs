@@ -4,6 +4,7 @@
 //!
 //! | room | what it is for |
 //! | --- | --- |
+//! | [`util`] | the ground floor: digests, percent-encoding, budgets, random numbers, blocking work |
 //! | [`domain`] | pure values: products, attributes, queries, embeddings; no I/O |
 //! | [`model`] | the model folder at rest: manifest, download, the ONNX graph writer |
 //! | [`encode`] | words or pixels -> [`domain::Embedding`], batched over ONNX Runtime sessions |
@@ -41,3 +42,4 @@ pub mod search;
 pub mod telemetry;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod util;

@@ -1,0 +1,15 @@
+//! The ground floor: small tools that every room may use and that know none of them.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`blocking`] | CPU and file work off the async threads |
+//! | [`budget`] | a bound on bytes, pixels or searches at the same time |
+//! | [`digest`] | sha256 of bytes and files, hexadecimal |
+//! | [`percent`] | percent-encoding, RFC 3986 |
+//! | [`random`] | reproducible random numbers |
+
+pub mod blocking;
+pub mod budget;
+pub mod digest;
+pub mod percent;
+pub mod random;
