@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value};
 
-use super::manifest::{Fit, Preprocessing};
+use crate::vision::{Fit, Preprocessing};
 
 /// OpenAI CLIP's constants, the defaults of `CLIPImageProcessor`.
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];

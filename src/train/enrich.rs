@@ -182,7 +182,7 @@ fn keys(
             hash.update(text);
         }
         hash.update(&picture);
-        let key = crate::model::hex(&hash.finalize());
+        let key = crate::util::digest::hex(&hash.finalize());
         keys.insert(entry.id.clone(), key);
     }
     Ok(keys)

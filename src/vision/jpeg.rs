@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat};
 
-use super::{ImageError, ImageLimits, Photo, broken};
+use super::photo::{ImageError, ImageLimits, Photo, broken};
 
 /// A progressive file of a few kilobytes can name thousands of scans, each as dear as a whole
 /// picture; cameras and editors write about ten.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::Photo;
+use super::photo::Photo;
 
 /// Above this there is no ink: JPEG leaves ripples beside edges, and studios shade.
 const WHITE: u8 = 240;

@@ -2,8 +2,14 @@
 
 use ::image::Rgb;
 use ::image::codecs::png::PngEncoder;
-use ::image::{ExtendedColorType, ImageEncoder, ImageFormat};
+use ::image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat};
 
+use std::io::Cursor;
+
+use ::image::metadata::Orientation;
+
+use super::bicubic::Window;
+use super::decode::upright;
 use super::*;
 
 const LIMITS: ImageLimits = ImageLimits {

@@ -10,13 +10,16 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::embedder::Embedder;
+use super::progress::{EmbedSummary, IngestError, Progress};
 use super::rejects::Rejects;
-use super::{EmbedSummary, Embedder, IngestError, LineOf, Progress};
 use crate::catalog::caption::caption;
+use crate::catalog::error::CatalogError;
+use crate::catalog::media::ImageSource;
+use crate::catalog::media::read::Photos;
 use crate::catalog::media::readers::{LONG, Readers};
-use crate::catalog::source::{Lost, Reject};
+use crate::catalog::source::row::{Lost, Reject};
 use crate::catalog::store::write::{Hash, Outcome, State, Task, Writer, hash};
-use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{Embedding, ProductKey};
 use crate::encode::EncodeError;
 
@@ -30,6 +33,9 @@ const READERS: usize = 2;
 const READ_AHEAD: usize = 16;
 /// Captions are asked of the database this many at a time.
 const PAGE: usize = 256;
+
+/// The line of the source that each product is in.
+pub(super) type LineOf = HashMap<ProductKey, u64>;
 
 /// One embedding of everything that is missing.
 pub(super) struct Run<'a, E> {

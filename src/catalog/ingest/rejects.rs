@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::catalog::CatalogError;
-use crate::catalog::source::{Lost, Reject};
+use crate::catalog::error::CatalogError;
+use crate::catalog::source::row::{Lost, Reject};
 
 /// Made at the first reject, so that a clean import leaves no file.
 pub(in crate::catalog) struct Rejects {

@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 
 use super::ImageSource;
 use super::read::{Photos, io_error};
-use crate::catalog::CatalogError;
+use crate::catalog::error::CatalogError;
 
 /// Endings of picture files, the preferred first.
 const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::ImageSource;
 use super::read::{self, Photos, io_error};
 use super::readers::{Readers, SHORT};
-use crate::catalog::CatalogError;
+use crate::catalog::error::CatalogError;
 use crate::util::budget::{Budget, Share};
 use crate::util::digest::sha256;
 

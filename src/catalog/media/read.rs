@@ -19,7 +19,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::ImageSource;
-use crate::catalog::CatalogError;
+use crate::catalog::error::CatalogError;
 
 /// No product picture is larger; a file that says so is a mistake or a bomb.
 const LARGEST: u64 = 64 << 20;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::catalog::CatalogError;
+use crate::catalog::error::CatalogError;
 
 /// Threads that read at a time.
 const THREADS: usize = 8;

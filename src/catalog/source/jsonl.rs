@@ -17,8 +17,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Ignored, Item, Line, Lines, Lost, NOT_UTF8, Record, Reject, Shelves, SourceError};
-use crate::catalog::ImageSource;
+use super::lines::{Line, Lines};
+use super::pictures::Shelves;
+use super::row::{Ignored, Item, Lost, NOT_UTF8, Record, Reject, SourceError};
+use crate::catalog::media::ImageSource;
 use crate::domain::{AttributeName, AttributeValue, Attributes, Product, ProductId, is_parameter};
 
 #[derive(Deserialize)]

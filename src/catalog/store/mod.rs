@@ -1,4 +1,13 @@
-//! The database: opened and read in `read`, changed in `write`.
+//! The database.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`database`] | [`Catalog`]: opened, brought up to date, closed |
+//! | [`read`] | products, vectors, counts |
+//! | [`write`] | changes, by one writer at a time |
 
-pub(super) mod read;
+mod database;
+mod read;
 pub(super) mod write;
+
+pub use database::Catalog;

@@ -1,152 +1,95 @@
-//! Opening the database and reading it.
+//! Reading the database.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
 
 use serde::Serialize;
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Row, SqlitePool};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqlitePool};
 
-use crate::catalog::media::readers::Readers;
-use crate::catalog::{
-    AllEmbedded, Catalog, CatalogError, Counts, Embedded, ImageSource, Inner, Photos, Picture,
-    StoredProduct,
-};
+use super::database::Catalog;
+use crate::catalog::error::CatalogError;
+use crate::catalog::media::ImageSource;
+use crate::catalog::media::picture::Picture;
+use crate::catalog::values::{AllEmbedded, Counts, Embedded, StoredProduct};
 use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
-use crate::util::blocking::blocking;
-use crate::util::budget::Budget;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
-
-const FILE: &str = "catalog.sqlite";
-const READERS: u32 = 4;
-/// Connections of those who follow and report: searches, however many, do not keep them waiting.
-const UPKEEP: u32 = 2;
-/// Bytes of pictures that are held whole for clients at a time.
-const PICTURES: u64 = 256 << 20;
 /// A page of [`embedded`]: bounds what is held twice while rows become values.
 const PAGE: i64 = 1024;
 
-pub(in crate::catalog) async fn open(data: &Path) -> Result<Catalog, CatalogError> {
-    let io = |source| CatalogError::io(data, source);
-    std::fs::create_dir_all(data).map_err(io)?;
-    let data = data.canonicalize().map_err(io)?;
-    let path = data.join(FILE);
-
-    // FULL: an import that reports a batch as done has it on the disk, also when the power fails. A
-    // commit holds some hundred rows, so that its fsync costs nothing beside them.
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(10))
-        .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO);
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None);
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .idle_timeout(None)
-        .max_lifetime(None);
-    let upkeep = SqlitePoolOptions::new()
-        .max_connections(UPKEEP)
-        .idle_timeout(None)
-        .max_lifetime(None);
-    let read_only = options.clone().pragma("query_only", "ON");
-    let catalog = Catalog {
-        inner: Arc::new(Inner {
-            upkeep: upkeep.connect_lazy_with(read_only.clone()),
-            writer: writer.connect_lazy_with(options.clone()),
-            searches: readers.connect_lazy_with(read_only),
-            photos: Photos::default(),
-            readers: Readers::default(),
-            pictures: Budget::new(PICTURES),
-            data,
-        }),
-    };
-    migrate(&catalog).await?;
-    Ok(catalog)
-}
-
-/// Brings the schema up to date; two processes that start together do so one after the other.
-async fn migrate(catalog: &Catalog) -> Result<(), CatalogError> {
-    let lock = catalog.data().join("migrate.lock");
-    let io = |source| CatalogError::io(&lock, source);
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&lock)
-        .map_err(io)?;
-    let _held = blocking(move || file.lock().map(|()| file))
-        .await?
-        .map_err(io)?;
-
-    let path = catalog.path();
-    let known = MIGRATIONS
-        .iter()
-        .map(|m| m.version)
-        .max()
-        .unwrap_or_default();
-    MIGRATIONS
-        .run(&catalog.inner.writer)
-        .await
-        .map_err(|error| match error {
-            MigrateError::VersionMissing(found) if found > known => {
-                CatalogError::Newer { path, found, known }
-            }
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                catalog.error(error)
-            }
-            other => CatalogError::Corrupt {
-                path,
-                reason: other.to_string(),
-            },
-        })
-}
-
 impl Catalog {
-    pub(in crate::catalog) fn path(&self) -> PathBuf {
-        self.inner.data.join(FILE)
+    /// The product with the shop's id `id`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn product(&self, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
+        product(self, id).await
     }
 
-    /// What SQLite's result codes mean to whoever runs the shop.
-    pub(in crate::catalog) fn error(&self, error: sqlx::Error) -> CatalogError {
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .and_then(|c| c.parse::<i32>().ok());
-        // The low byte is the primary result code (https://www.sqlite.org/rescode.html).
-        match code.map(|c| c & 0xff) {
-            Some(11 | 26) => CatalogError::Corrupt {
-                path: self.path(),
-                reason: error.to_string(),
-            },
-            Some(13) => CatalogError::Full { path: self.path() },
-            Some(5 | 6) => CatalogError::Busy(error),
-            _ if matches!(
-                error,
-                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
-            ) =>
-            {
-                CatalogError::Corrupt {
-                    path: self.path(),
-                    reason: error.to_string(),
-                }
-            }
-            _ => CatalogError::Database(error),
-        }
+    /// The products of `keys` in that order, by one query; keys that are gone are left out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn products(&self, keys: &[ProductKey]) -> Result<Vec<StoredProduct>, CatalogError> {
+        products(self, keys).await
     }
 
-    pub(in crate::catalog) fn readers(&self) -> &SqlitePool {
-        &self.inner.searches
+    /// The keys of the products with these ids, in no order; ids that are unknown are left out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn keys(&self, ids: &[ProductId]) -> Result<Vec<ProductKey>, CatalogError> {
+        keys(self, self.readers(), ids).await
+    }
+
+    /// The picture of the product with the shop's id `id`, for a client. `None` when there is no
+    /// such product; in it, `None` when it has no picture that was decoded at import.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn picture(&self, id: &ProductId) -> Result<Option<Option<Picture>>, CatalogError> {
+        picture(self, id).await
+    }
+
+    /// Gives every product that has an embedding of `model` to `each`, in the order of the keys, and
+    /// says which revision that was the state of and how far the catalog is embedded. A stored
+    /// vector that is not an embedding of `dimensions` values is left out with a warning in the log.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn embedded(
+        &self,
+        model: &ModelId,
+        dimensions: usize,
+        each: impl FnMut(Embedded),
+    ) -> Result<AllEmbedded, CatalogError> {
+        embedded(self, model, dimensions, each).await
+    }
+
+    /// Names this database: another one in its place has another name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn identity(&self) -> Result<String, CatalogError> {
+        identity(self).await
+    }
+
+    /// Grows with every change that the index must follow, and with every one that leaves something
+    /// to embed. Starts at the time of creation in Unix milliseconds, so that another database in
+    /// the same place never answers with a number that this one had.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn revision(&self) -> Result<u64, CatalogError> {
+        revision(self).await
+    }
+
+    /// How many products there are, and how many of them have an embedding of `model`. Goes through
+    /// all products: for those who can wait.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn counts(&self, model: &ModelId) -> Result<Counts, CatalogError> {
+        counts(self, model).await
     }
 }
 
@@ -155,11 +98,11 @@ fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::E
     sqlx::Error::Decode(Box::new(error))
 }
 
-pub(in crate::catalog) fn attributes(json: &str) -> Result<Attributes, sqlx::Error> {
+pub(super) fn attributes(json: &str) -> Result<Attributes, sqlx::Error> {
     serde_json::from_str(json).map_err(undecodable)
 }
 
-pub(in crate::catalog) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error> {
+pub(super) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error> {
     u32::try_from(row.try_get::<i64, _>("key")?)
         .map(ProductKey)
         .map_err(undecodable)
@@ -167,10 +110,7 @@ pub(in crate::catalog) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error
 
 /// Columns `image_file`, `image_root` and `image_member`. A relative path lies in the data folder,
 /// which may have moved.
-pub(in crate::catalog) fn image(
-    row: &SqliteRow,
-    data: &Path,
-) -> Result<Option<ImageSource>, sqlx::Error> {
+pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<ImageSource>, sqlx::Error> {
     let Some(file) = row
         .try_get::<Option<&str>, _>("image_file")?
         .map(|f| data.join(f))
@@ -208,7 +148,7 @@ pub(super) fn stored(row: &SqliteRow, data: &Path) -> Result<StoredProduct, sqlx
     })
 }
 
-pub(in crate::catalog) async fn picture(
+async fn picture(
     catalog: &Catalog,
     id: &ProductId,
 ) -> Result<Option<Option<Picture>>, CatalogError> {
@@ -238,10 +178,7 @@ pub(in crate::catalog) async fn picture(
     picture().map(Some).map_err(|e| catalog.error(e))
 }
 
-pub(in crate::catalog) async fn product(
-    catalog: &Catalog,
-    id: &ProductId,
-) -> Result<Option<StoredProduct>, CatalogError> {
+async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
     let row = sqlx::query("SELECT * FROM products WHERE id = ?")
         .bind(id.as_str())
         .fetch_optional(catalog.readers());
@@ -251,7 +188,7 @@ pub(in crate::catalog) async fn product(
         .map_err(|e| catalog.error(e))
 }
 
-pub(in crate::catalog) async fn products(
+async fn products(
     catalog: &Catalog,
     keys: &[ProductKey],
 ) -> Result<Vec<StoredProduct>, CatalogError> {
@@ -272,7 +209,7 @@ pub(in crate::catalog) async fn products(
 }
 
 /// The keys of products by id; unknown ids are left out.
-pub(in crate::catalog) async fn keys<S: Serialize>(
+pub(super) async fn keys<S: Serialize>(
     catalog: &Catalog,
     pool: &SqlitePool,
     ids: &[S],
@@ -287,7 +224,7 @@ pub(in crate::catalog) async fn keys<S: Serialize>(
         .map_err(|e| catalog.error(e))
 }
 
-pub(in crate::catalog) async fn revision(catalog: &Catalog) -> Result<u64, CatalogError> {
+async fn revision(catalog: &Catalog) -> Result<u64, CatalogError> {
     let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state")
         .fetch_one(&catalog.inner.upkeep)
         .await;
@@ -296,17 +233,14 @@ pub(in crate::catalog) async fn revision(catalog: &Catalog) -> Result<u64, Catal
         .map_err(|e| catalog.error(e))
 }
 
-pub(in crate::catalog) async fn identity(catalog: &Catalog) -> Result<String, CatalogError> {
+async fn identity(catalog: &Catalog) -> Result<String, CatalogError> {
     sqlx::query_scalar("SELECT identity FROM state")
         .fetch_one(&catalog.inner.upkeep)
         .await
         .map_err(|e| catalog.error(e))
 }
 
-pub(in crate::catalog) async fn counts(
-    catalog: &Catalog,
-    model: &ModelId,
-) -> Result<Counts, CatalogError> {
+async fn counts(catalog: &Catalog, model: &ModelId) -> Result<Counts, CatalogError> {
     count(catalog, model).await.map_err(|e| catalog.error(e))
 }
 
@@ -343,7 +277,7 @@ async fn count(catalog: &Catalog, model: &ModelId) -> Result<Counts, sqlx::Error
 }
 
 /// A vector as the database keeps it: little-endian f32.
-pub(in crate::catalog) fn to_blob(embedding: &Embedding) -> Vec<u8> {
+pub(super) fn to_blob(embedding: &Embedding) -> Vec<u8> {
     embedding
         .as_slice()
         .iter()
@@ -371,7 +305,7 @@ fn from_blob(blob: &[u8], dimensions: usize, key: ProductKey) -> Option<Embeddin
     }
 }
 
-pub(in crate::catalog) async fn embedded(
+async fn embedded(
     catalog: &Catalog,
     model: &ModelId,
     dimensions: usize,

@@ -9,10 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::database::Catalog;
 use super::read;
 use crate::catalog::caption::{caption, template_digest};
-use crate::catalog::source::Record;
-use crate::catalog::{Catalog, CatalogError, ImageSource};
+use crate::catalog::error::CatalogError;
+use crate::catalog::media::ImageSource;
+use crate::catalog::source::row::Record;
 use crate::domain::{Embedding, ModelId, ProductKey};
 use crate::util::digest::sha256;
 

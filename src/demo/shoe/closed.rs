@@ -1,11 +1,11 @@
 //! What all shoes that cover the foot share: the two halves of the upper, the collar, the throat
 //! with its tongue.
 
-use super::{band, lined, seam};
+use super::dyes::{band, lined, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3, fraction, grid, plain, tube};
 use crate::demo::palette::{Rgb, mix, scale};
-use crate::demo::random::Random;
 use crate::demo::shape::{Curve, Last, spread};
+use crate::util::random::Random;
 
 pub(super) const GUM: Rgb = [0.72, 0.52, 0.32];
 

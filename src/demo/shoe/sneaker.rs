@@ -1,13 +1,13 @@
 //! Casual shoes on a rubber sole: low and high sneakers, and slip-ons.
 
 use super::closed::{GUM, Throat, collar, foot_width, spring, tongue_paint, upper};
+use super::dyes::{Dyes, band, seam};
 use super::lacing::{Lacing, laces, tongue};
 use super::sole::Sole;
-use super::{Dyes, band, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3};
 use crate::demo::palette::{Rgb, grey, mix, scale};
-use crate::demo::random::Random;
 use crate::demo::shape::{Cap, Curve, Last};
+use crate::util::random::Random;
 
 pub(super) fn sneaker(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let high = r.chance(0.3) && dyes.laces.is_some();

@@ -4,82 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use crate::catalog::Counts;
-use crate::encode::Provider;
 use crate::http::output::error::{ApiError, Problems};
-use crate::http::output::view::{ModelInfo, index_version};
+use crate::http::output::readiness::{Readiness, provider};
 use crate::http::state::AppState;
-use crate::service;
-
-/// Whether searches are answered, and with what.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Readiness {
-    pub ready: bool,
-    /// Why not, when it is not.
-    pub reasons: Vec<String>,
-    pub model: ModelInfo,
-    /// The execution provider in use: `cpu` or `cuda`.
-    #[schema(value_type = String)]
-    pub provider: Provider,
-    /// Why the provider is not the one that was asked for, when it is not.
-    pub provider_fallback: Option<String>,
-    /// What the last real embedding of a probe took; some seconds old, or older when the model is
-    /// too busy for another.
-    pub embedding_ms: Option<f64>,
-    pub index_version: String,
-    /// Products in the index.
-    pub products: usize,
-    /// How far the catalog is embedded, as it was last counted.
-    pub catalog: Option<CatalogProgress>,
-}
-
-/// How far the embedding of the catalog is.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CatalogProgress {
-    pub products: u64,
-    /// Products whose picture is embedded by the model in use.
-    pub embedded: u64,
-    /// Products whose picture or words still wait for it.
-    pub pending: u64,
-    /// Products without a picture that can be read: found by their words alone.
-    pub without_picture: u64,
-}
-
-impl From<Counts> for CatalogProgress {
-    fn from(counts: Counts) -> Self {
-        let Counts {
-            products,
-            embedded,
-            without_embedding,
-            pending,
-        } = counts;
-        Self {
-            products,
-            embedded,
-            pending,
-            without_picture: without_embedding,
-        }
-    }
-}
-
-impl From<service::Readiness> for Readiness {
-    fn from(report: service::Readiness) -> Self {
-        Self {
-            ready: report.reasons.is_empty(),
-            reasons: report.reasons,
-            model: report.model.into(),
-            provider: report.encoder.provider,
-            provider_fallback: report.encoder.fallback,
-            embedding_ms: report.embedding_ms,
-            index_version: index_version(&report.index),
-            products: report.products,
-            catalog: report.counts.map(CatalogProgress::from),
-        }
-    }
-}
 
 /// Alive
 ///
@@ -154,16 +82,12 @@ pub fn describe_gauges() {
 )]
 fn gauge(state: &AppState) {
     let status = state.service.encoder_status();
-    let provider = match status.provider {
-        Provider::Cpu => "cpu",
-        Provider::Cuda => "cuda",
-    };
     let fallback = if status.fallback.is_some() {
         "true"
     } else {
         "false"
     };
-    metrics::gauge!(PROVIDER_METRIC, "provider" => provider, "fallback" => fallback).set(1.0);
+    metrics::gauge!(PROVIDER_METRIC, "provider" => provider(status.provider), "fallback" => fallback).set(1.0);
     metrics::gauge!(INDEXED_METRIC).set(state.service.generation().index.len() as f64);
     if let Some(counts) = state.service.counts() {
         metrics::gauge!(PENDING_METRIC).set(counts.pending as f64);
