@@ -13,3 +13,5 @@ pub mod budget;
 pub mod digest;
 pub mod percent;
 pub mod random;
+#[cfg(test)]
+pub mod skipped;
