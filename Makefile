@@ -73,7 +73,7 @@ lint: tools ## format, clippy, the house rules, dependencies, Dockerfiles
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features train -- -D warnings
 	.ci/house-rules
-	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo 'cargo-deny is not installed: licenses not checked'; fi
+	.ci/dependencies
 	@if command -v hadolint >/dev/null; then \
 	  hadolint --ignore DL3008 --failure-threshold warning docker/Dockerfile docker/Dockerfile.cuda; \
 	else echo 'hadolint is not installed: Dockerfiles not checked'; fi

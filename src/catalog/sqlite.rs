@@ -2,22 +2,39 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Row, SqlitePool};
+use sqlx::{ConnectOptions, Row, SqlSafeStr, SqlitePool};
 
 use super::photos::Photos;
 use super::{Catalog, CatalogError, Counts, Embedded, ImageSource, Inner, Snapshot, StoredProduct};
 use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
 use crate::telemetry;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
+/// folder would compile sqlx and SQLite a second time, for the compiler's own use.
+const MIGRATION_FILES: [(i64, &str, &str); 1] = [(
+    1,
+    "catalog",
+    include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/migrations/0001_catalog.sql"
+    )),
+)];
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let migrations = MIGRATION_FILES.map(|(version, name, text)| {
+        let kind = MigrationType::Simple;
+        Migration::new(version, name.into(), kind, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.into())
+});
 
 const FILE: &str = "catalog.sqlite";
 const READERS: u32 = 4;
@@ -390,4 +407,22 @@ fn embedded_row(row: &SqliteRow, dimensions: usize) -> Result<Option<Embedded>, 
         words,
         attributes: attributes(row.try_get("attributes")?)?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_migration_of_the_folder_is_in_the_program() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let folder = Migrator::new(folder.as_path()).await.expect("readable");
+        let listed = |migrator: &Migrator| -> Vec<(i64, String, Vec<u8>)> {
+            migrator
+                .iter()
+                .map(|m| (m.version, m.description.to_string(), m.checksum.to_vec()))
+                .collect()
+        };
+        assert_eq!(listed(&MIGRATIONS), listed(&folder));
+    }
 }
