@@ -119,7 +119,7 @@ class HouseRules(unittest.TestCase):
 
     def test_modules_inside_a_file_and_the_crate_of_a_binary(self):
         edges = self.edges(
-            a="mod unit {\n    use super::X;\n    use super::super::b::B;\n}\nstruct X;\n",
+            a="pub(in crate::b) mod unit {\n    use super::X;\n    use super::super::b::B;\n}\nstruct X;\n",
             b="pub struct B;",
             bin__tool__main="mod args;\nuse args::Args;\nfn main() { aglet::b::run() }\n",
             bin__tool__args="use crate::VERSION;\npub struct Args;\n",
