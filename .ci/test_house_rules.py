@@ -119,8 +119,9 @@ class HouseRules(unittest.TestCase):
 
     def test_modules_inside_a_file_and_the_crate_of_a_binary(self):
         edges = self.edges(
-            a="pub(in crate::b) mod unit {\n    use super::X;\n    use super::super::b::B;\n}\nstruct X;\n",
+            a="mod unit {\n    use super::X;\n    use super::super::b::B;\n}\nstruct X;\n",
             b="pub struct B;",
+            c="pub(in crate::b) mod unit {}\npub(in crate::b) struct C;",
             bin__tool__main="mod args;\nuse args::Args;\nfn main() { aglet::b::run() }\n",
             bin__tool__args="use crate::VERSION;\npub struct Args;\n",
         )
