@@ -1,11 +1,13 @@
 //! Products and embeddings at rest: one SQLite database in the data folder, and the pictures where
 //! the shop keeps them.
 //!
-//! * `sqlite` opens the database and reads it, `writer` changes it, `photos` reads pictures from
-//!   folders and archives;
-//! * `kaggle` and `jsonl` read the two file formats a catalog may come in; `rejects` notes the rows
-//!   that were not taken;
-//! * `ingest` is where the catalog meets `encode`: products in, embeddings for those that lack one.
+//! | room | what it is for |
+//! | --- | --- |
+//! | `store` | the database: opened and read, changed, kept small |
+//! | [`media`] | pictures: opened, read, shown |
+//! | [`source`] | the file formats that a catalog comes in |
+//! | [`ingest`] | products in, embeddings for those that lack one: where the catalog meets `encode` |
+//! | [`caption`] | what the text tower is told about a product |
 //!
 //! Any number of processes may read; one at a time may write, held by a lock file, not by luck.
 //! Pictures are not copied into the database: it remembers where they are, their sha256, and what
@@ -16,20 +18,20 @@
 
 pub mod caption;
 pub mod ingest;
-mod photos;
-mod rejects;
+pub mod media;
 pub mod source;
-mod sqlite;
-mod writer;
+mod store;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
-use crate::telemetry::{self, BlockingError};
-pub use photos::Photos;
+use crate::util::blocking::BlockingError;
+use crate::util::budget::Budget;
+pub use media::ImageSource;
+pub use media::picture::{OpenPicture, Picture, PictureBody};
+pub use media::read::Photos;
+use media::readers::Readers;
 
 /// A cheap, clonable handle on the database and the pictures.
 #[derive(Clone)]
@@ -40,12 +42,14 @@ pub struct Catalog {
 struct Inner {
     /// The data folder, absolute.
     data: PathBuf,
-    readers: sqlx::SqlitePool,
+    searches: sqlx::SqlitePool,
+    upkeep: sqlx::SqlitePool,
     /// One connection: writers wait here instead of in SQLite's busy loop.
     writer: sqlx::SqlitePool,
     photos: Photos,
-    /// What [`Catalog::counts`] answered last, of which model and which revision.
-    counted: Mutex<Option<(ModelId, u64, Counts)>>,
+    readers: Readers,
+    /// Bytes of pictures that are held whole for clients.
+    pictures: Budget,
 }
 
 /// A product with what the catalog adds.
@@ -55,21 +59,16 @@ pub struct StoredProduct {
     pub product: Product,
     /// Where its picture is; `None` when it has none.
     pub image: Option<ImageSource>,
+    /// Whether there is a picture that can be shown: one that was decoded at import.
+    pub has_picture: bool,
 }
 
-/// Where a picture lies: a file, or a member of a zip archive. Only the catalog makes them, from
-/// what was imported: no part of a client's request ever becomes a path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ImageSource {
-    File(PathBuf),
-    Zip { archive: PathBuf, member: String },
-}
-
-/// What an index is built of: everything that has an embedding, as of one revision.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
+/// What [`Catalog::embedded`] gave, beside the products.
+#[derive(Clone, Copy, Debug)]
+pub struct AllEmbedded {
+    /// That the products are the state of.
     pub revision: u64,
-    pub products: Vec<Embedded>,
+    pub counts: Counts,
 }
 
 /// A product with an embedding of its photo, of its words, or of both.
@@ -123,6 +122,10 @@ pub enum CatalogError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("{what} was not read within {seconds} s: its storage does not answer")]
+    PictureHangs { what: String, seconds: u64 },
+    #[error("more pictures are being read than can be, or their storage does not answer")]
+    PicturesBusy,
     #[error(transparent)]
     Interrupted(#[from] BlockingError),
 }
@@ -149,7 +152,7 @@ impl Catalog {
     /// When the folder cannot be made, or the database is damaged, of a newer version, or not to be
     /// opened.
     pub async fn open(data: &Path) -> Result<Self, CatalogError> {
-        sqlite::open(data).await
+        store::read::open(data).await
     }
 
     /// The data folder, absolute.
@@ -163,7 +166,7 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn product(&self, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
-        sqlite::product(self, id).await
+        store::read::product(self, id).await
     }
 
     /// The products of `keys` in that order, by one query; keys that are gone are left out.
@@ -171,7 +174,7 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn products(&self, keys: &[ProductKey]) -> Result<Vec<StoredProduct>, CatalogError> {
-        sqlite::products(self, keys).await
+        store::read::products(self, keys).await
     }
 
     /// The keys of the products with these ids, in no order; ids that are unknown are left out.
@@ -179,23 +182,21 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn keys(&self, ids: &[ProductId]) -> Result<Vec<ProductKey>, CatalogError> {
-        sqlite::keys(self, self.readers(), ids).await
+        store::read::keys(self, self.readers(), ids).await
     }
 
-    /// The bytes of a product's picture, as the shop made the file; `None` when it is gone.
+    /// The picture of the product with the shop's id `id`, for a client. `None` when there is no
+    /// such product; in it, `None` when it has no picture that was decoded at import.
     ///
     /// # Errors
-    /// When it is there and cannot be read, or is larger than any picture should be.
-    pub async fn image(&self, source: &ImageSource) -> Result<Option<Bytes>, CatalogError> {
-        let (photos, source) = (self.inner.photos.clone(), source.clone());
-        telemetry::blocking(move || photos.read(&source)).await?
+    /// When the database cannot be read.
+    pub async fn picture(&self, id: &ProductId) -> Result<Option<Option<Picture>>, CatalogError> {
+        store::read::picture(self, id).await
     }
 
-    /// Every product that has an embedding of `model`, with the revision that this is the state of.
-    /// A stored vector that is no embedding of `dimensions` values is left out with a warning in
-    /// the log.
-    ///
-    /// A service that restores a saved index needs [`Catalog::revision`] alone.
+    /// Gives every product that has an embedding of `model` to `each`, in the order of the keys, and
+    /// says which revision that was the state of and how far the catalog is embedded. A stored
+    /// vector that is not an embedding of `dimensions` values is left out with a warning in the log.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -203,8 +204,17 @@ impl Catalog {
         &self,
         model: &ModelId,
         dimensions: usize,
-    ) -> Result<Snapshot, CatalogError> {
-        sqlite::embedded(self, model, dimensions).await
+        each: impl FnMut(Embedded),
+    ) -> Result<AllEmbedded, CatalogError> {
+        store::read::embedded(self, model, dimensions, each).await
+    }
+
+    /// Names this database: another one in its place has another name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn identity(&self) -> Result<String, CatalogError> {
+        store::read::identity(self).await
     }
 
     /// Grows with every change that the index must follow, and with every one that leaves something
@@ -214,23 +224,22 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn revision(&self) -> Result<u64, CatalogError> {
-        sqlite::revision(self).await
+        store::read::revision(self).await
     }
 
-    /// How many products there are, and how many of them have an embedding of `model`.
-    ///
-    /// May be asked every few seconds: while nothing is pending and the revision stands still, the
-    /// last answer still holds, and the products are not gone through again.
+    /// How many products there are, and how many of them have an embedding of `model`. Goes through
+    /// all products: for those who can wait.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn counts(&self, model: &ModelId) -> Result<Counts, CatalogError> {
-        sqlite::counts(self, model).await
+        store::read::counts(self, model).await
     }
 
     /// Ends all connections; the write-ahead log is folded into the database by the last one.
     pub async fn close(&self) {
-        self.inner.readers.close().await;
+        self.inner.searches.close().await;
+        self.inner.upkeep.close().await;
         self.inner.writer.close().await;
     }
 }

@@ -21,17 +21,15 @@ use bytes::Bytes;
 use crate::domain::{Embedding, EmbeddingError, ModelId};
 use crate::model::{Manifest, ModelFolder};
 
-pub mod batcher;
-mod budget;
-pub mod image;
 mod meters;
 pub mod session;
 pub mod text;
 
-use batcher::{BatchError, BatchOptions, Batcher, Queued, Worker};
-use budget::PixelBudget;
-use image::Photo;
-pub use image::{ImageError, ImageLimits};
+pub use crate::util::batcher::Priority;
+use crate::util::batcher::{BatchError, BatchOptions, Batcher, Queued, Worker};
+use crate::util::budget::Budget;
+use crate::vision::{self, Photo};
+pub use crate::vision::{ImageError, ImageLimits};
 use meters::CacheMeters;
 use session::{Counts, Sessions, Tower};
 pub use session::{SessionError, check_export};
@@ -89,13 +87,6 @@ pub enum Device {
 pub enum Provider {
     Cpu,
     Cuda,
-}
-
-/// Searches go before the embedding of the catalogue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    Search,
-    Bulk,
 }
 
 #[derive(Clone, Debug)]
@@ -286,7 +277,7 @@ impl Encoder {
             preprocessing.size,
             ::image::Rgb([128; 3]),
         );
-        let views = image::views(&gray, preprocessing);
+        let views = vision::views(&gray, preprocessing);
         self.inner
             .image
             .submit(views, 0, Priority::Search, None)
@@ -329,6 +320,12 @@ impl Encoder {
             .text
             .submit(ids, length, priority, deadline)
             .await??)
+    }
+
+    /// How many batches the towers have run: grows while they work.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.inner.text.batches() + self.inner.image.batches()
     }
 
     /// The execution provider in use, which need not be the one that was asked for.
@@ -411,7 +408,7 @@ fn image_worker(
     Box::new(move |photos| {
         pixels.clear();
         for square in photos.iter().flatten() {
-            pixels.extend(image::normalize(square, &preprocessing));
+            pixels.extend(vision::normalize(square, &preprocessing));
         }
         let rows = tower
             .run([photos.len() * each, 3, size, size], &pixels)
@@ -443,15 +440,15 @@ fn decode_workers(
 ) -> Vec<Worker<Bytes, Result<Views, ImageError>>> {
     // Together the threads hold two of the largest photos, or as many smaller ones as there are
     // threads.
-    let budget = Arc::new(PixelBudget::new(limits.max_pixels.saturating_mul(2)));
+    let budget = Budget::new(limits.max_pixels.saturating_mul(2));
     let worker = || -> Worker<Bytes, Result<Views, ImageError>> {
-        let (budget, preprocessing) = (Arc::clone(&budget), manifest.preprocessing.clone());
+        let (budget, preprocessing) = (budget.clone(), manifest.preprocessing.clone());
         Box::new(move |files| {
             let views = |file: Bytes| {
-                let (width, height) = image::dimensions(&file, &limits)?;
-                let _share = budget.take(u64::from(width) * u64::from(height));
-                Ok(image::views(
-                    &image::decode(&file, &limits)?,
+                let (width, height) = vision::dimensions(&file, &limits)?;
+                let _share = budget.wait(u64::from(width) * u64::from(height));
+                Ok(vision::views(
+                    &vision::decode(&file, &limits)?,
                     &preprocessing,
                 ))
             };

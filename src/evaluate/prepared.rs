@@ -152,7 +152,7 @@ fn offer(entry: Entry, folder: &Path) -> Result<Offer, ProductError> {
         }
     };
     let image = match entry.image {
-        Picture::File { file } => ImageSource::File(at(file)),
+        Picture::File { file } => ImageSource::file(&at(file)),
         Picture::Member { archive, member } => ImageSource::Zip {
             archive: at(archive),
             member,
@@ -203,7 +203,7 @@ mod tests {
         );
         assert_eq!(
             offers[0].image,
-            Some(ImageSource::File(folder.path().join("photos/1.jpg")))
+            Some(ImageSource::file(&folder.path().join("photos/1.jpg")))
         );
         let member = ImageSource::Zip {
             archive: "/shop/images.zip".into(),

@@ -280,8 +280,8 @@ pub fn embed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode::image::Photo;
     use crate::train::captions::Facts;
+    use crate::vision::Photo;
 
     fn laces() -> Attribute {
         Attribute {

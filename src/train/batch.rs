@@ -25,7 +25,7 @@ use super::network::{ImageBatch, Network, TextBatch};
 use super::sampler::{Sampler, Sampling};
 use super::step::Weights;
 use super::vocabulary::Vocabulary;
-use crate::encode::image::Photo;
+use crate::vision::Photo;
 
 /// How a batch is drawn.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@
 //! surely has another name is used: a word that may be one color or another after the exchange, as
 //! navy with red for blue, is not.
 
-use crate::encode::image::Photo;
+use crate::vision::Photo;
 
 use super::captions::Facts;
 use super::dataset::Product;

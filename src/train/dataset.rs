@@ -18,8 +18,8 @@ use super::images;
 use super::prepare::{self, Entry, Picture, PrepareError, Side, Templates};
 use crate::catalog::{CatalogError, Photos};
 use crate::domain::single_spaced;
-use crate::encode::image::{self, ImageLimits, Photo};
 use crate::evaluate::split::validates;
+use crate::vision::{self, ImageLimits, Photo};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
@@ -56,7 +56,7 @@ pub enum DatasetError {
     #[error("the photo of product {id}: {source}")]
     Photo {
         id: String,
-        source: image::ImageError,
+        source: vision::ImageError,
     },
 }
 
@@ -98,7 +98,7 @@ impl Frame {
 
     fn square(self, photo: &Photo) -> Photo {
         let photo = if self.trim {
-            image::trim(photo)
+            vision::trim(photo)
         } else {
             Cow::Borrowed(photo)
         };
@@ -130,7 +130,7 @@ pub fn read(folder: &Path, frame: Frame) -> Result<Vec<Product>, DatasetError> {
             let file = file
                 .as_deref()
                 .or_else(|| archive.get(&format!("images/{id}.jpg")).map(Vec::as_slice))?;
-            let photo = image::decode(file, &LIMITS).ok()?;
+            let photo = vision::decode(file, &LIMITS).ok()?;
             let (captions, label) = (Vec::new(), None);
             Some(Product {
                 id: id.to_string(),
@@ -165,13 +165,13 @@ pub fn read_set(
     let entries = prepare::read_side(folder, side)?;
     let product = |entry: Entry| {
         let picture = entry.image.clone().into();
-        let gone = || image::ImageError::Broken {
+        let gone = || vision::ImageError::Broken {
             reason: "the file is gone".to_owned(),
         };
         let file = photos.read(&picture)?;
         let photo = file
             .ok_or_else(gone)
-            .and_then(|file| image::decode(&file, &LIMITS));
+            .and_then(|file| vision::decode(&file, &LIMITS));
         let photo = photo.map_err(|source| DatasetError::Photo {
             id: entry.id.clone(),
             source,

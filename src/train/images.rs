@@ -7,7 +7,7 @@
 
 use super::dice::Dice;
 use super::wide::wide;
-use crate::encode::image::Photo;
+use crate::vision::Photo;
 
 /// The region of a square that is seen, in pixels of the square.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -21,7 +21,7 @@ use super::dataset;
 use crate::catalog::source::{self, Lost, Source, SourceError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{AttributeName, AttributeValue, Attributes, Filters, Product};
-use crate::encode::image::{self, ImageError};
+use crate::vision::{self, ImageError};
 
 pub mod split;
 pub mod templates;
@@ -94,8 +94,8 @@ pub enum Picture {
 impl From<ImageSource> for Picture {
     fn from(source: ImageSource) -> Self {
         match source {
-            ImageSource::File(file) => Self::File { file },
             ImageSource::Zip { archive, member } => Self::Member { archive, member },
+            file @ ImageSource::File { .. } => Self::File { file: file.path() },
         }
     }
 }
@@ -103,7 +103,7 @@ impl From<ImageSource> for Picture {
 impl From<Picture> for ImageSource {
     fn from(picture: Picture) -> Self {
         match picture {
-            Picture::File { file } => Self::File(file),
+            Picture::File { file } => Self::file(&file),
             Picture::Member { archive, member } => Self::Zip { archive, member },
         }
     }
@@ -391,7 +391,7 @@ fn look_at(photos: &Photos, image: &ImageSource) -> Result<Looked, CatalogError>
     let Some(bytes) = photos.read(image)? else {
         return Ok(Looked::Gone);
     };
-    Ok(match image::decode(&bytes, &dataset::LIMITS) {
+    Ok(match vision::decode(&bytes, &dataset::LIMITS) {
         Ok(_) => Looked::Whole(Sha256::digest(&bytes).to_vec()),
         Err(error) => Looked::Broken(error),
     })

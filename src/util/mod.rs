@@ -2,12 +2,14 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | [`batcher`] | a bounded queue in front of worker threads, in batches |
 //! | [`blocking`] | CPU and file work off the async threads |
 //! | [`budget`] | a bound on bytes, pixels or searches at the same time |
 //! | [`digest`] | sha256 of bytes and files, hexadecimal |
 //! | [`percent`] | percent-encoding, RFC 3986 |
 //! | [`random`] | reproducible random numbers |
 
+pub mod batcher;
 pub mod blocking;
 pub mod budget;
 pub mod digest;

@@ -1,0 +1,171 @@
+//! `/livez`, `/readyz`, `/metrics`: for orchestrators and monitoring; never shed, never filtered.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::catalog::Counts;
+use crate::encode::Provider;
+use crate::http::output::error::{ApiError, Problems};
+use crate::http::output::view::{ModelInfo, index_version};
+use crate::http::state::AppState;
+use crate::service;
+
+/// Whether searches are answered, and with what.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    pub ready: bool,
+    /// Why not, when it is not.
+    pub reasons: Vec<String>,
+    pub model: ModelInfo,
+    /// The execution provider in use: `cpu` or `cuda`.
+    #[schema(value_type = String)]
+    pub provider: Provider,
+    /// Why the provider is not the one that was asked for, when it is not.
+    pub provider_fallback: Option<String>,
+    /// What the last real embedding of a probe took; some seconds old, or older when the model is
+    /// too busy for another.
+    pub embedding_ms: Option<f64>,
+    pub index_version: String,
+    /// Products in the index.
+    pub products: usize,
+    /// How far the catalog is embedded, as it was last counted.
+    pub catalog: Option<CatalogProgress>,
+}
+
+/// How far the embedding of the catalog is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CatalogProgress {
+    pub products: u64,
+    /// Products whose picture is embedded by the model in use.
+    pub embedded: u64,
+    /// Products whose picture or words still wait for it.
+    pub pending: u64,
+    /// Products without a picture that can be read: found by their words alone.
+    pub without_picture: u64,
+}
+
+impl From<Counts> for CatalogProgress {
+    fn from(counts: Counts) -> Self {
+        let Counts {
+            products,
+            embedded,
+            without_embedding,
+            pending,
+        } = counts;
+        Self {
+            products,
+            embedded,
+            pending,
+            without_picture: without_embedding,
+        }
+    }
+}
+
+impl From<service::Readiness> for Readiness {
+    fn from(report: service::Readiness) -> Self {
+        Self {
+            ready: report.reasons.is_empty(),
+            reasons: report.reasons,
+            model: report.model.into(),
+            provider: report.encoder.provider,
+            provider_fallback: report.encoder.fallback,
+            embedding_ms: report.embedding_ms,
+            index_version: index_version(&report.index),
+            products: report.products,
+            catalog: report.counts.map(CatalogProgress::from),
+        }
+    }
+}
+
+/// Alive
+///
+/// The process answers. Says nothing about the model: that is `/readyz`.
+#[utoipa::path(
+    get, path = "/livez", operation_id = "livez", tag = "operations",
+    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain"), Problems)
+)]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Ready
+///
+/// Answers within a second, however busy the service is. 503 with the same report under `readiness`
+/// when searches would not be answered, or not with all that the catalog has.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "operations",
+    responses((status = 200, description = "Searches are answered", body = Readiness), Problems)
+)]
+pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, ApiError> {
+    let report = Readiness::from(state.service.readiness().await);
+    if report.ready {
+        return Ok(Json(report));
+    }
+    let reason = report.reasons.join("; ");
+    let report = serde_json::to_value(&report)
+        .map_err(|e| ApiError::internal("a report that cannot be written", e))?;
+    Err(ApiError::NotReady { reason, report })
+}
+
+/// Metrics
+///
+/// In Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "operations",
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"), Problems)
+)]
+pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    gauge(&state);
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        state.metrics.render(),
+    )
+}
+
+const PROVIDER_METRIC: &str = "aglet_execution_provider";
+const INDEXED_METRIC: &str = "aglet_indexed_products";
+const PENDING_METRIC: &str = "aglet_pending_products";
+
+/// Tells the recorder that is installed what the gauges of this file mean.
+pub fn describe_gauges() {
+    metrics::describe_gauge!(
+        PROVIDER_METRIC,
+        "1; its labels say what the model runs on, and whether as a fallback"
+    );
+    metrics::describe_gauge!(INDEXED_METRIC, "Products in the index that is in use");
+    metrics::describe_gauge!(
+        PENDING_METRIC,
+        "Products whose picture or words wait to be embedded, as last counted"
+    );
+}
+
+/// What is a state and not an event is looked up when it is asked for; in memory, so that a scrape
+/// costs nothing.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "catalogs are far below 2^52 products"
+)]
+fn gauge(state: &AppState) {
+    let status = state.service.encoder_status();
+    let provider = match status.provider {
+        Provider::Cpu => "cpu",
+        Provider::Cuda => "cuda",
+    };
+    let fallback = if status.fallback.is_some() {
+        "true"
+    } else {
+        "false"
+    };
+    metrics::gauge!(PROVIDER_METRIC, "provider" => provider, "fallback" => fallback).set(1.0);
+    metrics::gauge!(INDEXED_METRIC).set(state.service.generation().index.len() as f64);
+    if let Some(counts) = state.service.counts() {
+        metrics::gauge!(PENDING_METRIC).set(counts.pending as f64);
+    }
+}
