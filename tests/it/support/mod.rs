@@ -4,7 +4,7 @@ pub mod clip;
 pub mod multipart;
 pub mod noise;
 pub mod service;
-#[path = "../../src/util/skipped.rs"]
+#[path = "../../../src/util/skipped.rs"]
 pub mod skipped;
 
 use std::path::{Path, PathBuf};
