@@ -15,3 +15,5 @@ pub mod budget;
 pub mod digest;
 pub mod percent;
 pub mod random;
+#[cfg(test)]
+pub mod skipped;

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, SqlSafeStr, SqlitePool};
 
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::read::Photos;
@@ -15,7 +15,28 @@ use crate::catalog::media::readers::Readers;
 use crate::util::blocking::blocking;
 use crate::util::budget::Budget;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
+/// folder would compile sqlx and SQLite a second time, for the compiler's own use.
+const MIGRATION_FILES: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "catalog",
+        include_str!("../../../migrations/0001_catalog.sql"),
+    ),
+    (
+        2,
+        "pictures and captions",
+        include_str!("../../../migrations/0002_pictures_and_captions.sql"),
+    ),
+];
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let migrations = MIGRATION_FILES.map(|(version, name, text)| {
+        let kind = MigrationType::Simple;
+        Migration::new(version, name.into(), kind, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.into())
+});
 
 const FILE: &str = "catalog.sqlite";
 const READERS: u32 = 4;

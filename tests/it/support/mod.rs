@@ -4,6 +4,8 @@ pub mod clip;
 pub mod multipart;
 pub mod noise;
 pub mod service;
+#[path = "../../../src/util/skipped.rs"]
+pub mod skipped;
 
 use std::path::{Path, PathBuf};
 
@@ -13,14 +15,14 @@ use aglet::encode::{Device, EncoderOptions, ImageLimits};
 pub use clip::tiny_model;
 
 /// The folder of real product photos, when there is one: `AGLET_SHARED_DATA`, or `../shared/data`
-/// beside the project. Prints why a test that wants it is skipped.
+/// beside the project. Without it the test is noted as skipped.
 pub fn shared_data(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let folder = std::env::var_os("AGLET_SHARED_DATA").map_or(beside, PathBuf::from);
     if folder.join("README.md").is_file() {
         return Some(folder);
     }
-    eprintln!("skipped {test}: no data at {}", folder.display());
+    skipped::skipped(test, &format!("no data at {}", folder.display()));
     None
 }
 
