@@ -44,6 +44,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    aglet::util::process::keep_quiet();
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args)?,
         Command::Health(args) => health::run(&args)?,

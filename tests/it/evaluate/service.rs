@@ -7,7 +7,7 @@ use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::encode::Encoder;
 use aglet::evaluate::shop::source_at;
-use aglet::http::{AppState, HttpOptions, router};
+use aglet::http::{AppState, Bounds, HttpOptions, router};
 use aglet::model::ModelFolder;
 use aglet::service::{self, ServiceOptions, generation};
 
@@ -44,9 +44,15 @@ impl Service {
                 let until = async {
                     let _ = stopped.await;
                 };
-                aglet::http::serve(listener, router(state), until, Duration::from_secs(1))
-                    .await
-                    .expect("serves");
+                {
+                    let bounds = Bounds {
+                        connections: 100,
+                        drain: Duration::from_secs(1),
+                    };
+                    aglet::http::serve(listener, router(state), until, bounds)
+                }
+                .await
+                .expect("serves");
             });
         });
         let url = told.recv().expect("the service starts");
