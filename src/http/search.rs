@@ -197,6 +197,7 @@ pub async fn answer(
         took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         model: ModelInfo::of(&state),
         index_version: index_version(&found.version),
+        words_percent: found.version.words_percent,
         query,
     }))
 }

@@ -23,6 +23,8 @@ pub struct SearchResponse {
     pub model: ModelInfo,
     /// Changes with the catalog, the model or the way products are embedded.
     pub index_version: String,
+    /// How much of each product's vector is made of its words, in percent; the rest is its picture.
+    pub words_percent: u8,
     pub query: QueryEcho,
 }
 
