@@ -19,7 +19,7 @@ use super::prepare::{self, Entry, Picture, PrepareError, Side, Templates};
 use crate::catalog::{CatalogError, Photos};
 use crate::domain::single_spaced;
 use crate::encode::image::{self, ImageLimits, Photo};
-use crate::evaluate::split::validates;
+use crate::evaluate::data::split::validates;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
