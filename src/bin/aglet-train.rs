@@ -2,8 +2,6 @@
 
 #[path = "aglet-train/bench.rs"]
 mod bench;
-#[path = "aglet/evaluate/compare.rs"]
-mod compare;
 #[path = "aglet-train/data.rs"]
 mod data;
 #[path = "aglet-train/interpolate.rs"]
@@ -13,10 +11,12 @@ mod products;
 #[path = "aglet-train/stand_in.rs"]
 mod stand_in;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aglet::evaluate::split::held_out;
+use aglet::evaluate::command::Console;
+use aglet::evaluate::command::compare::{self, CompareArgs};
+use aglet::evaluate::data::split::held_out;
 use aglet::train::attribute;
 use aglet::train::batch::Source;
 use aglet::train::checkpoint::Precision;
@@ -54,7 +54,7 @@ enum Command {
     Fit(FitArgs),
     Export(ExportArgs),
     Score(ScoreArgs),
-    Compare(compare::CompareArgs),
+    Compare(CompareArgs),
     Interpolate(interpolate::InterpolateArgs),
     Report(ReportArgs),
     StandIn(stand_in::StandInArgs),
@@ -64,7 +64,7 @@ enum Command {
 }
 
 /// Train a model by a recipe. Never trained on: a data set's validation and test sides, and of a
-/// catalog the products that `evaluate::split` holds out
+/// catalog the products that `evaluate::data::split` holds out
 #[derive(Args)]
 struct FitArgs {
     /// The recipe, a TOML file (models/recipes/)
@@ -140,11 +140,29 @@ fn main() -> anyhow::Result<()> {
         Command::Fit(args) => fit(&args),
         Command::Export(args) => export(&args),
         Command::Score(args) => score(&args),
-        Command::Compare(args) => compare::run(&args),
+        Command::Compare(args) => Ok(compare::run(&args, &write_checkpoint, &mut Terminal)?),
         Command::Interpolate(args) => interpolate::run(&args),
         Command::Report(args) => report(&args),
         Command::StandIn(args) => stand_in::run(&args),
         Command::Bench(args) => bench::run(&args),
+    }
+}
+
+fn write_checkpoint(run: &Path, to: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    Ok(folder::write_best(run, to)?)
+}
+
+/// Results on stdout, other lines on stderr.
+struct Terminal;
+
+impl Console for Terminal {
+    #[expect(clippy::print_stdout, reason = "the result")]
+    fn print(&mut self, text: &str) {
+        print!("{text}");
+    }
+
+    fn note(&mut self, line: &str) {
+        eprintln!("{line}");
     }
 }
 

@@ -63,6 +63,36 @@ impl Embedding {
         Ok(Self(values.into()))
     }
 
+    /// The direction of the mean of several vectors. The sum has it too, so that nothing is
+    /// divided.
+    ///
+    /// # Errors
+    /// When there are no vectors, one is not of `dimensions` values, or their sum is not a vector
+    /// that [`Embedding::new`] takes (they cancel out).
+    pub fn mean_direction<'a>(
+        vectors: impl IntoIterator<Item = &'a [f32]>,
+        dimensions: usize,
+    ) -> Result<Self, EmbeddingError> {
+        let mut sum: Option<Vec<f32>> = None;
+        for vector in vectors {
+            if vector.len() != dimensions {
+                return Err(EmbeddingError::Dimensions {
+                    expected: dimensions,
+                    got: vector.len(),
+                });
+            }
+            match &mut sum {
+                None => sum = Some(vector.to_vec()),
+                Some(sum) => {
+                    for (total, value) in sum.iter_mut().zip(vector) {
+                        *total += value;
+                    }
+                }
+            }
+        }
+        Self::new(sum.ok_or(EmbeddingError::Zero)?, dimensions)
+    }
+
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         &self.0
@@ -155,6 +185,22 @@ mod tests {
     fn large_finite_values_do_not_overflow() {
         let e = Embedding::new(vec![f32::MAX, f32::MAX], 2).expect("finite");
         assert!((e.as_slice()[0] - std::f32::consts::FRAC_1_SQRT_2).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_mean_direction_lies_between() {
+        let mean = |vectors: &[&[f32]]| Embedding::mean_direction(vectors.iter().copied(), 2);
+        let both = mean(&[&[1.0, 0.0], &[0.0, 1.0]]).expect("valid");
+        let between = Embedding::new(vec![1.0, 1.0], 2).expect("valid");
+        assert!((both.cosine(&between) - 1.0).abs() < 1e-6);
+        assert_eq!(
+            mean(&[&[1.0, 0.0], &[-1.0, 0.0]]),
+            Err(EmbeddingError::Zero)
+        );
+        assert_eq!(mean(&[]), Err(EmbeddingError::Zero));
+        let short = mean(&[&[1.0, 0.0], &[1.0]]);
+        let (expected, got) = (2, 1);
+        assert_eq!(short, Err(EmbeddingError::Dimensions { expected, got }));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use serde_json::{Map, Value};
 
 use crate::vision::{Fit, Preprocessing};
 
-/// OpenAI CLIP's constants, the defaults of `CLIPImageProcessor`.
-const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
+/// What OpenAI's CLIP takes off each channel and divides it by: the defaults of
+/// `CLIPImageProcessor`.
+pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// `PIL.Image.Resampling.BICUBIC`.
 const BICUBIC: u64 = 3;

@@ -14,7 +14,7 @@ use super::dataset::Product;
 use super::sampler::Sampling;
 use super::validate;
 use super::vocabulary::Vocabulary;
-use crate::evaluate::classification::{Report, Rows, ZeroDivision};
+use crate::evaluate::stats::classification::{Report, Rows, ZeroDivision};
 
 /// The recipe's section `[attribute]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

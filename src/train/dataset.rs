@@ -18,7 +18,7 @@ use super::images;
 use super::prepare::{self, Entry, Picture, PrepareError, Side, Templates};
 use crate::catalog::{CatalogError, Photos};
 use crate::domain::single_spaced;
-use crate::evaluate::split::validates;
+use crate::evaluate::data::split::validates;
 use crate::vision::{self, ImageLimits, Photo};
 
 #[derive(Debug, thiserror::Error)]

@@ -113,6 +113,23 @@ pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), Fo
     Ok((config, parameters))
 }
 
+/// Writes a run's best weights (the averaged ones where none were chosen) as a checkpoint folder.
+///
+/// # Errors
+/// If a file of the run is missing, broken or does not fit, or the checkpoint cannot be written.
+pub fn write_best(run: &Path, to: &Path) -> Result<(), FolderError> {
+    let which = if run.join("best.safetensors").is_file() {
+        Which::Best
+    } else {
+        Which::Average
+    };
+    let (config, parameters) = read_run(run, which)?;
+    let path = run.join("tokenizer.json");
+    let vocabulary =
+        std::fs::read_to_string(&path).map_err(|source| FolderError::Io { path, source })?;
+    write(to, &config, &parameters, &vocabulary, Precision::F32)
+}
+
 /// The configuration and the weights of a checkpoint folder in Hugging Face's layout.
 ///
 /// # Errors

@@ -56,7 +56,7 @@ pub struct Recipe {
     /// By what `aglet-train compare` chooses among the run's epochs; its own default when not
     /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub compare: Option<crate::evaluate::compare::Rule>,
+    pub compare: Option<crate::evaluate::benchmark::compare::Rule>,
 }
 
 /// The model's sizes, for weights that begin at random.

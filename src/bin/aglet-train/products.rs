@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use aglet::evaluate::split::held_out;
+use aglet::evaluate::data::split::held_out;
 use aglet::train::batch::Beside;
 use aglet::train::dataset::{self, Frame, Product};
 use aglet::train::fit::Held;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::evaluate::split::held_out;
+use crate::evaluate::data::split::held_out;
 
 /// A side of the split.
 #[derive(
@@ -53,7 +53,7 @@ impl fmt::Display for Side {
 pub enum Test {
     /// This part of every class.
     Part(f64),
-    /// Those that no model of ours is trained on (see [`crate::evaluate::split`]).
+    /// Those that no model of ours is trained on (see [`crate::evaluate::data::split`]).
     HeldOut,
 }
 
