@@ -1,4 +1,4 @@
-"""What the vote of a photo's nearest products gains and costs (src/search/rank.rs), on the vectors of an import.
+"""What the vote of a photo's nearest products gains and costs (src/index/rank.rs), on the vectors of an import.
 
 Run: python tests/evaluation/photo_vote.py DATA/catalog.sqlite      (numpy)
 

@@ -141,7 +141,7 @@ fn show(
     let table = tables::comparison(comparison);
     let reasons = |before: &str| -> String {
         let lines = comparison.why.iter();
-        lines.map(|line| format!("{before}{line}\n")).collect()
+        lines.map(|line| [before, line, "\n"].concat()).collect()
     };
     console.print(&format!("{}\n{}\n", table.plain(), reasons("")));
     if let Some(path) = &args.csv {

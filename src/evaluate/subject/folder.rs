@@ -44,7 +44,7 @@ impl FolderEngine {
     ) -> Result<Self, EngineError> {
         let files = catalog.products.iter().map(|p| catalog.picture(p));
         let pictures = embedder.images(files, done)?;
-        let (mut embedded, mut vectors, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut positions, mut vectors, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for (position, picture) in pictures.into_iter().enumerate() {
             let product = &catalog.products[position].product;
             let picture = match picture {
@@ -61,7 +61,7 @@ impl FolderEngine {
                 rank::fuse(picture.as_ref(), Some(&words), words_percent)
             };
             if let Some(vector) = vector {
-                embedded.push(position);
+                positions.push(position);
                 vectors.push(vector);
             }
         }
@@ -83,7 +83,7 @@ impl FolderEngine {
             embedder,
             catalog,
             subject,
-            embedded,
+            embedded: positions,
             vectors,
             by_id,
             left_out,

@@ -80,7 +80,7 @@ impl Comparison {
                 None if rule.weights.is_empty() => {}
                 None => why.push(format!("{name} is out: a figure of the rule is missing")),
                 Some(sum) if best.is_none_or(|(_, most)| sum > most) => {
-                    best = Some((position, sum))
+                    best = Some((position, sum));
                 }
                 Some(_) => {}
             }
