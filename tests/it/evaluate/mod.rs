@@ -434,7 +434,7 @@ fn a_part_is_measured_again_where_a_picture_changed_or_a_case_failed() {
     let known = || {
         let mut doing = Vec::new();
         let document = tasks.measure(&tiny_model(), &options(), &cache, &mut |text| {
-            doing.push(text.to_owned())
+            doing.push(text.to_owned());
         });
         let failures: usize = document
             .expect("measured")
