@@ -11,26 +11,26 @@ use std::time::Duration;
 use aglet::demo;
 use aglet::encode::{Device, Encoder, EncoderOptions, ImageLimits, Priority};
 use aglet::model::ModelFolder;
-use aglet::train::attribute::{self, Classes};
-use aglet::train::batch::{Batch, Beside, Source};
-use aglet::train::checkpoint::{self, Precision};
-use aglet::train::clip::{ClipConfig, Parameter, Parameters, TowerConfig};
-use aglet::train::dataset::{self, Frame, Product};
-use aglet::train::fit::{Held, Plan, Run};
-use aglet::train::folder::{self, Which};
-use aglet::train::fused::Activation;
-use aglet::train::images;
-use aglet::train::loss::{Kind, Truth};
-use aglet::train::metrics::Metric;
-use aglet::train::network::{ImageBatch, Network, TextBatch};
-use aglet::train::optimizer::{self, Optimizer, Rule, Treatment};
-use aglet::train::prepare::templates::{self, Templates};
-use aglet::train::recipe::Recipe;
-use aglet::train::report::History;
-use aglet::train::scheduler::{CyclicMode, Mode, Per, Schedule, Scheduler, ThresholdMode};
-use aglet::train::step::{self, Training, Weights};
-use aglet::train::validate;
-use aglet::train::vocabulary::{self, Vocabulary};
+use aglet::train::data::attribute::{self, Classes};
+use aglet::train::data::batch::{Batch, Beside, Source};
+use aglet::train::data::images;
+use aglet::train::data::product::{self, Frame, Product};
+use aglet::train::data::set::templates::{self, Templates};
+use aglet::train::data::vocabulary::{self, Vocabulary};
+use aglet::train::net::fused::Activation;
+use aglet::train::net::network::{ImageBatch, Network, TextBatch};
+use aglet::train::net::parameters::{ClipConfig, Parameter, Parameters, TowerConfig};
+use aglet::train::optim::loss::{Kind, Truth};
+use aglet::train::optim::optimizer::{self, Optimizer, Rule, Treatment};
+use aglet::train::optim::scheduler::{CyclicMode, Mode, Per, Schedule, Scheduler, ThresholdMode};
+use aglet::train::run::checkpoint::{self, Precision};
+use aglet::train::run::fit::{Held, Plan, Run};
+use aglet::train::run::folder::{self, Which};
+use aglet::train::run::metrics::Metric;
+use aglet::train::run::recipe::Recipe;
+use aglet::train::run::report::History;
+use aglet::train::run::step::{self, Training, Weights};
+use aglet::train::run::validate;
 
 use crate::support;
 
@@ -510,7 +510,7 @@ const FRAME: Frame = Frame {
 /// Drawn shoes in prepared words, with the color of their laces as the label.
 fn labeled(seed: u64, count: u64) -> Vec<Product> {
     let templates = Templates::parse(templates::DEFAULT).expect("templates");
-    let drawn = dataset::drawn(seed, count, FRAME).into_iter();
+    let drawn = product::drawn(seed, count, FRAME).into_iter();
     drawn
         .map(|p| p.phrased(&templates, Some("shoelace_color")))
         .collect()
@@ -527,7 +527,7 @@ impl Small {
     /// `more` overrides the recipe.
     fn new(folder: &Path, more: &[&str]) -> Self {
         let products = labeled(3, 48);
-        let texts = dataset::sample_captions(&products, 1);
+        let texts = product::sample_captions(&products, 1);
         let json = vocabulary::learn(texts.iter().map(String::as_str), 700).expect("a vocabulary");
         std::fs::write(folder.join("tokenizer.json"), &json).expect("the run's vocabulary");
         let mut overrides: Vec<String> = [
@@ -601,7 +601,7 @@ impl Small {
         let classes = Some(self.classes.clone());
         let held = Held {
             products: labeled(5, 24),
-            general: dataset::drawn(6, 24, FRAME),
+            general: product::drawn(6, 24, FRAME),
             classes,
         };
         Run::new(plan, folder, self.source(), held, None, resume).expect("a run")
@@ -888,7 +888,7 @@ fn every_photo_is_asked_for_its_category_and_its_color_by_name() {
     let [categories, colors] = &batch.facts[..] else {
         panic!("two facts: {:?}", batch.facts)
     };
-    let distinct = |products: &[aglet::train::dataset::Product]| -> usize {
+    let distinct = |products: &[aglet::train::data::product::Product]| -> usize {
         products
             .iter()
             .map(|p| p.facts.category.as_str())
@@ -964,7 +964,7 @@ fn photos_whose_channels_change_places_are_called_what_they_then_show() {
     let source = plain("data.channels=1.0");
     let shown = |batch: &Batch, row: usize| {
         let pixel = (0..3).map(|c| {
-            batch.images.patches[row * 4 * 768 + c * 256] * dataset::STD[c] + dataset::MEAN[c]
+            batch.images.patches[row * 4 * 768 + c * 256] * product::STD[c] + product::MEAN[c]
         });
         // The strongest channel: 0 is red.
         pixel
@@ -1151,7 +1151,7 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
     }
     // A square of the model's own size, without a margin, reaches both unchanged.
     let edge = u32::try_from(config.image_size).expect("small");
-    let product = dataset::drawn(6, 1, Frame { edge: 128, ..FRAME }).remove(0);
+    let product = product::drawn(6, 1, Frame { edge: 128, ..FRAME }).remove(0);
     let mut square = ::image::imageops::resize(
         &product.square,
         edge,
@@ -1164,13 +1164,13 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         }
     }
     let served = served_photo(&encoder, &square).await;
-    let product = dataset::Product { square, ..product };
+    let product = product::Product { square, ..product };
     let trained = validate::embed_photos(&config, &parameters, &[&product]);
     assert!(furthest(&served, &trained) < 1e-4);
     // Any other is cut, padded, reduced and seen alike, if not to the bit: training keeps it
     // somewhat larger in between.
     let photo = demo::render(&demo::draw(6, 0));
-    let kept = dataset::drawn(6, 1, Frame::of(&bundled)).remove(0);
+    let kept = product::drawn(6, 1, Frame::of(&bundled)).remove(0);
     let served = served_photo(&start(&path), &photo).await;
     let trained = validate::embed_photos(&bundled, &parameters, &[&kept]);
     let cosine = |trained: &[f32]| -> f32 { served.iter().zip(trained).map(|(a, b)| a * b).sum() };

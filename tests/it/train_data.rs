@@ -11,11 +11,11 @@ use std::time::Duration;
 use aglet::catalog::source::Source;
 use aglet::demo;
 use aglet::domain::AttributeName;
-use aglet::train::enrich::{self, Asking, EnrichError};
-use aglet::train::label::{self, Decision, Item, LabelError, Labeling, Task};
-use aglet::train::prepare::{
-    self, Entry, Picture, Plan, PrepareError, Report, Side, Templates, Test, templates,
-};
+use aglet::train::data::set::enrich::{self, Asking, EnrichError};
+use aglet::train::data::set::prepare::{self, Entry, Picture, Plan, PrepareError, Report};
+use aglet::train::data::set::split::{Side, Test};
+use aglet::train::data::set::templates::{self, Templates};
+use aglet::train::tools::label::{self, Decision, Item, LabelError, Labeling, Task};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;

@@ -5,15 +5,15 @@
 use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
-use aglet::train::batch::Batch;
-use aglet::train::clip::{ClipConfig, Parameters, TowerConfig};
-use aglet::train::dice::{Dice, Purpose};
-use aglet::train::fit;
-use aglet::train::fused::{Activation, Precision};
-use aglet::train::loss::Truth;
-use aglet::train::network::{ImageBatch, TextBatch};
-use aglet::train::optimizer::{self, Optimizer, Rule};
-use aglet::train::step::{self, Training, Weights};
+use aglet::train::data::batch::Batch;
+use aglet::train::draws::{Dice, Purpose};
+use aglet::train::net::fused::{Activation, Precision};
+use aglet::train::net::network::{ImageBatch, TextBatch};
+use aglet::train::net::parameters::{ClipConfig, Parameters, TowerConfig};
+use aglet::train::optim::loss::Truth;
+use aglet::train::optim::optimizer::{self, Optimizer, Rule};
+use aglet::train::run::fit;
+use aglet::train::run::step::{self, Training, Weights};
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]

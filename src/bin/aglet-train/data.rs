@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use aglet::catalog::source::Source;
 use aglet::domain::AttributeName;
-use aglet::train::enrich::Asking;
-use aglet::train::label::{self, Labeling};
-use aglet::train::prepare::split;
-use aglet::train::prepare::{self, Plan, Report, Side, Templates, Test, templates};
+use aglet::train::data::set::enrich::Asking;
+use aglet::train::data::set::prepare::{self, Plan, Report};
+use aglet::train::data::set::split::{self, Side, Test};
+use aglet::train::data::set::templates::{self, Templates};
+use aglet::train::tools::label::{self, Labeling};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -250,8 +251,9 @@ pub fn enrich(args: EnrichArgs) -> anyhow::Result<()> {
         patience: Duration::from_secs(args.patience),
     };
     let bar = bar("asking")?;
-    let summary =
-        aglet::train::enrich::enrich(&args.set, &asking, |done, total| show(&bar, done, total))?;
+    let summary = aglet::train::data::set::enrich::enrich(&args.set, &asking, |done, total| {
+        show(&bar, done, total)
+    })?;
     bar.finish_and_clear();
     println!(
         "{} pictures described, {} products known before, {} without a sentence",

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use aglet::train::attribute::{self, Classes};
-use aglet::train::checkpoint::Precision;
-use aglet::train::clip::{ClipConfig, Parameters};
-use aglet::train::dataset::{self, Frame, Product};
-use aglet::train::interpolate::{self, Verdict};
-use aglet::train::metrics::Watch;
-use aglet::train::prepare::Side;
-use aglet::train::recipe::Recipe;
-use aglet::train::vocabulary::Vocabulary;
+use aglet::train::data::attribute::{self, Classes};
+use aglet::train::data::product::{self, Frame, Product};
+use aglet::train::data::set::split::Side;
+use aglet::train::data::vocabulary::Vocabulary;
+use aglet::train::net::parameters::{ClipConfig, Parameters};
+use aglet::train::run::checkpoint::Precision;
+use aglet::train::run::metrics::Watch;
+use aglet::train::run::recipe::Recipe;
+use aglet::train::tools::interpolate::{self, Verdict};
 use aglet::train::{folder, positions, validate};
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -213,14 +213,14 @@ impl Exam {
             .attribute
             .context("the recipe has no [attribute]: nothing says what is the new ability")?;
         let (name, frame) = (Some(attribute.name.as_str()), Frame::of(config));
-        let train = dataset::read_set(data, Side::Train, name, frame)?;
-        let labeled = dataset::read_set(data, Side::Validation, name, frame)?;
-        let classes = dataset::classes(data, attribute, &train)?;
+        let train = product::read_set(data, Side::Train, name, frame)?;
+        let labeled = product::read_set(data, Side::Validation, name, frame)?;
+        let classes = product::classes(data, attribute, &train)?;
         let general = args
             .general
             .as_deref()
-            .map_or(Ok(Vec::new()), |folder| dataset::read(folder, frame))?;
-        let general = dataset::judges(general, &train);
+            .map_or(Ok(Vec::new()), |folder| product::read(folder, frame))?;
+        let general = product::judges(general, &train);
         if let (Some(folder), true) = (&args.general, general.is_empty()) {
             bail!(
                 "{}: too few products to hold some out that could show the base's abilities",

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use aglet::evaluate::split::held_out;
-use aglet::train::batch::Beside;
-use aglet::train::dataset::{self, Frame, Product};
-use aglet::train::fit::Held;
-use aglet::train::prepare::{Side, Templates};
-use aglet::train::recipe::Recipe;
+use aglet::train::data::batch::Beside;
+use aglet::train::data::product::{self, Frame, Product};
+use aglet::train::data::set::split::Side;
+use aglet::train::data::set::templates::Templates;
+use aglet::train::run::fit::Held;
+use aglet::train::run::recipe::Recipe;
 use anyhow::bail;
 
 use super::FitArgs;
@@ -49,8 +50,8 @@ pub fn gather(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<P
 
 /// A catalog: all of it but the held-out products, beside drawn ones.
 fn of_catalog(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Products> {
-    let mut products = dataset::read(&args.data, frame)?;
-    let mut drawn = dataset::drawn(recipe.run.seed, recipe.data.drawn, frame);
+    let mut products = product::read(&args.data, frame)?;
+    let mut drawn = product::drawn(recipe.run.seed, recipe.data.drawn, frame);
     if !recipe.data.shoelaces {
         products
             .iter_mut()
@@ -90,7 +91,7 @@ fn apart(
 ) -> (Vec<Product>, Vec<Product>) {
     let (held, rest) = products.into_iter().partition(|p| held_out(&p.id));
     (
-        dataset::some(dataset::judges(held, trained), recipe.data.validation),
+        product::some(product::judges(held, trained), recipe.data.validation),
         rest,
     )
 }
@@ -99,12 +100,12 @@ fn apart(
 /// the same templates.
 fn of_set(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Products> {
     let name = recipe.attribute.as_ref().map(|a| a.name.as_str());
-    let train = dataset::read_set(&args.data, Side::Train, name, frame)?;
-    let validation = dataset::read_set(&args.data, Side::Validation, name, frame)?;
+    let train = product::read_set(&args.data, Side::Train, name, frame)?;
+    let validation = product::read_set(&args.data, Side::Validation, name, frame)?;
     let classes = recipe
         .attribute
         .clone()
-        .map(|a| dataset::classes(&args.data, a, &train))
+        .map(|a| product::classes(&args.data, a, &train))
         .transpose()?;
     let templates = Templates::open(&args.data.join("captions.toml"))?;
     let phrase = |list: Vec<Product>| {
@@ -112,7 +113,7 @@ fn of_set(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Produ
             .map(|p| p.phrased(&templates, name))
             .collect()
     };
-    let drawn = phrase(dataset::drawn(recipe.run.seed, recipe.data.drawn, frame));
+    let drawn = phrase(product::drawn(recipe.run.seed, recipe.data.drawn, frame));
     let mut beside = vec![Beside {
         products: drawn,
         per_batch: recipe.data.drawn_in_batch(),
@@ -131,9 +132,9 @@ fn of_set(args: &FitArgs, recipe: &Recipe, frame: Frame) -> anyhow::Result<Produ
             .map(|p| p.id.clone())
             .collect();
         if args.data.join("test.jsonl").is_file() {
-            own.extend(dataset::ids(&args.data, Side::Test)?);
+            own.extend(product::ids(&args.data, Side::Test)?);
         }
-        let mut products = dataset::read(replay, frame)?;
+        let mut products = product::read(replay, frame)?;
         for product in &mut products {
             product.facts.shoelaces = None;
         }

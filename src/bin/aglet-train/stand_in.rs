@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
-use aglet::train::checkpoint::Precision;
-use aglet::train::clip::{ClipConfig, Parameters, TowerConfig};
-use aglet::train::dataset::{self, Frame};
-use aglet::train::folder;
-use aglet::train::fused::Activation;
-use aglet::train::vocabulary;
+use aglet::train::data::product::{self, Frame};
+use aglet::train::data::vocabulary;
+use aglet::train::net::fused::Activation;
+use aglet::train::net::parameters::{ClipConfig, Parameters, TowerConfig};
+use aglet::train::run::checkpoint::Precision;
+use aglet::train::run::folder;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value;
@@ -57,8 +57,8 @@ pub fn run(args: &StandInArgs) -> anyhow::Result<()> {
     std::fs::write(&file, format!("{text:#}\n")).with_context(|| file.display().to_string())?;
     let preprocessor = serde_json::json!({
         "feature_extractor_type": "CLIPFeatureExtractor", "do_resize": true, "size": 224, "resample": 3,
-        "do_center_crop": true, "crop_size": 224, "do_normalize": true, "image_mean": dataset::MEAN,
-        "image_std": dataset::STD,
+        "do_center_crop": true, "crop_size": 224, "do_normalize": true, "image_mean": product::MEAN,
+        "image_std": product::STD,
     });
     let file = args.out.join("preprocessor_config.json");
     std::fs::write(&file, format!("{preprocessor:#}\n"))
@@ -75,8 +75,8 @@ pub fn run(args: &StandInArgs) -> anyhow::Result<()> {
 /// hand; one learned from a few captions has fewer words of the same kind, and the ids between stay
 /// unused.
 fn words(seed: u64, size: usize) -> anyhow::Result<String> {
-    let texts = dataset::sample_captions(
-        &dataset::drawn(
+    let texts = product::sample_captions(
+        &product::drawn(
             seed,
             400,
             Frame {

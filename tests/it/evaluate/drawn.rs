@@ -399,9 +399,11 @@ mod with_training {
     use std::process::Command;
 
     use aglet::catalog::source::Source;
-    use aglet::train::checkpoint::{self, Precision};
-    use aglet::train::clip::{ClipConfig, Parameters};
-    use aglet::train::prepare::{self, Side, Templates, templates};
+    use aglet::train::data::set::prepare;
+    use aglet::train::data::set::split::Side;
+    use aglet::train::data::set::templates::{self, Templates};
+    use aglet::train::net::parameters::{ClipConfig, Parameters};
+    use aglet::train::run::checkpoint::{self, Precision};
 
     use super::*;
     use crate::support;

@@ -2,14 +2,14 @@
 //! over a run.
 
 use aglet::model::ModelFolder;
-use aglet::train::checkpoint;
-use aglet::train::clip::Parameters;
-use aglet::train::folder::{self, Which};
-use aglet::train::lora::{self, Lora};
-use aglet::train::network::Network;
-use aglet::train::optimizer::{Optimizer, Rule};
-use aglet::train::step::{self, Training};
-use aglet::train::validate;
+use aglet::train::net::lora::{self, Lora};
+use aglet::train::net::network::Network;
+use aglet::train::net::parameters::Parameters;
+use aglet::train::optim::optimizer::{Optimizer, Rule};
+use aglet::train::run::checkpoint;
+use aglet::train::run::folder::{self, Which};
+use aglet::train::run::step::{self, Training};
+use aglet::train::run::validate;
 
 use super::{Recorded, WEIGHTS, furthest, norm, recorded_step, reference, small_run};
 
@@ -171,7 +171,7 @@ fn a_run_with_pairs_and_siglips_loss_resumes_and_leaves_whole_models() {
         folder::read(&broken.path().join("epochs/003")).expect("reads"),
         (config.clone(), average)
     );
-    let photos = super::dataset::drawn(5, 2, super::FRAME);
+    let photos = super::product::drawn(5, 2, super::FRAME);
     let photos: Vec<_> = photos.iter().collect();
     assert_eq!(
         validate::embed_photos(&config, &last, &photos).len(),

@@ -1,7 +1,7 @@
 //! The losses alone against PyTorch's values and gradients (tests/reference/loss_reference.py).
 
-use aglet::train::clip::Parameters;
-use aglet::train::loss::{self, Kind, Truth};
+use aglet::train::net::parameters::Parameters;
+use aglet::train::optim::loss::{self, Kind, Truth};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{furthest, reference};
@@ -146,7 +146,7 @@ fn siglip_begins_where_its_paper_does_and_leaves_nothing_in_a_model() {
         kind: Kind::Siglip,
         ..super::WEIGHTS
     };
-    let (losses, gradients) = aglet::train::step::gradients(
+    let (losses, gradients) = aglet::train::run::step::gradients(
         &recorded.config,
         &parameters,
         &recorded.batch,

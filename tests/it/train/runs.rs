@@ -4,13 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use aglet::train::batch::{Kept, Loader};
-use aglet::train::checkpoint;
-use aglet::train::clip::Parameters;
-use aglet::train::fit::{FitError, Held, Run};
-use aglet::train::folder::{self, Which};
-use aglet::train::report::History;
-use aglet::train::step;
+use aglet::train::data::batch::{Kept, Loader};
+use aglet::train::net::parameters::Parameters;
+use aglet::train::run::checkpoint;
+use aglet::train::run::fit::{FitError, Held, Run};
+use aglet::train::run::folder::{self, Which};
+use aglet::train::run::report::History;
+use aglet::train::run::step;
 
 use super::{Small, furthest, small_run};
 

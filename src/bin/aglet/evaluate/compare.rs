@@ -228,8 +228,8 @@ fn opened(candidate: &Candidate, cache: &Path) -> anyhow::Result<PathBuf> {
 #[cfg(feature = "train")]
 fn checkpoint_of(run: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
     use aglet::evaluate::compare::files_sha256;
-    use aglet::train::checkpoint::Precision;
-    use aglet::train::folder::{self, Which};
+    use aglet::train::run::checkpoint::Precision;
+    use aglet::train::run::folder::{self, Which};
 
     let sha256 = files_sha256(run).with_context(|| run.display().to_string())?;
     let name = run.file_name().context("a run's folder has a name")?;

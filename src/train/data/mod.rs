@@ -1,0 +1,9 @@
+pub mod attribute;
+pub mod batch;
+pub mod captions;
+pub mod channels;
+pub mod images;
+pub mod product;
+pub mod sampler;
+pub mod set;
+pub mod vocabulary;

@@ -1,0 +1,4 @@
+pub mod enrich;
+pub mod prepare;
+pub mod split;
+pub mod templates;

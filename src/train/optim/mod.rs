@@ -1,0 +1,3 @@
+pub mod loss;
+pub mod optimizer;
+pub mod scheduler;

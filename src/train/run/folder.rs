@@ -1,0 +1,239 @@
+//! A run's weights as a checkpoint folder in Hugging Face's layout, which `aglet model export`
+//! takes.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::checkpoint::{self, CheckpointError, Precision};
+use super::fit::State;
+use crate::model::Preprocessing;
+use crate::train::data::product::{MEAN, STD};
+use crate::train::net::lora;
+use crate::train::net::parameters::{ClipConfig, Parameters};
+
+/// Which of a checkpoint's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    /// As the last step left them.
+    Last,
+    /// Averaged over the last steps.
+    Average,
+    /// Averaged, at the validation that the watched figure liked best.
+    Best,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    #[error("{path}: {source}")]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path}: {source}")]
+    Json {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("{path}: {reason}")]
+    Config { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// Writes the four files of a checkpoint folder. `vocabulary` is the text of its `tokenizer.json`.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write(
+    folder: &Path,
+    config: &ClipConfig,
+    parameters: &Parameters,
+    vocabulary: &str,
+    precision: Precision,
+) -> Result<(), FolderError> {
+    let io = |path: PathBuf| move |source| FolderError::Io { path, source };
+    std::fs::create_dir_all(folder).map_err(io(folder.into()))?;
+    let put = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(io(path))
+    };
+    let pretty = |value: &serde_json::Value| format!("{value:#}\n");
+    put("config.json", &pretty(&config.to_hugging_face()))?;
+    put("preprocessor_config.json", &pretty(&preprocessor(config)))?;
+    put("tokenizer.json", vocabulary)?;
+    Ok(checkpoint::write_weights(
+        &folder.join("model.safetensors"),
+        parameters,
+        precision,
+    )?)
+}
+
+/// `aglet_fit` and `aglet_views` say what Hugging Face's own fields cannot: the photo is padded to
+/// a white square, with or without the margins that it has, and how large that is.
+fn preprocessor(config: &ClipConfig) -> serde_json::Value {
+    let square = json!({"height": config.image_size, "width": config.image_size});
+    json!({
+        "image_processor_type": "CLIPImageProcessor", "do_resize": true, "do_rescale": true, "do_normalize": true,
+        "do_center_crop": false, "do_convert_rgb": true, "resample": 3, "rescale_factor": 1.0 / 255.0,
+        "size": square, "crop_size": square, "image_mean": MEAN, "image_std": STD, "aglet_fit": config.fit(),
+        "aglet_views": config.views,
+    })
+}
+
+/// The configuration and the weights of a run's folder.
+///
+/// # Errors
+/// If a file is missing, broken or does not fit.
+pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), FolderError> {
+    let config = read_config(run)?;
+    let mut parameters = Parameters::random(&config, 0);
+    let (file, prefix) = match which {
+        Which::Last => ("last.safetensors", "weights."),
+        Which::Average => ("last.safetensors", "average."),
+        Which::Best => ("best.safetensors", ""),
+    };
+    let path = run.join(file);
+    let (mut arrays, metadata) = checkpoint::read(&path)?;
+    checkpoint::fill(&path, &mut arrays, prefix, &mut parameters)?;
+    if which != Which::Best {
+        // The best weights were written merged.
+        let scale = State::parse(&path, &metadata)?.adapters;
+        for (name, mut found) in arrays {
+            if let Some(name) = name.strip_prefix(prefix).filter(|n| lora::is_adapter(n)) {
+                name.clone_into(&mut found.name);
+                parameters.0.push(found);
+            }
+        }
+        parameters = scale.map_or_else(
+            || parameters.clone(),
+            |scale| lora::merged(&parameters, scale),
+        );
+    }
+    Ok((config, parameters))
+}
+
+/// The configuration and the weights of a checkpoint folder in Hugging Face's layout.
+///
+/// # Errors
+/// If a file is missing, broken or does not fit, or the checkpoint wants its photos in other
+/// numbers than CLIP's: training would show it colors that it does not know.
+pub fn read(folder: &Path) -> Result<(ClipConfig, Parameters), FolderError> {
+    let config = read_config(folder)?;
+    check_colors(folder, config.image_size)?;
+    let mut parameters = Parameters::random(&config, 0);
+    let path = folder.join("model.safetensors");
+    let (mut arrays, _) = checkpoint::read(&path)?;
+    checkpoint::fill(&path, &mut arrays, "", &mut parameters)?;
+    Ok((config, parameters))
+}
+
+/// Without a `preprocessor_config.json` the constants are CLIP's.
+fn check_colors(folder: &Path, image_size: usize) -> Result<(), FolderError> {
+    let path = folder.join("preprocessor_config.json");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(FolderError::Io { path, source }),
+    };
+    let refused = |reason: String| FolderError::Config {
+        path: path.clone(),
+        reason,
+    };
+    let Preprocessing { mean, std, .. } =
+        Preprocessing::parse(&text, image_size).map_err(|error| refused(error.to_string()))?;
+    // Files round the constants to seven digits or fewer.
+    let near = |found: [f32; 3], wanted: [f32; 3]| {
+        found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-4)
+    };
+    if near(mean, MEAN) && near(std, STD) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "image_mean {mean:?} and image_std {std:?} are not CLIP's ({MEAN:?}, {STD:?}), with which photos are read here"
+    )))
+}
+
+fn read_config(folder: &Path) -> Result<ClipConfig, FolderError> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|source| FolderError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    let value = serde_json::from_str(&text).map_err(|source| FolderError::Json {
+        path: path.clone(),
+        source,
+    })?;
+    ClipConfig::from_hugging_face(&value).map_err(|reason| FolderError::Config { path, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Fit;
+    use crate::train::run::recipe::Recipe;
+
+    #[test]
+    fn training_and_the_server_are_told_the_same_of_what_a_model_sees() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let small = [
+            "model.image_size=32",
+            "model.vision.width=64",
+            "model.vision.layers=1",
+        ]
+        .map(str::to_owned);
+        for (trim, fit, views) in [
+            (true, Fit::Trim, vec![32]),
+            (false, Fit::Pad, vec![32]),
+            (true, Fit::Trim, vec![32, 36]),
+        ] {
+            let recipe = Recipe::parse("", &small).expect("a recipe");
+            let config = recipe
+                .config(600)
+                .framed(Some(trim), Some(views.clone()))
+                .expect("they have middles");
+            let parameters = Parameters::random(&config, 1);
+            write(folder.path(), &config, &parameters, "{}", Precision::F32).expect("written");
+            assert_eq!(
+                read(folder.path()).expect("read"),
+                (config.clone(), parameters)
+            );
+            let file =
+                std::fs::read(folder.path().join("preprocessor_config.json")).expect("is there");
+            let preprocessing = Preprocessing::parse(&file, 32).expect("valid");
+            let edges: Vec<usize> = preprocessing
+                .edges()
+                .iter()
+                .map(|&edge| edge as usize)
+                .collect();
+            assert_eq!((preprocessing.fit, edges), (fit, views));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_with_other_colors_than_clips_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let check = |json: serde_json::Value| {
+            std::fs::write(
+                folder.path().join("preprocessor_config.json"),
+                json.to_string(),
+            )
+            .expect("written");
+            check_colors(folder.path(), 224)
+        };
+        check_colors(folder.path(), 224).expect("CLIP's where nothing is said");
+        check(
+            json!({"image_mean": [0.4815, 0.4578, 0.4082], "image_std": [0.2686, 0.2613, 0.2758]}),
+        )
+        .expect("rounded");
+        let error = check(json!({"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}))
+            .expect_err("refused");
+        assert!(
+            error
+                .to_string()
+                .contains("preprocessor_config.json: image_mean [0.5, 0.5, 0.5]"),
+            "{error}"
+        );
+        assert!(check(json!({"do_normalize": false})).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+pub mod checkpoint;
+pub mod epochs;
+pub mod fit;
+pub mod folder;
+pub mod metrics;
+pub mod recipe;
+pub mod report;
+pub mod step;
+pub mod validate;

@@ -1,0 +1,2 @@
+pub mod interpolate;
+pub mod label;
