@@ -16,7 +16,6 @@ mod mesh;
 mod palette;
 mod photo;
 mod product;
-mod random;
 mod raster;
 mod shape;
 mod shoe;

@@ -1,7 +1,7 @@
 //! The colors: Kaggle's words for a product's main color, the labels' words for laces, and what
 //! each looks like.
 
-use super::random::Random;
+use crate::util::random::Random;
 
 /// A color's word with its sRGB value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use image::{Rgb as Pixel, RgbImage};
 use super::mesh::{Part, Vec3};
 use super::palette::{Rgb, mix, scale};
 use super::product::{DemoProduct, View};
-use super::random::Random;
 use super::raster::{Camera, Canvas, Frame, Light};
 use super::shoe;
+use crate::util::random::Random;
 
 /// The photos' size in pixels: portrait 3:4, as in the Kaggle data set.
 pub const WIDTH: u32 = 240;

@@ -1,7 +1,7 @@
 //! What a product of the demonstration is: decided here, drawn elsewhere.
 
 use super::palette::{self, LACE_COLORS, SHOE_COLORS, Swatch};
-use super::random::Random;
+use crate::util::random::Random;
 
 /// The kinds of footwear that are drawn; `articleType` of the Kaggle layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,7 +195,7 @@ pub fn draw(seed: u64, index: u64) -> DemoProduct {
         ]),
         year: *r.pick(&[2023, 2024, 2025, 2026]),
         view,
-        look: r.next(),
+        look: r.number(),
     }
 }
 

@@ -63,6 +63,25 @@ impl Embedding {
         Ok(Self(values.into()))
     }
 
+    /// The direction of the mean of unit vectors, which is that of their sum: several views of a
+    /// photo, or several ways to say the same thing.
+    ///
+    /// # Errors
+    /// As [`Embedding::new`]: vectors that cancel each other out have no mean direction.
+    pub fn mean<'a>(
+        vectors: impl IntoIterator<Item = &'a [f32]>,
+        dimensions: usize,
+    ) -> Result<Self, EmbeddingError> {
+        let mut vectors = vectors.into_iter();
+        let mut sum = vectors.next().unwrap_or_default().to_vec();
+        for vector in vectors {
+            for (sum, value) in sum.iter_mut().zip(vector) {
+                *sum += value;
+            }
+        }
+        Self::new(sum, dimensions)
+    }
+
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         &self.0
@@ -149,6 +168,19 @@ mod tests {
                 got: 1
             })
         );
+    }
+
+    #[test]
+    fn the_mean_of_two_directions_lies_between_them() {
+        let mean = |vectors: &[[f32; 2]]| Embedding::mean(vectors.iter().map(|v| &v[..]), 2);
+        let between = mean(&[[1.0, 0.0], [0.0, 1.0]]).expect("a direction");
+        let half = std::f32::consts::FRAC_1_SQRT_2;
+        assert!(between.as_slice().iter().all(|v| (v - half).abs() < 1e-6));
+        assert_eq!(
+            mean(&[[0.6, 0.8]]).expect("a direction").as_slice(),
+            [0.6, 0.8]
+        );
+        assert_eq!(mean(&[[1.0, 0.0], [-1.0, 0.0]]), Err(EmbeddingError::Zero));
     }
 
     #[test]

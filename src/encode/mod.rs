@@ -418,21 +418,9 @@ fn image_worker(
             .map_err(|e| e.to_string())?;
         Ok(rows
             .chunks(each)
-            .map(|views| Embedding::new(summed(views), dimensions))
+            .map(|views| Embedding::mean(views.iter().map(Vec::as_slice), dimensions))
             .collect())
     })
-}
-
-/// Of unit vectors the sum has the mean's direction.
-fn summed(rows: &[Vec<f32>]) -> Vec<f32> {
-    let mut rows = rows.iter();
-    let mut sum = rows.next().cloned().unwrap_or_default();
-    for row in rows {
-        sum.iter_mut()
-            .zip(row)
-            .for_each(|(sum, value)| *sum += value);
-    }
-    sum
 }
 
 /// Files -> the small squares that the model sees; those are 8-bit, a quarter of the tensor's size,

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::prepared::{self, PreparedError};
+use super::data::data_set::{self, DataSetError};
 use super::split::held_out;
 use super::suite::hex;
 use crate::catalog::source::{Source, SourceError};
@@ -41,7 +41,7 @@ pub enum ShopError {
     #[error(transparent)]
     Picture(#[from] CatalogError),
     #[error(transparent)]
-    Prepared(#[from] PreparedError),
+    Prepared(#[from] DataSetError),
     #[error(
         "{folder} has neither styles.csv nor products.jsonl, and is no data set of `aglet-train prepare`"
     )]
@@ -98,7 +98,7 @@ pub fn source_at(
 }
 
 impl Shop {
-    /// The catalogue or the data set at a path: see [`source_at`] and [`prepared`].
+    /// The catalogue or the data set at a path: see [`source_at`] and [`data_set`].
     ///
     /// # Errors
     /// When there is none, or as [`Shop::read`].
@@ -107,9 +107,9 @@ impl Shop {
         images: &[PathBuf],
         shoelaces: Option<&Path>,
     ) -> Result<Self, ShopError> {
-        match prepared::side_at(path) {
+        match data_set::side_at(path) {
             Some(side) => {
-                let (offers, pictures) = (prepared::read(&side)?, Photos::default());
+                let (offers, pictures) = (offers_of(&side)?, Photos::default());
                 Ok(Self {
                     offers,
                     rejected: 0,
@@ -199,6 +199,21 @@ impl Shop {
     pub fn find(&self, id: &ProductId) -> Option<&Offer> {
         self.offers.iter().find(|o| &o.product.id == id)
     }
+}
+
+/// The products of a side of a data set.
+///
+/// # Errors
+/// As [`data_set::products`].
+pub fn offers_of(side: &Path) -> Result<Vec<Offer>, DataSetError> {
+    let products = data_set::products(side)?;
+    Ok(products
+        .into_iter()
+        .map(|(product, image)| Offer {
+            product,
+            image: Some(image),
+        })
+        .collect())
 }
 
 /// Nothing for a file that is not there.

@@ -151,17 +151,12 @@ impl Texts<'_> {
         }
         let all: Result<Vec<Embedding>, _> =
             texts.iter().map(|text| self.embedder.text(text)).collect();
-        let made = mean_direction(&all?)?;
+        let all = all?;
+        let dimensions = all.first().map_or(0, Embedding::dimensions);
+        let made = Embedding::mean(all.iter().map(Embedding::as_slice), dimensions)?;
         self.known.insert(texts.to_vec(), made.clone());
         Ok(made)
     }
-}
-
-/// The mean of unit vectors, scaled to unit length.
-fn mean_direction(all: &[Embedding]) -> Result<Embedding, EmbeddingError> {
-    let dimensions = all.first().map_or(0, Embedding::dimensions);
-    let sum = |d: usize| all.iter().map(|e| e.as_slice()[d]).sum();
-    Embedding::new((0..dimensions).map(sum).collect(), dimensions)
 }
 
 impl ZeroShotResult {
@@ -290,18 +285,5 @@ impl ZeroShotResult {
     #[must_use]
     pub fn pairs_with(&self, other: &Self) -> bool {
         self.truth == other.truth && self.classes == other.classes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ensemble_points_between_its_texts() {
-        let e = |x: f32, y: f32| Embedding::new(vec![x, y], 2).expect("valid");
-        let mean = mean_direction(&[e(1.0, 0.0), e(0.0, 1.0)]).expect("valid");
-        assert!((mean.cosine(&e(1.0, 1.0)) - 1.0).abs() < 1e-6);
-        assert!(mean_direction(&[e(1.0, 0.0), e(-1.0, 0.0)]).is_err());
     }
 }

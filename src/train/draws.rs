@@ -1,5 +1,5 @@
-//! Chance that repeats: every draw of training comes from a stream named by the seed, what it is
-//! for, and a number (the step, the epoch), so that a run taken up again draws what the unbroken
+//! Reproducible random numbers: every draw of training comes from a stream named by the seed, a
+//! purpose and a number (the step, the epoch), so that a run taken up again draws what the unbroken
 //! run would have drawn.
 
 use rand_chacha::ChaCha8Rng;
@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// A stream of draws.
 #[derive(Clone, Debug)]
-pub struct Dice(ChaCha8Rng);
+pub struct Stream(ChaCha8Rng);
 
 /// What a stream is for; two purposes never share draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Purpose {
     Adapters,
 }
 
-impl Dice {
+impl Stream {
     #[must_use]
     pub fn new(seed: u64, purpose: Purpose, number: u64) -> Self {
         let mut key = [0_u8; 32];

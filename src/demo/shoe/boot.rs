@@ -6,8 +6,8 @@ use super::lacing::{Lacing, laces, tongue};
 use super::{Dyes, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3};
 use crate::demo::palette::{Rgb, grey, mix, scale};
-use crate::demo::random::Random;
 use crate::demo::shape::{Cap, Curve, Last};
+use crate::util::random::Random;
 
 pub(super) fn boot(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let shaft = r.range(0.46, 0.6);

@@ -4,8 +4,8 @@
 use super::{band, lined, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3, fraction, grid, plain, tube};
 use crate::demo::palette::{Rgb, mix, scale};
-use crate::demo::random::Random;
 use crate::demo::shape::{Curve, Last, spread};
+use crate::util::random::Random;
 
 pub(super) const GUM: Rgb = [0.72, 0.52, 0.32];
 

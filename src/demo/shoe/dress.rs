@@ -7,8 +7,8 @@ use super::sole::Sole;
 use super::{Dyes, band, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3};
 use crate::demo::palette::{Rgb, grey, mix, scale};
-use crate::demo::random::Random;
 use crate::demo::shape::{Cap, Curve, Last};
+use crate::util::random::Random;
 
 /// A leather last: slim, with a heel block under it.
 fn dress_last(r: &mut Random, opening: f32, heel: f32) -> Last {

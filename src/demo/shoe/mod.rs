@@ -12,7 +12,7 @@ mod sole;
 use super::mesh::{Ink, Paint, Part};
 use super::palette::{Rgb, brightness, grey, mix, scale};
 use super::product::{Category, DemoProduct};
-use super::random::Random;
+use crate::util::random::Random;
 
 /// The parts of one shoe (the left one, its outer side at negative `y`).
 pub(super) fn build(product: &DemoProduct) -> Vec<Part> {

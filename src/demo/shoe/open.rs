@@ -5,8 +5,8 @@ use super::sole::{Sole, heel, strap};
 use super::{Dyes, band};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3, flat_tube, fraction, plain, sub, tube, unit};
 use crate::demo::palette::{Rgb, grey, scale};
-use crate::demo::random::Random;
 use crate::demo::shape::{Cap, Curve, Last};
+use crate::util::random::Random;
 
 /// A low-cut last, `height` high at the heel.
 fn court_last(r: &mut Random, height: f32, platform: f32, round: bool) -> Last {

@@ -6,8 +6,8 @@ use super::sole::Sole;
 use super::{Dyes, band, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3};
 use crate::demo::palette::{Rgb, brightness, grey, mix, scale};
-use crate::demo::random::Random;
 use crate::demo::shape::{Cap, Curve, Last};
+use crate::util::random::Random;
 
 pub(super) fn runner(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let last = last(r);

@@ -6,8 +6,8 @@ use super::sole::Sole;
 use super::{Dyes, band, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3};
 use crate::demo::palette::{Rgb, grey, mix, scale};
-use crate::demo::random::Random;
 use crate::demo::shape::{Cap, Curve, Last};
+use crate::util::random::Random;
 
 pub(super) fn sneaker(dyes: &Dyes, r: &mut Random) -> Vec<Part> {
     let high = r.chance(0.3) && dyes.laces.is_some();

@@ -1,9 +1,4 @@
-//! The attribute that a run is to learn, such as the color of the laces, and how well a model tells
-//! its values apart.
-//!
-//! The measure is zero-shot classification as in CLIP (arXiv 2103.00020, section 3.1): each value
-//! is put into words by several prompts, their unit embeddings are averaged, and a photo's value is
-//! the one with the nearest words.
+//! The attribute that a run is to learn, such as the color of the laces, and its values in words.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::product::Product;
 use super::sampler::Sampling;
-use super::vocabulary::Vocabulary;
-use crate::evaluate::classification::{Report, Rows, ZeroDivision};
-use crate::train::net::parameters::{ClipConfig, Parameters};
-use crate::train::run::validate;
 
 /// The recipe's section `[attribute]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,11 +13,11 @@ use crate::train::run::validate;
 pub struct Attribute {
     /// Its name in the data set.
     pub name: String,
-    /// Words for a value, which stands where `{}` is. They say nothing but the value: `loss.values`
-    /// teaches one of them at a time of every labeled photo, and a category in it would be taught
+    /// Texts for a value, which replaces `{}`. They name the value and nothing else: `loss.values`
+    /// teaches one of them at a time for every labeled photo, and a category in it would be taught
     /// with it.
     pub prompts: Vec<String>,
-    /// The value of products that have no such thing (`none`), which is said in other words.
+    /// The value of products that do not have the thing (`none`), which has texts of its own.
     #[serde(default)]
     pub absent: Option<String>,
     #[serde(default)]
@@ -38,7 +29,7 @@ pub struct Attribute {
 
 impl Attribute {
     /// Everything that is wrong, one line each.
-    pub(super) fn problems(&self) -> Vec<String> {
+    pub(in crate::train) fn problems(&self) -> Vec<String> {
         let checks = [
             (
                 !self.prompts.is_empty(),
@@ -60,7 +51,7 @@ impl Attribute {
         wrong.chain(self.sampling.problems()).collect()
     }
 
-    fn texts(&self, value: &str) -> Vec<String> {
+    pub(in crate::train) fn texts(&self, value: &str) -> Vec<String> {
         if self.absent.as_deref() == Some(value) {
             return self.absent_prompts.clone();
         }
@@ -71,7 +62,7 @@ impl Attribute {
     }
 }
 
-/// An attribute and the values that are to be told apart.
+/// An attribute and its values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classes {
     pub attribute: Attribute,
@@ -85,8 +76,8 @@ impl Classes {
         self.values.iter().position(|known| known == value)
     }
 
-    /// The number of the value that says that there is no such thing.
-    fn absent(&self) -> Option<usize> {
+    /// The number of the value of products that do not have the thing.
+    pub(in crate::train) fn absent(&self) -> Option<usize> {
         self.attribute
             .absent
             .as_deref()
@@ -94,149 +85,18 @@ impl Classes {
     }
 
     /// How many ways there are to put the values into words.
-    pub(super) fn wordings(&self) -> usize {
+    pub(in crate::train) fn wordings(&self) -> usize {
         self.attribute.prompts.len()
     }
 
     /// Each value in the words of its prompt of this number; where absence has fewer, they come
     /// around again.
-    pub(super) fn worded(&self, number: usize) -> Vec<String> {
+    pub(in crate::train) fn worded(&self, number: usize) -> Vec<String> {
         let texts = self.values.iter().map(|value| self.attribute.texts(value));
         texts
             .map(|mut texts| texts.swap_remove(number % texts.len()))
             .collect()
     }
-}
-
-/// How well an attribute's values are told apart, over the products whose value is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Accuracy {
-    /// Over all of these products and all values.
-    pub accuracy: f32,
-    pub macro_f1: f32,
-    pub products: usize,
-    /// Over those that have the thing at all, among the values other than absent.
-    pub present: f32,
-    pub present_macro_f1: f32,
-    pub present_products: usize,
-}
-
-/// Classifies the products' photos, given their unit embeddings (`products x projection`) and those
-/// of the classes; a product whose value is none of them, or not known, is left out. `None` if all
-/// are, or there are no values.
-#[must_use]
-pub fn classify(
-    classes: &Classes,
-    words: &[f32],
-    products: &[&Product],
-    photos: &[f32],
-) -> Option<Accuracy> {
-    let width = words
-        .len()
-        .checked_div(classes.values.len())
-        .filter(|&width| width > 0)?;
-    let known = products.iter().zip(photos.chunks_exact(width));
-    let known: Vec<(usize, &[f32])> = known
-        .filter_map(|(product, photo)| {
-            let label = product.label.as_deref()?;
-            Some((classes.of(label)?, photo))
-        })
-        .collect();
-    accuracy(classes, &known, |photo, without| {
-        nearest(words, photo, without)
-    })
-}
-
-/// Judges `predict`, which is given a member and the value that it is not to choose.
-fn accuracy<M: Copy>(
-    classes: &Classes,
-    known: &[(usize, M)],
-    predict: impl Fn(M, Option<usize>) -> usize,
-) -> Option<Accuracy> {
-    let absent = classes.absent();
-    let judge = |members: &[(usize, M)], without: Option<usize>| {
-        let truth: Vec<usize> = members.iter().map(|(value, _)| *value).collect();
-        let predicted: Vec<usize> = members
-            .iter()
-            .map(|(_, member)| predict(*member, without))
-            .collect();
-        Report::new(
-            &truth,
-            &predicted,
-            &classes.values,
-            Rows::Present,
-            ZeroDivision::Zero,
-        )
-        .ok()
-    };
-    let all = judge(known, None)?;
-    let having: Vec<(usize, M)> = known
-        .iter()
-        .filter(|(value, _)| Some(*value) != absent)
-        .copied()
-        .collect();
-    let present = judge(&having, absent);
-    #[expect(clippy::cast_possible_truncation, reason = "shares")]
-    Some(Accuracy {
-        accuracy: all.accuracy as f32,
-        macro_f1: all.macro_average.f1 as f32,
-        products: all.support,
-        present: present.as_ref().map_or(0.0, |p| p.accuracy as f32),
-        present_macro_f1: present.as_ref().map_or(0.0, |p| p.macro_average.f1 as f32),
-        present_products: present.map_or(0, |p| p.support),
-    })
-}
-
-/// Which of the words' embeddings a photo's is nearest to, one aside.
-pub(super) fn nearest(words: &[f32], photo: &[f32], without: Option<usize>) -> usize {
-    let scored = words
-        .chunks_exact(photo.len())
-        .enumerate()
-        .filter(|(at, _)| Some(*at) != without);
-    let scored =
-        scored.map(|(at, word)| (word.iter().zip(photo).map(|(a, b)| a * b).sum::<f32>(), at));
-    scored
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or(0, |(_, at)| at)
-}
-
-/// What guessing from category and color alone reaches, without a look at the photo: the most
-/// frequent value of the training products that share both, else the category, else of all. A model
-/// that learned the attribute beats it.
-#[must_use]
-pub fn guess(classes: &Classes, train: &[Product], products: &[&Product]) -> Option<Accuracy> {
-    let place = |label: &Option<String>| classes.of(label.as_deref()?);
-    let count = classes.values.len();
-    let most = |like: &dyn Fn(&Product) -> bool, without: Option<usize>| {
-        let mut counts = vec![0_usize; count];
-        let found = train
-            .iter()
-            .filter(|p| like(p))
-            .filter_map(|p| place(&p.label));
-        found
-            .filter(|at| Some(*at) != without)
-            .for_each(|at| counts[at] += 1);
-        // Of equals the first.
-        (0..count)
-            .rev()
-            .max_by_key(|&at| counts[at])
-            .filter(|&at| counts[at] > 0)
-    };
-    let guessed = |product: &Product, without: Option<usize>| {
-        let (category, color) = (&product.facts.category, &product.facts.color);
-        most(
-            &|p| p.facts.category == *category && p.facts.color == *color,
-            without,
-        )
-        .or_else(|| most(&|p| p.facts.category == *category, without))
-        .or_else(|| most(&|_| true, without))
-        .unwrap_or_default()
-    };
-    let known: Vec<(usize, &Product)> = products
-        .iter()
-        .filter_map(|p| Some((place(&p.label)?, *p)))
-        .collect();
-    accuracy(classes, &known, guessed)
 }
 
 /// The values that the products have, in order.
@@ -246,45 +106,11 @@ pub fn values(products: &[Product]) -> Vec<String> {
     distinct.into_iter().cloned().collect()
 }
 
-/// The unit embedding of each value's words, `values x projection`.
-#[must_use]
-pub fn embed(
-    classes: &Classes,
-    config: &ClipConfig,
-    parameters: &Parameters,
-    vocabulary: &Vocabulary,
-) -> Vec<f32> {
-    let mut all = Vec::with_capacity(classes.values.len() * config.projection);
-    for value in &classes.values {
-        let rows = validate::embed_texts(
-            config,
-            parameters,
-            vocabulary,
-            &classes.attribute.texts(value),
-        );
-        let mut sum = vec![0.0_f32; config.projection];
-        for row in rows.chunks_exact(config.projection) {
-            sum.iter_mut().zip(row).for_each(|(s, r)| *s += r);
-        }
-        let length = sum
-            .iter()
-            .map(|s| s * s)
-            .sum::<f32>()
-            .sqrt()
-            .max(f32::MIN_POSITIVE);
-        all.extend(sum.into_iter().map(|s| s / length));
-    }
-    all
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::encode::image::Photo;
-    use crate::train::data::captions::Facts;
-
-    fn laces() -> Attribute {
-        Attribute {
+impl Attribute {
+    /// The color of laces, in one prompt.
+    pub(in crate::train) fn laces() -> Self {
+        Self {
             name: "shoelace_color".into(),
             prompts: vec!["{} shoelaces".into()],
             absent: Some("none".into()),
@@ -292,87 +118,19 @@ mod tests {
             sampling: Sampling::default(),
         }
     }
+}
 
-    #[test]
-    fn absent_is_a_class_of_the_one_figure_and_not_of_the_other() {
-        let product = |label: Option<&str>| Product {
-            id: String::new(),
-            facts: Facts::default(),
-            captions: Vec::new(),
-            label: label.map(str::to_owned),
-            square: Photo::new(1, 1),
-        };
-        let list = [Some("black"), Some("black"), Some("none"), None].map(product);
-        let products: Vec<&Product> = list.iter().collect();
-        let classes = Classes {
-            attribute: laces(),
-            values: values(&list),
-        };
-        assert_eq!(classes.values, ["black", "none"]);
-        let words = [1.0, 0.0, 0.0, 1.0];
-        // The second black one looks like none: wrong among all, right among those that have laces.
-        let photos = [0.9, 0.1, 0.4, 0.6, 0.0, 1.0, 0.5, 0.5];
-        let found = classify(&classes, &words, &products, &photos).expect("some are known");
-        assert_eq!((found.products, found.present_products), (3, 2));
-        assert!(
-            (found.accuracy - 2.0 / 3.0).abs() < 1e-6 && (found.present - 1.0).abs() < 1e-6,
-            "{found:?}"
-        );
-        assert_eq!(
-            classify(&classes, &words, &products[3..], &photos[6..]),
-            None
-        );
-        let none = Classes {
-            values: Vec::new(),
-            ..classes
-        };
-        assert_eq!(classify(&none, &[], &products, &photos), None);
-    }
-
-    #[test]
-    fn a_blind_guess_goes_by_category_and_color() {
-        let shoe = |category: &str, color: &str, label: &str| Product {
-            id: String::new(),
-            facts: Facts {
-                category: category.into(),
-                color: color.into(),
-                ..Facts::default()
-            },
-            captions: Vec::new(),
-            label: Some(label.into()),
-            square: Photo::new(1, 1),
-        };
-        let train = [
-            shoe("Casual", "Blue", "white"),
-            shoe("Casual", "Red", "none"),
-            shoe("Casual", "Red", "none"),
-            shoe("Casual", "Red", "red"),
-            shoe("Formal", "Black", "black"),
-        ];
-        let asked = [
-            shoe("Casual", "Blue", "white"),
-            shoe("Casual", "Red", "red"),
-            shoe("Formal", "Brown", "black"),
-            shoe("Boots", "Pink", "none"),
-        ];
-        let classes = Classes {
-            attribute: laces(),
-            values: values(&train),
-        };
-        let found = guess(&classes, &train, &asked.iter().collect::<Vec<_>>()).expect("known");
-        // Red casual shoes mostly have none; among those that have laces, red. Boots are unknown:
-        // none, as most are.
-        assert_eq!((found.accuracy, found.products), (0.75, 4));
-        assert_eq!((found.present, found.present_products), (1.0, 3));
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn the_recipe_is_checked() {
-        assert!(laces().problems().is_empty());
+        assert!(Attribute::laces().problems().is_empty());
         let wrong = Attribute {
             prompts: vec!["shoelaces".into()],
             absent_prompts: Vec::new(),
-            ..laces()
+            ..Attribute::laces()
         };
         assert_eq!(wrong.problems().len(), 2);
     }

@@ -1,23 +1,9 @@
-//! What a product is called: a long caption (as a catalog describes it) and a short one (as a
-//! shopper asks for it), drawn anew each time, and of which products a caption is true.
+//! A product in words: a long caption (as a catalog describes it) and a short one (as a shopper asks
+//! for it), drawn each time, and of which products a caption is true.
 
+use super::product::{Facts, Product};
 use crate::domain::single_spaced;
-use crate::train::draws::Dice;
-
-/// What is known of a product, in the catalog's own words.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    pub title: String,
-    /// The Kaggle layout's articleType.
-    pub category: String,
-    /// Its subCategory.
-    pub section: String,
-    pub color: String,
-    pub gender: String,
-    pub usage: String,
-    /// The color of the laces; `Some("none")` if it has none, `None` if nobody looked.
-    pub shoelaces: Option<String>,
-}
+use crate::train::draws::{Purpose, Stream};
 
 /// Words, and which facts they state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +27,8 @@ struct Stated {
 }
 
 impl Caption {
-    /// Words that were prepared, of which it is not known what they state: they are true of the
-    /// products that have the same words among theirs.
+    /// A prepared caption. Which facts it states is not known: it is true of the products that have
+    /// the same caption among theirs.
     #[must_use]
     pub fn prepared(text: String) -> Self {
         Self { text, stated: None }
@@ -63,12 +49,12 @@ impl Caption {
 }
 
 /// One spelling of a word where shoppers use several.
-fn spelled(category: &str, dice: &mut Dice) -> String {
+fn spelled(category: &str, draws: &mut Stream) -> String {
     let lower = category.to_lowercase();
     if lower == "tshirts" {
-        return ["tshirts", "tshirts", "t-shirts", "t-shirt", "tshirt"][dice.below(5)].to_owned();
+        return ["tshirts", "tshirts", "t-shirts", "t-shirt", "tshirt"][draws.below(5)].to_owned();
     }
-    if dice.chance(0.8) {
+    if draws.chance(0.8) {
         return lower;
     }
     singular(&lower)
@@ -112,9 +98,9 @@ pub fn singular(lower: &str) -> String {
     lower.strip_suffix('s').unwrap_or(lower).to_owned()
 }
 
-fn color(facts: &Facts, dice: &mut Dice) -> String {
+fn color(facts: &Facts, draws: &mut Stream) -> String {
     let lower = facts.color.to_lowercase();
-    if lower.contains("grey") && dice.chance(0.25) {
+    if lower.contains("grey") && draws.chance(0.25) {
         lower.replace("grey", "gray")
     } else {
         lower
@@ -123,15 +109,15 @@ fn color(facts: &Facts, dice: &mut Dice) -> String {
 
 /// The catalog's side: the title, often followed by attributes.
 #[must_use]
-pub fn document(facts: &Facts, dice: &mut Dice) -> Caption {
+pub fn document(facts: &Facts, draws: &mut Stream) -> Caption {
     let title = facts.title.to_lowercase();
     let (category, gender) = (facts.category.to_lowercase(), facts.gender.to_lowercase());
-    let (tint, usage) = (color(facts, dice), facts.usage.to_lowercase());
+    let (tint, usage) = (color(facts, draws), facts.usage.to_lowercase());
     let laces = match facts.shoelaces.as_deref() {
-        Some(laces) if laces != "none" && dice.chance(0.7) => format!(" with {laces} shoelaces"),
+        Some(laces) if laces != "none" && draws.chance(0.7) => format!(" with {laces} shoelaces"),
         _ => String::new(),
     };
-    let text = match dice.below(10) {
+    let text = match draws.below(10) {
         0..=2 => format!("{title}{laces}"),
         // As the service describes a product to the text tower (see `catalog::caption`).
         3..=6 => format!("{title}, {tint} {category}{laces} for {gender}"),
@@ -150,10 +136,10 @@ pub fn document(facts: &Facts, dice: &mut Dice) -> Caption {
 
 /// The shopper's side: a few words.
 #[must_use]
-pub fn query(facts: &Facts, dice: &mut Dice) -> Caption {
-    let category = spelled(&facts.category, dice);
+pub fn query(facts: &Facts, draws: &mut Stream) -> Caption {
+    let category = spelled(&facts.category, draws);
     let (tint, gender, usage) = (
-        color(facts, dice),
+        color(facts, draws),
         facts.gender.to_lowercase(),
         facts.usage.to_lowercase(),
     );
@@ -162,14 +148,14 @@ pub fn query(facts: &Facts, dice: &mut Dice) -> Caption {
         ..Stated::default()
     };
     if let Some(laces) = facts.shoelaces.as_deref().filter(|l| *l != "none")
-        && dice.chance(0.6)
+        && draws.chance(0.6)
     {
-        let word = ["shoelaces", "shoelaces", "laces", "shoe laces"][dice.below(4)];
+        let word = ["shoelaces", "shoelaces", "laces", "shoe laces"][draws.below(4)];
         let stated = Stated {
             shoelaces: true,
             ..base
         };
-        return match dice.below(5) {
+        return match draws.below(5) {
             0..=2 => Caption {
                 text: format!("{category} with {laces} {word}"),
                 stated: Some(stated),
@@ -190,7 +176,7 @@ pub fn query(facts: &Facts, dice: &mut Dice) -> Caption {
             },
         };
     }
-    let (text, stated) = match dice.below(20) {
+    let (text, stated) = match draws.below(20) {
         0..=6 => (
             format!("{tint} {category}"),
             Stated {
@@ -270,10 +256,33 @@ pub fn query(facts: &Facts, dice: &mut Dice) -> Caption {
     }
 }
 
+/// Captions to learn a vocabulary from: three long and three short ones of each product, and the
+/// colors of laces as often as common words, since few products' laces are known.
+#[must_use]
+pub fn sample(products: &[Product], seed: u64) -> Vec<String> {
+    const LACES: [&str; 13] = [
+        "black", "white", "grey", "brown", "beige", "blue", "red", "green", "yellow", "orange",
+        "pink", "purple", "multi",
+    ];
+    let mut texts = Vec::with_capacity(products.len() * 6 + LACES.len() * 500);
+    for (at, product) in products.iter().enumerate() {
+        let mut draws = Stream::new(seed, Purpose::Vocabulary, at as u64);
+        for _ in 0..3 {
+            texts.push(document(&product.facts, &mut draws).text);
+            texts.push(query(&product.facts, &mut draws).text);
+        }
+    }
+    for color in LACES {
+        texts.extend(
+            (0..500).map(|_| format!("{color} shoelaces, with {color} laces, stripes, dots")),
+        );
+    }
+    texts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::draws::Purpose;
 
     fn facts(title: &str, color: &str, gender: &str) -> Facts {
         Facts {
@@ -290,25 +299,25 @@ mod tests {
     #[test]
     fn a_caption_is_true_of_the_products_that_share_what_it_states() {
         let own = facts("Nike blue tee", "Blue", "Men");
-        let (twin, red) = (
+        let (other, red) = (
             facts("Puma tee", "Blue", "Men"),
             facts("Puma tee", "Red", "Men"),
         );
         let mut seen = [false; 2];
         for number in 0..200 {
-            let caption = query(&own, &mut Dice::new(7, Purpose::Batch, number));
+            let caption = query(&own, &mut Stream::new(7, Purpose::Batch, number));
             assert!(caption.holds_for(&own, &own));
             if caption.text == "blue tshirts" {
-                assert!(caption.holds_for(&own, &twin) && !caption.holds_for(&own, &red));
+                assert!(caption.holds_for(&own, &other) && !caption.holds_for(&own, &red));
                 seen[0] = true;
             }
             if caption.text == "tshirts for men" {
-                assert!(caption.holds_for(&own, &twin) && caption.holds_for(&own, &red));
+                assert!(caption.holds_for(&own, &other) && caption.holds_for(&own, &red));
                 seen[1] = true;
             }
         }
         assert_eq!(seen, [true; 2]);
-        assert!(!document(&own, &mut Dice::new(7, Purpose::Batch, 0)).holds_for(&own, &twin));
+        assert!(!document(&own, &mut Stream::new(7, Purpose::Batch, 0)).holds_for(&own, &other));
     }
 
     #[test]

@@ -1,17 +1,16 @@
-//! Channel shuffle: a photo's red, green and blue change places, and the colors in its words with
-//! them.
+//! Channel shuffle: a photo's red, green and blue change places, and the colors in its captions are
+//! renamed to match.
 //!
 //! Few labeled photos show blue laces, and most of these sit on blue shoes: a model learns the
 //! shoe's color in place of the laces'. The same photo with its channels exchanged shows green
 //! laces on a green shoe, and white laces stay white whatever becomes of the shoe. (Channel shuffle
-//! as an augmentation: Albumentations, arXiv 1809.06839; there, without words to follow.) Only what
-//! surely has another name is used: a word that may be one color or another after the exchange, as
-//! navy with red for blue, is not.
+//! as an augmentation: Albumentations, arXiv 1809.06839; there, without words to follow.) A color
+//! is renamed only if it surely has another name: navy with red in place of blue may be one color or
+//! another, and is not used.
 
 use crate::encode::image::Photo;
 
-use super::captions::Facts;
-use super::product::Product;
+use super::product::{Facts, Product};
 
 /// Where the red, the green and the blue of an exchanged photo come from: all ways but leaving them
 /// as they are.
@@ -87,7 +86,7 @@ const UNKNOWN: [&str; 41] = [
     "violet",
 ];
 
-/// A color after the exchange, in lower case; `None` if it has no sure name then, or is none of the
+/// A color after the exchange, in lower case; `None` if it has no sure name then, or is not in the
 /// table.
 fn color(name: &str, order: usize) -> Option<&str> {
     if SAME.contains(&name) {
@@ -97,7 +96,7 @@ fn color(name: &str, order: usize) -> Option<&str> {
     Some(after[order]).filter(|name| !name.is_empty())
 }
 
-/// A caption's word after the exchange. What is no color stays.
+/// A caption's word after the exchange. A word that is not a color stays.
 fn word(word: &str, order: usize) -> Option<&str> {
     let is_color = UNKNOWN.contains(&word) || NAMES.iter().any(|(name, _)| *name == word);
     if is_color {
@@ -120,7 +119,7 @@ fn words(text: &str, order: usize) -> Option<String> {
 }
 
 /// The product after the exchange of this number in [`ORDERS`]; `None` if its label is then without
-/// a sure name, or all of its captions are. The label `absent` is no color and stays. Captions with
+/// a sure name, or all of its captions are. The label `absent` is not a color and stays. Captions with
 /// the title are left out: a title is full of names that look like colors.
 #[must_use]
 pub fn exchanged(product: &Product, order: usize, absent: Option<&str>) -> Option<Product> {
@@ -230,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_color_without_a_name_is_not_said() {
-        // A shoe may be anything that is not said of it; laces may not.
+        // The color of a shoe may be left out of its captions; that of labeled laces may not.
         let navy =
             exchanged(&shoe("Navy Blue", "none"), 0, Some("none")).expect("its laces are known");
         assert_eq!(

@@ -5,13 +5,19 @@
     reason = "what runs in `vectorized` is vectorized where it is inlined alone"
 )]
 
-use crate::encode::image::Photo;
-use crate::train::draws::Dice;
+use crate::encode::image::{ImageLimits, Photo};
+use crate::train::draws::Stream;
 use crate::train::simd::vectorized;
+
+/// What a photo of a data set may be: a catalog's own photos are trusted further than an upload.
+pub const LIMITS: ImageLimits = ImageLimits {
+    max_pixels: 200_000_000,
+    max_edge: 30_000,
+};
 
 /// The region of a square that is seen, in pixels of the square.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Window {
+pub struct Region {
     pub left: f32,
     pub top: f32,
     pub width: f32,
@@ -20,7 +26,7 @@ pub struct Window {
     pub flipped: bool,
 }
 
-impl Window {
+impl Region {
     /// All of a square of this edge.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "edges are small")]
@@ -51,30 +57,30 @@ impl Window {
     }
 
     /// A random crop of a square of this edge: its own edge is `crop` of that at least, and it is
-    /// mirrored half of the time where `flip` says so. As in torchvision's `RandomResizedCrop` the
+    /// mirrored half of the time with `flip`. As in torchvision's `RandomResizedCrop` the
     /// ratio of its sides, up to `aspect` either way, is even in its logarithm and leaves the area
     /// as it is, until a side is as long as the square's.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "edges are small")]
-    pub fn drawn(edge: u32, crop: f32, aspect: f32, flip: bool, dice: &mut Dice) -> Self {
+    pub fn drawn(edge: u32, crop: f32, aspect: f32, flip: bool, draws: &mut Stream) -> Self {
         let whole = edge as f32;
-        let edge = whole * dice.between(crop, 1.0);
+        let edge = whole * draws.between(crop, 1.0);
         let stretch = if aspect > 1.0 {
-            (0.5 * dice.between(-aspect.ln(), aspect.ln())).exp()
+            (0.5 * draws.between(-aspect.ln(), aspect.ln())).exp()
         } else {
             1.0
         };
         let (width, height) = ((edge * stretch).min(whole), (edge / stretch).min(whole));
         let (left, top) = (
-            dice.between(0.0, whole - width),
-            dice.between(0.0, whole - height),
+            draws.between(0.0, whole - width),
+            draws.between(0.0, whole - height),
         );
         Self {
             left,
             top,
             width,
             height,
-            flipped: flip && dice.chance(0.5),
+            flipped: flip && draws.chance(0.5),
         }
     }
 }
@@ -143,18 +149,18 @@ fn weights(start: f32, edge: f32, source: u32, size: u32) -> Vec<(usize, Vec<f32
 
 /// The window, stretched to `size x size`, as values from 0 to 255, three per pixel.
 #[must_use]
-pub fn resample(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
+pub fn resample(square: &Photo, region: &Region, size: u32) -> Vec<f32> {
     vectorized(
         #[inline(always)]
-        || resampled(square, window, size),
+        || resampled(square, region, size),
     )
 }
 
 #[inline(always)]
-fn resampled(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
+fn resampled(square: &Photo, region: &Region, size: u32) -> Vec<f32> {
     let source = square.width();
-    let across = weights(window.left, window.width, source, size);
-    let down = weights(window.top, window.height, source, size);
+    let across = weights(region.left, region.width, source, size);
+    let down = weights(region.top, region.height, source, size);
     let (row, size) = (source as usize * 3, size as usize);
     let raw = square.as_raw();
     let (top, bottom) = (
@@ -174,7 +180,7 @@ fn resampled(square: &Photo, window: &Window, size: u32) -> Vec<f32> {
                     *p += tap * f32::from(v);
                 }
             }
-            let at = if window.flipped { size - 1 - at } else { at };
+            let at = if region.flipped { size - 1 - at } else { at };
             line[at * 3..at * 3 + 3].copy_from_slice(&pixel);
         }
     }
@@ -256,7 +262,7 @@ mod tests {
         let square = Photo::from_fn(8, 8, |x, y| {
             ::image::Rgb([(x * 10).to_le_bytes()[0], (y * 20).to_le_bytes()[0], 7])
         });
-        let same = resample(&square, &Window::whole(8), 8);
+        let same = resample(&square, &Region::whole(8), 8);
         assert!(
             same.iter()
                 .zip(square.as_raw())
@@ -264,9 +270,9 @@ mod tests {
         );
         let flipped = resample(
             &square,
-            &Window {
+            &Region {
                 flipped: true,
-                ..Window::whole(8)
+                ..Region::whole(8)
             },
             8,
         );
@@ -278,7 +284,7 @@ mod tests {
         let square = Photo::from_fn(11, 11, |x, y| {
             ::image::Rgb([(x * 10).to_le_bytes()[0], (y * 20).to_le_bytes()[0], 7])
         });
-        let middle = resample(&square, &Window::middle(11, 7, 11), 7);
+        let middle = resample(&square, &Region::middle(11, 7, 11), 7);
         let expected = ::image::imageops::crop_imm(&square, 2, 2, 7, 7).to_image();
         assert!(
             middle
@@ -286,10 +292,10 @@ mod tests {
                 .zip(expected.as_raw())
                 .all(|(&a, &b)| (a - f32::from(b)).abs() < 1e-3)
         );
-        assert_eq!(Window::middle(80, 160, 160), Window::whole(80));
+        assert_eq!(Region::middle(80, 160, 160), Region::whole(80));
         assert_eq!(
-            Window::middle(80, 160, 200),
-            Window {
+            Region::middle(80, 160, 200),
+            Region {
                 left: 8.0,
                 top: 8.0,
                 width: 64.0,
@@ -302,12 +308,12 @@ mod tests {
     #[test]
     fn a_crop_is_within_the_square_and_as_oblong_as_it_may_be() {
         let drawn = |aspect| {
-            let mut dice = Dice::new(1, Purpose::Batch, 0);
+            let mut draws = Stream::new(1, Purpose::Batch, 0);
             (0..1000)
-                .map(|_| Window::drawn(100, 0.5, aspect, true, &mut dice))
+                .map(|_| Region::drawn(100, 0.5, aspect, true, &mut draws))
                 .collect::<Vec<_>>()
         };
-        let ratio = |window: &Window| window.width / window.height;
+        let ratio = |region: &Region| region.width / region.height;
         assert!(
             drawn(1.0)
                 .iter()

@@ -1,16 +1,16 @@
 //! Which products of the main list make a batch.
 //!
-//! Without further wishes every product is seen once an epoch, in a new order each time. To learn
-//! an attribute from few labeled products, two wishes help: values in more even numbers than the
-//! catalog has them, and batches that hold products of the same category and color that differ in
-//! that attribute alone, so that nothing else tells them apart.
+//! By default every product is seen once an epoch, in a new order each time. To learn an attribute
+//! from few labeled products, two settings help: values in more even numbers than the catalog has
+//! them, and batches with products of the same category and color that differ in that attribute
+//! alone.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::product::Product;
-use crate::train::draws::{Dice, Purpose};
+use crate::train::draws::{Purpose, Stream};
 
 /// How the products of a batch are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Sampling {
 
 impl Sampling {
     /// Everything that is wrong, one line each.
-    pub(super) fn problems(self) -> impl Iterator<Item = String> {
+    pub(in crate::train) fn problems(self) -> impl Iterator<Item = String> {
         let right = (0.0..=1.0).contains(&self.balance);
         (!right)
             .then(|| "attribute.sampling.balance is in [0, 1]".to_owned())
@@ -123,17 +123,17 @@ impl Sampler {
         let Some(sums) = &self.sums else {
             return self.in_turn(step, count);
         };
-        let mut dice = Dice::new(self.seed, Purpose::Sample, step);
+        let mut draws = Stream::new(self.seed, Purpose::Sample, step);
         let mut chosen: Vec<u32> = Vec::with_capacity(count);
         while chosen.len() < count {
-            let first = weighted(sums, &mut dice);
+            let first = weighted(sums, &mut draws);
             chosen.push(first);
             let Some(group) = self.group_of[first as usize] else {
                 continue;
             };
             let mut seen = vec![self.values[first as usize]];
             let mut others: Vec<u32> = self.groups[group as usize].clone();
-            dice.shuffle(&mut others);
+            draws.shuffle(&mut others);
             for other in others {
                 if seen.len() >= self.contrast || chosen.len() >= count {
                     break;
@@ -153,7 +153,7 @@ impl Sampler {
         let steps = (self.count / count).max(1) as u64;
         let mut order: Vec<u32> =
             (0..u32::try_from(self.count).expect("fewer than 2^32 products")).collect();
-        Dice::new(self.seed, Purpose::Order, step / steps).shuffle(&mut order);
+        Stream::new(self.seed, Purpose::Order, step / steps).shuffle(&mut order);
         let at = usize::try_from(step % steps).expect("below a count") * count;
         (0..count).map(|i| order[(at + i) % order.len()]).collect()
     }
@@ -179,8 +179,8 @@ fn summed(values: &[Option<u32>], balance: f32) -> Vec<f32> {
         .collect()
 }
 
-fn weighted(sums: &[f32], dice: &mut Dice) -> u32 {
-    let at = dice.unit() * sums.last().copied().expect("there are products");
+fn weighted(sums: &[f32], draws: &mut Stream) -> u32 {
+    let at = draws.unit() * sums.last().copied().expect("there are products");
     u32::try_from(sums.partition_point(|&sum| sum <= at).min(sums.len() - 1))
         .expect("fewer than 2^32 products")
 }
@@ -189,7 +189,7 @@ fn weighted(sums: &[f32], dice: &mut Dice) -> u32 {
 mod tests {
     use super::*;
     use crate::encode::image::Photo;
-    use crate::train::data::captions::Facts;
+    use crate::train::data::product::Facts;
 
     fn shoe(at: usize, category: &str, color: &str, label: Option<&str>) -> Product {
         let facts = Facts {

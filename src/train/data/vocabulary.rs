@@ -16,16 +16,18 @@ use tokenizers::{
     OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer, Trainer,
 };
 
+use crate::model::tokenizer::{END, Marks, START, clip_tokenizer};
+
 /// CLIP's pattern of what is one word.
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
-const START: &str = "<|startoftext|>";
-const END: &str = "<|endoftext|>";
 
 #[derive(Debug, thiserror::Error)]
 pub enum VocabularyError {
     #[error("the vocabulary: {0}")]
     Tokenizer(tokenizers::Error),
-    #[error("a vocabulary of {asked} tokens has no room: bytes and marks alone take 514")]
+    #[error(
+        "a vocabulary of {asked} tokens is too small: bytes and the start and end tokens take 514"
+    )]
     TooSmall { asked: usize },
     #[error("{0}")]
     Json(#[from] serde_json::Error),
@@ -112,7 +114,7 @@ pub fn learn<'a>(
     if size <= FIXED {
         return Err(VocabularyError::TooSmall { asked: size });
     }
-    let splitter: Tokenizer = frame(&json!({"<|endoftext|>": 0}), &json!([]), 0, 0)
+    let splitter: Tokenizer = clip_tokenizer(&json!({END: 0}), &json!([]), WORDS, None)
         .to_string()
         .parse()
         .map_err(VocabularyError::Tokenizer)?;
@@ -159,18 +161,22 @@ pub fn learn<'a>(
             tokens.push(joined);
         }
     }
-    let (start, end) = (tokens.len(), tokens.len() + 1);
+    let marks = Marks {
+        start: tokens.len() as u64,
+        end: tokens.len() as u64 + 1,
+        start_normalized: true,
+    };
     tokens.extend([START.to_owned(), END.to_owned()]);
     let vocab: serde_json::Map<String, Value> = tokens
         .into_iter()
         .enumerate()
         .map(|(id, token)| (token, id.into()))
         .collect();
-    Ok(serde_json::to_string(&frame(
+    Ok(serde_json::to_string(&clip_tokenizer(
         &vocab.into(),
         &json!(pairs),
-        start,
-        end,
+        WORDS,
+        Some(marks),
     ))?)
 }
 
@@ -185,38 +191,6 @@ fn pair(merge: &Value) -> Option<(String, String)> {
             .map(|(a, b)| (a.to_owned(), b.to_owned())),
         _ => None,
     }
-}
-
-/// A `tokenizer.json` around a vocabulary.
-fn frame(vocab: &Value, merges: &Value, start: usize, end: usize) -> Value {
-    let mark = |id: usize, content: &str, normalized: bool| {
-        json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-               "normalized": normalized, "special": true})
-    };
-    let added = if start == end {
-        json!([])
-    } else {
-        json!([mark(start, START, true), mark(end, END, false)])
-    };
-    let post = if start == end {
-        Value::Null
-    } else {
-        json!({"type": "RobertaProcessing", "sep": [END, end], "cls": [START, start], "trim_offsets": false,
-               "add_prefix_space": false})
-    };
-    json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": {"type": "Sequence", "normalizers": [
-            {"type": "NFC"}, {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "}, {"type": "Lowercase"}]},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Removed", "invert": true},
-            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}]},
-        "post_processor": post,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-        "model": {"type": "BPE", "dropout": null, "unk_token": END, "continuing_subword_prefix": "",
-                  "end_of_word_suffix": "</w>", "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-                  "vocab": vocab, "merges": merges},
-    })
 }
 
 #[cfg(test)]

@@ -406,7 +406,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
-    use crate::train::draws::{Dice, Purpose};
+    use crate::train::draws::{Purpose, Stream};
 
     /// The definition, a number at a time in f64.
     fn plain(
@@ -444,7 +444,7 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_those_of_the_definition() {
-        let mut dice = Dice::new(3, Purpose::Weights, 0);
+        let mut draws = Stream::new(3, Purpose::Weights, 0);
         let device = Device::flex().autodiff();
         let spans = |lengths: &[usize], alone: bool| -> Arc<[Sequence]> {
             let (mut from, mut list) = (0, Vec::new());
@@ -476,7 +476,7 @@ mod tests {
             let queries = if alone { 3 } else { 24 };
             let numbers = [queries, 24, 24].map(|rows| {
                 (0..rows * width)
-                    .map(|_| dice.normal())
+                    .map(|_| draws.normal())
                     .collect::<Vec<f32>>()
             });
             let tensors = numbers.clone().map(|values| {
@@ -487,7 +487,7 @@ mod tests {
             let [q, k, v] = tensors.clone();
             let out = attention(q, k, v, Arc::clone(&sequences), heads);
             // A sum with weights, so that every output's gradient is another.
-            let weights: Vec<f32> = (0..queries * width).map(|_| dice.normal()).collect();
+            let weights: Vec<f32> = (0..queries * width).map(|_| draws.normal()).collect();
             let weighted =
                 Tensor::<2>::from_data(TensorData::new(weights.clone(), [queries, width]), &device);
             let gradients = (out.clone() * weighted).sum().backward();

@@ -7,7 +7,7 @@
 //! result stays in cache until it is done.
 //!
 //! This is the one module of the crate with `unsafe` code: no stable interface of the standard
-//! library reaches the unit. Whoever calls it needs none: sizes are checked, and [`product`]
+//! library reaches the unit. Callers need none: sizes are checked, and [`product`]
 //! refuses a processor that has no such unit. Sources: Intel 64 and IA-32 Architectures Software
 //! Developer's Manual, volume 1, chapter 18; Linux, `Documentation/arch/x86/xstate.rst` (the
 //! permission).
@@ -568,7 +568,7 @@ mod unit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::draws::{Dice, Purpose};
+    use crate::train::draws::{Purpose, Stream};
 
     fn to_bf16(x: f32) -> f64 {
         f64::from(half::bf16::from_f32(x).to_f32())
@@ -581,7 +581,7 @@ mod tests {
             eprintln!("skipped: this processor has no bf16 tile unit");
             return;
         }
-        let mut dice = Dice::new(5, Purpose::Weights, 0);
+        let mut draws = Stream::new(5, Purpose::Weights, 0);
         let sizes = [
             (1, 1, 1),
             (16, 16, 32),
@@ -592,9 +592,9 @@ mod tests {
             (4, 5, 0),
         ];
         for (rows, columns, inner) in sizes {
-            let a: Vec<f32> = (0..rows * inner).map(|_| dice.normal()).collect();
-            let b: Vec<f32> = (0..inner * columns).map(|_| dice.normal()).collect();
-            let bias: Vec<f32> = (0..columns).map(|_| dice.normal()).collect();
+            let a: Vec<f32> = (0..rows * inner).map(|_| draws.normal()).collect();
+            let b: Vec<f32> = (0..inner * columns).map(|_| draws.normal()).collect();
+            let bias: Vec<f32> = (0..columns).map(|_| draws.normal()).collect();
             for ways in 0..8 {
                 let left = if ways & 1 == 0 {
                     Matrix::new(&a, rows, inner)

@@ -25,6 +25,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::bf16::{self, Matrix};
+use crate::model::clip_config::Activation;
 use crate::train::simd::vectorized;
 
 type Cpu = Autodiff<Flex>;
@@ -418,16 +419,6 @@ impl Backward<Flex, 3> for Linear {
     }
 }
 // ---------------------------------------------------------------- activation
-
-/// The activation between the two layers of the MLP, by its name in Hugging Face's `hidden_act`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// `x * sigmoid(1.702 x)`, OpenAI's CLIP.
-    QuickGelu,
-    /// The exact `x * Phi(x)`, LAION's.
-    Gelu,
-}
 
 #[derive(Debug)]
 struct QuickGelu;

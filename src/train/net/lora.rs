@@ -4,15 +4,15 @@
 //! has changed, and what fine-tuning may change is bounded by the rank.
 //!
 //! The pairs are parameters like all others, named as PEFT names them (`NAME.lora_A.weight`,
-//! `NAME.lora_B.weight`): gradients, optimizer, averaging and checkpoints know nothing of them.
-//! Whoever validates or serves adds them to the matrices ([`merged`]); the result has the base's
+//! `NAME.lora_B.weight`): gradients, optimizer, averaging and checkpoints treat them as such.
+//! Before validation and export they are added to the matrices ([`merged`]); the result has the base's
 //! names and shapes and costs nothing more to run. The average of a run is that of `A` and of `B`,
-//! each for itself.
+//! each on its own.
 
 use serde::{Deserialize, Serialize};
 
 use super::parameters::{Parameter, Parameters};
-use crate::train::draws::{Dice, Purpose};
+use crate::train::draws::{Purpose, Stream};
 
 /// The recipe's `[training.lora]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ impl Lora {
         self.alpha / self.rank as f32
     }
 
-    /// The settings that cannot be, one line each.
+    /// What is wrong with the settings, one line each.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let known = self.on.iter().all(|name| TARGETS.contains(&name.as_str()));
@@ -89,7 +89,7 @@ impl Lora {
     /// Appends a pair for each chosen matrix whose name `moves` accepts: `A` uniform in
     /// +-1/sqrt(in) (as PEFT and the paper's own code draw it), `B` zero.
     pub fn attach(&self, parameters: &mut Parameters, seed: u64, moves: impl Fn(&str) -> bool) {
-        let mut dice = Dice::new(seed, Purpose::Adapters, 0);
+        let mut draws = Stream::new(seed, Purpose::Adapters, 0);
         let mut pairs = Vec::new();
         for parameter in &parameters.0 {
             let Some(layer) = parameter.name.strip_suffix(".weight") else {
@@ -105,7 +105,7 @@ impl Lora {
             let bound = 1.0 / (columns as f32).sqrt();
             let (down, up) = names(layer);
             let values = (0..self.rank * columns)
-                .map(|_| dice.between(-bound, bound))
+                .map(|_| draws.between(-bound, bound))
                 .collect();
             pairs.push(Parameter {
                 name: down,
@@ -125,7 +125,7 @@ impl Lora {
 /// The weights with every pair added to its matrix, `W + scale B A`, and the pairs gone.
 ///
 /// # Panics
-/// If a pair stands alone or does not fit its matrix: [`Lora::attach`] makes none such.
+/// If one of a pair is missing or does not fit its matrix; [`Lora::attach`] makes whole pairs.
 #[must_use]
 pub fn merged(parameters: &Parameters, scale: f32) -> Parameters {
     let (pairs, plain): (Vec<&Parameter>, Vec<_>) =
@@ -137,7 +137,7 @@ pub fn merged(parameters: &Parameters, scale: f32) -> Parameters {
         let down = pairs
             .iter()
             .find(|p| p.name == down)
-            .expect("A stands beside B");
+            .expect("A is there where B is");
         let weight = out
             .get_mut(&format!("{layer}weight"))
             .expect("a pair's matrix is there");

@@ -16,75 +16,27 @@ use std::sync::Arc;
 
 use super::attention::{Heads, Sequence, attention};
 use super::fused::{self, Precision};
+use super::input::{ImageBatch, TextBatch};
 use super::lora;
-use super::parameters::{ClipConfig, Parameter, Parameters, TowerConfig};
+use super::parameters::{LOGIT_BIAS, LOGIT_SCALE, Parameter, Parameters};
 use super::plain;
+use crate::model::ClipConfig;
+use crate::model::clip_config::Tower;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-/// Patches of a batch of images.
-#[derive(Clone, Debug)]
-pub struct ImageBatch {
-    pub images: usize,
-    /// Patches kept of each image.
-    pub kept: usize,
-    /// `images x kept x 3*patch*patch`, normalized, channels first within a patch.
-    pub patches: Vec<f32>,
-    /// `images x kept`: which position of the grid (row by row) each patch holds.
-    pub positions: Vec<u32>,
+#[cfg(test)]
+thread_local! {
+    /// How often weights were copied to a device by this thread.
+    pub(in crate::train) static COPIES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-impl ImageBatch {
-    /// Some of the images.
-    #[must_use]
-    pub fn part(&self, images: Range<usize>) -> Self {
-        let pixels = self.patches.len() / self.images.max(1);
-        Self {
-            images: images.len(),
-            kept: self.kept,
-            patches: self.patches[images.start * pixels..images.end * pixels].to_vec(),
-            positions: self.positions[images.start * self.kept..images.end * self.kept].to_vec(),
-        }
-    }
-}
-
-/// Token ids of a batch of texts, padded at the end with anything: the tower is causal and pooled
-/// at the end.
-#[derive(Clone, Debug)]
-pub struct TextBatch {
-    pub texts: usize,
-    /// Padded length.
-    pub length: usize,
-    /// `texts x length`.
-    pub ids: Vec<u32>,
-    /// Tokens of each text, start and end included.
-    pub lengths: Vec<usize>,
-}
-
-impl TextBatch {
-    /// Pads to the longest.
-    #[must_use]
-    pub fn new(texts: &[Vec<u32>]) -> Self {
-        let length = texts.iter().map(Vec::len).max().unwrap_or(0);
-        let mut ids = vec![0; texts.len() * length];
-        for (row, text) in ids.chunks_mut(length.max(1)).zip(texts) {
-            row[..text.len()].copy_from_slice(text);
-        }
-        Self {
-            texts: texts.len(),
-            length,
-            ids,
-            lengths: texts.iter().map(Vec::len).collect(),
-        }
-    }
-}
-
-/// The weights bound to a device for one step.
-pub struct Network<'a> {
-    config: &'a ClipConfig,
+/// The weights on a device: for one step where they move, for as long as wanted where they do not.
+pub struct Network {
+    config: ClipConfig,
     device: Device,
-    leaves: HashMap<&'a str, Leaf>,
-    /// What low-rank pairs among the parameters count.
+    leaves: HashMap<String, Leaf>,
+    /// The scale of low-rank pairs among the parameters.
     adapters: Option<f32>,
     precision: Precision,
     /// Whether the operations are [`fused`], or taken apart into burn's own.
@@ -115,7 +67,9 @@ impl Hardware {
             #[cfg(feature = "gpu")]
             Self::Gpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
             #[cfg(not(feature = "gpu"))]
-            Self::Gpu => panic!("this build knows no GPU: recipes that ask for one are refused"),
+            Self::Gpu => {
+                panic!("this build has no GPU support: recipes that ask for one are refused")
+            }
         }
     }
 }
@@ -125,12 +79,12 @@ struct Leaf {
     shape: Vec<usize>,
 }
 
-impl<'a> Network<'a> {
+impl Network {
     /// [`Network::bind_on`] the CPU.
     #[must_use]
     pub fn bind(
-        config: &'a ClipConfig,
-        parameters: &'a Parameters,
+        config: &ClipConfig,
+        parameters: &Parameters,
         trained: impl Fn(&str) -> bool,
     ) -> Self {
         Self::bind_on(Hardware::Cpu, config, parameters, trained)
@@ -140,10 +94,12 @@ impl<'a> Network<'a> {
     #[must_use]
     pub fn bind_on(
         hardware: Hardware,
-        config: &'a ClipConfig,
-        parameters: &'a Parameters,
+        config: &ClipConfig,
+        parameters: &Parameters,
         trained: impl Fn(&str) -> bool,
     ) -> Self {
+        #[cfg(test)]
+        COPIES.set(COPIES.get() + 1);
         let device = hardware.device().autodiff();
         let leaves = parameters
             .0
@@ -157,7 +113,7 @@ impl<'a> Network<'a> {
                     tensor
                 };
                 (
-                    p.name.as_str(),
+                    p.name.clone(),
                     Leaf {
                         tensor,
                         shape: p.shape.clone(),
@@ -167,7 +123,7 @@ impl<'a> Network<'a> {
             .collect();
         let fused = hardware == Hardware::Cpu;
         Self {
-            config,
+            config: config.clone(),
             device,
             leaves,
             adapters: None,
@@ -176,7 +132,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Lets the low-rank pairs among the parameters take part, at `scale` (see [`lora`]).
+    /// Adds the low-rank pairs among the parameters, at `scale` (see [`lora`]).
     #[must_use]
     pub fn adapted(self, scale: f32) -> Self {
         Self {
@@ -185,13 +141,13 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Keeps the factors of its matrix products so.
+    /// Keeps the factors of its matrix products in this precision.
     #[must_use]
     pub fn at(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
 
-    /// Takes the operations apart, as on a GPU.
+    /// Computes by burn's own operations, as on a GPU.
     #[must_use]
     pub fn taken_apart(self) -> Self {
         Self {
@@ -271,16 +227,16 @@ impl<'a> Network<'a> {
     /// The temperature's logarithm, a tensor of one value.
     #[must_use]
     pub fn logit_scale(&self) -> Tensor<1> {
-        self.vector("logit_scale")
+        self.vector(LOGIT_SCALE)
     }
 
     /// What is added to every logit of SigLIP's loss, a tensor of one value.
     ///
     /// # Panics
-    /// If the parameters have none (see [`crate::train::optim::loss::begin`]).
+    /// If the parameters have none.
     #[must_use]
     pub fn logit_bias(&self) -> Tensor<1> {
-        self.vector(crate::train::optim::loss::BIAS)
+        self.vector(LOGIT_BIAS)
     }
 
     fn norm(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
@@ -293,7 +249,12 @@ impl<'a> Network<'a> {
         } else {
             plain::layer_norm
         };
-        norm(x, weight, bias, self.config.epsilon)
+        let tower = if name.starts_with("text_model") {
+            &self.config.text.tower
+        } else {
+            &self.config.vision.tower
+        };
+        norm(x, weight, bias, tower.layer_norm_eps)
     }
 
     fn linear(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
@@ -330,7 +291,7 @@ impl<'a> Network<'a> {
         self.product(x, weight, none)
     }
 
-    pub(super) fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {
+    pub(in crate::train) fn ints(&self, values: impl Iterator<Item = usize>) -> Tensor<1, Int> {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_possible_wrap,
@@ -347,9 +308,9 @@ impl<'a> Network<'a> {
     /// If the batch's arrays do not have its sizes.
     #[must_use]
     pub fn image(&self, batch: &ImageBatch) -> Tensor<2> {
-        let config = self.config;
-        let (images, kept, width) = (batch.images, batch.kept, config.vision.width);
-        let pixels = 3 * config.patch * config.patch;
+        let config = &self.config;
+        let (images, kept, width) = (batch.images, batch.kept, config.vision.tower.width);
+        let pixels = 3 * config.vision.patch_size.pow(2);
         let patches = TensorData::new(batch.patches.clone(), [images * kept, pixels]);
         let patches = Tensor::<2>::from_data(patches, &self.device);
         let positions = self.matrix("vision_model.embeddings.position_embedding.weight");
@@ -378,7 +339,13 @@ impl<'a> Network<'a> {
         );
         let sequences: Vec<Range<usize>> =
             (0..images).map(|i| i * tokens..(i + 1) * tokens).collect();
-        let x = self.tower("vision_model", &config.vision, x, &sequences, Pooled::First);
+        let x = self.tower(
+            "vision_model",
+            &config.vision.tower,
+            x,
+            &sequences,
+            Pooled::First,
+        );
         self.embed("vision_model.post_layernorm", "visual_projection.weight", x)
     }
 
@@ -388,15 +355,15 @@ impl<'a> Network<'a> {
     /// If a length is 0 or above the context.
     #[must_use]
     pub fn text(&self, batch: &TextBatch) -> Tensor<2> {
-        let config = self.config;
+        let config = &self.config;
         let padded = plain::pad(
             batch.lengths.iter().copied().max().unwrap_or(0),
-            config.context,
+            config.text.context_length,
         );
         let (mut ids, mut places, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
         for (text, &length) in batch.ids.chunks(batch.length.max(1)).zip(&batch.lengths) {
             assert!(
-                (1..=config.context).contains(&length),
+                (1..=config.text.context_length).contains(&length),
                 "a text of {length} tokens"
             );
             let rows = if self.fused { length } else { padded };
@@ -422,7 +389,13 @@ impl<'a> Network<'a> {
             } else {
                 plain::rows(table, places)
             };
-        let x = self.tower("text_model", &config.text, x, &sequences, Pooled::Last);
+        let x = self.tower(
+            "text_model",
+            &config.text.tower,
+            x,
+            &sequences,
+            Pooled::Last,
+        );
         self.embed("text_model.final_layer_norm", "text_projection.weight", x)
     }
 
@@ -441,7 +414,7 @@ impl<'a> Network<'a> {
     fn tower(
         &self,
         prefix: &str,
-        tower: &TowerConfig,
+        tower: &Tower,
         mut x: Tensor<2>,
         sequences: &[Range<usize>],
         pooled: Pooled,
@@ -496,10 +469,7 @@ impl<'a> Network<'a> {
             } else {
                 plain::activate
             };
-            x = x + self.linear(
-                &format!("{at}.mlp.fc2"),
-                activate(h, self.config.activation),
-            );
+            x = x + self.linear(&format!("{at}.mlp.fc2"), activate(h, tower.activation));
         }
         x
     }
@@ -526,39 +496,42 @@ impl Pooled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::draws::{Dice, Purpose};
-    use crate::train::net::fused::Activation;
+    use crate::model::clip_config::{Activation, Pooling, TextTower, VisionTower};
+    use crate::train::draws::{Purpose, Stream};
 
     /// What a GPU computes is what the CPU does: embeddings and gradients of photos and texts of
     /// many lengths.
     #[test]
     fn operations_taken_apart_are_the_fused_ones() {
-        let tower = |width, layers| TowerConfig {
+        let tower = |width, activation| Tower {
             width,
-            layers,
+            layers: 2,
             heads: 2,
-            mlp: width * 2,
+            feed_forward: width * 2,
+            activation,
+            layer_norm_eps: 1e-5,
         };
         let config = ClipConfig {
-            vision: tower(24, 2),
-            image_size: 12,
-            trim: false,
-            views: vec![12],
-            patch: 4,
-            text: tower(16, 2),
-            vocabulary: 40,
-            context: 9,
+            vision: VisionTower {
+                tower: tower(24, Activation::QuickGelu),
+                image_size: 12,
+                patch_size: 4,
+            },
+            text: TextTower {
+                tower: tower(16, Activation::Gelu),
+                vocabulary: 40,
+                context_length: 9,
+                pooling: Pooling::EndOfText(39),
+            },
             projection: 8,
-            activation: Activation::QuickGelu,
-            epsilon: 1e-5,
         };
         let parameters = Parameters::random(&config, 2);
-        let mut dice = Dice::new(2, Purpose::Batch, 0);
+        let mut draws = Stream::new(2, Purpose::Batch, 0);
         let (images, kept) = (3, 9);
         let batch = ImageBatch {
             images,
             kept,
-            patches: (0..images * kept * 48).map(|_| dice.normal()).collect(),
+            patches: (0..images * kept * 48).map(|_| draws.normal()).collect(),
             positions: (0..27).map(|at| at % 9).collect(),
         };
         let texts = TextBatch::new(&[
@@ -566,7 +539,7 @@ mod tests {
             vec![38, 1, 2, 3, 4, 5, 6, 7, 39],
             vec![38, 9, 10, 39],
         ]);
-        let run = |network: Network<'_>| {
+        let run = |network: Network| {
             let (a, b) = (network.image(&batch), network.text(&texts));
             let gradients = (a.clone() * b.clone()).sum().backward();
             let values = |t: Tensor<2>| t.try_into_vec_as::<f32>().expect("f32");

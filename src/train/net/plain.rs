@@ -1,11 +1,10 @@
-//! The operations of [`super::fused`] and [`super::attention`] in burn's own terms, for devices
-//! that these are not written for: a GPU makes its kernels of them. A test holds the two against
-//! each other on the CPU.
+//! The operations of [`super::fused`] and [`super::attention`] by burn's own operations, for a GPU,
+//! which compiles its kernels of them. A test compares the two on the CPU.
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 
 use super::attention::{Heads, Sequence};
-use super::fused::Activation;
+use crate::model::clip_config::Activation;
 
 /// See [`super::fused::layer_norm`].
 #[must_use]

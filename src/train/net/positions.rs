@@ -1,27 +1,30 @@
 //! A larger (or smaller) input for a trained vision tower: its table of positions is resampled to
 //! the new grid of patches (arXiv 2010.11929, section 3.2), all other weights stay as they are.
 
-use super::parameters::{ClipConfig, Parameters};
+use super::config::NetConfig;
+use super::parameters::Parameters;
 
-const TABLE: &str = "vision_model.embeddings.position_embedding.weight";
+/// The table's name among the parameters.
+pub const TABLE: &str = "vision_model.embeddings.position_embedding.weight";
 
 /// The model with square inputs of `size` pixels, which show the same parts of a photo as before.
 ///
 /// # Errors
-/// In words, if `size` is no multiple of the patch.
+/// In words, if `size` is not a multiple of the patch.
 pub fn resized(
-    config: &ClipConfig,
+    config: &NetConfig,
     mut parameters: Parameters,
     size: usize,
-) -> Result<(ClipConfig, Parameters), String> {
-    if size == 0 || !size.is_multiple_of(config.patch) {
+) -> Result<(NetConfig, Parameters), String> {
+    let vision = &config.clip.vision;
+    let patch = vision.patch_size;
+    if size == 0 || !size.is_multiple_of(patch) {
         return Err(format!(
-            "an input of {size} pixels does not divide into patches of {}",
-            config.patch
+            "an input of {size} pixels does not divide into patches of {patch}"
         ));
     }
-    let (from, to) = (config.image_size / config.patch, size / config.patch);
-    let width = config.vision.width;
+    let (from, to) = (vision.grid(), size / patch);
+    let width = vision.tower.width;
     if let Some(table) = parameters.get_mut(TABLE) {
         // The first row is the class token's: it has no place in the grid.
         let (class, grid) = table.values.split_at(width);
@@ -31,16 +34,14 @@ pub fn resized(
     let views = config
         .views
         .iter()
-        .map(|edge| edge * size / config.image_size)
+        .map(|edge| edge * size / vision.image_size)
         .collect();
-    Ok((
-        ClipConfig {
-            image_size: size,
-            views,
-            ..config.clone()
-        },
-        parameters,
-    ))
+    let mut resized = NetConfig {
+        views,
+        ..config.clone()
+    };
+    resized.clip.vision.image_size = size;
+    Ok((resized, parameters))
 }
 
 /// Bilinear, the corners of the grids' cells aligned (PyTorch's `align_corners=False`).

@@ -1,99 +1,36 @@
-//! The losses that pull an image's embedding to the embeddings of the words that are true of it.
+//! The losses that draw a photo's embedding to the embeddings of the words that are true of it.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::train::net::parameters::{Parameter, Parameters};
+use crate::train::data::truth::Truth;
+use crate::train::net::parameters::{LOGIT_BIAS, LOGIT_SCALE, Parameter, Parameters};
 
-/// How images and words, and long and short captions, are held against each other.
+/// How images and words, and long and short captions, are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum LossKind {
     /// A softmax over the batch, CLIP's (see [`contrastive`]).
     #[default]
     Contrastive,
-    /// Each pair for itself, SigLIP's (see [`siglip`]).
+    /// Each pair on its own, SigLIP's (see [`siglip`]).
     Siglip,
 }
 
-/// The parameter that SigLIP's loss adds to every logit; its name in Hugging Face's `SiglipModel`.
-///
-/// It belongs to training alone: added to all scores of a query it changes no order and no cosine,
-/// so that an exported model does without it.
-pub const BIAS: &str = "logit_bias";
-
-/// Puts the loss's own parameters to where they begin: SigLIP's temperature to 10 and its bias to
+/// Sets the loss's own parameters to their first values: SigLIP's temperature to 10 and its bias to
 /// -10 (arXiv 2303.15343, section 3.2), so that the many pairs that do not belong together cost
-/// little at first. CLIP's loss goes on with the temperature that is there.
-pub fn begin(kind: Kind, parameters: &mut Parameters) {
-    parameters.0.retain(|p| p.name != BIAS);
-    if kind == Kind::Siglip {
-        if let Some(scale) = parameters.get_mut("logit_scale") {
+/// little at first. CLIP's loss keeps the temperature that is there.
+pub fn begin(kind: LossKind, parameters: &mut Parameters) {
+    parameters.0.retain(|p| p.name != LOGIT_BIAS);
+    if kind == LossKind::Siglip {
+        if let Some(scale) = parameters.get_mut(LOGIT_SCALE) {
             scale.values[0] = 10.0_f32.ln();
         }
         parameters.0.push(Parameter {
-            name: BIAS.to_owned(),
+            name: LOGIT_BIAS.to_owned(),
             shape: vec![1],
             values: vec![-10.0],
         });
-    }
-}
-
-/// Which pairs of a batch belong together: `rows x columns`, 1 where they do.
-///
-/// A caption such as "blue tshirts" is true of every blue T-shirt in the batch. To treat the others
-/// as wrong answers (as the plain loss of CLIP does) teaches the model to tell apart what the words
-/// do not; so all of them count as right answers, each with an equal share (UniCL, arXiv
-/// 2204.03610; SupCon, arXiv 2004.11362).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Truth {
-    pub rows: usize,
-    pub columns: usize,
-    pub pairs: Vec<f32>,
-}
-
-impl Truth {
-    /// # Panics
-    /// If a row or a column belongs to nothing: it would have no right answer.
-    #[must_use]
-    pub fn new(rows: usize, columns: usize, belongs: impl Fn(usize, usize) -> bool) -> Self {
-        let pairs: Vec<f32> = (0..rows * columns)
-            .map(|at| f32::from(u8::from(belongs(at / columns, at % columns))))
-            .collect();
-        let truth = Self {
-            rows,
-            columns,
-            pairs,
-        };
-        assert!(
-            truth.shares(true).iter().all(|s| s.is_finite()),
-            "a row without a partner"
-        );
-        assert!(
-            truth.shares(false).iter().all(|s| s.is_finite()),
-            "a column without a partner"
-        );
-        truth
-    }
-
-    /// The pairs with each row (or each column) summing to one.
-    fn shares(&self, by_row: bool) -> Vec<f32> {
-        let group = |at: usize| {
-            if by_row {
-                at / self.columns
-            } else {
-                at % self.columns
-            }
-        };
-        let mut sums = vec![0.0_f32; if by_row { self.rows } else { self.columns }];
-        for (at, &pair) in self.pairs.iter().enumerate() {
-            sums[group(at)] += pair;
-        }
-        self.pairs
-            .iter()
-            .enumerate()
-            .map(|(at, &pair)| pair / sums[group(at)])
-            .collect()
     }
 }
 
@@ -119,8 +56,7 @@ pub fn contrastive(
     rows.mul_scalar(per_row) + columns.mul_scalar(per_column)
 }
 
-/// SigLIP's loss (arXiv 2303.15343): each pair is a question of its own, whether it belongs
-/// together; `-sum_ij log sigmoid(z_ij (exp(logit_scale) a_i.b_j + bias)) / rows`, with `z` 1 for
+/// SigLIP's loss (arXiv 2303.15343): each pair is judged on its own; `-sum_ij log sigmoid(z_ij (exp(logit_scale) a_i.b_j + bias)) / rows`, with `z` 1 for
 /// the pairs that `truth` knows (several in a row, where one caption is true of several products)
 /// and -1 for all others.
 #[must_use]
@@ -146,8 +82,8 @@ pub fn siglip(
 /// 2103.00020, section 3.1) as a loss. `images` and `words` are unit embeddings, `logit_scale` the
 /// temperature's logarithm (one value), `classes` the right row of `words` for each image.
 ///
-/// The contrast within a batch asks which of its captions is a product's, and title, category and
-/// color mostly tell; here nothing but the class does.
+/// Contrast within a batch tells products apart mostly by title, category and color. Here only the
+/// class counts.
 #[must_use]
 pub fn classification(
     images: Tensor<2>,
@@ -184,8 +120,8 @@ pub fn drift(a: Tensor<2>, anchors: &[f32], device: &Device) -> Tensor<1> {
 /// rows of the same `label` attract each other, at the given temperature; a row alone with its
 /// label takes no part.
 ///
-/// Contrast between images and words leaves the images' own neighborhoods to chance: a photo's
-/// neighbors are what a photo query answers with, and this is what orders them.
+/// Contrast between images and words leaves the neighborhoods among images to chance. A photo query
+/// answers with a photo's neighbors, and this loss orders them.
 #[must_use]
 pub fn likeness<T: PartialEq>(
     a: Tensor<2>,
@@ -207,7 +143,7 @@ pub fn likeness<T: PartialEq>(
             shares[column] = share;
         }
     }
-    // A row's likeness to itself is no answer: far below every other in the softmax.
+    // A row is not compared with itself: far below every other in the softmax.
     let own: Vec<f32> = (0..count * count)
         .map(|at| if at / count == at % count { -1e4 } else { 0.0 })
         .collect();

@@ -50,7 +50,7 @@ pub enum Rule {
     },
 }
 
-/// What PyTorch takes where nothing is said and it is not zero.
+/// PyTorch's defaults, where they are not zero.
 mod defaults {
     pub fn beta1() -> f32 {
         0.9

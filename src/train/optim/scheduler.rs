@@ -1,8 +1,8 @@
 //! Learning rates over a run, number for number as PyTorch 2's schedulers give them, behind a
 //! linear warm-up.
 //!
-//! A schedule is asked once per step ([`Scheduler::rate`]) and told of each epoch's end with the
-//! validation loss ([`Scheduler::epoch_ends`]): ReduceLROnPlateau, ExponentialLR and
+//! A schedule gives the rate of each step ([`Scheduler::rate`]) and hears of each epoch's end with
+//! the watched figure ([`Scheduler::epoch_ends`]): ReduceLROnPlateau, ExponentialLR and
 //! CosineAnnealingLR move by epochs or by steps as the recipe's `per` says, CyclicLR by steps.
 
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub enum Schedule {
     },
 }
 
-/// What PyTorch takes where nothing is said and it is not zero.
+/// PyTorch's defaults, where they are not zero.
 mod defaults {
     pub fn step_size_up() -> u64 {
         2000
@@ -358,7 +358,7 @@ impl Scheduler {
             return;
         };
         let state = &mut self.plateau;
-        // Beyond every number at first, so that a value that is none is never the best.
+        // Beyond every number at first, so that NaN is never the best.
         let best = state.best.unwrap_or(if mode == Mode::Min {
             f64::INFINITY
         } else {

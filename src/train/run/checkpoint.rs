@@ -21,7 +21,9 @@ pub enum CheckpointError {
         path: PathBuf,
         source: safetensors::SafeTensorError,
     },
-    #[error("{path}: {name} is stored as {dtype:?}; float32, float16 and bfloat16 are read")]
+    #[error(
+        "{path}: {name} is stored as {dtype:?}; only float32, float16 and bfloat16 can be read"
+    )]
     Dtype {
         path: PathBuf,
         name: String,
@@ -29,14 +31,14 @@ pub enum CheckpointError {
     },
     #[error("{path}: {name} is missing")]
     Missing { path: PathBuf, name: String },
-    #[error("{path}: {name} has shape {found:?}, the model wants {wanted:?}")]
+    #[error("{path}: {name} has shape {found:?}, but the model needs {wanted:?}")]
     Shape {
         path: PathBuf,
         name: String,
         found: Vec<usize>,
         wanted: Vec<usize>,
     },
-    #[error("{path}: the run's state is not there: this is no checkpoint of a run")]
+    #[error("{path}: the state of a run is missing: this is not a run's checkpoint")]
     NoState { path: PathBuf },
     #[error("{path}: the run's state: {source}")]
     State {
@@ -47,9 +49,17 @@ pub enum CheckpointError {
 
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
+pub enum StoredFloat {
     F32,
     F16,
+}
+
+impl StoredFloat {
+    /// Half precision where that is wanted.
+    #[must_use]
+    pub fn half_if(half: bool) -> Self {
+        if half { Self::F16 } else { Self::F32 }
+    }
 }
 
 /// Name, shape and values.
@@ -61,10 +71,10 @@ pub type Metadata = HashMap<String, String>;
 /// A file's arrays by name.
 pub type Arrays = HashMap<String, Parameter>;
 
-fn bytes(values: &[f32], precision: Precision) -> Vec<u8> {
-    match precision {
-        Precision::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        Precision::F16 => values
+fn bytes(values: &[f32], float: StoredFloat) -> Vec<u8> {
+    match float {
+        StoredFloat::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        StoredFloat::F16 => values
             .iter()
             .flat_map(|v| f16::from_f32(*v).to_le_bytes())
             .collect(),
@@ -79,19 +89,19 @@ pub fn write(
     path: &Path,
     arrays: &[Array<'_>],
     metadata: Metadata,
-    precision: Precision,
+    float: StoredFloat,
 ) -> Result<(), CheckpointError> {
     let format = |source| CheckpointError::Format {
         path: path.into(),
         source,
     };
-    let dtype = match precision {
-        Precision::F32 => Dtype::F32,
-        Precision::F16 => Dtype::F16,
+    let dtype = match float {
+        StoredFloat::F32 => Dtype::F32,
+        StoredFloat::F16 => Dtype::F16,
     };
     let raw: Vec<Vec<u8>> = arrays
         .iter()
-        .map(|(_, _, values)| bytes(values, precision))
+        .map(|(_, _, values)| bytes(values, float))
         .collect();
     let views = arrays
         .iter()
@@ -116,7 +126,7 @@ pub fn write(
 pub fn write_weights(
     path: &Path,
     parameters: &Parameters,
-    precision: Precision,
+    float: StoredFloat,
 ) -> Result<(), CheckpointError> {
     let arrays: Vec<_> = parameters
         .0
@@ -127,7 +137,7 @@ pub fn write_weights(
         path,
         &arrays,
         HashMap::from([("format".to_owned(), "pt".to_owned())]),
-        precision,
+        float,
     )
 }
 

@@ -1,20 +1,21 @@
 //! A run's epochs as model folders, `epochs/NNN` in the run's folder: each is what the validation
-//! of that number judged (the averaged weights, low-rank pairs merged), with graphs and manifest,
+//! of that number measured (the averaged weights, low-rank pairs merged), with graphs and manifest,
 //! so that `aglet-train compare` reads it and `aglet serve` loads it as it is; it is a checkpoint
-//! folder in Hugging Face's layout all the same.
+//! folder in Hugging Face's layout too.
 //!
-//! A folder appears whole or not at all. Old ones go when the rule of the recipe says so.
+//! A folder appears whole or not at all. Old ones are removed by the recipe's `run.keep_epochs`.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::checkpoint::Precision;
+use super::checkpoint::StoredFloat;
 use super::folder::{self, FolderError};
 use super::validate::Scores;
 use crate::model::{ExportError, ExportOptions, export};
-use crate::train::net::parameters::{ClipConfig, Parameters};
+use crate::train::net::config::NetConfig;
+use crate::train::net::parameters::Parameters;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EpochError {
@@ -81,7 +82,7 @@ impl Keep {
                 .file_name()
                 .and_then(|n| n.to_str())
                 .and_then(|n| n.parse().ok());
-            // Of a later number: left by a run that was killed after it, and soon written anew.
+            // A later number was left by a run that was killed after it, and is soon written again.
             if number.is_some_and(|number| number <= epoch && !self.keeps(number, epoch, best)) {
                 std::fs::remove_dir_all(&path).map_err(io(&path))?;
             }
@@ -97,11 +98,11 @@ impl Keep {
 pub fn write(
     to: &Path,
     run: &Path,
-    config: &ClipConfig,
+    config: &NetConfig,
     parameters: &Parameters,
     provenance: Map<String, Value>,
 ) -> Result<(), EpochError> {
-    let path = run.join("tokenizer.json");
+    let path = run.join(folder::TOKENIZER);
     let vocabulary =
         std::fs::read_to_string(&path).map_err(|source| EpochError::Io { path, source })?;
     let beside = to.parent().unwrap_or(run);
@@ -117,7 +118,7 @@ pub fn write(
         config,
         parameters,
         &vocabulary,
-        Precision::F32,
+        StoredFloat::F32,
     )?;
     let options = ExportOptions {
         replace: true,
@@ -128,7 +129,7 @@ pub fn write(
     Ok(())
 }
 
-/// What a model folder says of the validation that it comes from.
+/// What a model folder records of its validation.
 #[must_use]
 pub fn provenance(epoch: u64, step: u64, loss: f32, scores: &Scores) -> Map<String, Value> {
     Map::from_iter([(

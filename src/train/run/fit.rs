@@ -3,27 +3,31 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-
-use super::checkpoint::{self, CheckpointError};
-use super::epochs::{self, EpochError, Keep};
-use super::metrics::{Log, Metric, StepMetric, Watch};
+use super::checkpoint::{self, CheckpointError, StoredFloat};
+use super::embed::Embedder;
+use super::epochs::{self, EpochError};
+use super::folder;
+use super::losses::Losses;
+use super::metrics::{Log, Metric, StepMetric};
+use super::plan::RunPlan;
 use super::report::{self, ReportError};
-use super::step::{self, Losses, Training, Weights};
+use super::state::State;
+use super::step;
 use super::validate::{self, Scores};
-use crate::train::data::attribute::{self, Classes};
-use crate::train::data::batch::{Drawing, Kept, Loader, Source};
+use crate::train::data::attribute::Classes;
+use crate::train::data::batch_source::{BatchSource, Drawing};
+use crate::train::data::loader::{KeptPatches, Loader};
 use crate::train::data::product::Product;
 use crate::train::data::sampler::Sampling;
+use crate::train::net::config::NetConfig;
 use crate::train::net::lora::Lora;
-use crate::train::net::parameters::{ClipConfig, Parameters};
-use crate::train::optim::loss::Kind;
-use crate::train::optim::optimizer::{self, Optimizer, Rule, Treatment};
-use crate::train::optim::scheduler::{Plateau, Schedule, Scheduler};
-use crate::train::simd::vectorized;
+use crate::train::net::parameters::{LOGIT_SCALE, Parameters};
+use crate::train::optim::average::average;
+use crate::train::optim::loss::LossKind;
+use crate::train::optim::optimizer::{self, Optimizer, Treatment};
+use crate::train::optim::scheduler::Scheduler;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
@@ -45,89 +49,15 @@ pub enum FitError {
     )]
     Gradients { step: u64, norm: f32 },
     #[error(
-        "{path} is the checkpoint of a run: go on with it (--resume), or choose another folder"
+        "{path} is the checkpoint of another run: go on with that run (--resume), or choose another folder"
     )]
     Exists { path: PathBuf },
     #[error("there is no product {0}")]
     NoProduct(&'static str),
 }
 
-/// How long, how fast.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    pub seed: u64,
-    pub rule: Rule,
-    /// Largest learning rate, steps of linear warm-up to it, and how it goes on.
-    pub rate: f32,
-    pub warmup: u64,
-    pub schedule: Schedule,
-    pub training: Training,
-    /// Batches whose gradients are averaged into one step. Each is contrasted within itself alone.
-    pub accumulate: u64,
-    /// The run ends after so many steps,
-    pub steps: u64,
-    /// or after so much time, whichever is first; the learning rate follows whichever is further.
-    pub time: Option<Duration>,
-    /// Share of the patches kept, and until which part of the run; then all are.
-    pub keep_patches: f32,
-    pub keep_until: f32,
-    /// Largest common norm of the gradients.
-    pub clip: f32,
-    /// Decay of the averaged weights, per step.
-    pub average: f32,
-    pub weights: Weights,
-    /// Steps between checkpoints with validation.
-    pub validate_every: u64,
-    /// What is watched: it chooses the best checkpoint and drives ReduceLROnPlateau.
-    pub watch: Watch,
-    /// The run stops after so many validations in a row without a new best.
-    pub patience: Option<u64>,
-    /// Which validations leave a model folder.
-    pub keep_epochs: Keep,
-}
-
-/// What a checkpoint says beside its arrays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct State {
-    step: u64,
-    optimizer_steps: u64,
-    seconds: f64,
-    /// Best watched figure, and validations since.
-    best: Option<f32>,
-    stale: u64,
-    /// Validations so far; not there in checkpoints of older runs, whose schedule counted every one
-    /// of them.
-    epoch: Option<u64>,
-    /// Epochs that the schedule was told of: those after the warm-up.
-    epochs: u64,
-    /// The validation that is the best so far.
-    best_epoch: u64,
-    /// The first batch of whole images, once the time of the run has decided it.
-    full_from: Option<u64>,
-    plateau: Option<Plateau>,
-    /// What the low-rank pairs count, where there are any (see [`crate::train::net::lora`]).
-    pub adapters: Option<f32>,
-}
-
-impl State {
-    /// Reads it from a checkpoint's table.
-    ///
-    /// # Errors
-    /// If it is not there or broken.
-    pub fn parse(path: &Path, metadata: &checkpoint::Metadata) -> Result<Self, CheckpointError> {
-        let state = metadata
-            .get("run")
-            .ok_or(CheckpointError::NoState { path: path.into() })?;
-        serde_json::from_str(state).map_err(|source| CheckpointError::State {
-            path: path.into(),
-            source,
-        })
-    }
-}
-
 /// Products that are not trained on.
-pub struct Held {
+pub struct HeldOut {
     /// Of the run's own kind: the loss and the attribute are measured on them.
     pub products: Vec<Product>,
     /// Of a general catalog, for the retrieval scores; none: the same ones.
@@ -138,11 +68,11 @@ pub struct Held {
 
 /// A run under way.
 pub struct Run {
-    config: ClipConfig,
-    plan: Plan,
+    config: NetConfig,
+    plan: RunPlan,
     folder: PathBuf,
-    source: Arc<Source>,
-    validation: Source,
+    source: Arc<BatchSource>,
+    validation: BatchSource,
     general: Vec<Product>,
     classes: Option<Classes>,
     parameters: Parameters,
@@ -175,15 +105,14 @@ impl Clock {
 }
 
 /// Where a run's checkpoint is.
-fn last(folder: &Path) -> PathBuf {
-    folder.join("last.safetensors")
+fn last(run: &Path) -> PathBuf {
+    run.join(folder::LAST)
 }
 
-/// Says whether a run may begin in the folder, which it may not where another one has its
-/// checkpoint.
+/// Checks that a run may begin in the folder: none has its checkpoint there.
 ///
 /// # Errors
-/// If it may not.
+/// If one has.
 pub fn vacant(folder: &Path) -> Result<(), FitError> {
     let path = last(folder);
     if path.exists() {
@@ -198,13 +127,13 @@ impl Run {
     /// it has a checkpoint.
     ///
     /// # Errors
-    /// If the folder cannot be made, its checkpoint does not fit or is there although `resume` is
-    /// not wanted, or there are no products to train on or to validate on.
+    /// If the folder cannot be made, its checkpoint does not fit, or is there without `resume`, or there are no products to train on or to validate on.
     pub fn new(
-        plan: Plan,
+        plan: RunPlan,
         folder: &Path,
-        source: Source,
-        held: Held,
+        config: NetConfig,
+        source: BatchSource,
+        held: HeldOut,
         from: Option<Parameters>,
         resume: bool,
     ) -> Result<Self, FitError> {
@@ -221,14 +150,13 @@ impl Run {
             path: folder.into(),
             source,
         })?;
-        let config = source.config.clone();
         let path = folder.join("config.json");
         std::fs::write(&path, format!("{:#}\n", config.to_hugging_face()))
             .map_err(|source| FitError::Io { path, source })?;
-        let mut parameters = from.unwrap_or_else(|| Parameters::random(&config, plan.seed));
+        let mut parameters = from.unwrap_or_else(|| Parameters::random(&config.clip, plan.seed));
         plan.training
             .begin(plan.weights.kind, &mut parameters, plan.seed);
-        // Few products make a small batch: none comes twice.
+        // With few products the batch is small: none comes twice in it.
         let batch = source.drawing.batch.min(held.products.len().max(1));
         let sampling = Sampling::default();
         let drawing = Drawing {
@@ -241,17 +169,23 @@ impl Run {
             sampling,
             ..source.drawing
         };
-        let Held {
+        let HeldOut {
             products,
             general,
             classes,
         } = held;
         let vocabulary = source.vocabulary.clone();
-        let validation = Source::new(products, Vec::new(), vocabulary, config.clone(), drawing)
-            .teaching(classes.clone());
+        let validation = BatchSource::new(
+            products,
+            Vec::new(),
+            vocabulary,
+            config.clip.clone(),
+            drawing,
+        )
+        .teaching(classes.clone());
         let mut run = Self {
             optimizer: Optimizer::new(plan.rule.clone(), &parameters),
-            treatments: plan.training.treatments(&config, &parameters),
+            treatments: plan.training.treatments(&config.clip, &parameters),
             scheduler: Scheduler::new(plan.schedule.clone(), plan.rate, plan.warmup),
             average: parameters.clone(),
             parameters,
@@ -311,8 +245,8 @@ impl Run {
 
     /// Which batches hold whole images: those after the plan's share of the steps, or from where
     /// the time decided it.
-    fn kept(&self) -> Kept {
-        let all = self.config.patches();
+    fn kept(&self) -> KeptPatches {
+        let all = self.config.clip.vision.patches();
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -324,7 +258,7 @@ impl Run {
             (self.plan.steps as f32 * self.plan.keep_until).ceil() as u64,
         );
         let by_steps = steps * self.plan.accumulate;
-        Kept {
+        KeptPatches {
             few: few.clamp(1, all),
             all,
             full_from: self.state.full_from.map_or(by_steps, |at| at.min(by_steps)),
@@ -340,7 +274,7 @@ impl Run {
     /// it is.
     ///
     /// # Errors
-    /// If a file cannot be written, or the loss or a gradient is no number any more.
+    /// If a file cannot be written, or the loss or a gradient is not finite.
     pub fn train(&mut self, mut report: impl FnMut(&Metric)) -> Result<(), FitError> {
         if self.is_over() {
             return Ok(());
@@ -409,7 +343,7 @@ impl Run {
             gradient_norm: norm,
             logit_scale: self
                 .parameters
-                .get("logit_scale")
+                .get(LOGIT_SCALE)
                 .map_or(0.0, |p| p.values[0].exp()),
             images_per_second: images / took.as_secs_f32(),
             waited,
@@ -426,7 +360,7 @@ impl Run {
             waited += begun.elapsed().as_secs_f32();
             images += batch.images.images;
             let (losses, found) = step::gradients(
-                &self.config,
+                &self.config.clip,
                 &self.parameters,
                 &batch,
                 self.plan.weights,
@@ -455,9 +389,9 @@ impl Run {
         }
         self.optimizer
             .step(&mut self.parameters, gradients, rate, &self.treatments);
-        let capped =
-            self.plan.weights.kind == Kind::Contrastive && self.plan.training.moves("logit_scale");
-        if let Some(scale) = self.parameters.get_mut("logit_scale").filter(|_| capped) {
+        let capped = self.plan.weights.kind == LossKind::Contrastive
+            && self.plan.training.moves(LOGIT_SCALE);
+        if let Some(scale) = self.parameters.get_mut(LOGIT_SCALE).filter(|_| capped) {
             // CLIP's cap: a temperature below 1/100 makes training unstable.
             scale.values[0] = scale.values[0].clamp(0.0, 100.0_f32.ln());
         }
@@ -481,7 +415,7 @@ impl Run {
         let (step, seconds) = (self.state.step, self.state.seconds);
         let watched = self.plan.watch.value(loss.total, &average);
         let best = self.plan.watch.better(watched, self.state.best);
-        // An epoch of warm-up steps alone is none of the schedule's.
+        // The schedule does not count an epoch of warm-up steps alone.
         if step > self.plan.warmup {
             self.scheduler.epoch_ends(f64::from(watched));
         }
@@ -490,8 +424,8 @@ impl Run {
         if best {
             self.state.best = Some(watched);
             self.state.best_epoch = epoch;
-            let path = self.folder.join("best.safetensors");
-            checkpoint::write_weights(&path, &plain, checkpoint::Precision::F32)?;
+            let path = self.folder.join(folder::BEST);
+            checkpoint::write_weights(&path, &plain, StoredFloat::F32)?;
         }
         self.state.stale = if best { 0 } else { self.state.stale + 1 };
         self.plan
@@ -522,17 +456,10 @@ impl Run {
     }
 
     fn scores(&self, parameters: &Parameters) -> Scores {
-        let (config, vocabulary) = (&self.config, &self.source.vocabulary);
+        let embedder = Embedder::new(&self.config, parameters, &self.source.vocabulary);
         let own: Vec<&Product> = self.validation.products.iter().collect();
         let general: Vec<&Product> = self.general.iter().collect();
-        let general = if general.is_empty() { &own } else { &general };
-        let mut scores = validate::scores(config, parameters, vocabulary, general);
-        if let Some(classes) = &self.classes {
-            let words = attribute::embed(classes, config, parameters, vocabulary);
-            let photos = validate::embed_photos(config, parameters, &own);
-            scores.attribute = attribute::classify(classes, &words, &own, &photos);
-        }
-        scores
+        validate::measure(&embedder, &own, &general, self.classes.as_ref())
     }
 
     /// The averaged weights' loss on batches of held-out products, the same ones each time: all
@@ -541,20 +468,14 @@ impl Run {
         let source = &self.validation;
         let most = VALIDATION_PRODUCTS.div_ceil(source.drawing.batch as u64);
         let batches = source.steps_per_epoch().min(most);
-        let all = self.config.patches();
-        let list: Vec<Losses> = (0..batches)
-            .map(|at| {
-                let batch = source.batch(at, all);
-                step::losses(
-                    &self.config,
-                    &self.average,
-                    &batch,
-                    self.plan.weights,
-                    &self.plan.training,
-                )
-            })
-            .collect();
-        Losses::mean(&list)
+        let all = self.config.clip.vision.patches();
+        Losses::mean(&step::losses(
+            &self.config.clip,
+            &self.average,
+            (0..batches).map(|at| source.batch(at, all)),
+            self.plan.weights,
+            &self.plan.training,
+        ))
     }
 
     fn log(&self) -> Result<Log, FitError> {
@@ -606,7 +527,7 @@ impl Run {
             path,
             &arrays,
             metadata,
-            checkpoint::Precision::F32,
+            StoredFloat::F32,
         )?)
     }
 
@@ -638,25 +559,7 @@ impl Run {
     }
 }
 
-/// Moves the averaged weights towards the present ones: `keep` of theirs stays.
-pub fn average(average: &mut Parameters, now: &Parameters, keep: f32) {
-    average
-        .0
-        .par_iter_mut()
-        .zip(&now.0)
-        .for_each(|(average, now)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (a, &w) in average.values.iter_mut().zip(&now.values) {
-                        *a += (w - *a) * (1.0 - keep);
-                    }
-                },
-            );
-        });
-}
-
-/// Held-out products whose loss a validation takes, about.
+/// HeldOut-out products whose loss a validation takes, about.
 const VALIDATION_PRODUCTS: u64 = 1000;
 
 /// What a step's batches come to.

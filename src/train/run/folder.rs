@@ -5,21 +5,29 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::checkpoint::{self, CheckpointError, Precision};
-use super::fit::State;
+use super::checkpoint::{self, CheckpointError, StoredFloat};
+use super::state::State;
 use crate::model::Preprocessing;
-use crate::train::data::product::{MEAN, STD};
+pub use crate::model::manifest::TOKENIZER;
+use crate::model::manifest::WEIGHTS;
+use crate::model::preprocessor::{CLIP_MEAN, CLIP_STD};
+use crate::train::net::config::NetConfig;
 use crate::train::net::lora;
-use crate::train::net::parameters::{ClipConfig, Parameters};
+use crate::train::net::parameters::Parameters;
 
-/// Which of a checkpoint's weights.
+/// A run's checkpoint: the weights, the averaged ones, and the optimizer's state.
+pub const LAST: &str = "last.safetensors";
+/// A run's averaged weights at the best validation.
+pub const BEST: &str = "best.safetensors";
+
+/// Which of a run's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Which {
+pub enum RunWeights {
     /// As the last step left them.
     Last,
     /// Averaged over the last steps.
     Average,
-    /// Averaged, at the validation that the watched figure liked best.
+    /// Averaged, at the best validation.
     Best,
 }
 
@@ -29,11 +37,6 @@ pub enum FolderError {
     Io {
         path: PathBuf,
         source: std::io::Error,
-    },
-    #[error("{path}: {source}")]
-    Json {
-        path: PathBuf,
-        source: serde_json::Error,
     },
     #[error("{path}: {reason}")]
     Config { path: PathBuf, reason: String },
@@ -47,10 +50,10 @@ pub enum FolderError {
 /// If a file cannot be written.
 pub fn write(
     folder: &Path,
-    config: &ClipConfig,
+    config: &NetConfig,
     parameters: &Parameters,
     vocabulary: &str,
-    precision: Precision,
+    float: StoredFloat,
 ) -> Result<(), FolderError> {
     let io = |path: PathBuf| move |source| FolderError::Io { path, source };
     std::fs::create_dir_all(folder).map_err(io(folder.into()))?;
@@ -61,42 +64,60 @@ pub fn write(
     let pretty = |value: &serde_json::Value| format!("{value:#}\n");
     put("config.json", &pretty(&config.to_hugging_face()))?;
     put("preprocessor_config.json", &pretty(&preprocessor(config)))?;
-    put("tokenizer.json", vocabulary)?;
+    put(TOKENIZER, vocabulary)?;
     Ok(checkpoint::write_weights(
-        &folder.join("model.safetensors"),
+        &folder.join(WEIGHTS),
         parameters,
-        precision,
+        float,
     )?)
 }
 
-/// `aglet_fit` and `aglet_views` say what Hugging Face's own fields cannot: the photo is padded to
-/// a white square, with or without the margins that it has, and how large that is.
-fn preprocessor(config: &ClipConfig) -> serde_json::Value {
-    let square = json!({"height": config.image_size, "width": config.image_size});
+/// With two fields of ours for what Hugging Face's cannot express: the photo is padded to a white
+/// square, with or without its own margins (`aglet_fit`), and how large that is (`aglet_views`).
+fn preprocessor(config: &NetConfig) -> serde_json::Value {
+    let square = json!({"height": config.image_size(), "width": config.image_size()});
     json!({
         "image_processor_type": "CLIPImageProcessor", "do_resize": true, "do_rescale": true, "do_normalize": true,
         "do_center_crop": false, "do_convert_rgb": true, "resample": 3, "rescale_factor": 1.0 / 255.0,
-        "size": square, "crop_size": square, "image_mean": MEAN, "image_std": STD, "aglet_fit": config.fit(),
+        "size": square, "crop_size": square, "image_mean": CLIP_MEAN, "image_std": CLIP_STD, "aglet_fit": config.fit(),
         "aglet_views": config.views,
     })
+}
+
+/// Writes a run's weights as a checkpoint folder; how many parameters it has.
+///
+/// # Errors
+/// If the run cannot be read, or a file cannot be written.
+pub fn export(
+    run: &Path,
+    to: &Path,
+    which: RunWeights,
+    float: StoredFloat,
+) -> Result<usize, FolderError> {
+    let (config, parameters) = read_run(run, which)?;
+    let path = run.join(TOKENIZER);
+    let vocabulary =
+        std::fs::read_to_string(&path).map_err(|source| FolderError::Io { path, source })?;
+    write(to, &config, &parameters, &vocabulary, float)?;
+    Ok(parameters.count())
 }
 
 /// The configuration and the weights of a run's folder.
 ///
 /// # Errors
 /// If a file is missing, broken or does not fit.
-pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), FolderError> {
+pub fn read_run(run: &Path, which: RunWeights) -> Result<(NetConfig, Parameters), FolderError> {
     let config = read_config(run)?;
-    let mut parameters = Parameters::random(&config, 0);
+    let mut parameters = Parameters::random(&config.clip, 0);
     let (file, prefix) = match which {
-        Which::Last => ("last.safetensors", "weights."),
-        Which::Average => ("last.safetensors", "average."),
-        Which::Best => ("best.safetensors", ""),
+        RunWeights::Last => (LAST, "weights."),
+        RunWeights::Average => (LAST, "average."),
+        RunWeights::Best => (BEST, ""),
     };
     let path = run.join(file);
     let (mut arrays, metadata) = checkpoint::read(&path)?;
     checkpoint::fill(&path, &mut arrays, prefix, &mut parameters)?;
-    if which != Which::Best {
+    if which != RunWeights::Best {
         // The best weights were written merged.
         let scale = State::parse(&path, &metadata)?.adapters;
         for (name, mut found) in arrays {
@@ -116,13 +137,13 @@ pub fn read_run(run: &Path, which: Which) -> Result<(ClipConfig, Parameters), Fo
 /// The configuration and the weights of a checkpoint folder in Hugging Face's layout.
 ///
 /// # Errors
-/// If a file is missing, broken or does not fit, or the checkpoint wants its photos in other
-/// numbers than CLIP's: training would show it colors that it does not know.
-pub fn read(folder: &Path) -> Result<(ClipConfig, Parameters), FolderError> {
+/// If a file is missing, broken or does not fit, or the checkpoint was trained with another mean
+/// and deviation of its pixels than CLIP's: training would show it colors that it does not know.
+pub fn read(folder: &Path) -> Result<(NetConfig, Parameters), FolderError> {
     let config = read_config(folder)?;
-    check_colors(folder, config.image_size)?;
-    let mut parameters = Parameters::random(&config, 0);
-    let path = folder.join("model.safetensors");
+    check_colors(folder, config.image_size())?;
+    let mut parameters = Parameters::random(&config.clip, 0);
+    let path = folder.join(WEIGHTS);
     let (mut arrays, _) = checkpoint::read(&path)?;
     checkpoint::fill(&path, &mut arrays, "", &mut parameters)?;
     Ok((config, parameters))
@@ -146,25 +167,21 @@ fn check_colors(folder: &Path, image_size: usize) -> Result<(), FolderError> {
     let near = |found: [f32; 3], wanted: [f32; 3]| {
         found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-4)
     };
-    if near(mean, MEAN) && near(std, STD) {
+    if near(mean, CLIP_MEAN) && near(std, CLIP_STD) {
         return Ok(());
     }
     Err(refused(format!(
-        "image_mean {mean:?} and image_std {std:?} are not CLIP's ({MEAN:?}, {STD:?}), with which photos are read here"
+        "image_mean {mean:?} and image_std {std:?} are not CLIP's ({CLIP_MEAN:?}, {CLIP_STD:?}), which training uses"
     )))
 }
 
-fn read_config(folder: &Path) -> Result<ClipConfig, FolderError> {
+fn read_config(folder: &Path) -> Result<NetConfig, FolderError> {
     let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| FolderError::Io {
+    let text = std::fs::read(&path).map_err(|source| FolderError::Io {
         path: path.clone(),
         source,
     })?;
-    let value = serde_json::from_str(&text).map_err(|source| FolderError::Json {
-        path: path.clone(),
-        source,
-    })?;
-    ClipConfig::from_hugging_face(&value).map_err(|reason| FolderError::Config { path, reason })
+    NetConfig::parse(&text).map_err(|reason| FolderError::Config { path, reason })
 }
 
 #[cfg(test)]
@@ -174,7 +191,7 @@ mod tests {
     use crate::train::run::recipe::Recipe;
 
     #[test]
-    fn training_and_the_server_are_told_the_same_of_what_a_model_sees() {
+    fn training_and_the_server_read_the_same_of_what_a_model_sees() {
         let folder = tempfile::tempdir().expect("a folder");
         let small = [
             "model.image_size=32",
@@ -192,8 +209,8 @@ mod tests {
                 .config(600)
                 .framed(Some(trim), Some(views.clone()))
                 .expect("they have middles");
-            let parameters = Parameters::random(&config, 1);
-            write(folder.path(), &config, &parameters, "{}", Precision::F32).expect("written");
+            let parameters = Parameters::random(&config.clip, 1);
+            write(folder.path(), &config, &parameters, "{}", StoredFloat::F32).expect("written");
             assert_eq!(
                 read(folder.path()).expect("read"),
                 (config.clone(), parameters)
@@ -221,7 +238,7 @@ mod tests {
             .expect("written");
             check_colors(folder.path(), 224)
         };
-        check_colors(folder.path(), 224).expect("CLIP's where nothing is said");
+        check_colors(folder.path(), 224).expect("CLIP's by default");
         check(
             json!({"image_mean": [0.4815, 0.4578, 0.4082], "image_std": [0.2686, 0.2613, 0.2758]}),
         )

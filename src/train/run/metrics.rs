@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::step::Losses;
+use super::losses::Losses;
 use super::validate::Scores;
 
 /// A figure of a validation.
@@ -57,7 +57,7 @@ impl Watch {
         matches!(self, Self::Attribute | Self::AttributeMacroF1)
     }
 
-    /// Whether `new` beats the best so far; what is no number never does.
+    /// Whether `new` is better than the best so far; NaN never is.
     #[must_use]
     pub fn better(self, new: f32, old: Option<f32>) -> bool {
         !new.is_nan()
@@ -117,8 +117,8 @@ pub struct StepMetric {
 pub struct Log(File);
 
 impl Log {
-    /// Opens a run's file. What a kill left of a line gets its end, so that the next line stands
-    /// for itself.
+    /// Opens a run's file. What a kill left of a line is ended, so that the next line is
+    /// one of its own.
     ///
     /// # Errors
     /// If it cannot be opened, read or written.
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_number_is_never_the_best() {
+    fn nan_is_never_the_best() {
         assert!(Watch::Loss.better(2.0, None) && Watch::Loss.better(1.0, Some(2.0)));
         assert!(
             !Watch::Loss.better(f32::NAN, None) && !Watch::Attribute.better(f32::NAN, Some(0.5))

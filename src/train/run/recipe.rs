@@ -1,12 +1,12 @@
 //! A recipe: everything that decides a run, as a TOML file with a default for every field.
 //!
-//! A field that does not exist is refused, and all values that cannot be are reported together.
+//! A field that does not exist is refused, and all wrong values are reported together.
 //! `--set` overrides a field by its dotted path (`--set optimizer.rate=1e-4`; `lr` is another name
 //! of that one).
 //!
-//! What a tower leaves out is the default tower's. A `rule` or a `schedule` that names its `kind`
-//! has PyTorch's defaults for what it leaves out; one that does not is the default one with what it
-//! changes, so that `--set optimizer.rule.weight_decay=0.2` changes that and nothing else.
+//! A tower without all fields takes the others from the default tower. A `rule` or a `schedule` with
+//! a `kind` takes the others from PyTorch's defaults; one without changes the default rule or
+//! schedule, so that `--set optimizer.rule.weight_decay=0.2` changes that and nothing else.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,15 +14,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::epochs::Keep;
-use super::fit::Plan;
+use super::losses::LossWeights;
 use super::metrics::Watch;
-use super::step::{Training, Weights};
+use super::plan::RunPlan;
+use super::training::{Training, broken};
+use crate::model::ClipConfig;
+use crate::model::clip_config::{Activation, Pooling, TextTower, VisionTower};
 use crate::train::data::attribute::Attribute;
-use crate::train::data::batch::Drawing;
+use crate::train::data::batch_source::Drawing;
 use crate::train::data::sampler::Sampling;
-use crate::train::net::fused::Activation;
+use crate::train::net::config::{self, NetConfig};
 use crate::train::net::lora::Lora;
-use crate::train::net::parameters::{ClipConfig, TowerConfig};
 use crate::train::optim::optimizer::Rule;
 use crate::train::optim::scheduler::{Mode, Schedule};
 
@@ -35,9 +37,9 @@ pub enum RecipeError {
     },
     #[error("the recipe: {0}")]
     Toml(#[from] toml::de::Error),
-    #[error("--set {0}: wants a dotted path and a value, such as optimizer.rate=1e-4")]
+    #[error("--set {0}: a field and a value are expected, such as optimizer.rate=1e-4")]
     Set(String),
-    #[error("the recipe cannot be followed:\n  {}", .0.join("\n  "))]
+    #[error("the recipe has values that cannot be used:\n  {}", .0.join("\n  "))]
     Values(Vec<String>),
 }
 
@@ -47,14 +49,13 @@ pub enum RecipeError {
 pub struct Recipe {
     pub model: Model,
     pub data: Data,
-    pub loss: Weights,
+    pub loss: LossWeights,
     pub training: Training,
     pub optimizer: Optimization,
     /// An attribute that the model is to learn from labeled products.
     pub attribute: Option<Attribute>,
     pub run: Length,
-    /// By what `aglet-train compare` chooses among the run's epochs; its own default when not
-    /// given.
+    /// The rule by which `aglet-train compare` chooses among the run's epochs; it has a default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compare: Option<crate::evaluate::compare::Rule>,
 }
@@ -112,13 +113,13 @@ impl Default for Model {
 pub struct Data {
     /// Products of a batch.
     pub batch: usize,
-    /// Drawn products to choose from, and how many of them are in a batch; 10 of 128 when it is not
-    /// said.
+    /// Drawn products to choose from, and how many of them are in a batch; 10 of 128 by
+    /// default.
     pub drawn: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drawn_per_batch: Option<usize>,
     /// Products of the general catalog in a batch, so that what is known is not forgotten; a
-    /// quarter when it is not said. Without `fit --replay` there are none, whatever stands here.
+    /// quarter by default. Without `fit --replay` there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_per_batch: Option<usize>,
     /// Smallest edge of the random crop, as a share of the photo's.
@@ -131,7 +132,7 @@ pub struct Data {
     /// Probability of a light blur.
     pub blur: f32,
     /// Probability that a labeled photo's red, green and blue change places, and the colors in its
-    /// words with them: for an attribute that is a color (see `src/train/channels.rs`).
+    /// words with them: for an attribute that is a color (see `src/train/data/channels.rs`).
     pub channels: f32,
     /// Put the color of the laces into words where it is known.
     pub shoelaces: bool,
@@ -259,6 +260,118 @@ impl Default for Length {
     }
 }
 
+impl Model {
+    fn problems(&self) -> Vec<String> {
+        let towers = [self.vision, self.text];
+        broken([
+            (
+                self.patch > 0
+                    && self.image_size.is_multiple_of(self.patch.max(1))
+                    && self.image_size >= self.patch,
+                "model.image_size is a multiple of model.patch",
+            ),
+            (self.image_size <= 1024, "model.image_size is at most 1024"),
+            (
+                towers
+                    .iter()
+                    .all(|t| t.width > 0 && t.width.is_multiple_of(64)),
+                "a tower's width is a multiple of 64",
+            ),
+            (
+                towers.iter().all(|t| (1..=48).contains(&t.layers)),
+                "a tower has 1 to 48 layers",
+            ),
+            (
+                (515..=65_536).contains(&self.vocabulary),
+                "model.vocabulary is between 515 and 65536",
+            ),
+            (
+                (4..=512).contains(&self.context),
+                "model.context is between 4 and 512",
+            ),
+            (
+                (1..=4096).contains(&self.projection),
+                "model.projection is between 1 and 4096",
+            ),
+        ])
+    }
+}
+
+impl Data {
+    fn problems(&self) -> Vec<String> {
+        broken([
+            (
+                self.batch >= 2,
+                "data.batch is at least 2: contrast needs something to differ from",
+            ),
+            (
+                self.drawn_in_batch() < self.batch,
+                "data.drawn_per_batch leaves room in data.batch",
+            ),
+            (self.validation >= 1, "data.validation is at least 1"),
+            ((0.0..=1.0).contains(&self.blur), "data.blur is in [0, 1]"),
+            (
+                (0.0..=1.0).contains(&self.channels),
+                "data.channels is in [0, 1]",
+            ),
+            (is_share(self.crop), "data.crop is in (0, 1]"),
+            (
+                (1.0..=4.0).contains(&self.aspect),
+                "data.aspect is in [1, 4]",
+            ),
+        ])
+    }
+}
+
+impl Optimization {
+    fn problems(&self) -> Vec<String> {
+        broken([
+            (self.accumulate >= 1, "optimizer.accumulate is at least 1"),
+            (
+                self.rate > 0.0 && self.rate.is_finite(),
+                "optimizer.rate is positive",
+            ),
+            (self.clip > 0.0, "optimizer.clip is positive"),
+            (
+                (0.0..1.0).contains(&self.average),
+                "optimizer.average is in [0, 1)",
+            ),
+        ])
+    }
+}
+
+impl Length {
+    fn problems(&self) -> Vec<String> {
+        broken([
+            (
+                self.patience.is_none_or(|p| p >= 1),
+                "run.patience is at least 1",
+            ),
+            (
+                self.epochs > 0.0 && self.epochs.is_finite(),
+                "run.epochs is positive",
+            ),
+            (
+                self.minutes.is_none_or(|m| m > 0.0 && m.is_finite()),
+                "run.minutes is positive",
+            ),
+            (is_share(self.keep_patches), "run.keep_patches is in (0, 1]"),
+            (
+                (0.0..=1.0).contains(&self.keep_until),
+                "run.keep_until is in [0, 1]",
+            ),
+            (
+                self.validations_per_epoch > 0.0,
+                "run.validations_per_epoch is positive",
+            ),
+        ])
+    }
+}
+
+fn is_share(value: f32) -> bool {
+    value > 0.0 && value <= 1.0
+}
+
 impl Recipe {
     /// Reads a recipe, applies the overrides and checks it.
     ///
@@ -298,131 +411,31 @@ impl Recipe {
 
     /// Everything that is wrong, one line each.
     fn problems(&self) -> Vec<String> {
+        let mut problems = self.model.problems();
+        problems.extend(self.data.problems());
+        problems.extend(self.training.problems());
+        problems.extend(self.optimizer.problems());
+        problems.extend(self.run.problems());
+        problems.extend(self.disagreements());
+        problems.extend(self.training.lora.iter().flat_map(Lora::problems));
+        problems.extend(self.optimizer.rule.problems());
+        problems.extend(self.optimizer.schedule.problems());
+        problems.extend(self.attribute.iter().flat_map(Attribute::problems));
+        problems
+    }
+
+    /// What is wrong between the sections.
+    fn disagreements(&self) -> Vec<String> {
         let Self {
-            model,
-            data,
             loss,
-            training,
-            optimizer,
             attribute,
             run,
-            compare: _,
+            ..
         } = self;
-        let share = |v: f32| v > 0.0 && v <= 1.0;
-        let checks = [
-            (
-                model.patch > 0
-                    && model.image_size.is_multiple_of(model.patch.max(1))
-                    && model.image_size >= model.patch,
-                "model.image_size is a multiple of model.patch",
-            ),
-            (model.image_size <= 1024, "model.image_size is at most 1024"),
-            (
-                [model.vision, model.text]
-                    .iter()
-                    .all(|t| t.width > 0 && t.width.is_multiple_of(64)),
-                "a tower's width is a multiple of 64",
-            ),
-            (
-                [model.vision, model.text]
-                    .iter()
-                    .all(|t| (1..=48).contains(&t.layers)),
-                "a tower has 1 to 48 layers",
-            ),
-            (
-                (515..=65_536).contains(&model.vocabulary),
-                "model.vocabulary is between 515 and 65536",
-            ),
-            (
-                (4..=512).contains(&model.context),
-                "model.context is between 4 and 512",
-            ),
-            (
-                (1..=4096).contains(&model.projection),
-                "model.projection is between 1 and 4096",
-            ),
-            (
-                data.batch >= 2,
-                "data.batch is at least 2: contrast needs something to differ from",
-            ),
-            (
-                data.drawn_in_batch() < data.batch,
-                "data.drawn_per_batch leaves room in data.batch",
-            ),
-            (data.validation >= 1, "data.validation is at least 1"),
-            ((0.0..=1.0).contains(&data.blur), "data.blur is in [0, 1]"),
-            (
-                (0.0..=1.0).contains(&data.channels),
-                "data.channels is in [0, 1]",
-            ),
-            (
-                training
-                    .image_size
-                    .is_none_or(|size| (16..=1024).contains(&size)),
-                "training.image_size is 16 to 1024",
-            ),
-            (
-                training.views.iter().flatten().all(|&edge| edge <= 2048),
-                "training.views are at most 2048",
-            ),
-            (
-                training.device.built(),
-                "training.device = \"gpu\" needs a build with the cargo feature gpu (or vulkan)",
-            ),
-            (share(data.crop), "data.crop is in (0, 1]"),
-            (
-                (1.0..=4.0).contains(&data.aspect),
-                "data.aspect is in [1, 4]",
-            ),
+        broken([
             (
                 loss.are_not_negative(),
                 "the weights of the loss are not negative",
-            ),
-            (
-                training.layer_decay > 0.0 && training.layer_decay <= 1.0,
-                "training.layer_decay is in (0, 1]",
-            ),
-            (
-                training.vision || training.text || training.projections || training.logit_scale,
-                "training: something has to move",
-            ),
-            (
-                training.lora.is_none() || training.vision || training.text,
-                "training.lora needs a tower that moves",
-            ),
-            (
-                optimizer.accumulate >= 1,
-                "optimizer.accumulate is at least 1",
-            ),
-            (
-                run.patience.is_none_or(|p| p >= 1),
-                "run.patience is at least 1",
-            ),
-            (
-                optimizer.rate > 0.0 && optimizer.rate.is_finite(),
-                "optimizer.rate is positive",
-            ),
-            (optimizer.clip > 0.0, "optimizer.clip is positive"),
-            (
-                (0.0..1.0).contains(&optimizer.average),
-                "optimizer.average is in [0, 1)",
-            ),
-            (
-                run.epochs > 0.0 && run.epochs.is_finite(),
-                "run.epochs is positive",
-            ),
-            (
-                run.minutes.is_none_or(|m| m > 0.0 && m.is_finite()),
-                "run.minutes is positive",
-            ),
-            (share(run.keep_patches), "run.keep_patches is in (0, 1]"),
-            (
-                (0.0..=1.0).contains(&run.keep_until),
-                "run.keep_until is in [0, 1]",
-            ),
-            (
-                run.validations_per_epoch > 0.0,
-                "run.validations_per_epoch is positive",
             ),
             (
                 loss.values == 0.0 || attribute.is_some(),
@@ -440,22 +453,10 @@ impl Recipe {
                 self.momentum_can_cycle(),
                 "optimizer.schedule: cycle_momentum needs a rule with a momentum (sgd, adamw)",
             ),
-        ];
-        let wrong = checks
-            .iter()
-            .filter(|(right, _)| !right)
-            .map(|(_, rule)| (*rule).to_owned());
-        let attribute = attribute.iter().flat_map(Attribute::problems);
-        let lora = training.lora.iter().flat_map(Lora::problems);
-        let rules = optimizer
-            .rule
-            .problems()
-            .into_iter()
-            .chain(optimizer.schedule.problems());
-        wrong.chain(lora).chain(rules).chain(attribute).collect()
+        ])
     }
 
-    /// ReduceLROnPlateau is told of the watched figure, of which less is better or more.
+    /// ReduceLROnPlateau follows the watched figure, of which less is better or more.
     fn plateau_goes_with_watch(&self) -> bool {
         match self.optimizer.schedule {
             Schedule::ReduceOnPlateau { mode, .. } => {
@@ -478,26 +479,25 @@ impl Recipe {
 
     /// The model's sizes with the vocabulary that was learned; it sees all of a photo.
     #[must_use]
-    pub fn config(&self, vocabulary: usize) -> ClipConfig {
-        let tower = |t: Tower| TowerConfig {
-            width: t.width,
-            layers: t.layers,
-            heads: t.width / 64,
-            mlp: t.width * 4,
-        };
-        ClipConfig {
-            vision: tower(self.model.vision),
-            image_size: self.model.image_size,
-            trim: false,
-            views: vec![self.model.image_size],
-            patch: self.model.patch,
-            text: tower(self.model.text),
-            vocabulary,
-            context: self.model.context,
+    pub fn config(&self, vocabulary: usize) -> NetConfig {
+        let tower = |tower: Tower| config::tower(tower.width, tower.layers, self.model.activation);
+        let end = u32::try_from(vocabulary)
+            .unwrap_or(u32::MAX)
+            .saturating_sub(1);
+        NetConfig::new(ClipConfig {
+            text: TextTower {
+                tower: tower(self.model.text),
+                vocabulary,
+                context_length: self.model.context,
+                pooling: Pooling::EndOfText(end),
+            },
+            vision: VisionTower {
+                tower: tower(self.model.vision),
+                image_size: self.model.image_size,
+                patch_size: self.model.patch,
+            },
             projection: self.model.projection,
-            activation: self.model.activation,
-            epsilon: 1e-5,
-        }
+        })
     }
 
     /// How batches are drawn.
@@ -530,7 +530,7 @@ impl Recipe {
 
     /// The loop's plan, given the batches that hold every product once.
     #[must_use]
-    pub fn plan(&self, batches_per_epoch: u64) -> Plan {
+    pub fn plan(&self, batches_per_epoch: u64) -> RunPlan {
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -545,7 +545,7 @@ impl Recipe {
                 (epoch / validations).round() as u64,
             )
         };
-        Plan {
+        RunPlan {
             seed: self.run.seed,
             rule: self.optimizer.rule.clone(),
             rate: self.optimizer.rate,
@@ -568,7 +568,7 @@ impl Recipe {
     }
 }
 
-/// Gives tables that say a part the other part of the default's (see the module).
+/// Completes tables that give a part of their fields by the defaults' (see the module).
 fn complete(table: &mut toml::Table) {
     let defaults = toml::Table::try_from(Recipe::default()).expect("a recipe is plain data");
     for (section, name) in [
@@ -593,7 +593,7 @@ fn complete(table: &mut toml::Table) {
     }
 }
 
-/// Puts a value at a dotted path; a word that is no TOML value is a string.
+/// Puts a value at a dotted path; a word that is not a TOML value is a string.
 fn put(table: &mut toml::Table, path: &str, value: &str) -> Option<()> {
     let path = if ["lr", "optimizer.lr"].contains(&path) {
         "optimizer.rate"
@@ -620,6 +620,7 @@ fn put(table: &mut toml::Table, path: &str, value: &str) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::optim::loss::LossKind;
 
     #[test]
     fn an_empty_recipe_is_the_defaults_and_an_override_changes_one_field() {
@@ -655,7 +656,7 @@ mod tests {
         );
         assert_eq!(
             (recipe.run.keep_epochs, recipe.loss.kind),
-            (Keep::Last(3), crate::train::optim::loss::Kind::Siglip)
+            (Keep::Last(3), LossKind::Siglip)
         );
         let text = toml::to_string(&recipe).expect("writes");
         assert_eq!(
@@ -794,7 +795,7 @@ mod tests {
         let small = data(&["data.batch=16"]);
         assert!(both(&small) == (1, 4) && small.has_room_for_replay());
         assert_eq!(both(&data(&["data.batch=2"])), (0, 0));
-        // Too many to be replayed are no mistake where nothing is.
+        // Too many replayed products are accepted if nothing is replayed.
         let many = data(&["data.batch=16", "data.replay_per_batch=48"]);
         assert!(!many.has_room_for_replay());
     }

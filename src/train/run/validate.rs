@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::data::attribute::{self, Accuracy};
-use crate::train::data::images::{self, Window};
-use crate::train::data::product::{MEAN, Product, STD};
-use crate::train::data::vocabulary::Vocabulary;
-use crate::train::net::network::{ImageBatch, Network, TextBatch};
-use crate::train::net::parameters::{ClipConfig, Parameters};
+use super::accuracy::{self, Accuracy};
+use super::embed::Embedder;
+use crate::train::data::attribute::Classes;
+use crate::train::data::product::Product;
 
 /// Precision among the first ten, and how many questions it is the mean of; zero-shot accuracy over
 /// all products.
@@ -40,105 +38,6 @@ pub struct Scores {
     pub attribute: Option<Accuracy>,
 }
 
-/// Unit embeddings of the photos as the server makes them, `products x projection`: the mean of
-/// what the model sees.
-///
-/// # Panics
-/// Never: the batches have the sizes that they say.
-#[must_use]
-pub fn embed_photos(
-    config: &ClipConfig,
-    parameters: &Parameters,
-    products: &[&Product],
-) -> Vec<f32> {
-    let size = u32::try_from(config.image_size).unwrap_or(u32::MAX);
-    let count = config.patches();
-    let mut out = Vec::new();
-    for group in products.chunks(64) {
-        let network = Network::bind(config, parameters, |_| false);
-        let seen = |view: usize| {
-            let mut patches = Vec::new();
-            for product in group {
-                let window = Window::middle(product.square.width(), config.image_size, view);
-                let pixels = images::resample(&product.square, &window, size);
-                patches.extend(images::patches(
-                    &pixels,
-                    config.image_size,
-                    config.patch,
-                    MEAN,
-                    STD,
-                ));
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "patches of a small image")]
-            let positions = (0..group.len() * count)
-                .map(|at| (at % count) as u32)
-                .collect();
-            let batch = ImageBatch {
-                images: group.len(),
-                kept: count,
-                patches,
-                positions,
-            };
-            network
-                .image(&batch)
-                .try_into_vec_as::<f32>()
-                .expect("embeddings are f32")
-        };
-        let views: Vec<Vec<f32>> = config.views.iter().map(|&view| seen(view)).collect();
-        out.extend(mean_direction(views, config.projection));
-    }
-    out
-}
-
-/// Of several sets of unit rows of the same things: each thing's mean, of unit length again.
-fn mean_direction(views: Vec<Vec<f32>>, length: usize) -> Vec<f32> {
-    let count = views.len();
-    let summed = |mut sum: Vec<f32>, view: Vec<f32>| {
-        sum.iter_mut()
-            .zip(view)
-            .for_each(|(sum, value)| *sum += value);
-        sum
-    };
-    let mut sum = views.into_iter().reduce(summed).unwrap_or_default();
-    if count > 1 {
-        for row in sum.chunks_exact_mut(length) {
-            let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
-            for value in row {
-                *value /= norm;
-            }
-        }
-    }
-    sum
-}
-
-/// Unit embeddings of the texts, `texts x projection`.
-///
-/// # Panics
-/// Never: the batches have the sizes that they say.
-#[must_use]
-pub fn embed_texts(
-    config: &ClipConfig,
-    parameters: &Parameters,
-    vocabulary: &Vocabulary,
-    texts: &[impl AsRef<str>],
-) -> Vec<f32> {
-    let mut out = Vec::new();
-    for group in texts.chunks(128) {
-        let network = Network::bind(config, parameters, |_| false);
-        let ids: Vec<Vec<u32>> = group
-            .iter()
-            .map(|t| vocabulary.encode(&t.as_ref().to_lowercase()))
-            .collect();
-        out.extend(
-            network
-                .text(&TextBatch::new(&ids))
-                .try_into_vec_as::<f32>()
-                .expect("embeddings are f32"),
-        );
-    }
-    out
-}
-
 /// The `count` best rows for a query, best first.
 fn best(rows: &[f32], query: &[f32], count: usize, except: Option<usize>) -> Vec<usize> {
     let mut scored: Vec<(f32, usize)> = rows
@@ -167,9 +66,7 @@ type Counts<'a> = BTreeMap<(&'a str, &'a str), usize>;
 
 /// A model with the products that it is measured over.
 struct Pool<'a> {
-    config: &'a ClipConfig,
-    parameters: &'a Parameters,
-    vocabulary: &'a Vocabulary,
+    embedder: &'a Embedder<'a>,
     products: &'a [&'a Product],
     /// The photos' embeddings.
     photos: Vec<f32>,
@@ -178,9 +75,9 @@ struct Pool<'a> {
 impl Pool<'_> {
     /// The ten best products for each text.
     fn hits(&self, texts: &[impl AsRef<str>]) -> Vec<Vec<usize>> {
-        let queries = embed_texts(self.config, self.parameters, self.vocabulary, texts);
+        let queries = self.embedder.texts(texts);
         queries
-            .chunks_exact(self.config.projection)
+            .chunks_exact(self.embedder.projection())
             .map(|query| best(&self.photos, query, 10, None))
             .collect()
     }
@@ -202,15 +99,15 @@ impl Pool<'_> {
             .filter(|name| !name.is_empty())
             .collect();
         let names: Vec<&str> = known.into_iter().collect();
-        let words = embed_texts(self.config, self.parameters, self.vocabulary, &names);
+        let words = self.embedder.texts(&names);
         let photos = self
             .products
             .iter()
-            .zip(self.photos.chunks_exact(self.config.projection));
+            .zip(self.photos.chunks_exact(self.embedder.projection()));
         let asked = photos.filter(|(product, _)| !fact(product).is_empty());
         mean(asked.map(|(product, photo)| {
             f32::from(u8::from(
-                names[attribute::nearest(&words, photo, None)] == fact(product),
+                names[accuracy::nearest(&words, photo, None)] == fact(product),
             ))
         }))
     }
@@ -240,20 +137,41 @@ fn asked(counts: Counts<'_>) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Measures the model over these products alone. A query is asked if at least ten products answer
-/// it in full: with fewer, no model can reach a precision of one.
+/// Measures a model: retrieval over the products `general`, over `own` where there are none, and the
+/// accuracy of the attribute over `own`.
 #[must_use]
-pub fn scores(
-    config: &ClipConfig,
-    parameters: &Parameters,
-    vocabulary: &Vocabulary,
-    products: &[&Product],
+pub fn measure(
+    embedder: &Embedder<'_>,
+    own: &[&Product],
+    general: &[&Product],
+    classes: Option<&Classes>,
 ) -> Scores {
-    let photos = embed_photos(config, parameters, products);
+    let photos = (general.is_empty() || classes.is_some()).then(|| embedder.photos(own));
+    let attribute = classes.and_then(|classes| {
+        let words = embedder.values(classes);
+        accuracy::classify(classes, &words, own, photos.as_deref().unwrap_or_default())
+    });
+    let scores = match photos {
+        Some(photos) if general.is_empty() => retrieval(embedder, own, photos),
+        _ => scores(embedder, general),
+    };
+    Scores {
+        attribute,
+        ..scores
+    }
+}
+
+/// Measures retrieval over these products alone.
+#[must_use]
+pub fn scores(embedder: &Embedder<'_>, products: &[&Product]) -> Scores {
+    retrieval(embedder, products, embedder.photos(products))
+}
+
+/// A query is asked if at least ten products answer it in full: with fewer, no model can reach a
+/// precision of one.
+fn retrieval(embedder: &Embedder<'_>, products: &[&Product], photos: Vec<f32>) -> Scores {
     let pool = Pool {
-        config,
-        parameters,
-        vocabulary,
+        embedder,
         products,
         photos,
     };
@@ -281,7 +199,7 @@ pub fn scores(
     // two points.
     let titles: Vec<&str> = products.iter().map(|p| p.facts.title.as_str()).collect();
     let by_title = pool.hits(&titles);
-    let by_photo = pool.photos.chunks_exact(config.projection).enumerate();
+    let by_photo = pool.photos.chunks_exact(embedder.projection()).enumerate();
     Scores {
         text_category: pool.precision(&colors, &by_color, |p, (_, category)| {
             p.facts.category == category

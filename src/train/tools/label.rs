@@ -1,9 +1,9 @@
-//! A local page on which a person looks at photo after photo and says what an attribute's value is.
+//! A local page on which a person labels photos with an attribute's values, one after the other.
 //!
 //! [`Labeling::open`] takes a data set folder (see [`crate::train::data::set::prepare`]) and a CSV file for the
 //! result (`id` and the attribute, what [`crate::train::data::set::prepare`] joins again); [`router`] serves the
-//! page. Every decision is in the file before it is answered: the file is written anew and put in
-//! the old one's place, so that a kill leaves one of the two. What the file holds already counts as
+//! page. Every decision is in the file before it is answered. The file is written under another name
+//! and renamed, so that a kill leaves the old one or the new one. What the file holds already counts as
 //! done, and lines of products that are not in the data set stay.
 //!
 //! The page is for one person on this machine: requests that name another host (a web page that
@@ -24,18 +24,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Photos;
 use crate::domain::{AttributeName, AttributeValue, ProductError};
-use crate::train::data::set::prepare::{self, Entry, PrepareError};
-use crate::train::data::set::split::Side;
+use crate::evaluate::data::data_set::{self, DataSetError, Entry, Side};
 
 const PAGE: &str = include_str!("label.html");
 
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     #[error(transparent)]
-    Folder(#[from] PrepareError),
+    Folder(#[from] DataSetError),
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path}: {source}", path = path.display())]
     Csv { path: PathBuf, source: csv::Error },
-    #[error("{path} is no file of labels for {attribute}: its first line is {found:?}", path = path.display())]
+    #[error("{path} does not hold labels for {attribute}: its first line is {found:?}", path = path.display())]
     Header {
         path: PathBuf,
         attribute: String,
@@ -43,11 +47,11 @@ pub enum LabelError {
     },
     #[error("the values to choose from: {0}")]
     Value(#[from] ProductError),
-    #[error("there are no values to choose from: name some, or label in the data set first")]
+    #[error("there are no values to choose from: name some with --values")]
     NoValues,
 }
 
-/// What a person is asked, and what they said so far.
+/// A labeling under way: the photos, and the decisions so far.
 pub struct Labeling {
     attribute: AttributeName,
     values: Vec<String>,
@@ -68,14 +72,14 @@ pub struct Item {
     pub title: String,
     /// What was decided.
     pub value: Option<String>,
-    /// What the data set says: to be checked.
+    /// The data set's value, to be checked.
     pub proposal: Option<String>,
     /// The next photo nobody decided about, from here on and then from the start; `None` when all
     /// are done.
     pub next_open: Option<usize>,
 }
 
-/// What the page must know once.
+/// What the page loads once.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Task {
     pub attribute: String,
@@ -84,7 +88,7 @@ pub struct Task {
     pub start: usize,
 }
 
-/// A person's decision; `None` takes it back.
+/// A person's decision; `None` clears it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Decision {
     pub value: Option<String>,
@@ -106,7 +110,7 @@ impl Labeling {
     ) -> Result<Self, LabelError> {
         let mut entries = Vec::new();
         for side in Side::ALL {
-            entries.extend(prepare::read_side(folder, side)?);
+            entries.extend(data_set::read_side(folder, side)?);
         }
         entries.sort_by(|a, b| (a.id.len(), &a.id).cmp(&(b.id.len(), &b.id)));
         let labels = read(file, &attribute)?;
@@ -263,7 +267,10 @@ fn write(
     let bytes = writer
         .into_inner()
         .map_err(|e| failed(e.into_error().into()))?;
-    Ok(prepare::put(file, &bytes)?)
+    data_set::replace(file, &bytes).map_err(|source| LabelError::Io {
+        path: file.to_owned(),
+        source,
+    })
 }
 
 type Shared = Arc<Labeling>;
@@ -287,7 +294,7 @@ pub async fn serve(listener: tokio::net::TcpListener, labeling: Labeling) -> std
     axum::serve(listener, router(labeling)).await
 }
 
-/// Refuses what was meant for another host.
+/// Refuses requests that name another host.
 async fn from_here(request: Request, next: Next) -> Response {
     let host = request
         .headers()
@@ -298,7 +305,11 @@ async fn from_here(request: Request, next: Next) -> Response {
     if ["localhost", "127.0.0.1", "[::1]"].contains(&name) {
         return next.run(request).await;
     }
-    (StatusCode::FORBIDDEN, "this page answers on localhost only").into_response()
+    (
+        StatusCode::FORBIDDEN,
+        "this page is served on localhost only",
+    )
+        .into_response()
 }
 
 async fn task(State(labeling): State<Shared>) -> Json<Task> {
@@ -332,7 +343,7 @@ async fn decide(
     {
         return Err((
             StatusCode::UNPROCESSABLE_ENTITY,
-            format!("{value:?} is none of the values"),
+            format!("{value:?} is not one of the values"),
         ));
     }
     let shared = labeling.clone();

@@ -8,10 +8,10 @@ use aglet::domain::{AttributeName, Filters};
 use aglet::encode::Device;
 use aglet::evaluate::catalog::{Among, Plan};
 use aglet::evaluate::compare::{Candidate, Comparison, Exam, Rule, candidates, export_once};
+use aglet::evaluate::data::data_set;
 use aglet::evaluate::datasets::{self, Data};
 use aglet::evaluate::document;
 use aglet::evaluate::html;
-use aglet::evaluate::prepared;
 use aglet::evaluate::shop::Shop;
 use aglet::evaluate::suite::Suite;
 use anyhow::{Context as _, ensure};
@@ -101,7 +101,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     if args
         .catalog
         .as_deref()
-        .is_some_and(|path| prepared::side_at(path).is_none())
+        .is_some_and(|path| data_set::side_at(path).is_none())
     {
         comparison.why.extend(other_splits(&candidates));
     }
@@ -223,36 +223,10 @@ fn opened(candidate: &Candidate, cache: &Path) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// The best weights of a run (the averaged ones where none were chosen), as a checkpoint in the
-/// cache.
+/// The best weights of a run, as a checkpoint in the cache.
 #[cfg(feature = "train")]
 fn checkpoint_of(run: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
-    use aglet::evaluate::compare::files_sha256;
-    use aglet::train::run::checkpoint::Precision;
-    use aglet::train::run::folder::{self, Which};
-
-    let sha256 = files_sha256(run).with_context(|| run.display().to_string())?;
-    let name = run.file_name().context("a run's folder has a name")?;
-    let checkpoint = cache.join("checkpoints").join(&sha256[..16]).join(name);
-    if !checkpoint.join("model.safetensors").is_file() {
-        let which = if run.join("best.safetensors").is_file() {
-            Which::Best
-        } else {
-            Which::Average
-        };
-        let (config, parameters) = folder::read_run(run, which)?;
-        let tokenizer = run.join("tokenizer.json");
-        let vocabulary =
-            std::fs::read_to_string(&tokenizer).with_context(|| tokenizer.display().to_string())?;
-        folder::write(
-            &checkpoint,
-            &config,
-            &parameters,
-            &vocabulary,
-            Precision::F32,
-        )?;
-    }
-    Ok(checkpoint)
+    Ok(aglet::train::tools::compared::checkpoint_of(run, cache)?)
 }
 
 #[cfg(not(feature = "train"))]

@@ -7,8 +7,8 @@ use aglet::config::{Config, Settings};
 use aglet::domain::{AttributeName, AttributeValue, Filters};
 use aglet::encode::Device;
 use aglet::evaluate::api::ApiEngine;
+use aglet::evaluate::data::data_set::{self, DataSetError};
 use aglet::evaluate::embedder::Embedder;
-use aglet::evaluate::prepared::{self, PreparedError};
 use aglet::evaluate::shop::Shop;
 use aglet::model::ModelFolder;
 use anyhow::Context as _;
@@ -137,9 +137,9 @@ impl ShopArgs {
         let mut shop = self.all()?;
         if let Some(path) = self.catalog.as_deref().filter(|_| shop.prepared) {
             shop.offers.clear();
-            for side in prepared::sides_at(path) {
-                match prepared::read(&side) {
-                    Err(PreparedError::Empty { .. }) => {}
+            for side in data_set::sides_at(path) {
+                match shop::offers_of(&side) {
+                    Err(DataSetError::Empty { .. }) => {}
                     products => shop.offers.extend(products?),
                 }
             }

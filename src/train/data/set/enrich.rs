@@ -1,14 +1,14 @@
-//! A sentence per product, said by a vision-language model that looks at its photo.
+//! A sentence about each product's photo, by a vision-language model.
 //!
 //! [`enrich`] takes a data set folder (see [`super::prepare`]) and asks a server that speaks
 //! Ollama's API (`POST /api/generate` with the picture in base64,
 //! <https://github.com/ollama/ollama/blob/main/docs/api.md#generate-a-completion>) about every
-//! product. The answers become the entries' `sentence`, and the captions are filled in anew with
+//! product. The answers become the entries' `sentence`, and the captions are made again with
 //! them.
 //!
 //! Every answer is added to `sentences.jsonl` in the folder as soon as it is there, under the
 //! sha256 of the model, the prompt and the picture: a run that was ended goes on where it stopped,
-//! the same picture is asked about once, and another prompt or model asks anew. A product that
+//! the same picture is asked about once, and another prompt or model asks again. A product that
 //! cannot be described is left without a sentence and counted; a server that is not there, or does
 //! not know the model, ends the run with an error and loses nothing.
 
@@ -23,16 +23,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::prepare::{self, Entry, PrepareError};
-use super::split::Side;
 use super::templates::{TemplateError, Templates};
 use crate::catalog::{CatalogError, Photos};
 use crate::domain::single_spaced;
+use crate::evaluate::data::data_set::{self, DataSetError, Entry, Side};
+use crate::util::digest::hex;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnrichError {
     #[error(transparent)]
-    Folder(#[from] PrepareError),
+    Folder(#[from] DataSetError),
     #[error(transparent)]
     Templates(#[from] TemplateError),
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub enum EnrichError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{endpoint} does not have what was asked for: {reason}")]
+    #[error("{endpoint} refused: {reason}")]
     Refused { endpoint: String, reason: String },
     #[error("{endpoint} failed for {failures} products in a row, the last time with: {reason}")]
     Down {
@@ -52,7 +52,7 @@ pub enum EnrichError {
     },
 }
 
-/// Whom to ask, and how.
+/// The server to ask, and how.
 #[derive(Clone, Debug)]
 pub struct Asking {
     /// Such as `http://localhost:11434`.
@@ -92,8 +92,8 @@ struct Known {
     sentence: String,
 }
 
-/// Asks about every product of the data set. Blocking. `done` is told how many of how many are
-/// through.
+/// Asks about every product of the data set. Blocking. `done` hears how many of how many are
+/// done.
 ///
 /// # Errors
 /// When the folder cannot be read or written, or the server cannot answer (see the module's docs).
@@ -102,10 +102,10 @@ pub fn enrich(
     asking: &Asking,
     done: impl Fn(usize, usize) + Sync,
 ) -> Result<Summary, EnrichError> {
-    let templates = Templates::open(&folder.join("captions.toml"))?;
+    let templates = Templates::open(&folder.join(data_set::CAPTIONS))?;
     let mut sides = Vec::new();
     for side in Side::ALL {
-        sides.push((side, prepare::read_side(folder, side)?));
+        sides.push((side, data_set::read_side(folder, side)?));
     }
     let path = folder.join("sentences.jsonl");
     let mut sentences = known(&path)?;
@@ -140,7 +140,7 @@ pub fn enrich(
             failed += usize::from(entry.sentence.is_none());
             entry.captions = templates.fill(entry);
         }
-        prepare::write_side(folder, *side, entries)?;
+        data_set::write_side(folder, *side, entries)?;
     }
     Ok(Summary {
         asked,
@@ -149,7 +149,7 @@ pub fn enrich(
     })
 }
 
-/// The answers of earlier runs; a line that a kill cut off is no answer.
+/// The answers of earlier runs; a line that a kill cut short is skipped.
 fn known(path: &Path) -> Result<HashMap<String, String>, EnrichError> {
     let text = match std::fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -184,7 +184,7 @@ fn keys(
             hash.update(text);
         }
         hash.update(&picture);
-        let key = crate::model::hex(&hash.finalize());
+        let key = hex(&hash.finalize());
         keys.insert(entry.id.clone(), key);
     }
     Ok(keys)
@@ -328,7 +328,7 @@ enum Failure {
     Passing(String),
     /// This picture will never work.
     Product(String),
-    /// No picture will ever work: no such model, or no leave to ask.
+    /// No picture will ever work: the model does not exist, or access is denied.
     Refused(String),
 }
 
@@ -341,7 +341,7 @@ struct Question<'a> {
     options: Options,
 }
 
-/// The same picture gives the same sentence, as far as the server can.
+/// The same picture gives the same sentence, if the server can do that.
 #[derive(Serialize)]
 struct Options {
     temperature: f32,
@@ -404,8 +404,9 @@ fn ask_once(agent: &ureq::Agent, asking: &Asking, picture: &[u8]) -> Result<Stri
         .unwrap_or_default();
     match status {
         200 if said.is_empty() => {
-            let answer = answer
-                .ok_or_else(|| Failure::Passing("an answer that is no JSON object".to_owned()))?;
+            let answer = answer.ok_or_else(|| {
+                Failure::Passing("an answer that is not a JSON object".to_owned())
+            })?;
             sentence(&answer.response).ok_or_else(|| Failure::Product("an empty answer".to_owned()))
         }
         401 | 403 | 404 => Err(Failure::Refused(format!("status {status} {said}"))),

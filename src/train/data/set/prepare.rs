@@ -1,29 +1,31 @@
 //! From a catalog to a data set: chosen products, split, put into words.
 //!
-//! [`prepare`] reads a catalog (as `aglet import` does), keeps the products that the filters want
+//! [`prepare`] reads a catalog (as `aglet import` does), keeps the products that match the filters
 //! and whose picture can be decoded, joins attribute labels from CSV files, splits by product, and
 //! writes a folder: `train.jsonl`, `validation.jsonl` and `test.jsonl` (one [`Entry`] a line), the
 //! caption templates, and `report.json` with the counts per class and everything that was dropped
 //! and why. Pictures are referred to, not copied.
 //!
-//! Products with the very same picture stay on one side of the split, or a test would ask for what
+//! Products with the very same picture stay on one side of the split, or a test would measure what
 //! was trained on. The same catalog and seed give the same folder, byte for byte. It refuses a
 //! folder that holds a data set already.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::split::{self, Side, Test};
+use super::split::{self, TestSide};
 use super::templates::{self, TemplateError, Templates};
 use crate::catalog::source::{self, Lost, Source, SourceError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{AttributeName, AttributeValue, Attributes, Filters, Product};
 use crate::encode::image::{self, ImageError};
-use crate::train::data::product;
+use crate::evaluate::data::data_set::{self, DataSetError, Entry, Side};
+use crate::train::data::images;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
@@ -31,12 +33,6 @@ pub enum PrepareError {
     Io {
         path: PathBuf,
         source: std::io::Error,
-    },
-    #[error("{path}, line {line}: {source}", path = path.display())]
-    Line {
-        path: PathBuf,
-        line: usize,
-        source: serde_json::Error,
     },
     #[error("{path}: {source}", path = path.display())]
     Csv { path: PathBuf, source: csv::Error },
@@ -47,16 +43,18 @@ pub enum PrepareError {
         found: Vec<String>,
     },
     #[error(transparent)]
+    Set(#[from] DataSetError),
+    #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
     Pictures(#[from] CatalogError),
     #[error(transparent)]
     Templates(#[from] TemplateError),
-    #[error("what was prepared cannot be written as JSON: {0}")]
+    #[error("the report cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("the caption templates name {}, which no product has", .0.join(", "))]
+    #[error("the caption templates name attributes that no product has: {}", .0.join(", "))]
     Slots(Vec<String>),
-    #[error("{path} holds a data set already", path = path.display())]
+    #[error("{path} already holds a data set", path = path.display())]
     Exists { path: PathBuf },
     #[error("nothing is left of the catalog: {}", counts(.0))]
     Empty(BTreeMap<String, u64>),
@@ -79,66 +77,14 @@ impl PrepareError {
     }
 }
 
-/// Where an entry's picture is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Picture {
-    File { file: PathBuf },
-    Member { archive: PathBuf, member: String },
-}
-
-impl From<ImageSource> for Picture {
-    fn from(source: ImageSource) -> Self {
-        match source {
-            ImageSource::File(file) => Self::File { file },
-            ImageSource::Zip { archive, member } => Self::Member { archive, member },
-        }
-    }
-}
-
-impl From<Picture> for ImageSource {
-    fn from(picture: Picture) -> Self {
-        match picture {
-            Picture::File { file } => Self::File(file),
-            Picture::Member { archive, member } => Self::Zip { archive, member },
-        }
-    }
-}
-
-/// A product of a data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    pub id: String,
-    pub title: String,
-    pub image: Picture,
-    pub attributes: BTreeMap<String, Vec<String>>,
-    /// What a vision-language model says of the picture (`aglet-train enrich`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sentence: Option<String>,
-    /// The product in words; training draws one each time.
-    pub captions: Vec<String>,
-}
-
-impl Entry {
-    #[cfg(test)]
-    pub(super) fn test(id: &str, title: &str) -> Self {
-        let image = Picture::File {
-            file: PathBuf::new(),
-        };
-        Self {
-            id: id.to_owned(),
-            title: title.to_owned(),
-            image,
-            attributes: BTreeMap::new(),
-            sentence: None,
-            captions: Vec::new(),
-        }
-    }
+/// Writes a file, whole or not at all.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), PrepareError> {
+    data_set::replace(path, bytes).map_err(|source| PrepareError::io(path, source))
 }
 
 /// What to prepare.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Preparation {
     pub source: Source,
     /// The columns or attributes that must have one of the values (`subCategory=Shoes`).
     pub filters: Vec<(String, String)>,
@@ -148,7 +94,7 @@ pub struct Plan {
     pub require: Vec<AttributeName>,
     /// The attribute whose values are the classes of the split and of the report.
     pub class: AttributeName,
-    pub test: Test,
+    pub test: TestSide,
     pub validation: f64,
     pub seed: u64,
     pub templates: Templates,
@@ -156,7 +102,7 @@ pub struct Plan {
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Report {
+pub struct PreparationReport {
     pub products: BTreeMap<Side, usize>,
     /// Attribute -> value -> side -> products, of the class and of every label.
     pub classes: BTreeMap<String, BTreeMap<String, BTreeMap<Side, usize>>>,
@@ -164,14 +110,54 @@ pub struct Report {
     pub duplicates: usize,
     /// Why -> how many.
     pub dropped: BTreeMap<String, u64>,
-    /// The dropped products by id, as far as they have one, except those that the filters left out.
+    /// The dropped products that have an id, except those that the filters left out.
     pub dropped_products: Vec<(String, String)>,
     /// Labels of products that are not in the data set.
     pub unused_labels: BTreeMap<String, usize>,
     pub seed: u64,
 }
 
-impl Report {
+impl PreparationReport {
+    /// For a person to read.
+    #[must_use]
+    pub fn table(&self, class: &AttributeName) -> String {
+        let mut out = String::new();
+        let row = |name: &str, [train, validation, test]: [usize; 3]| {
+            format!("{name:<28} {train:>10} {validation:>10} {test:>10}\n")
+        };
+        let counts = |sides: &BTreeMap<Side, usize>| {
+            Side::ALL.map(|side| sides.get(&side).copied().unwrap_or(0))
+        };
+        for (attribute, values) in &self.classes {
+            let _ = writeln!(
+                out,
+                "{attribute:<28} {:>10} {:>10} {:>10}",
+                "train", "validation", "test"
+            );
+            for (value, sides) in values {
+                out += &row(&format!("  {value}"), counts(sides));
+            }
+        }
+        out += &row(&format!("all, split by {class}"), counts(&self.products));
+        if self.duplicates > 0 {
+            let _ = writeln!(
+                out,
+                "{} products share their picture with another and stay on one side",
+                self.duplicates
+            );
+        }
+        for (why, count) in &self.dropped {
+            let _ = writeln!(out, "dropped: {count} {why}");
+        }
+        for (attribute, count) in self.unused_labels.iter().filter(|(_, n)| **n > 0) {
+            let _ = writeln!(
+                out,
+                "{count} labels for {attribute} belong to products that are not in the data set"
+            );
+        }
+        out
+    }
+
     fn drop(&mut self, id: Option<&str>, why: &str, detail: &str) {
         *self.dropped.entry(why.to_owned()).or_default() += 1;
         if let Some(id) = id {
@@ -183,50 +169,93 @@ impl Report {
     }
 }
 
-/// Writes the data set to `out`. Blocking. `seen` is told how many pictures were read.
+/// The catalog in the Kaggle layout in `folder`. Without `images` its pictures are those beside it:
+/// `images/`, whose photos are the larger ones, then archives.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn kaggle_source(folder: &Path, images: Vec<PathBuf>) -> Result<Source, PrepareError> {
+    let images = if images.is_empty() {
+        pictures_beside(folder).map_err(|source| PrepareError::io(folder, source))?
+    } else {
+        images
+    };
+    let shoelaces = Some(folder.join("shoelaces.csv")).filter(|file| file.is_file());
+    Ok(Source::Kaggle {
+        styles: folder.join("styles.csv"),
+        images,
+        shoelaces,
+    })
+}
+
+fn pictures_beside(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut archives = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("zip"))
+        {
+            archives.push(path);
+        }
+    }
+    archives.sort();
+    let images = Some(folder.join("images")).filter(|folder| folder.is_dir());
+    Ok(images.into_iter().chain(archives).collect())
+}
+
+/// Writes the data set to `out`. Blocking. `seen` hears how many pictures of how many were read.
 ///
 /// # Errors
 /// When the catalog or a label file cannot be read, a template names what no product has, nothing
 /// is left, `out` holds a data set already, or a file cannot be written.
 pub fn prepare(
-    plan: &Plan,
+    preparation: &Preparation,
     out: &Path,
     seen: impl Fn(usize, usize),
-) -> Result<Report, PrepareError> {
-    if out.join("train.jsonl").exists() {
+) -> Result<PreparationReport, PrepareError> {
+    if out.join(Side::Train.file_name()).exists() {
         return Err(PrepareError::Exists {
             path: out.to_owned(),
         });
     }
-    let mut report = Report {
-        seed: plan.seed,
-        ..Report::default()
+    let mut report = PreparationReport {
+        seed: preparation.seed,
+        ..PreparationReport::default()
     };
-    let chosen = choose(plan, &mut report)?;
-    let (entries, groups) = look(plan, chosen, &mut report, seen)?;
+    let chosen = choose(preparation, &mut report)?;
+    let (entries, groups) = check_pictures(preparation, chosen, &mut report, seen)?;
     if entries.is_empty() {
         return Err(PrepareError::Empty(report.dropped));
     }
-    let unknown: Vec<String> = plan.templates.unknown(entries.iter()).into_iter().collect();
-    // A catalog without brands or laces is no mistake of the default templates; one's own are meant
-    // as written.
-    if !unknown.is_empty() && plan.templates.source() != templates::DEFAULT {
+    let unknown: Vec<String> = preparation
+        .templates
+        .unknown(entries.iter())
+        .into_iter()
+        .collect();
+    // The built-in templates may name what this catalog does not have; a file's own may not.
+    if !unknown.is_empty() && preparation.templates.source() != templates::DEFAULT {
         return Err(PrepareError::Slots(unknown));
     }
-    let sides = split::split(&groups, plan.test, plan.validation, plan.seed);
+    let sides = split::split(
+        &groups,
+        preparation.test,
+        preparation.validation,
+        preparation.seed,
+    );
     report.duplicates = groups.iter().map(|g| g.ids.len()).filter(|&n| n > 1).sum();
     let side_of: HashMap<&str, Side> = groups
         .iter()
         .zip(&sides)
         .flat_map(|(g, &side)| g.ids.iter().map(move |id| (id.as_str(), side)))
         .collect();
-    let names: Vec<&AttributeName> = std::iter::once(&plan.class)
-        .chain(plan.labels.iter().map(|(n, _)| n))
+    let names: Vec<&AttributeName> = std::iter::once(&preparation.class)
+        .chain(preparation.labels.iter().map(|(n, _)| n))
         .collect();
     let mut parts: BTreeMap<Side, Vec<Entry>> = Side::ALL.map(|side| (side, Vec::new())).into();
     for mut entry in entries {
         let side = side_of[entry.id.as_str()];
-        entry.captions = plan.templates.fill(&entry);
+        entry.captions = preparation.templates.fill(&entry);
         for name in &names {
             let value = entry
                 .attributes
@@ -246,21 +275,24 @@ pub fn prepare(
     }
     std::fs::create_dir_all(out).map_err(|e| PrepareError::io(out, e))?;
     put(
-        &out.join("captions.toml"),
-        plan.templates.source().as_bytes(),
+        &out.join(data_set::CAPTIONS),
+        preparation.templates.source().as_bytes(),
     )?;
     let text = serde_json::to_vec_pretty(&report)?;
     put(&out.join("report.json"), &text)?;
     // The training part is written last: a folder that has it is complete.
     for (side, entries) in parts.iter().rev() {
-        write_side(out, *side, entries)?;
+        data_set::write_side(out, *side, entries)?;
     }
     Ok(report)
 }
 
-/// The products that the filters want, with their labels.
-fn choose(plan: &Plan, report: &mut Report) -> Result<Vec<(Product, ImageSource)>, PrepareError> {
-    let loaded = source::load(&plan.source, &Photos::default())?;
+/// The products that match the filters, with their labels.
+fn choose(
+    preparation: &Preparation,
+    report: &mut PreparationReport,
+) -> Result<Vec<(Product, ImageSource)>, PrepareError> {
+    let loaded = source::load(&preparation.source, &Photos::default())?;
     for reject in loaded.rejects.iter().filter(|r| r.lost == Lost::Row) {
         report.drop(
             reject.id.as_deref(),
@@ -269,11 +301,11 @@ fn choose(plan: &Plan, report: &mut Report) -> Result<Vec<(Product, ImageSource)
         );
     }
     let mut labels = Vec::new();
-    for (name, path) in &plan.labels {
+    for (name, path) in &preparation.labels {
         labels.push((name, read_labels(path, name)?));
     }
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
-    let filters = filters(&plan.filters);
+    let filters = filters(&preparation.filters);
     let mut chosen = Vec::new();
     for (mut product, image) in loaded.products {
         let mut labeled = Vec::new();
@@ -292,8 +324,8 @@ fn choose(plan: &Plan, report: &mut Report) -> Result<Vec<(Product, ImageSource)
             report.drop(None, "left out by the filters", "");
             continue;
         }
-        let missing = std::iter::once(&plan.class)
-            .chain(&plan.require)
+        let missing = std::iter::once(&preparation.class)
+            .chain(&preparation.require)
             .find(|n| !product.attributes.contains_key(*n));
         if let Some(name) = missing {
             report.drop(Some(product.id.as_str()), &format!("without {name}"), "");
@@ -317,8 +349,7 @@ fn choose(plan: &Plan, report: &mut Report) -> Result<Vec<(Product, ImageSource)
     Ok(chosen)
 }
 
-/// The filters over attributes; `None` when a value or a name can be no product's, so that nothing
-/// matches.
+/// The filters over attributes; `None` when a name or a value is not valid, so that nothing matches.
 fn filters(wanted: &[(String, String)]) -> Option<Filters> {
     let pairs = wanted.iter().map(|(column, value)| {
         let name = source::attribute_of_column(column)
@@ -374,33 +405,34 @@ fn read_labels(
     Ok(labels)
 }
 
-/// What a picture is seen to be.
-enum Looked {
-    Gone,
+/// What came of reading a picture.
+enum PictureCheck {
+    Missing,
     Broken(ImageError),
     /// The sha256 of its bytes.
     Whole(Vec<u8>),
 }
 
 /// Reads and decodes a picture: what training could not read is better dropped now than met then.
-fn look_at(photos: &Photos, image: &ImageSource) -> Result<Looked, CatalogError> {
+fn check_picture(photos: &Photos, image: &ImageSource) -> Result<PictureCheck, CatalogError> {
     let Some(bytes) = photos.read(image)? else {
-        return Ok(Looked::Gone);
+        return Ok(PictureCheck::Missing);
     };
-    Ok(match image::decode(&bytes, &product::LIMITS) {
-        Ok(_) => Looked::Whole(Sha256::digest(&bytes).to_vec()),
-        Err(error) => Looked::Broken(error),
+    Ok(match image::decode(&bytes, &images::LIMITS) {
+        Ok(_) => PictureCheck::Whole(Sha256::digest(&bytes).to_vec()),
+        Err(error) => PictureCheck::Broken(error),
     })
 }
 
-/// Products whose pictures are looked at together, before the progress is told.
+/// Pictures that are read together, before progress is reported.
 const TOGETHER: usize = 64;
 
-/// Decodes every picture once: those that are none are dropped, and the very same ones are grouped.
-fn look(
-    plan: &Plan,
+/// Decodes every picture once: a file that is not a picture is dropped with its product, and
+/// products with the very same picture are grouped.
+fn check_pictures(
+    preparation: &Preparation,
     chosen: Vec<(Product, ImageSource)>,
-    report: &mut Report,
+    report: &mut PreparationReport,
     seen: impl Fn(usize, usize),
 ) -> Result<(Vec<Entry>, Vec<split::Group>), PrepareError> {
     let photos = Photos::default();
@@ -408,21 +440,23 @@ fn look(
     let mut entries = Vec::new();
     let mut groups: Vec<split::Group> = Vec::new();
     let mut group_of: HashMap<Vec<u8>, usize> = HashMap::new();
-    let mut looked = Vec::with_capacity(total);
+    let mut checks = Vec::with_capacity(total);
     for some in chosen.chunks(TOGETHER) {
-        let found = some.par_iter().map(|(_, image)| look_at(&photos, image));
-        looked.extend(found.collect::<Result<Vec<_>, _>>()?);
-        seen(looked.len(), total);
+        let found = some
+            .par_iter()
+            .map(|(_, image)| check_picture(&photos, image));
+        checks.extend(found.collect::<Result<Vec<_>, _>>()?);
+        seen(checks.len(), total);
     }
-    for ((product, image), looked) in chosen.into_iter().zip(looked) {
+    for ((product, image), check) in chosen.into_iter().zip(checks) {
         let id = product.id.to_string();
-        let digest = match looked {
-            Looked::Whole(digest) => digest,
-            Looked::Gone => {
+        let digest = match check {
+            PictureCheck::Whole(digest) => digest,
+            PictureCheck::Missing => {
                 report.drop(Some(&id), "without a picture", "");
                 continue;
             }
-            Looked::Broken(error) => {
+            PictureCheck::Broken(error) => {
                 report.drop(
                     Some(&id),
                     "with a picture that cannot be read",
@@ -432,7 +466,7 @@ fn look(
             }
         };
         let class = product
-            .attribute(plan.class.as_str())
+            .attribute(preparation.class.as_str())
             .unwrap_or_default()
             .to_owned();
         let group = *group_of.entry(digest).or_insert_with(|| {
@@ -461,51 +495,4 @@ fn plain(attributes: Attributes) -> BTreeMap<String, Vec<String>> {
         .into_iter()
         .map(|(name, v)| (name.into(), values(v)))
         .collect()
-}
-
-/// The products of a side of a data set.
-///
-/// # Errors
-/// When the file cannot be read or a line is no [`Entry`].
-pub fn read_side(folder: &Path, side: Side) -> Result<Vec<Entry>, PrepareError> {
-    let path = folder.join(format!("{side}.jsonl"));
-    let text = std::fs::read_to_string(&path).map_err(|e| PrepareError::io(&path, e))?;
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    let entry = |(at, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|source| PrepareError::Line {
-            path: path.clone(),
-            line: at + 1,
-            source,
-        })
-    };
-    lines.map(entry).collect()
-}
-
-/// Replaces a side of a data set, whole or not at all.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write_side(folder: &Path, side: Side, entries: &[Entry]) -> Result<(), PrepareError> {
-    let mut text = String::new();
-    for entry in entries {
-        text.push_str(&serde_json::to_string(entry)?);
-        text.push('\n');
-    }
-    put(&folder.join(format!("{side}.jsonl")), text.as_bytes())
-}
-
-/// Writes a file under another name first, so that a kill leaves the old one or the new one.
-pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), PrepareError> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let written = std::fs::File::create(&partial).and_then(|mut file| {
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()
-    });
-    written.map_err(|e| PrepareError::io(&partial, e))?;
-    std::fs::rename(&partial, path).map_err(|e| PrepareError::io(path, e))
 }

@@ -1,63 +1,22 @@
 //! Which products are trained on, which choose the best epoch, and which are kept for the test.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::evaluate::data::data_set::Side;
 use crate::evaluate::split::held_out;
-
-/// A side of the split.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    Train,
-    Validation,
-    Test,
-}
-
-impl Side {
-    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Which products are kept for the test.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Test {
+pub enum TestSide {
     /// This part of every class.
     Part(f64),
     /// Those that no model of ours is trained on (see [`crate::evaluate::split`]).
     HeldOut,
 }
 
-impl std::str::FromStr for Test {
+impl std::str::FromStr for TestSide {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -71,9 +30,11 @@ impl std::str::FromStr for Test {
 /// A part: at least 0, below 1.
 ///
 /// # Errors
-/// In words, when it is none.
+/// In words, when it is not one.
 pub fn part(text: &str) -> Result<f64, String> {
-    let part: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let part: f64 = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not a number"))?;
     if (0.0..1.0).contains(&part) {
         Ok(part)
     } else {
@@ -93,7 +54,7 @@ pub struct Group {
 /// matter: the sha256 of the seed and a group's smallest id decides, so that the same seed gives
 /// the same split.
 #[must_use]
-pub fn split(groups: &[Group], test: Test, validation: f64, seed: u64) -> Vec<Side> {
+pub fn split(groups: &[Group], test: TestSide, validation: f64, seed: u64) -> Vec<Side> {
     let mut sides = vec![Side::Train; groups.len()];
     let mut classes: BTreeMap<&str, Vec<(Vec<u8>, usize)>> = BTreeMap::new();
     for (at, group) in groups.iter().enumerate() {
@@ -109,10 +70,10 @@ pub fn split(groups: &[Group], test: Test, validation: f64, seed: u64) -> Vec<Si
         let size = |chosen: &[usize]| chosen.iter().map(|&at| groups[at].ids.len()).sum::<usize>();
         let all: Vec<usize> = members.iter().map(|&(_, at)| at).collect();
         let (kept, rest): (Vec<usize>, Vec<usize>) = match test {
-            Test::HeldOut => all
+            TestSide::HeldOut => all
                 .into_iter()
                 .partition(|&at| groups[at].ids.iter().any(|id| held_out(id))),
-            Test::Part(part) => take(groups, &all, wanted(size(&all), part)),
+            TestSide::Part(part) => take(groups, &all, wanted(size(&all), part)),
         };
         let (chosen, _) = take(groups, &rest, wanted(size(&rest), validation));
         for (list, side) in [(kept, Side::Test), (chosen, Side::Validation)] {
@@ -157,11 +118,11 @@ mod tests {
                 ids: vec![format!("{class}{i}")],
             })
         });
-        let twins = Group {
+        let same_picture = Group {
             class: "Shoes".to_owned(),
             ids: vec!["7".to_owned(), "8".to_owned()],
         };
-        single.chain([twins]).collect()
+        single.chain([same_picture]).collect()
     }
 
     fn count(groups: &[Group], sides: &[Side], class: &str, side: Side) -> usize {
@@ -175,7 +136,7 @@ mod tests {
     #[test]
     fn every_class_is_split_alike() {
         let groups = groups();
-        let sides = split(&groups, Test::Part(0.2), 0.1, 1);
+        let sides = split(&groups, TestSide::Part(0.2), 0.1, 1);
         let counts = |class| Side::ALL.map(|side| count(&groups, &sides, class, side));
         assert_eq!(
             counts("Shoes"),
@@ -194,21 +155,21 @@ mod tests {
     fn the_order_does_not_matter_but_the_seed_does() {
         let forward = groups();
         let backward: Vec<Group> = groups().into_iter().rev().collect();
-        let sides = split(&forward, Test::Part(0.2), 0.1, 1);
-        let mut reversed = split(&backward, Test::Part(0.2), 0.1, 1);
+        let sides = split(&forward, TestSide::Part(0.2), 0.1, 1);
+        let mut reversed = split(&backward, TestSide::Part(0.2), 0.1, 1);
         reversed.reverse();
         assert_eq!(sides, reversed);
-        assert_ne!(sides, split(&forward, Test::Part(0.2), 0.1, 2));
+        assert_ne!(sides, split(&forward, TestSide::Part(0.2), 0.1, 2));
     }
 
     #[test]
-    fn held_out_products_take_their_twins_along() {
+    fn products_with_a_held_out_picture_are_held_out() {
         assert!(
             held_out("7") && !held_out("8"),
             "as recorded in evaluate::split"
         );
         let groups = groups();
-        let sides = split(&groups, Test::HeldOut, 0.1, 1);
+        let sides = split(&groups, TestSide::HeldOut, 0.1, 1);
         assert_eq!(sides.last(), Some(&Side::Test));
         let agree = groups
             .iter()
@@ -219,12 +180,12 @@ mod tests {
 
     #[test]
     fn parts_are_parts() {
-        assert_eq!("held-out".parse(), Ok(Test::HeldOut));
-        assert_eq!("0.2".parse(), Ok(Test::Part(0.2)));
+        assert_eq!("held-out".parse(), Ok(TestSide::HeldOut));
+        assert_eq!("0.2".parse(), Ok(TestSide::Part(0.2)));
         assert!(
-            "1.0".parse::<Test>().is_err()
-                && "-0.1".parse::<Test>().is_err()
-                && "x".parse::<Test>().is_err()
+            "1.0".parse::<TestSide>().is_err()
+                && "-0.1".parse::<TestSide>().is_err()
+                && "x".parse::<TestSide>().is_err()
         );
     }
 }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::prepare::Entry;
 use crate::domain::single_spaced;
+use crate::evaluate::data::data_set::Entry;
 
 /// The templates that are used when none are given; also the format's documentation.
 pub const DEFAULT: &str = include_str!("captions.toml");
 
-/// Names that are no mistake where no product has them: every product has a title, sentences come
+/// Names that no product need have: every product has a title, sentences come
 /// later (`enrich`), and brands are read out of titles where enough products share one.
 const OPTIONAL: [&str; 3] = ["title", "sentence", "brand"];
 
@@ -24,9 +24,9 @@ pub enum TemplateError {
     },
     #[error("the caption templates: {0}")]
     Toml(#[from] toml::de::Error),
-    #[error("the caption templates: there is none")]
+    #[error("the caption templates: the list is empty")]
     None,
-    #[error("the caption template {template:?}: a brace is not closed, or has nothing in it")]
+    #[error("the caption template {template:?}: a brace is not closed, or is empty")]
     Braces { template: String },
 }
 
@@ -41,7 +41,7 @@ pub struct Templates {
 #[derive(Clone, Debug)]
 struct Template {
     pieces: Vec<Piece>,
-    /// Attribute -> the value that a product must have for this template to speak of it.
+    /// Attribute -> the value that a product must have for this template.
     when: BTreeMap<String, String>,
 }
 
@@ -147,8 +147,8 @@ impl Templates {
         names
     }
 
-    /// The captions of a product: each template whose slots all have a value, once. With several
-    /// values of an attribute, the first speaks. Lower case, as the text tower reads everything.
+    /// The captions of a product: each template whose slots all have a value, once. Of several values
+    /// of an attribute the first is used. Lower case, as the text tower reads everything.
     #[must_use]
     pub fn fill(&self, entry: &Entry) -> Vec<String> {
         let mut captions: Vec<String> = Vec::new();
@@ -222,6 +222,7 @@ fn pieces(template: &str) -> Result<Vec<Piece>, TemplateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluate::data::data_set::PictureLocation;
 
     fn shoe(laces: Option<&str>) -> Entry {
         let attributes = [
@@ -235,12 +236,21 @@ mod tests {
             .collect();
         Entry {
             attributes,
-            ..Entry::test("7", "Vans Authentic")
+            ..Entry {
+                id: "7".to_owned(),
+                title: "Vans Authentic".to_owned(),
+                image: PictureLocation::File {
+                    file: PathBuf::new(),
+                },
+                attributes: BTreeMap::new(),
+                sentence: None,
+                captions: Vec::new(),
+            }
         }
     }
 
     #[test]
-    fn a_template_speaks_only_of_what_is_known() {
+    fn a_template_is_used_only_if_all_its_values_are_known() {
         let templates = Templates::parse(
             "templates = ['{title}', '{color}  {category}', '{category} with {shoelace_color} laces', '{sentence}']\n\
              [absent]\nshoelace_color = ['none']",
@@ -262,11 +272,11 @@ mod tests {
             ["navy blue casual shoes", "casual shoes without laces"]
         );
         assert_eq!(without.fill(&shoe(Some("red"))), ["navy blue casual shoes"]);
-        let told = Entry {
+        let described = Entry {
             sentence: Some("A blue shoe.".to_owned()),
             ..shoe(None)
         };
-        assert_eq!(templates.fill(&told)[2..], ["a blue shoe."]);
+        assert_eq!(templates.fill(&described)[2..], ["a blue shoe."]);
     }
 
     #[test]

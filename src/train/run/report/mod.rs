@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use chart::{Panel, Series};
 
-use crate::train::data::attribute::Accuracy;
-use crate::train::run::metrics::{Metric, StepMetric};
-use crate::train::run::step::Losses;
-use crate::train::run::validate::Scores;
+use super::accuracy::Accuracy;
+use super::losses::Losses;
+use super::metrics::{Metric, StepMetric};
+use super::validate::Scores;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -24,7 +24,7 @@ pub enum ReportError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{path} holds no step and no validation of a run")]
+    #[error("{path} holds neither a step nor a validation of a run")]
     Empty { path: PathBuf },
 }
 
@@ -84,7 +84,7 @@ impl History {
         history
     }
 
-    /// A step that is written anew: what was before of it and after it never happened.
+    /// Forgets a step that is repeated, and everything after it.
     fn forget(&mut self, step: u64) {
         while self.steps.last().is_some_and(|last| last.step >= step) {
             self.steps.pop();
@@ -119,7 +119,7 @@ impl History {
 /// `recipe.toml`.
 ///
 /// # Errors
-/// If the metrics cannot be read or say nothing, or a file cannot be written.
+/// If the metrics cannot be read or are empty, or a file cannot be written.
 pub fn write(run: &Path) -> Result<(), ReportError> {
     let path = run.join("metrics.jsonl");
     let text = std::fs::read(&path).map_err(|source| ReportError::Io {
@@ -199,7 +199,7 @@ pub fn curves(history: &History) -> String {
         )
         .without_zeros(),
         Panel::new(
-            "Validation, % (the line: the best)",
+            "Validation, % (line: best)",
             vec![
                 score("words: type", &|s| s.text_category),
                 score("words: type and color", &|s| s.text_category_color),
@@ -231,11 +231,11 @@ pub fn curves(history: &History) -> String {
         let series = vec![
             of("accuracy", |a| a.accuracy),
             of("macro F1", |a| a.macro_f1),
-            of("accuracy, where there is one", |a| a.present),
+            of("accuracy among those that have one", |a| a.present),
         ];
         panels.insert(
             3,
-            Panel::new("Attribute, % (the line: the best)", series).marked(best),
+            Panel::new("Attribute, % (line: best)", series).marked(best),
         );
     }
     let last = history
@@ -305,7 +305,7 @@ pub fn page(name: &str, history: &History, svg: &str, recipe: Option<&str>) -> S
         ));
     }
     if history.broken > 0 {
-        facts.push(("lines left out", history.broken.to_string()));
+        facts.push(("lines skipped", history.broken.to_string()));
     }
     for (what, value) in facts {
         let _ = write!(out, "<div><dt>{what}</dt><dd>{value}</dd></div>");
@@ -326,13 +326,13 @@ pub fn page(name: &str, history: &History, svg: &str, recipe: Option<&str>) -> S
 fn table(validations: &[Validation], best: Option<u64>) -> String {
     let learned = validations.iter().any(|v| v.scores.attribute.is_some());
     let more = if learned {
-        "<th>attribute</th><th>macro F1</th><th>where there is one</th>"
+        "<th>attribute</th><th>macro F1</th><th>among those that have one</th>"
     } else {
         ""
     };
     let mut out = format!(
-        "<h2>Validations</h2>\n<p>Of the averaged weights, on held-out products: precision among the first \
-                   ten in percent, and how often a title finds its own product among ten.</p>\n<div class=\"wide\">\
+        "<h2>Validations</h2>\n<p>Averaged weights, held-out products: precision of the first ten hits in \
+                   percent, and the share of titles that find their own product among the first ten.</p>\n<div class=\"wide\">\
                    <table><thead><tr><th>epoch</th><th>step</th><th>time</th><th>loss</th><th>words: type</th>\
                    <th>words: type and color</th><th>type for gender</th><th>both</th><th>photo: type</th>\
                    <th>title</th>{more}</tr></thead><tbody>\n"
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_twice_counts_once_and_a_broken_line_not_at_all() {
+    fn steps_done_twice_count_once_and_broken_lines_are_skipped() {
         let lines = [
             step(1, 5.0),
             step(2, 4.0),

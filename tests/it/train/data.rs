@@ -11,9 +11,10 @@ use std::time::Duration;
 use aglet::catalog::source::Source;
 use aglet::demo;
 use aglet::domain::AttributeName;
+use aglet::evaluate::data::data_set::{self, Entry, PictureLocation, Side};
 use aglet::train::data::set::enrich::{self, Asking, EnrichError};
-use aglet::train::data::set::prepare::{self, Entry, Picture, Plan, PrepareError, Report};
-use aglet::train::data::set::split::{Side, Test};
+use aglet::train::data::set::prepare::{self, Preparation, PreparationReport, PrepareError};
+use aglet::train::data::set::split::TestSide;
 use aglet::train::data::set::templates::{self, Templates};
 use aglet::train::tools::label::{self, Decision, Item, LabelError, Labeling, Task};
 use axum::Json;
@@ -48,8 +49,8 @@ fn catalog(folder: &Path) -> PathBuf {
     shop
 }
 
-fn plan(shop: &Path) -> Plan {
-    Plan {
+fn plan(shop: &Path) -> Preparation {
+    Preparation {
         source: Source::Kaggle {
             styles: shop.join("styles.csv"),
             images: vec![shop.join("images")],
@@ -59,7 +60,7 @@ fn plan(shop: &Path) -> Plan {
         labels: Vec::new(),
         require: Vec::new(),
         class: name("category"),
-        test: Test::Part(0.2),
+        test: TestSide::Part(0.2),
         validation: 0.1,
         seed: 1,
         templates: Templates::parse(templates::DEFAULT).expect("templates"),
@@ -68,11 +69,11 @@ fn plan(shop: &Path) -> Plan {
 
 fn sides(folder: &Path) -> BTreeMap<Side, Vec<Entry>> {
     Side::ALL
-        .map(|side| (side, prepare::read_side(folder, side).expect("a side")))
+        .map(|side| (side, data_set::read_side(folder, side).expect("a side")))
         .into()
 }
 
-fn prepared(plan: &Plan, out: &Path) -> Report {
+fn prepared(plan: &Preparation, out: &Path) -> PreparationReport {
     prepare::prepare(plan, out, |_, _| {}).expect("prepared")
 }
 
@@ -117,7 +118,7 @@ fn a_catalog_becomes_a_data_set_that_says_what_was_dropped() {
             .iter()
             .any(|c| c.contains(&format!("with {laces} shoelaces")));
         assert_eq!(told, laces != "none", "{entry:?}");
-        assert!(matches!(&entry.image, Picture::File { file } if file.is_file()));
+        assert!(matches!(&entry.image, PictureLocation::File { file } if file.is_file()));
     }
     let again = folder.path().join("again");
     prepared(&plan(&shop), &again);
@@ -176,7 +177,7 @@ fn columns_filter_and_labels_join() {
             .iter()
             .map(|(c, v)| ((*c).to_owned(), (*v).to_owned()))
             .collect();
-        let plan = Plan {
+        let plan = Preparation {
             filters,
             labels: vec![(name("sole"), labels.clone())],
             ..plan(&shop)
@@ -223,7 +224,7 @@ fn mistakes_in_templates_and_label_files_are_named() {
     let out = folder.path().join("set");
     let typo = Templates::parse("templates = ['{colour} {title}']").expect("templates");
     let wrong = prepare::prepare(
-        &Plan {
+        &Preparation {
             templates: typo,
             ..plan(&shop)
         },
@@ -236,7 +237,7 @@ fn mistakes_in_templates_and_label_files_are_named() {
     );
     let labels = vec![(name("sole"), shop.join("shoelaces.csv"))];
     let wrong = prepare::prepare(
-        &Plan {
+        &Preparation {
             labels,
             ..plan(&shop)
         },
@@ -276,10 +277,10 @@ fn json_lines_are_a_catalog_as_well() {
     let templates =
         Templates::parse("templates = ['{category} with a {collar} collar']").expect("templates");
     let report = prepared(
-        &Plan {
+        &Preparation {
             source,
             templates,
-            test: Test::Part(0.5),
+            test: TestSide::Part(0.5),
             ..plan(&shop)
         },
         &folder.path().join("set"),
@@ -314,7 +315,7 @@ fn the_real_shoes_are_split_alike_in_every_category() {
     };
     let filters = vec![("subCategory".to_owned(), "Shoes".to_owned())];
     let report = prepared(
-        &Plan {
+        &Preparation {
             source,
             filters,
             ..plan(&shop)
@@ -481,7 +482,7 @@ fn every_product_gets_its_sentence_and_is_asked_about_once() {
     assert_eq!(asked[0]["stream"], false);
     assert!(server.most.load(Ordering::SeqCst) > 1, "several at a time");
     for entry in sides(&set).values().flatten() {
-        let Picture::File { file } = &entry.image else {
+        let PictureLocation::File { file } = &entry.image else {
             panic!("{entry:?}")
         };
         let bytes = fs::metadata(file).expect("a picture").len();
@@ -663,7 +664,7 @@ async fn a_person_labels_photo_by_photo_and_goes_on_where_they_stopped() {
     );
     assert_eq!(item(&app, "/items/2").await.value.as_deref(), Some("red"));
     // What was labeled is what prepare joins.
-    let plan = Plan {
+    let plan = Preparation {
         labels: vec![(name("shoelace_color"), out)],
         ..plan(&folder.path().join("shop"))
     };

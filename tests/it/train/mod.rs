@@ -1,5 +1,16 @@
-//! The training companion against PyTorch's recorded values.
+//! The training companion.
+//!
+//! | file | what it tests |
+//! | --- | --- |
+//! | this one | steps, optimizers and schedules against PyTorch's recorded values; batches; embeddings |
+//! | `losses` | the losses alone against PyTorch's |
+//! | `lora` | low-rank pairs |
+//! | `runs` | runs that stop, go on and are taken up again |
+//! | `data` | `prepare`, `enrich` and `label` |
+//! | `cli` | the program, from a catalog to a served model |
 
+mod cli;
+mod data;
 mod lora;
 mod losses;
 mod runs;
@@ -10,26 +21,39 @@ use std::time::Duration;
 
 use aglet::demo;
 use aglet::encode::{Device, Encoder, EncoderOptions, ImageLimits, Priority};
+use aglet::model::ClipConfig;
 use aglet::model::ModelFolder;
+use aglet::model::clip_config::{Activation, Pooling, TextTower, Tower, VisionTower};
+use aglet::model::preprocessor::{CLIP_MEAN, CLIP_STD};
 use aglet::train::data::attribute::{self, Classes};
-use aglet::train::data::batch::{Batch, Beside, Source};
+use aglet::train::data::batch::Batch;
+use aglet::train::data::batch_source::{BatchSource, MixedIn};
 use aglet::train::data::images;
-use aglet::train::data::product::{self, Frame, Product};
+use aglet::train::data::product::{Frame, Product};
+use aglet::train::data::set::products as set_products;
 use aglet::train::data::set::templates::{self, Templates};
+use aglet::train::data::truth::Truth;
 use aglet::train::data::vocabulary::{self, Vocabulary};
-use aglet::train::net::fused::Activation;
-use aglet::train::net::network::{ImageBatch, Network, TextBatch};
-use aglet::train::net::parameters::{ClipConfig, Parameter, Parameters, TowerConfig};
-use aglet::train::optim::loss::{Kind, Truth};
+use aglet::train::data::{captions, drawn};
+use aglet::train::net::config::NetConfig;
+use aglet::train::net::input::{ImageBatch, TextBatch};
+use aglet::train::net::network::Network;
+use aglet::train::net::parameters::{Parameter, Parameters};
+use aglet::train::optim::loss::LossKind;
 use aglet::train::optim::optimizer::{self, Optimizer, Rule, Treatment};
 use aglet::train::optim::scheduler::{CyclicMode, Mode, Per, Schedule, Scheduler, ThresholdMode};
-use aglet::train::run::checkpoint::{self, Precision};
-use aglet::train::run::fit::{Held, Plan, Run};
-use aglet::train::run::folder::{self, Which};
+use aglet::train::run::accuracy::Accuracy;
+use aglet::train::run::checkpoint::{self, StoredFloat};
+use aglet::train::run::embed::Embedder;
+use aglet::train::run::fit::{HeldOut, Run};
+use aglet::train::run::folder::{self, RunWeights};
+use aglet::train::run::losses::LossWeights;
 use aglet::train::run::metrics::Metric;
+use aglet::train::run::plan::RunPlan;
 use aglet::train::run::recipe::Recipe;
 use aglet::train::run::report::History;
-use aglet::train::run::step::{self, Training, Weights};
+use aglet::train::run::step;
+use aglet::train::run::training::Training;
 use aglet::train::run::validate;
 
 use crate::support;
@@ -51,24 +75,27 @@ fn recorded_step() -> Recorded {
     let path = reference("train_step.safetensors");
     let (mut arrays, metadata) = checkpoint::read(&path).expect("recorded by train_step.py");
     let sizes: HashMap<String, usize> = serde_json::from_str(&metadata["sizes"]).expect("sizes");
-    let tower = TowerConfig {
+    let tower = Tower {
         width: sizes["width"],
         layers: sizes["layers"],
         heads: sizes["heads"],
-        mlp: sizes["mlp"],
+        feed_forward: sizes["mlp"],
+        activation: Activation::QuickGelu,
+        layer_norm_eps: 1e-5,
     };
     let config = ClipConfig {
-        vision: tower.clone(),
-        image_size: sizes["size"],
-        trim: false,
-        views: vec![sizes["size"]],
-        patch: sizes["patch"],
-        text: tower,
-        vocabulary: sizes["vocabulary"],
-        context: sizes["context"],
+        text: TextTower {
+            tower: tower.clone(),
+            vocabulary: sizes["vocabulary"],
+            context_length: sizes["context"],
+            pooling: Pooling::HighestId,
+        },
+        vision: VisionTower {
+            tower,
+            image_size: sizes["size"],
+            patch_size: sizes["patch"],
+        },
         projection: sizes["projection"],
-        activation: Activation::QuickGelu,
-        epsilon: 1e-5,
     };
     let mut before = Parameters::random(&config, 1);
     checkpoint::fill(&path, &mut arrays, "before.", &mut before)
@@ -84,7 +111,7 @@ fn recorded_step() -> Recorded {
         TextBatch::new(&cut)
     };
     let pixels = &arrays["pixels"];
-    let (count, size) = (pixels.shape[0], config.image_size);
+    let (count, size) = (pixels.shape[0], config.vision.image_size);
     let mut patches = Vec::new();
     for image in pixels.values.chunks_exact(3 * size * size) {
         // Channels last and undone by the normalization, as `images::patches` wants them.
@@ -94,12 +121,12 @@ fn recorded_step() -> Recorded {
         patches.extend(images::patches(
             &last,
             size,
-            config.patch,
+            config.vision.patch_size,
             [0.0; 3],
             [1.0 / 255.0; 3],
         ));
     }
-    let kept = config.patches();
+    let kept = config.vision.patches();
     let positions = (0..count * kept)
         .map(|at| u32::try_from(at % kept).expect("small"))
         .collect();
@@ -137,8 +164,8 @@ fn recorded_step() -> Recorded {
 }
 
 /// As train_step.py weighs the parts.
-const WEIGHTS: Weights = Weights {
-    kind: Kind::Contrastive,
+const WEIGHTS: LossWeights = LossWeights {
+    kind: LossKind::Contrastive,
     texts: 0.25,
     likeness: 0.5,
     labels: 0.0,
@@ -149,7 +176,7 @@ const WEIGHTS: Weights = Weights {
 };
 
 /// With replayed products held to what the model said of them.
-const KEPT: Weights = Weights {
+const KEPT: LossWeights = LossWeights {
     keep_photos: 10.0,
     keep_words: 20.0,
     ..WEIGHTS
@@ -510,9 +537,9 @@ const FRAME: Frame = Frame {
 /// Drawn shoes in prepared words, with the color of their laces as the label.
 fn labeled(seed: u64, count: u64) -> Vec<Product> {
     let templates = Templates::parse(templates::DEFAULT).expect("templates");
-    let drawn = product::drawn(seed, count, FRAME).into_iter();
-    drawn
-        .map(|p| p.phrased(&templates, Some("shoelace_color")))
+    drawn::drawn(seed, count, FRAME)
+        .into_iter()
+        .map(|product| set_products::phrased(product, &templates, Some("shoelace_color")))
         .collect()
 }
 
@@ -527,7 +554,7 @@ impl Small {
     /// `more` overrides the recipe.
     fn new(folder: &Path, more: &[&str]) -> Self {
         let products = labeled(3, 48);
-        let texts = product::sample_captions(&products, 1);
+        let texts = captions::sample(&products, 1);
         let json = vocabulary::learn(texts.iter().map(String::as_str), 700).expect("a vocabulary");
         std::fs::write(folder.join("tokenizer.json"), &json).expect("the run's vocabulary");
         let mut overrides: Vec<String> = [
@@ -557,17 +584,18 @@ impl Small {
         }
     }
 
-    fn source(&self) -> Source {
-        let beside = vec![Beside {
+    fn config(&self) -> NetConfig {
+        self.recipe.config(self.vocabulary.size())
+    }
+
+    fn source(&self) -> BatchSource {
+        let beside = vec![MixedIn {
             products: labeled(4, 6),
             per_batch: self.recipe.data.drawn_in_batch(),
             replayed: false,
         }];
-        let (vocabulary, config) = (
-            self.vocabulary.clone(),
-            self.recipe.config(self.vocabulary.size()),
-        );
-        Source::new(
+        let (vocabulary, config) = (self.vocabulary.clone(), self.config().clip);
+        BatchSource::new(
             labeled(3, 48),
             beside,
             vocabulary,
@@ -578,7 +606,7 @@ impl Small {
     }
 
     /// Its source with the products beside it replayed; each `nth` is a hat, and no hat is labeled.
-    fn replaying(&self, nth: usize) -> Source {
+    fn replaying(&self, nth: usize) -> BatchSource {
         let mut source = self.source();
         let replay = &mut source.beside[0];
         replay.replayed = true;
@@ -592,19 +620,28 @@ impl Small {
     }
 
     fn run(&self, folder: &Path, steps: u64, resume: bool) -> Run {
-        let plan = Plan {
+        let plan = RunPlan {
             steps,
             validate_every: 2,
             schedule: Schedule::Constant,
             ..self.recipe.plan(4)
         };
         let classes = Some(self.classes.clone());
-        let held = Held {
+        let held = HeldOut {
             products: labeled(5, 24),
-            general: product::drawn(6, 24, FRAME),
+            general: drawn::drawn(6, 24, FRAME),
             classes,
         };
-        Run::new(plan, folder, self.source(), held, None, resume).expect("a run")
+        Run::new(
+            plan,
+            folder,
+            self.config(),
+            self.source(),
+            held,
+            None,
+            resume,
+        )
+        .expect("a run")
     }
 }
 
@@ -619,8 +656,7 @@ fn small_run(folder: &Path, steps: u64, resume: bool, more: &[&str]) -> Vec<f32>
             losses.push(step.losses.total);
         }
         Metric::Validation { average, .. } => {
-            let found: attribute::Accuracy =
-                average.attribute.expect("the recipe names an attribute");
+            let found: Accuracy = average.attribute.expect("the recipe names an attribute");
             // A color that no product of the training side has is no class.
             assert!((20..=24).contains(&found.products), "{found:?}");
             assert!(
@@ -679,14 +715,14 @@ fn a_run_taken_up_again_is_the_unbroken_run() {
         );
     }
     let (config, parameters) =
-        folder::read_run(broken.path(), Which::Best).expect("a best checkpoint");
+        folder::read_run(broken.path(), RunWeights::Best).expect("a best checkpoint");
     assert_ne!(
         parameters,
         Parameters::random(&config, 1),
         "the steps move the weights"
     );
     let out = broken.path().join("folder");
-    folder::write(&out, &config, &parameters, "{}", Precision::F32).expect("writes");
+    folder::write(&out, &config, &parameters, "{}", StoredFloat::F32).expect("writes");
     assert_eq!(folder::read(&out).expect("reads"), (config, parameters));
 }
 
@@ -741,22 +777,22 @@ fn labeled_photos_are_asked_for_their_value_among_all() {
 fn replayed_products_are_held_to_what_the_model_said_before() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &[]);
-    let config = small.recipe.config(small.vocabulary.size());
+    let config = small.recipe.config(small.vocabulary.size()).clip;
     let (before, other) = (
         Parameters::random(&config, 1),
         Parameters::random(&config, 2),
     );
     let batch = small
         .replaying(1)
-        .anchored(&before, KEPT)
-        .batch(0, config.patches());
+        .anchored(&before, KEPT.anchored())
+        .batch(0, config.vision.patches());
     let anchors = batch.anchors.as_ref().expect("replayed products are in it");
     assert_eq!(
         (anchors.rows.clone(), anchors.photos.clone()),
         (8..12, 8..12)
     );
     let training = Training::default();
-    let losses = |parameters| step::losses(&config, parameters, &batch, KEPT, &training);
+    let losses = |parameters| step::losses(&config, parameters, [&batch], KEPT, &training)[0];
     let unmoved = losses(&before);
     assert!(
         unmoved.keep_photos.abs() < 1e-5 && unmoved.keep_words.abs() < 1e-5,
@@ -775,7 +811,7 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
         .expect("f32");
     assert!(furthest(&all[8 * config.projection..], &anchors.images) < 1e-5);
     let kept = 10.0 * found.keep_photos + 20.0 * found.keep_words;
-    let without = step::losses(&config, &other, &batch, WEIGHTS, &training);
+    let without = step::losses(&config, &other, [&batch], WEIGHTS, &training)[0];
     assert!(
         (found.total - without.total - kept).abs() < 1e-3,
         "{found:?} {without:?}"
@@ -783,7 +819,7 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
     assert!(
         small
             .source()
-            .anchored(&before, KEPT)
+            .anchored(&before, KEPT.anchored())
             .batch(0, 4)
             .anchors
             .is_none(),
@@ -795,16 +831,16 @@ fn replayed_products_are_held_to_what_the_model_said_before() {
 fn what_does_not_count_is_not_embedded() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &[]);
-    let config = small.recipe.config(small.vocabulary.size());
+    let config = small.recipe.config(small.vocabulary.size()).clip;
     let before = Parameters::random(&config, 1);
-    let anchors = |weights| {
+    let anchors = |weights: LossWeights| {
         small
             .replaying(1)
-            .anchored(&before, weights)
+            .anchored(&before, weights.anchored())
             .batch(0, 4)
             .anchors
     };
-    let words = anchors(Weights {
+    let words = anchors(LossWeights {
         keep_photos: 0.0,
         ..KEPT
     })
@@ -813,7 +849,7 @@ fn what_does_not_count_is_not_embedded() {
         words.images.is_empty() && words.documents.len() == 4 * config.projection,
         "{words:?}"
     );
-    let photos = anchors(Weights {
+    let photos = anchors(LossWeights {
         keep_words: 0.0,
         ..KEPT
     })
@@ -829,7 +865,7 @@ fn what_does_not_count_is_not_embedded() {
 fn photos_of_what_the_attribute_is_learned_of_are_free() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &[]);
-    let config = small.recipe.config(small.vocabulary.size());
+    let config = small.recipe.config(small.vocabulary.size()).clip;
     let before = Parameters::random(&config, 1);
     let training = Training::default();
     // All replayed products are shoes, as the labeled ones are; then every other one is not.
@@ -837,7 +873,7 @@ fn photos_of_what_the_attribute_is_learned_of_are_free() {
     for hats in [false, true] {
         let source = small
             .replaying(if hats { 2 } else { usize::MAX })
-            .anchored(&before, KEPT);
+            .anchored(&before, KEPT.anchored());
         let batch = (0..1000).map(|step| source.batch(step, 4)).find(|batch| {
             let photos = &batch
                 .anchors
@@ -856,10 +892,10 @@ fn photos_of_what_the_attribute_is_learned_of_are_free() {
         let found = step::losses(
             &config,
             &Parameters::random(&config, 2),
-            &batch,
+            [&batch],
             KEPT,
             &training,
-        );
+        )[0];
         assert!(found.keep_words > 0.1, "{found:?}");
         seen.push(found.keep_photos > 0.1);
     }
@@ -888,7 +924,7 @@ fn every_photo_is_asked_for_its_category_and_its_color_by_name() {
     let [categories, colors] = &batch.facts[..] else {
         panic!("two facts: {:?}", batch.facts)
     };
-    let distinct = |products: &[aglet::train::data::product::Product]| -> usize {
+    let distinct = |products: &[Product]| -> usize {
         products
             .iter()
             .map(|p| p.facts.category.as_str())
@@ -915,18 +951,18 @@ fn every_photo_is_asked_for_its_category_and_its_color_by_name() {
         (8..12).collect::<Vec<_>>(),
         "the others have none"
     );
-    let config = small.recipe.config(small.vocabulary.size());
+    let config = small.recipe.config(small.vocabulary.size()).clip;
     let losses = |weights| {
         step::losses(
             &config,
             &Parameters::random(&config, 2),
-            &batch,
+            [&batch],
             weights,
             &Training::default(),
-        )
+        )[0]
     };
     let (found, without) = (
-        losses(Weights {
+        losses(LossWeights {
             facts: 2.0,
             ..WEIGHTS
         }),
@@ -963,9 +999,8 @@ fn photos_whose_channels_change_places_are_called_what_they_then_show() {
     };
     let source = plain("data.channels=1.0");
     let shown = |batch: &Batch, row: usize| {
-        let pixel = (0..3).map(|c| {
-            batch.images.patches[row * 4 * 768 + c * 256] * product::STD[c] + product::MEAN[c]
-        });
+        let pixel = (0..3)
+            .map(|c| batch.images.patches[row * 4 * 768 + c * 256] * CLIP_STD[c] + CLIP_MEAN[c]);
         // The strongest channel: 0 is red.
         pixel
             .enumerate()
@@ -1039,13 +1074,14 @@ fn each_step_asks_for_the_values_in_one_of_the_wordings() {
 fn zero_shot_is_the_share_of_photos_that_are_nearest_to_their_own_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &[]);
-    let config = small.recipe.config(small.vocabulary.size());
-    let parameters = Parameters::random(&config, 5);
+    let config = small.config();
+    let parameters = Parameters::random(&config.clip, 5);
+    let embedder = Embedder::new(&config, &parameters, &small.vocabulary);
     let mut products = labeled(8, 40);
     products[3].facts.color = String::new();
     let products: Vec<&Product> = products.iter().collect();
-    let found = validate::scores(&config, &parameters, &small.vocabulary, &products);
-    let photos = validate::embed_photos(&config, &parameters, &products);
+    let found = validate::scores(&embedder, &products);
+    let photos = embedder.photos(&products);
     let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let share = |fact: fn(&Product) -> &str| {
         let mut names: Vec<&str> = products
@@ -1055,12 +1091,12 @@ fn zero_shot_is_the_share_of_photos_that_are_nearest_to_their_own_name() {
             .collect();
         names.sort_unstable();
         names.dedup();
-        let words: Vec<Vec<f32>> = names
-            .iter()
-            .map(|name| validate::embed_texts(&config, &parameters, &small.vocabulary, &[name]))
-            .collect();
+        let words: Vec<Vec<f32>> = names.iter().map(|name| embedder.texts(&[name])).collect();
         let (mut right, mut asked) = (0_u8, 0_u8);
-        for (product, photo) in products.iter().zip(photos.chunks_exact(config.projection)) {
+        for (product, photo) in products
+            .iter()
+            .zip(photos.chunks_exact(embedder.projection()))
+        {
             let Some(own) = names.iter().position(|name| *name == fact(product)) else {
                 continue;
             };
@@ -1115,8 +1151,11 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         .clone()
         .framed(None, Some(vec![160]))
         .expect("all of a photo");
-    let vocabulary =
-        Vocabulary::open(&path.join("tokenizer.json"), config.context).expect("its vocabulary");
+    let vocabulary = Vocabulary::open(
+        &path.join("tokenizer.json"),
+        config.clip.text.context_length,
+    )
+    .expect("its vocabulary");
     let options = EncoderOptions {
         runtime: support::runtime(),
         device: Device::Cpu,
@@ -1141,8 +1180,9 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         "Tshirts for Women",
         "\u{2602} 42",
     ];
-    let trained = validate::embed_texts(&config, &parameters, &vocabulary, &texts);
-    for (text, trained) in texts.iter().zip(trained.chunks_exact(config.projection)) {
+    let once = Embedder::new(&config, &parameters, &vocabulary);
+    let trained = once.texts(&texts);
+    for (text, trained) in texts.iter().zip(trained.chunks_exact(once.projection())) {
         let served = encoder
             .text(text, Priority::Search, None)
             .await
@@ -1150,8 +1190,8 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         assert!(furthest(served.as_slice(), trained) < 1e-4, "{text}");
     }
     // A square of the model's own size, without a margin, reaches both unchanged.
-    let edge = u32::try_from(config.image_size).expect("small");
-    let product = product::drawn(6, 1, Frame { edge: 128, ..FRAME }).remove(0);
+    let edge = u32::try_from(config.image_size()).expect("small");
+    let product = drawn::drawn(6, 1, Frame { edge: 128, ..FRAME }).remove(0);
     let mut square = ::image::imageops::resize(
         &product.square,
         edge,
@@ -1164,22 +1204,19 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         }
     }
     let served = served_photo(&encoder, &square).await;
-    let product = product::Product { square, ..product };
-    let trained = validate::embed_photos(&config, &parameters, &[&product]);
+    let product = Product { square, ..product };
+    let trained = once.photos(&[&product]);
     assert!(furthest(&served, &trained) < 1e-4);
     // Any other is cut, padded, reduced and seen alike, if not to the bit: training keeps it
     // somewhat larger in between.
     let photo = demo::render(&demo::draw(6, 0));
-    let kept = product::drawn(6, 1, Frame::of(&bundled)).remove(0);
+    let kept = drawn::drawn(6, 1, Frame::of(&bundled)).remove(0);
     let served = served_photo(&start(&path), &photo).await;
-    let trained = validate::embed_photos(&bundled, &parameters, &[&kept]);
+    let trained = Embedder::new(&bundled, &parameters, &vocabulary).photos(&[&kept]);
     let cosine = |trained: &[f32]| -> f32 { served.iter().zip(trained).map(|(a, b)| a * b).sum() };
-    let (both, once) = (
-        cosine(&trained),
-        cosine(&validate::embed_photos(&config, &parameters, &[&kept])),
-    );
+    let (both, single) = (cosine(&trained), cosine(&once.photos(&[&kept])));
     assert!(
-        both > 0.99 && both > once,
-        "{both} by the bundled model's views, {once} by one"
+        both > 0.99 && both > single,
+        "{both} by the bundled model's views, {single} by one"
     );
 }
