@@ -63,23 +63,34 @@ impl Embedding {
         Ok(Self(values.into()))
     }
 
-    /// The direction of the mean of unit vectors, which is that of their sum: several views of a
-    /// photo, or several ways to say the same thing.
+    /// The direction of the mean of several vectors. The sum has it too, so that nothing is
+    /// divided.
     ///
     /// # Errors
-    /// As [`Embedding::new`]: vectors that cancel each other out have no mean direction.
-    pub fn mean<'a>(
+    /// When there are no vectors, one is not of `dimensions` values, or their sum is not a vector
+    /// that [`Embedding::new`] takes (they cancel out).
+    pub fn mean_direction<'a>(
         vectors: impl IntoIterator<Item = &'a [f32]>,
         dimensions: usize,
     ) -> Result<Self, EmbeddingError> {
-        let mut vectors = vectors.into_iter();
-        let mut sum = vectors.next().unwrap_or_default().to_vec();
+        let mut sum: Option<Vec<f32>> = None;
         for vector in vectors {
-            for (sum, value) in sum.iter_mut().zip(vector) {
-                *sum += value;
+            if vector.len() != dimensions {
+                return Err(EmbeddingError::Dimensions {
+                    expected: dimensions,
+                    got: vector.len(),
+                });
+            }
+            match &mut sum {
+                None => sum = Some(vector.to_vec()),
+                Some(sum) => {
+                    for (total, value) in sum.iter_mut().zip(vector) {
+                        *total += value;
+                    }
+                }
             }
         }
-        Self::new(sum, dimensions)
+        Self::new(sum.ok_or(EmbeddingError::Zero)?, dimensions)
     }
 
     #[must_use]
@@ -171,22 +182,25 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_of_two_directions_lies_between_them() {
-        let mean = |vectors: &[[f32; 2]]| Embedding::mean(vectors.iter().map(|v| &v[..]), 2);
-        let between = mean(&[[1.0, 0.0], [0.0, 1.0]]).expect("a direction");
-        let half = std::f32::consts::FRAC_1_SQRT_2;
-        assert!(between.as_slice().iter().all(|v| (v - half).abs() < 1e-6));
-        assert_eq!(
-            mean(&[[0.6, 0.8]]).expect("a direction").as_slice(),
-            [0.6, 0.8]
-        );
-        assert_eq!(mean(&[[1.0, 0.0], [-1.0, 0.0]]), Err(EmbeddingError::Zero));
-    }
-
-    #[test]
     fn large_finite_values_do_not_overflow() {
         let e = Embedding::new(vec![f32::MAX, f32::MAX], 2).expect("finite");
         assert!((e.as_slice()[0] - std::f32::consts::FRAC_1_SQRT_2).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_mean_direction_lies_between() {
+        let mean = |vectors: &[&[f32]]| Embedding::mean_direction(vectors.iter().copied(), 2);
+        let both = mean(&[&[1.0, 0.0], &[0.0, 1.0]]).expect("valid");
+        let between = Embedding::new(vec![1.0, 1.0], 2).expect("valid");
+        assert!((both.cosine(&between) - 1.0).abs() < 1e-6);
+        assert_eq!(
+            mean(&[&[1.0, 0.0], &[-1.0, 0.0]]),
+            Err(EmbeddingError::Zero)
+        );
+        assert_eq!(mean(&[]), Err(EmbeddingError::Zero));
+        let short = mean(&[&[1.0, 0.0], &[1.0]]);
+        let (expected, got) = (2, 1);
+        assert_eq!(short, Err(EmbeddingError::Dimensions { expected, got }));
     }
 
     #[test]

@@ -418,7 +418,7 @@ fn image_worker(
             .map_err(|e| e.to_string())?;
         Ok(rows
             .chunks(each)
-            .map(|views| Embedding::mean(views.iter().map(Vec::as_slice), dimensions))
+            .map(|views| Embedding::mean_direction(views.iter().map(Vec::as_slice), dimensions))
             .collect())
     })
 }

@@ -153,7 +153,7 @@ impl Texts<'_> {
             texts.iter().map(|text| self.embedder.text(text)).collect();
         let all = all?;
         let dimensions = all.first().map_or(0, Embedding::dimensions);
-        let made = Embedding::mean(all.iter().map(Embedding::as_slice), dimensions)?;
+        let made = Embedding::mean_direction(all.iter().map(Embedding::as_slice), dimensions)?;
         self.known.insert(texts.to_vec(), made.clone());
         Ok(made)
     }

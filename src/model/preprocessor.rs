@@ -12,9 +12,10 @@ use serde_json::{Map, Value};
 
 use super::manifest::{Fit, Preprocessing};
 
-/// OpenAI CLIP's constants, the defaults of `CLIPImageProcessor`.
-pub const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-pub const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
+/// What OpenAI's CLIP takes off each channel and divides it by: the defaults of
+/// `CLIPImageProcessor`.
+pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// `PIL.Image.Resampling.BICUBIC`.
 const BICUBIC: u64 = 3;
@@ -54,8 +55,8 @@ impl Preprocessing {
         let views = if views == [size] { Vec::new() } else { views };
         let (mean, std) = if fields.flag("do_normalize") {
             (
-                fields.channels("image_mean", CLIP_MEAN)?,
-                fields.channels("image_std", CLIP_STD)?,
+                fields.channels("image_mean", MEAN)?,
+                fields.channels("image_std", STD)?,
             )
         } else {
             ([0.0; 3], [1.0; 3])
@@ -263,8 +264,8 @@ mod tests {
             size: 224,
             fit: Fit::Crop,
             views: vec![],
-            mean: CLIP_MEAN,
-            std: CLIP_STD,
+            mean: MEAN,
+            std: STD,
         };
         for json in [old, new, &newest, "{}"] {
             assert_eq!(parse(json), Ok(expected.clone()), "{json}");

@@ -53,7 +53,9 @@ pub fn run(args: EnrichArgs) -> anyhow::Result<()> {
         patience: Duration::from_secs(args.patience),
     };
     let bar = progress::bar("asking")?;
-    let summary = enrich::enrich(&args.set, &asking, |done, total| show(&bar, done, total))?;
+    let summary = enrich::enrich(&args.set, &asking, |done, total| {
+        progress::show(&bar, done, total);
+    })?;
     bar.finish_and_clear();
     println!(
         "{} pictures described, {} products described before, {} without a sentence",

@@ -22,7 +22,7 @@ use super::truth::Truth;
 use super::vocabulary::Vocabulary;
 use crate::encode::image::Photo;
 use crate::model::ClipConfig;
-use crate::model::preprocessor::{CLIP_MEAN, CLIP_STD};
+use crate::model::preprocessor::{MEAN, STD};
 use crate::train::draws::{Purpose, Stream};
 use crate::train::net::input::{ImageBatch, TextBatch};
 use crate::train::net::network::Network;
@@ -402,8 +402,8 @@ impl BatchSource {
             &pixels,
             self.config.vision.image_size,
             self.config.vision.patch_size,
-            CLIP_MEAN,
-            CLIP_STD,
+            MEAN,
+            STD,
         );
         let length = 3 * self.config.vision.patch_size.pow(2);
         let total = all.len() / length;

@@ -6,7 +6,7 @@
 use burn::Tensor;
 
 use crate::domain::Embedding;
-use crate::model::preprocessor::{CLIP_MEAN, CLIP_STD};
+use crate::model::preprocessor::{MEAN, STD};
 use crate::train::data::attribute::Classes;
 use crate::train::data::images::{self, Region};
 use crate::train::data::product::Product;
@@ -76,13 +76,7 @@ impl<'a> Embedder<'a> {
         for product in products {
             let region = Region::middle(product.square.width(), seen, edge);
             let pixels = images::resample(&product.square, &region, size);
-            patches.extend(images::patches(
-                &pixels,
-                seen,
-                vision.patch_size,
-                CLIP_MEAN,
-                CLIP_STD,
-            ));
+            patches.extend(images::patches(&pixels, seen, vision.patch_size, MEAN, STD));
         }
         #[expect(clippy::cast_possible_truncation, reason = "patches of a small image")]
         let positions = (0..products.len() * kept)
@@ -124,7 +118,7 @@ impl<'a> Embedder<'a> {
     /// The direction of unit vectors' mean; of such as have none (a model that diverged) zeros,
     /// which are near to nothing.
     fn mean<'r>(&self, rows: impl Iterator<Item = &'r [f32]>) -> Vec<f32> {
-        Embedding::mean(rows, self.projection()).map_or_else(
+        Embedding::mean_direction(rows, self.projection()).map_or_else(
             |_| vec![0.0; self.projection()],
             |mean| mean.as_slice().to_vec(),
         )

@@ -10,7 +10,7 @@ use super::state::State;
 use crate::model::Preprocessing;
 pub use crate::model::manifest::TOKENIZER;
 use crate::model::manifest::WEIGHTS;
-use crate::model::preprocessor::{CLIP_MEAN, CLIP_STD};
+use crate::model::preprocessor::{MEAN, STD};
 use crate::train::net::config::NetConfig;
 use crate::train::net::lora;
 use crate::train::net::parameters::Parameters;
@@ -79,7 +79,7 @@ fn preprocessor(config: &NetConfig) -> serde_json::Value {
     json!({
         "image_processor_type": "CLIPImageProcessor", "do_resize": true, "do_rescale": true, "do_normalize": true,
         "do_center_crop": false, "do_convert_rgb": true, "resample": 3, "rescale_factor": 1.0 / 255.0,
-        "size": square, "crop_size": square, "image_mean": CLIP_MEAN, "image_std": CLIP_STD, "aglet_fit": config.fit(),
+        "size": square, "crop_size": square, "image_mean": MEAN, "image_std": STD, "aglet_fit": config.fit(),
         "aglet_views": config.views,
     })
 }
@@ -167,11 +167,11 @@ fn check_colors(folder: &Path, image_size: usize) -> Result<(), FolderError> {
     let near = |found: [f32; 3], wanted: [f32; 3]| {
         found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-4)
     };
-    if near(mean, CLIP_MEAN) && near(std, CLIP_STD) {
+    if near(mean, MEAN) && near(std, STD) {
         return Ok(());
     }
     Err(refused(format!(
-        "image_mean {mean:?} and image_std {std:?} are not CLIP's ({CLIP_MEAN:?}, {CLIP_STD:?}), which training uses"
+        "image_mean {mean:?} and image_std {std:?} are not CLIP's ({MEAN:?}, {STD:?}), which training uses"
     )))
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::model::ClipConfig;
 use crate::model::clip_config::{Activation, Pooling, TextTower, VisionTower};
-use crate::model::preprocessor::{CLIP_MEAN, CLIP_STD};
+use crate::model::preprocessor::{MEAN, STD};
 use crate::model::tokenizer::{END, START};
 use crate::train::data::product::Frame;
 use crate::train::data::vocabulary::{self, VocabularyError};
@@ -64,8 +64,8 @@ pub fn write(to: &Path, seed: u64) -> Result<usize, StandInError> {
     put(&to.join("config.json"), &fields)?;
     let preprocessor = json!({
         "feature_extractor_type": "CLIPFeatureExtractor", "do_resize": true, "size": 224, "resample": 3,
-        "do_center_crop": true, "crop_size": 224, "do_normalize": true, "image_mean": CLIP_MEAN,
-        "image_std": CLIP_STD,
+        "do_center_crop": true, "crop_size": 224, "do_normalize": true, "image_mean": MEAN,
+        "image_std": STD,
     });
     put(&to.join("preprocessor_config.json"), &preprocessor)?;
     Ok(parameters.count())

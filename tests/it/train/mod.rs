@@ -24,7 +24,7 @@ use aglet::encode::{Device, Encoder, EncoderOptions, ImageLimits, Priority};
 use aglet::model::ClipConfig;
 use aglet::model::ModelFolder;
 use aglet::model::clip_config::{Activation, Pooling, TextTower, Tower, VisionTower};
-use aglet::model::preprocessor::{CLIP_MEAN, CLIP_STD};
+use aglet::model::preprocessor::{MEAN, STD};
 use aglet::train::data::attribute::{self, Classes};
 use aglet::train::data::batch::Batch;
 use aglet::train::data::batch_source::{BatchSource, MixedIn};
@@ -718,7 +718,7 @@ fn a_run_taken_up_again_is_the_unbroken_run() {
         folder::read_run(broken.path(), RunWeights::Best).expect("a best checkpoint");
     assert_ne!(
         parameters,
-        Parameters::random(&config, 1),
+        Parameters::random(&config.clip, 1),
         "the steps move the weights"
     );
     let out = broken.path().join("folder");
@@ -999,8 +999,8 @@ fn photos_whose_channels_change_places_are_called_what_they_then_show() {
     };
     let source = plain("data.channels=1.0");
     let shown = |batch: &Batch, row: usize| {
-        let pixel = (0..3)
-            .map(|c| batch.images.patches[row * 4 * 768 + c * 256] * CLIP_STD[c] + CLIP_MEAN[c]);
+        let pixel =
+            (0..3).map(|c| batch.images.patches[row * 4 * 768 + c * 256] * STD[c] + MEAN[c]);
         // The strongest channel: 0 is red.
         pixel
             .enumerate()

@@ -138,7 +138,7 @@ impl ShopArgs {
         if let Some(path) = self.catalog.as_deref().filter(|_| shop.prepared) {
             shop.offers.clear();
             for side in data_set::sides_at(path) {
-                match shop::offers_of(&side) {
+                match aglet::evaluate::shop::offers_of(&side) {
                     Err(DataSetError::Empty { .. }) => {}
                     products => shop.offers.extend(products?),
                 }
