@@ -11,19 +11,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::{AttributeName, KnownAttributes, is_parameter};
 use crate::encode::{Device, EncoderOptions, ImageLimits};
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    #[default]
-    Text,
-    Json,
-}
+use crate::telemetry::LogFormat;
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $env:literal;)*) => {
@@ -36,6 +28,10 @@ macro_rules! settings {
             /// Web origins that may call from a browser, comma separated; none by default.
             #[arg(long, env = "AGLET_CORS_ORIGINS", value_delimiter = ',')]
             pub cors_origins: Option<Vec<String>>,
+            /// Attributes whose first value answers repeat beside the title, and by which a filter is good even where
+            /// no product has them; comma separated. Default: category, color, gender, shoelace_color.
+            #[arg(long, env = "AGLET_KNOWN_ATTRIBUTES", value_delimiter = ',')]
+            pub known_attributes: Option<Vec<String>>,
         }
 
         /// Every setting's value, the defaults filled in.
@@ -43,6 +39,7 @@ macro_rules! settings {
         struct Values {
             $($name: $type,)*
             cors_origins: Vec<String>,
+            known_attributes: Vec<String>,
         }
 
         impl Settings {
@@ -52,6 +49,7 @@ macro_rules! settings {
                 Self {
                     $($name: self.$name.or(below.$name),)*
                     cors_origins: self.cors_origins.or(below.cors_origins),
+                    known_attributes: self.known_attributes.or(below.known_attributes),
                 }
             }
 
@@ -59,6 +57,10 @@ macro_rules! settings {
                 Values {
                     $($name: self.$name.unwrap_or_else(|| $default),)*
                     cors_origins: self.cors_origins.unwrap_or_default(),
+                    known_attributes: self.known_attributes.unwrap_or_else(|| {
+                        let shown = KnownAttributes::default().shown;
+                        shown.iter().map(ToString::to_string).collect()
+                    }),
                 }
             }
         }
@@ -92,7 +94,9 @@ settings! {
     cache: u64 = 10_000, "AGLET_CACHE";
     /// Share of a product's words (title and attributes) in its vector, in percent; the photo has
     /// the rest.
-    words_percent: u8 = crate::search::rank::DEFAULT_WORDS_PERCENT, "AGLET_WORDS_PERCENT";
+    words_percent: u8 = crate::index::rank::DEFAULT_WORDS_PERCENT, "AGLET_WORDS_PERCENT";
+    /// Attribute that the products nearest to a photo vote on.
+    category_attribute: String = KnownAttributes::default().category.to_string(), "AGLET_CATEGORY_ATTRIBUTE";
     /// Largest request body in bytes.
     max_body_bytes: usize = 10 << 20, "AGLET_MAX_BODY_BYTES";
     /// Most bytes of request bodies held at once, all requests together; one more is answered 503.
@@ -135,8 +139,9 @@ pub struct Config {
     pub model: PathBuf,
     pub data: PathBuf,
     pub encoder: EncoderOptions,
-    /// See [`crate::search::rank::fuse`].
+    /// See [`crate::index::rank::fuse`].
     pub words_percent: u8,
+    pub known: KnownAttributes,
     pub max_body_bytes: usize,
     pub max_upload_bytes: usize,
     pub request_timeout: Duration,
@@ -207,7 +212,8 @@ impl Config {
     /// With all problems at once.
     pub fn check(settings: Settings) -> Result<Self, ConfigError> {
         let values = settings.fill();
-        let problems = problems(&values);
+        let mut problems = problems(&values);
+        let known = known(&values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
@@ -235,6 +241,7 @@ impl Config {
                 },
             },
             words_percent: values.words_percent,
+            known,
             max_body_bytes: values.max_body_bytes,
             max_upload_bytes: values.max_upload_bytes,
             request_timeout: Duration::from_millis(values.request_timeout_ms),
@@ -325,6 +332,45 @@ fn problems(values: &Values) -> Vec<Problem> {
         });
     }
     found
+}
+
+fn known(values: &Values, problems: &mut Vec<Problem>) -> KnownAttributes {
+    let mut known = KnownAttributes::default();
+    match AttributeName::new(&values.category_attribute) {
+        Ok(name) => known.category = name,
+        Err(error) => problems.push(Problem {
+            setting: "category_attribute",
+            reason: error.to_string(),
+        }),
+    }
+    known.shown.clear();
+    for name in &values.known_attributes {
+        match AttributeName::new(name) {
+            // Beside these fields of an answer it would not be told apart.
+            Ok(name) if is_product_field(name.as_str()) => problems.push(Problem {
+                setting: "known_attributes",
+                reason: format!("{name:?} is a field that every product of an answer has"),
+            }),
+            Ok(name) => known.shown.push(name),
+            Err(error) => problems.push(Problem {
+                setting: "known_attributes",
+                reason: error.to_string(),
+            }),
+        }
+    }
+    known
+}
+
+fn is_product_field(name: &str) -> bool {
+    let fields = [
+        "title",
+        "description",
+        "price",
+        "url",
+        "image_url",
+        "attributes",
+    ];
+    fields.contains(&name) || is_parameter(name)
 }
 
 /// An absolute http(s) address without query and fragment.

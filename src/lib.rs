@@ -8,7 +8,7 @@
 //! | [`domain`] | pure values: products, attributes, queries, embeddings; no I/O |
 //! | [`model`] | the model folder at rest: manifest, download, the ONNX graph writer |
 //! | [`encode`] | words or pixels -> [`domain::Embedding`], batched over ONNX Runtime sessions |
-//! | [`search`] | embedding -> ranked products: HNSW index, exact filters |
+//! | [`index`] | embedding -> ranked products: HNSW index, exact filters |
 //! | [`catalog`] | products and embeddings at rest (SQLite), and how they get there |
 //! | [`evaluate`] | metrics and the retrieval suite |
 //! | [`http`] | the API, its errors, its OpenAPI document and the search page |
@@ -22,7 +22,7 @@
 //!    encode -> domain`.
 //! 2. `encode` and `catalog` do not know each other; `catalog::ingest` is where they meet. `model`
 //!    knows neither burn nor ort.
-//! 3. Only `http` knows the API's status codes. Only `search/index.rs` names usearch. Only
+//! 3. Only `http` knows the API's status codes. Only `index/graph.rs` names usearch. Only
 //!    `encode/session.rs` runs ort. Only `config` (and `bin/`) reads the environment.
 //! 4. The server build never compiles `train`. Preprocessing constants live in a model's manifest
 //!    and nowhere else.
@@ -37,9 +37,11 @@ pub mod domain;
 pub mod encode;
 pub mod evaluate;
 pub mod http;
+pub mod index;
 pub mod model;
-pub mod search;
+pub mod service;
 pub mod telemetry;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod util;
+pub mod vision;

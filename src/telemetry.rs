@@ -1,13 +1,21 @@
-//! What operations see: log lines and metrics; and the one helper that moves CPU work off the async
-//! threads.
+//! What operations see: log lines and metrics.
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
-use crate::config::LogFormat;
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
 
 /// Upper bounds of the latency histograms' buckets in seconds: from half a millisecond (a cached
 /// query) to the default request time-out.
@@ -73,36 +81,5 @@ pub async fn keep_metrics(handle: PrometheusHandle) {
     loop {
         tokio::time::sleep(UPKEEP).await;
         handle.run_upkeep();
-    }
-}
-
-/// The work panicked, or the runtime is shutting down.
-#[derive(Debug, thiserror::Error)]
-#[error("background work ended without a result: {0}")]
-pub struct BlockingError(#[from] tokio::task::JoinError);
-
-/// Runs CPU or file work on the blocking threads, within the caller's log span. A panic in `work`
-/// is the caller's error and nobody else's.
-///
-/// # Errors
-/// When `work` panicked or the runtime is shutting down.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, BlockingError> {
-    let span = tracing::Span::current();
-    Ok(tokio::task::spawn_blocking(move || span.in_scope(work)).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_the_callers_error() {
-        let error = blocking(|| -> u32 { panic!("broken") })
-            .await
-            .expect_err("must fail");
-        assert!(error.0.is_panic());
-        assert_eq!(blocking(|| 7).await.expect("works"), 7);
     }
 }

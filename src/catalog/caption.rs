@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::domain::Product;
+use crate::domain::{AttributeName, AttributeValue, Product, ProductId};
+use crate::util::digest::sha256_hex;
 
 /// One sentence in the form that shoppers ask and models are trained on: `{title}, {color}
 /// {category} with {shoelace_color} shoelaces for {gender}`, each part only where the product has
@@ -30,10 +31,35 @@ pub fn caption(product: &Product) -> String {
     caption
 }
 
+/// Another value, and captions are made in another way: every stored one has to be made anew.
+#[must_use]
+pub fn template_digest() -> String {
+    let parts = ["category", "color", "gender", "shoelace_color"];
+    let product = |choice: u32, value: &str| {
+        let mut product = Product::new(ProductId::new("1").ok()?, "Title").ok()?;
+        for (at, part) in parts.into_iter().enumerate() {
+            if choice & (1 << at) != 0 {
+                let values = vec![
+                    AttributeValue::new(value).ok()?,
+                    AttributeValue::new("Other").ok()?,
+                ];
+                product
+                    .attributes
+                    .insert(AttributeName::new(part).ok()?, values);
+            }
+        }
+        Some(caption(&product))
+    };
+    // Every choice of parts, since the template leaves out what a product does not have.
+    let captions = (0..1_u32 << parts.len())
+        .flat_map(|choice| ["Red", "none"].map(|value| product(choice, value)))
+        .flatten();
+    sha256_hex(captions.collect::<Vec<_>>().join("\n").as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AttributeName, AttributeValue, ProductId};
 
     fn shoe(attributes: &[(&str, &str)]) -> Product {
         let mut product =

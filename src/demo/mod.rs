@@ -1,13 +1,17 @@
-//! The demonstration catalogue: invented footwear, drawn from numbers alone.
+//! The demonstration catalog: invented footwear, drawn from numbers alone.
 //!
-//! [`draw`] decides a product (its type, colors, name), [`render`] makes its photo, and [`write`]
-//! lays a whole catalogue of them out as the Kaggle data set does (`styles.csv`, `shoelaces.csv`,
-//! `images/ID.jpg`). Shoes are small three-dimensional models (`shape`, `shoe`, `mesh`) seen by a
-//! camera (`raster`, `photo`): one model gives the side view, the three-quarter view and the pair
-//! from above. The same seed gives the same bytes, and product `i` does not depend on how many
-//! there are.
+//! | file | what it does |
+//! | --- | --- |
+//! | `product` | [`draw`]: a product's type, colors and name |
+//! | `shoe`, `shape`, `mesh` | its parts, as small three-dimensional models |
+//! | `photo`, `raster` | [`render`]: its photo, by a camera |
+//! | `palette` | the colors, by their names |
+//! | `write` | [`write()`]: a whole catalog as the Kaggle data set has it (`styles.csv`, `shoelaces.csv`, `images/ID.jpg`) |
 //!
-//! It uses no outside pictures, fonts or names, so that a catalogue can be shown and tested
+//! One model gives the side view, the three-quarter view and the pair from above. The same seed
+//! gives the same bytes, and product `i` does not depend on how many there are.
+//!
+//! It uses no outside pictures, fonts or names, so that a catalog can be shown and tested
 //! anywhere. It does not try to fool anybody: a person recognizes the kind of shoe, its color and
 //! the color of its laces, and so can a model. Nothing here fails but the writing of files
 //! ([`DemoError`]).

@@ -10,9 +10,12 @@ pub mod query;
 
 pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use product::{
-    AttributeName, AttributeValue, Attributes, Product, ProductError, ProductId, ProductKey,
+    AttributeName, AttributeValue, Attributes, KnownAttributes, Product, ProductError, ProductId,
+    ProductKey,
 };
-pub use query::{Filters, MOST_EXCLUDED, QueryError, QueryText, Window};
+pub use query::{
+    Ask, Filters, MOST_EXCLUDED, PARAMETERS, Query, QueryError, QueryText, Window, is_parameter,
+};
 
 /// A text on one line, with one space between its words and none around them.
 #[must_use]

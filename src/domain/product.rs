@@ -17,7 +17,7 @@ pub struct ProductId(String);
 pub struct ProductKey(pub u32);
 
 /// What an attribute is called: a lower-case letter, then lower-case letters, digits or `_`; 64 at
-/// most. `q`, `limit` and `offset` are taken by the search API.
+/// most.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AttributeName(String);
@@ -30,6 +30,31 @@ pub struct AttributeValue(String);
 
 /// A product's attributes; each has one or more values (a shirt comes in several sizes).
 pub type Attributes = BTreeMap<AttributeName, Vec<AttributeValue>>;
+
+/// What some attributes of a catalog mean to the service. Settings, since a shop of furniture has
+/// other ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownAttributes {
+    /// An answer repeats the first value of each of these beside the product's title, and a filter
+    /// by one of them is good even where no product carries it: a storefront's filters must not
+    /// break on a catalog that has no laces yet.
+    pub shown: Vec<AttributeName>,
+    /// What the products nearest to a photo vote on.
+    pub category: AttributeName,
+}
+
+impl Default for KnownAttributes {
+    /// Those of a fashion shop: `category`, `color`, `gender`, `shoelace_color`.
+    fn default() -> Self {
+        let name = |name: &str| AttributeName(name.to_owned());
+        Self {
+            shown: ["category", "color", "gender", "shoelace_color"]
+                .map(name)
+                .to_vec(),
+            category: name("category"),
+        }
+    }
+}
 
 /// What the shop tells about a product. The picture is the catalogue's business.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,8 +86,6 @@ pub enum ProductError {
         "{name:?} is no attribute name: a lower-case letter, then lower-case letters, digits or '_', at most 64"
     )]
     AttributeName { name: String },
-    #[error("{name:?} is a parameter of the search itself and cannot name an attribute")]
-    ReservedName { name: String },
     #[error("the price {price} is negative or not finite")]
     Price { price: f64 },
 }
@@ -100,11 +123,6 @@ impl AttributeName {
     /// # Errors
     /// When `name` is not of the form given at [`AttributeName`].
     pub fn new(name: &str) -> Result<Self, ProductError> {
-        if matches!(name, "q" | "limit" | "offset" | "exclude") {
-            return Err(ProductError::ReservedName {
-                name: name.to_owned(),
-            });
-        }
         let letters = name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -218,21 +236,10 @@ mod tests {
 
     #[test]
     fn attribute_names() {
-        for good in ["color", "shoelace_color", "heel2"] {
+        for good in ["color", "shoelace_color", "heel2", "q", "filters"] {
             assert!(AttributeName::new(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "Color",
-            "2heel",
-            "heel-height",
-            "_x",
-            "q",
-            "limit",
-            "offset",
-            "exclude",
-            &"x".repeat(65),
-        ] {
+        for bad in ["", "Color", "2heel", "heel-height", "_x", &"x".repeat(65)] {
             assert!(AttributeName::new(bad).is_err(), "{bad}");
         }
     }

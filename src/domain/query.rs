@@ -2,7 +2,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::product::{AttributeName, AttributeValue, Attributes};
+use bytes::Bytes;
+
+use super::product::{AttributeName, AttributeValue, Attributes, ProductId};
+
+/// A whole question: what the products are compared with, which of them may answer, and which part
+/// of the ranking is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub ask: Ask,
+    pub filters: Filters,
+    /// Products that are left out; ids that the catalog does not have are passed over.
+    pub exclude: Vec<ProductId>,
+    pub window: Window,
+}
+
+/// What the products are compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    Words(QueryText),
+    /// The bytes of an image file.
+    Photo(Bytes),
+    /// A product of the catalog, which is left out of the answer.
+    Like(ProductId),
+}
+
+/// The names that a request uses for the parts of a [`Query`], so that no attribute can be called
+/// so in one. Checked where attributes come in (imports, requests), not in [`AttributeName`]: a new
+/// name here must not make an old database unreadable.
+pub const PARAMETERS: [&str; 7] = [
+    "q", "limit", "offset", "exclude", "filters", "similar", "image",
+];
+
+/// Whether a request uses this name for a part of a [`Query`].
+#[must_use]
+pub fn is_parameter(name: &str) -> bool {
+    PARAMETERS.contains(&name)
+}
 
 /// A question in words: 1 to 512 characters, trimmed, white space collapsed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -20,7 +20,7 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
 
-use super::{Device, Provider};
+use super::device::{Device, Provider};
 use crate::model::ModelFolder;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

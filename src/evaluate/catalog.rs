@@ -35,7 +35,7 @@ use super::questions::{self, ENOUGH, Form, Question};
 use super::shop::{Offer, Shop};
 use super::suite::{carries, hex};
 use crate::domain::{AttributeName, AttributeValue, Filters, ProductId};
-use crate::encode::image::{ImageLimits, decode};
+use crate::vision::{ImageLimits, decode};
 
 const RESULTS: usize = 10;
 

@@ -17,8 +17,8 @@ use crate::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductError, ProductId,
     QueryError,
 };
-use crate::search::index::{IndexError, Vectors};
-use crate::search::{CATEGORY, rank};
+use crate::index::graph::{IndexError, Vectors};
+use crate::index::rank;
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub struct Subject {
     pub at: String,
     pub how: How,
     /// How much of a product's vector is made of its words, in percent
-    /// ([`crate::search::rank::fuse`]); `None` where no product is searched, or a service does not
+    /// ([`crate::index::rank::fuse`]); `None` where no product is searched, or a service does not
     /// say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words_percent: Option<u8>,
@@ -125,7 +125,7 @@ pub struct FolderEngine {
 
 impl FolderEngine {
     /// Embeds the shop's photos. `words_percent`: mix each photo with the product's own words, as a
-    /// service that is set up so does (see [`crate::search::rank::fuse`]); 0: photos alone. `done`
+    /// service that is set up so does (see [`crate::index::rank::fuse`]); 0: photos alone. `done`
     /// hears how many are finished.
     ///
     /// # Errors
@@ -242,14 +242,14 @@ impl FolderEngine {
     }
 }
 
-/// A photo's answers as a service ranks them ([`crate::search::Searcher::search_photo`]), exactly.
+/// A photo's answers as a service ranks them ([`crate::index::Searcher::search_photo`]), exactly.
 fn lift_by_vote(ranked: &mut [(&Offer, f32)]) {
     let categories = |offer: &Offer| -> Vec<String> {
         let values = offer
             .product
             .attributes
             .iter()
-            .filter(|(name, _)| name.as_str() == CATEGORY);
+            .filter(|(name, _)| name.as_str() == "category");
         values
             .flat_map(|(_, values)| values.iter().map(AttributeValue::folded))
             .collect()

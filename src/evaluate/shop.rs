@@ -178,15 +178,17 @@ impl Shop {
     /// opened.
     #[must_use]
     pub fn photos_stamp(&self) -> String {
-        let mut known: HashMap<&Path, String> = HashMap::new();
+        let mut known: HashMap<PathBuf, String> = HashMap::new();
         let mut digest = Sha256::new();
         for offer in &self.offers {
             let (path, member) = match &offer.image {
                 None => continue,
-                Some(ImageSource::File(path)) => (path, ""),
-                Some(ImageSource::Zip { archive, member }) => (archive, member.as_str()),
+                Some(file @ ImageSource::File { .. }) => (file.path(), ""),
+                Some(zip @ ImageSource::Zip { member, .. }) => (zip.path(), member.as_str()),
             };
-            let stamp = known.entry(path).or_insert_with(|| file_stamp(path));
+            let stamp = known
+                .entry(path)
+                .or_insert_with_key(|path| file_stamp(path));
             digest.update(format!(
                 "{:?} {member:?} {stamp}\n",
                 offer.product.id.as_str()

@@ -22,7 +22,7 @@ use super::scoring::{Level, Supply, attainable, nominal};
 use super::shop::{Shop, ShopError};
 use super::suite::{Case, FORMAT, Kind, Maxima, Pool, Query, Suite, carries, pool_sha256};
 use crate::domain::{AttributeName, AttributeValue, Product, ProductId};
-use crate::encode::image::{ImageLimits, decode};
+use crate::vision::{ImageLimits, decode};
 
 #[derive(Clone, Debug)]
 pub struct Plan {

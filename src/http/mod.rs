@@ -9,22 +9,15 @@
 //! document (see [`ErrorCode`]). Fails with 500 only by a fault of ours, and then tells the client
 //! nothing but the request id.
 
-mod attributes;
-mod body;
-mod edge;
-mod error;
-mod health;
-mod limits;
+mod input;
+mod layers;
 mod openapi;
-mod page;
-mod params;
-mod products;
-mod search;
+mod output;
+mod routes;
 mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
-mod view;
 
 use std::any::Any;
 
@@ -38,11 +31,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 
-pub use edge::describe_metrics;
-pub use error::{ApiError, ErrorCode};
+pub use layers::edge::describe_metrics;
+use layers::{edge, limits};
 pub use openapi::{document, document_text};
+pub use output::error::{ApiError, ErrorCode};
+use routes::page;
 pub use serve::serve;
-pub use state::{AppState, HttpOptions, Stage, UploadBudget};
+pub use state::{AppState, HttpOptions};
 
 /// The whole service.
 pub fn router(state: AppState) -> Router {

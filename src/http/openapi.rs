@@ -1,24 +1,21 @@
 //! The OpenAPI document, assembled from the routes themselves, and what serves it.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::{Json, Router};
 use serde::Serialize;
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{OpenApi, Required, Schema, Server};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::{ApiError, ErrorCode, Problem, Problems, short};
-use super::params::{DEFAULT_LIMIT, USUAL_ATTRIBUTES};
-use super::state::{AppState, HttpOptions};
-use super::{attributes, health, products, search};
-use crate::domain::{MOST_EXCLUDED, Window};
+use super::input::schema;
+use super::output::error::{ApiError, ErrorCode, Problem, Problems, short};
+use super::routes::{attributes, health, products, search};
+use super::state::AppState;
+use crate::domain::KnownAttributes;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -59,22 +56,66 @@ pub(super) fn watch() -> OpenApiRouter<AppState> {
         .routes(routes!(problem))
 }
 
-/// The document of all routes: what `aglet openapi` prints and `/openapi.json` answers.
+/// The document of all routes: what `/openapi.json` answers. `known`: the attributes that it names.
 #[must_use]
-pub fn document() -> OpenApi {
-    work().merge(watch()).into_openapi()
+pub fn document(known: &KnownAttributes) -> OpenApi {
+    let mut document = work().merge(watch()).into_openapi();
+    name_attributes(&mut document, known);
+    document
 }
 
-/// The document as it is committed: pretty-printed, with a line feed at the end.
+/// The document of a service with the default settings, as it is committed and as `aglet openapi`
+/// prints it: with a line feed at the end.
 ///
 /// # Errors
 /// Never in practice: the document is plain data.
 pub fn document_text() -> Result<String, serde_json::Error> {
-    text_of(&document())
+    text_of(&document(&KnownAttributes::default()))
 }
 
 fn text_of(document: &OpenApi) -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(document).map(|text| text + "\n")
+}
+
+/// Adds the known attributes wherever any attribute may stand: parameters, the upload form, and the
+/// products of an answer.
+fn name_attributes(document: &mut OpenApi, known: &KnownAttributes) {
+    for path in document.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.post];
+        for parameters in operations
+            .into_iter()
+            .flatten()
+            .filter_map(|operation| operation.parameters.as_mut())
+        {
+            if let Some(at) = parameters
+                .iter()
+                .position(|p| matches!(p, RefOr::T(p) if p.name == schema::FILTERS))
+            {
+                parameters.splice(
+                    at..at,
+                    known.shown.iter().map(|name| RefOr::T(schema::known(name))),
+                );
+            }
+        }
+    }
+    let schemas = document.components.as_mut().map(|all| &mut all.schemas);
+    let Some(schemas) = schemas else { return };
+    let optional_text = || {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .description(Some("The first value of the attribute of this name"))
+            .build()
+    };
+    for name in &known.shown {
+        let mut add = |of: &str, property: Schema| {
+            if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(of) {
+                let property = RefOr::T(property);
+                object.properties.insert(name.to_string(), property);
+            }
+        };
+        add("ImageForm", schema::texts());
+        add("ProductView", Schema::Object(optional_text()));
+    }
 }
 
 /// This document
@@ -82,22 +123,18 @@ fn text_of(document: &OpenApi) -> Result<String, serde_json::Error> {
     get, path = "/openapi.json", operation_id = "openapi", tag = "about",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object), Problems)
 )]
-async fn openapi_json(
-    State(options): State<Arc<HttpOptions>>,
-) -> Result<impl IntoResponse, ApiError> {
-    let mut document = document();
-    if !options.public_url.is_empty() {
-        document.servers = Some(vec![Server::new(&options.public_url)]);
+async fn openapi_json(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
+    let mut document = document(state.service.known());
+    if !state.options.public_url.is_empty() {
+        document.servers = Some(vec![Server::new(&state.options.public_url)]);
     }
     let text = text_of(&document)
         .map_err(|error| ApiError::internal("the document cannot be written", error))?;
-    Ok((
-        [
-            (header::CONTENT_TYPE, "application/json"),
-            (header::CACHE_CONTROL, "no-cache"),
-        ],
-        text,
-    ))
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, text))
 }
 
 /// What an error code means.
@@ -141,90 +178,4 @@ pub(super) fn docs<S: Clone + Send + Sync + 'static>() -> Router<S> {
     utoipa_swagger_ui::SwaggerUi::new("/docs")
         .config(config)
         .into()
-}
-
-fn text() -> utoipa::openapi::Object {
-    ObjectBuilder::new().schema_type(Type::String).build()
-}
-
-fn optional(name: &str, description: String, schema: Schema) -> ParameterBuilder {
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Query)
-        .required(Required::False)
-        .description(Some(description))
-        .schema(Some(schema))
-}
-
-fn repeatable(name: &str, description: String, schema: Schema) -> Parameter {
-    optional(name, description, schema)
-        .style(Some(ParameterStyle::Form))
-        .explode(Some(true))
-        .build()
-}
-
-/// `limit`, `offset` and `exclude` of a search.
-pub(super) struct WindowParams;
-
-impl utoipa::IntoParams for WindowParams {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let of = |least: usize, most: usize, default: usize| {
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .minimum(Some(least))
-                .maximum(Some(most))
-                .default(Some(default.into()))
-        };
-        let number = |name: &str, description: &str, schema: ObjectBuilder| {
-            optional(name, description.to_owned(), Schema::Object(schema.build())).build()
-        };
-        let ids = Schema::Array(
-            ArrayBuilder::new()
-                .items(text())
-                .max_items(Some(MOST_EXCLUDED))
-                .build(),
-        );
-        vec![
-            number("limit", "Products in the answer", of(1, Window::MAX_LIMIT, DEFAULT_LIMIT)),
-            number("offset", "How many of the best products are passed over", of(0, Window::MAX_OFFSET, 0)),
-            repeatable(
-                "exclude",
-                "Ids of products that are not to come; repeatable. Ids that the catalog does not have are passed over"
-                    .to_owned(),
-                ids,
-            ),
-        ]
-    }
-}
-
-/// One parameter per attribute: four that every catalog is likely to have, and the rest by a
-/// form-style object.
-pub(super) struct FilterParams;
-
-impl utoipa::IntoParams for FilterParams {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let mut parameters: Vec<Parameter> = USUAL_ATTRIBUTES
-            .into_iter()
-            .map(|name| {
-                let schema = Schema::Array(ArrayBuilder::new().items(text()).build());
-                repeatable(
-                    name,
-                    format!("Only products with one of these values of `{name}`; repeatable"),
-                    schema,
-                )
-            })
-            .collect();
-        let values = Schema::Array(ArrayBuilder::new().items(text()).build());
-        let any = ObjectBuilder::new()
-            .schema_type(Type::Object)
-            .additional_properties(Some(AdditionalProperties::RefOr(values.into())))
-            .build();
-        parameters.push(repeatable(
-            "attributes",
-            "Any other attribute that `/attributes` lists, each under its own name and repeatable"
-                .to_owned(),
-            Schema::Object(any),
-        ));
-        parameters
-    }
 }

@@ -16,10 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tower::ServiceExt;
 
-use super::body::{JsonBody, Upload};
-use super::limits::{Gate, shed};
-use super::state::{HttpOptions, UploadBudget};
+use super::state::HttpOptions;
 use super::{layered, serve};
+use crate::http::input::body::{JsonBody, Upload};
+use crate::http::layers::limits::{Gate, shed};
+use crate::util::budget::Budget;
 
 fn options() -> HttpOptions {
     HttpOptions {
@@ -69,7 +70,7 @@ fn service(options: HttpOptions, release: Arc<Notify>) -> Router {
         )
         .route(
             "/products/{id}",
-            get(async |id: super::params::IdPath| id.0.to_string()),
+            get(async |id: crate::http::input::params::IdPath| id.0.to_string()),
         )
         .route_layer(from_fn_with_state(Gate::new(options.clone()), shed))
         .with_state(options.clone());
@@ -306,7 +307,7 @@ async fn photos_in_memory_are_bounded_whatever_the_number_of_requests() {
     };
     let service = service(
         HttpOptions {
-            uploads: UploadBudget::new(2_500),
+            uploads: Budget::new(2_500),
             ..long
         },
         release.clone(),

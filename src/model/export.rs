@@ -14,13 +14,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::clip_config::{ClipConfig, ConfigError};
-use super::manifest::{
-    FORMAT, IMAGE_GRAPH, MANIFEST, Manifest, Preprocessing, TEXT_GRAPH, TOKENIZER, WEIGHTS,
-};
+use super::manifest::{FORMAT, IMAGE_GRAPH, MANIFEST, Manifest, TEXT_GRAPH, TOKENIZER, WEIGHTS};
 use super::preprocessor::PreprocessorError;
 use super::tokenizer::{self, TokenizerError};
 use super::weights::{Weights, WeightsError};
 use super::{ModelError, ModelFolder, file_entry, onnx};
+use crate::vision::Preprocessing;
 
 /// Where a download says what it is; its content goes into the manifest's provenance.
 pub const SOURCE: &str = "aglet_source.json";

@@ -5,12 +5,13 @@
 //! for people.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::domain::ModelId;
+use crate::util::digest::hex;
+use crate::vision::{ALGORITHM, Preprocessing};
 
 /// The format of `model.json` that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -52,53 +53,6 @@ pub struct FileEntry {
     pub bytes: u64,
     /// Lower-case hexadecimal.
     pub sha256: String,
-}
-
-/// From an upright RGB photo to the pixels that the image tower was trained on: `3 x size x size`
-/// (channels first), `(v / 255 - mean) / std`. Resampling is Pillow's bicubic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Preprocessing {
-    /// Edge of the square that the model sees, in pixels.
-    pub size: u32,
-    /// How a photo of any shape becomes a square.
-    pub fit: Fit,
-    /// Edges of that square, for each of which the model sees its middle; the photo's embedding is
-    /// the mean of what it sees (multi-crop evaluation, arXiv 1409.4842, section 7). Where none is
-    /// named there is one, `size`: all of it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub views: Vec<u32>,
-    pub mean: [f32; 3],
-    pub std: [f32; 3],
-}
-
-impl Preprocessing {
-    /// Most views: a photo costs as many times what one does.
-    pub const MOST_VIEWS: usize = 8;
-
-    /// Edges of the squares whose middles are seen: `views`, or all of one.
-    #[must_use]
-    pub fn edges(&self) -> &[u32] {
-        if self.views.is_empty() {
-            std::slice::from_ref(&self.size)
-        } else {
-            &self.views
-        }
-    }
-}
-
-/// How a photo of any shape becomes a square.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fit {
-    /// Shortest edge to that of the square, center crop (CLIP's way).
-    Crop,
-    /// Longest edge to that of the square, centered on white: nothing of the product is cut off.
-    Pad,
-    /// White margins cut off, then as [`Fit::Pad`]: what is small in a product photo is seen
-    /// larger.
-    Trim,
-    /// Both edges to that of the square, the aspect ratio given up.
-    Squash,
 }
 
 /// Why the text of a `model.json` is no manifest.
@@ -203,6 +157,10 @@ impl Manifest {
             "context {}\nsize {size}\nfit {fit:?}\n",
             self.context_length
         ));
+        // The first is not named: models that are in use keep their ids.
+        if ALGORITHM > 1 {
+            hash.update(format!("algorithm {ALGORITHM}\n"));
+        }
         let edges = self.preprocessing.edges();
         if edges != [*size] {
             hash.update(format!("views {edges:?}\n"));
@@ -214,19 +172,10 @@ impl Manifest {
     }
 }
 
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            write!(out, "{byte:02x}").expect("a String takes everything");
-            out
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::Fit;
 
     fn sample() -> Manifest {
         let entry = |n: u64| FileEntry {

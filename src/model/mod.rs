@@ -18,16 +18,15 @@ pub mod tokenizer;
 pub mod weights;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use crate::domain::ModelId;
+use crate::util::digest::sha256_of_file;
+pub use crate::vision::{Fit, Preprocessing};
 pub use clip_config::ClipConfig;
 pub use export::{ExportError, ExportOptions, WeightType, export};
-pub(crate) use manifest::hex;
-pub use manifest::{FileEntry, Fit, Manifest, ManifestError, Preprocessing};
+pub use manifest::{FileEntry, Manifest, ManifestError};
 
 /// A folder whose manifest was read and whose files are the ones that the manifest names.
 #[derive(Clone, Debug)]
@@ -164,18 +163,6 @@ fn file_entry(path: &Path) -> Result<FileEntry, ModelError> {
         source,
     };
     let mut file = File::open(path).map_err(io)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut buffer).map_err(io)?;
-        if read == 0 {
-            return Ok(FileEntry {
-                bytes,
-                sha256: hex(&hash.finalize()),
-            });
-        }
-        hash.update(&buffer[..read]);
-        bytes += read as u64;
-    }
+    let (bytes, sha256) = sha256_of_file(&mut file).map_err(io)?;
+    Ok(FileEntry { bytes, sha256 })
 }

@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value};
 
-use super::manifest::{Fit, Preprocessing};
+use crate::vision::{Fit, Preprocessing};
 
 /// What OpenAI's CLIP takes off each channel and divides it by: the defaults of
 /// `CLIPImageProcessor`.

@@ -2,14 +2,18 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | [`batcher`] | a bounded queue in front of worker threads, in batches |
 //! | [`blocking`] | CPU and file work off the async threads |
 //! | [`budget`] | a bound on bytes, pixels or searches at the same time |
 //! | [`digest`] | sha256 of bytes and files, hexadecimal |
 //! | [`percent`] | percent-encoding, RFC 3986 |
 //! | [`random`] | reproducible random numbers |
 
+pub mod batcher;
 pub mod blocking;
 pub mod budget;
 pub mod digest;
 pub mod percent;
 pub mod random;
+#[cfg(test)]
+pub mod skipped;

@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 use aglet::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window,
 };
-use aglet::search::filter::{Candidates, plan};
-use aglet::search::index::Index;
-use aglet::search::{Entry, Hit, IndexVersion, Searcher, rank};
+use aglet::index::graph::Index;
+use aglet::index::plan::{Candidates, plan};
+use aglet::index::{Entry, Hit, IndexVersion, Saved, Searcher, rank};
 use roaring::RoaringBitmap;
 
 use noise::Noise;
@@ -185,29 +185,34 @@ fn times(entries: Vec<Entry>, dimensions: usize) -> (Searcher, Index) {
         println!("| {what} | {:.2} s |", start.elapsed().as_secs_f64());
     };
     println!("| step | |\n| --- | --- |");
-    let searcher = Searcher::empty(version(), dimensions);
-    let mut entries = Some(entries);
+    let (mut entries, mut built) = (Some(entries), None);
     timed("build", &mut || {
-        searcher
-            .rebuild(version(), entries.take().expect("once"))
-            .expect("built")
+        let entries = entries.take().expect("once");
+        built = Some(Searcher::build(version(), dimensions, entries).expect("built"));
     });
+    let searcher = built.expect("built");
+    let saved = Saved {
+        store: "a database".to_owned(),
+        whole: true,
+    };
     println!("| resident memory after the build | {} |", memory());
-    timed("save", &mut || searcher.save(folder.path()).expect("saved"));
-    let restored = Searcher::empty(version(), dimensions);
-    timed("restore", &mut || {
-        assert!(restored.restore(folder.path(), &version()))
+    timed("save", &mut || {
+        searcher.save(folder.path(), &saved).expect("saved");
     });
-    let files = std::fs::read_dir(folder.path())
-        .expect("a folder")
-        .flatten();
+    let mut restored = None;
+    timed("restore", &mut || {
+        restored = Searcher::restore(folder.path(), &version(), dimensions, &saved.store);
+    });
+    let (restored, _) = restored.expect("whole");
+    let of_model = folder.path().join(version().model.short());
+    let files = std::fs::read_dir(&of_model).expect("a folder").flatten();
     let bytes: u64 = files
         .filter_map(|f| f.metadata().ok())
         .map(|m| m.len())
         .sum();
     println!("| on disk | {} MB |", bytes / 1_000_000);
     // The same graph by itself, to try each plan: its slots are the keys.
-    let graph = std::fs::read_dir(folder.path())
+    let graph = std::fs::read_dir(&of_model)
         .expect("a folder")
         .flatten()
         .map(|f| f.path());

@@ -9,12 +9,13 @@ use std::path::Path;
 
 use aglet::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductKey};
 use aglet::encode::ImageLimits;
-use aglet::encode::image::{Photo, decode, normalize, views};
 use aglet::encode::text::TextTokenizer;
+use aglet::index::columns::TableBuilder;
+use aglet::index::graph::Vectors;
+use aglet::index::plan::Candidates;
+use aglet::index::{Hit, rank};
 use aglet::model::{ModelFolder, Preprocessing};
-use aglet::search::filter::{AttributeTable, Candidates};
-use aglet::search::index::Vectors;
-use aglet::search::{Hit, rank};
+use aglet::vision::{Photo, decode, normalize, views};
 use divan::{Bencher, black_box};
 use image::{DynamicImage, RgbImage};
 use roaring::RoaringBitmap;
@@ -132,7 +133,9 @@ fn matching_products(bencher: Bencher<'_, '_>) {
                 .collect()
         })
         .collect();
-    let table = AttributeTable::build(products.iter());
+    let mut table = TableBuilder::default();
+    products.iter().for_each(|product| table.add(product));
+    let table = table.finish();
     let filter = |of: &str, number: u8| (name(of), value(format!("{of} {number}")));
     let filters = Filters::new([
         filter("category", 3),

@@ -5,13 +5,13 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use aglet::encode::image::{self, Photo};
 use aglet::encode::text::TextTokenizer;
 use aglet::encode::{
     Device, EncodeError, Encoder, EncoderOptions, ImageError, ImageLimits, Priority, Provider,
     SessionError, check_export,
 };
 use aglet::model::{Fit, ModelFolder, Preprocessing};
+use aglet::vision::{self, Photo};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -75,7 +75,7 @@ fn preprocessing(size: u32, fit: Fit) -> Preprocessing {
 
 /// What is seen where one view is.
 fn view(photo: &Photo, preprocessing: &Preprocessing) -> Photo {
-    let [view] = image::views(photo, preprocessing)
+    let [view] = vision::views(photo, preprocessing)
         .try_into()
         .expect("one view");
     view
@@ -88,7 +88,7 @@ fn resized_pixels_equal_pillows() {
         serde_json::from_value(reference("photos.json")["resize"].clone()).expect("rows");
     assert_eq!(rows.len(), 120);
     for (seed, width, height, to_width, to_height, expected) in rows {
-        let resized = image::resize(&generated(seed, width, height), to_width, to_height);
+        let resized = vision::resize(&generated(seed, width, height), to_width, to_height);
         assert_eq!(resized.dimensions(), (to_width, to_height));
         assert_eq!(
             sha(&resized),
@@ -162,7 +162,7 @@ fn normalized_pixels_equal_those_of_transformers() {
         std,
     };
     let square = view(&generated(seed, width, height), &preprocessing);
-    let pixels = image::normalize(&square, &preprocessing);
+    let pixels = vision::normalize(&square, &preprocessing);
     for (at, expected) in values {
         assert!(
             (pixels[at] - expected).abs() < 1e-6,
@@ -179,7 +179,7 @@ fn small_files_of_every_kind_decode_to_pillows_pixels() {
     let cases = reference["files"].as_array().expect("cases");
     assert_eq!(cases.len(), 40);
     for (case, (name, file)) in cases.iter().zip(reference_files()) {
-        let photo = image::decode(&file, &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let photo = vision::decode(&file, &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));
         let size = (u64::from(photo.width()), u64::from(photo.height()));
         let expected = (
             case["width"].as_u64().expect("a number"),
@@ -243,7 +243,7 @@ fn damaged_files_are_answered() {
                     break;
                 }
             }
-            match image::decode(&damaged, &limits) {
+            match vision::decode(&damaged, &limits) {
                 Ok(photo) => {
                     assert!(photo.width() * photo.height() <= 4_096, "{name}");
                     read += 1;
@@ -326,7 +326,7 @@ fn files_of_decoder_test_suites_are_read_as_pillow_reads_them() {
     {
         let bytes = std::fs::read(folder.join(file)).expect("listed files are there");
         let started = Instant::now();
-        let decoded = image::decode(&bytes, &LIMITS);
+        let decoded = vision::decode(&bytes, &LIMITS);
         slowest = slowest.max((started.elapsed(), file.clone()));
         let wanted = pillow == "ok" && claimed.contains(&format.as_str());
         readable += usize::from(wanted);

@@ -5,8 +5,8 @@ mod demo;
 mod encode;
 mod evaluate;
 mod http;
+mod index;
 mod model;
-mod search;
 mod serve;
 mod support;
 #[cfg(feature = "train")]

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress, Status, Summary};
 use aglet::catalog::source::Source;
-use aglet::config::{self, Config, LogFormat, Settings};
+use aglet::config::{self, Config, Settings};
 use aglet::encode::{Device, Encoder};
 use aglet::model::ModelFolder;
-use aglet::telemetry;
+use aglet::telemetry::{self, LogFormat};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -10,13 +10,16 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{EmbedSummary, Embedder, IngestError, LineOf, Progress};
+use super::embedder::Embedder;
+use super::progress::{EmbedSummary, IngestError, Progress};
+use super::rejects::Rejects;
 use crate::catalog::caption::caption;
-use crate::catalog::photos::Photos;
-use crate::catalog::rejects::Rejects;
-use crate::catalog::source::{Lost, Reject};
-use crate::catalog::writer::{Hash, Outcome, State, Task, Writer, hash};
-use crate::catalog::{CatalogError, ImageSource};
+use crate::catalog::error::CatalogError;
+use crate::catalog::media::ImageSource;
+use crate::catalog::media::read::Photos;
+use crate::catalog::media::readers::{LONG, Readers};
+use crate::catalog::source::row::{Lost, Reject};
+use crate::catalog::store::write::{Hash, Outcome, State, Task, Writer, hash};
 use crate::domain::{Embedding, ProductKey};
 use crate::encode::EncodeError;
 
@@ -30,6 +33,9 @@ const READERS: usize = 2;
 const READ_AHEAD: usize = 16;
 /// Captions are asked of the database this many at a time.
 const PAGE: usize = 256;
+
+/// The line of the source that each product is in.
+pub(super) type LineOf = HashMap<ProductKey, u64>;
 
 /// One embedding of everything that is missing.
 pub(super) struct Run<'a, E> {
@@ -95,7 +101,15 @@ struct Look {
 enum Seen {
     Same,
     Photo(Twin, Bytes),
-    Unreadable { key: ProductKey, reason: String },
+    Unreadable {
+        key: ProductKey,
+        reason: String,
+    },
+    /// Its storage does not answer: what is known of it stays.
+    Unanswered {
+        key: ProductKey,
+        reason: String,
+    },
 }
 
 type Requests = JoinSet<(Outcome, Option<EncodeError>)>;
@@ -123,6 +137,10 @@ impl<'a, E: Embedder> Run<'a, E> {
     pub(super) async fn embed(&mut self) -> Result<EmbedSummary, IngestError> {
         let start = Instant::now();
         let model = self.writer.model(self.embedder.model()).await?;
+        let renewed = self.writer.renew_captions().await?;
+        if renewed > 0 {
+            tracing::info!(products = renewed, "captions are made in another way now");
+        }
         let tasks = self.writer.tasks(model).await?;
         let again = self.import.is_some();
         let wanted = |state| state == State::Missing || (again && state == State::Failed);
@@ -216,7 +234,8 @@ impl<'a, E: Embedder> Run<'a, E> {
             .filter(|(_, failed)| !again || failed.is_none())
             .map(|(hash, failed)| (hash, failed.map_or(Known::Embedded, Known::Failed)))
             .collect();
-        let mut read = readers(looks, &self.writer.catalog().inner.photos);
+        let inner = &self.writer.catalog().inner;
+        let mut read = read_ahead(looks, &inner.photos, &inner.readers);
         let mut requests = Requests::new();
         let mut reading = true;
         while reading || !requests.is_empty() {
@@ -247,6 +266,12 @@ impl<'a, E: Embedder> Run<'a, E> {
             }
             Seen::Unreadable { key, reason } => {
                 self.done(model, Outcome::Unreadable { key, reason }).await
+            }
+            Seen::Unanswered { key, reason } => {
+                self.summary.failed += 1;
+                self.progress.failed.fetch_add(1, Ordering::Relaxed);
+                self.reject(key, Lost::Photo, reason).await?;
+                Ok(())
             }
             Seen::Photo(twin, bytes) => match known.get_mut(&twin.hash) {
                 Some(Known::Embedded) => self.done(model, twin.outcome(None)).await,
@@ -449,13 +474,14 @@ async fn patiently<F: Future<Output = Result<Embedding, EncodeError>>>(
     }
 }
 
-/// Threads that read pictures; they end when all are read, or nobody listens.
-fn readers(looks: VecDeque<Look>, photos: &Photos) -> mpsc::Receiver<Seen> {
+/// Reads pictures ahead of the encoder until all are read, or nobody listens.
+fn read_ahead(looks: VecDeque<Look>, photos: &Photos, readers: &Readers) -> mpsc::Receiver<Seen> {
     let (send, receive) = mpsc::channel(READ_AHEAD);
     let queue = Arc::new(Mutex::new(looks));
     for _ in 0..READERS {
-        let (queue, send, photos) = (queue.clone(), send.clone(), photos.clone());
-        tokio::task::spawn_blocking(move || {
+        let (queue, send) = (queue.clone(), send.clone());
+        let (photos, readers) = (photos.clone(), readers.clone());
+        tokio::spawn(async move {
             let next = || {
                 queue
                     .lock()
@@ -463,7 +489,14 @@ fn readers(looks: VecDeque<Look>, photos: &Photos) -> mpsc::Receiver<Seen> {
                     .pop_front()
             };
             while let Some(look) = next() {
-                if send.blocking_send(see(&look, &photos)).is_err() {
+                let (key, what) = (look.key, look.image.path().display().to_string());
+                let photos = photos.clone();
+                let seen = readers.run(&what, LONG, move || see(&look, &photos)).await;
+                let seen = seen.unwrap_or_else(|error| Seen::Unanswered {
+                    key,
+                    reason: error.to_string(),
+                });
+                if send.send(seen).await.is_err() {
                     break;
                 }
             }

@@ -17,9 +17,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Ignored, Item, Line, Lines, Lost, NOT_UTF8, Record, Reject, Shelves, SourceError};
-use crate::catalog::ImageSource;
-use crate::domain::{AttributeName, AttributeValue, Attributes, Product, ProductId};
+use super::lines::{Line, Lines};
+use super::pictures::Shelves;
+use super::row::{Ignored, Item, Lost, NOT_UTF8, Record, Reject, SourceError};
+use crate::catalog::media::ImageSource;
+use crate::domain::{AttributeName, AttributeValue, Attributes, Product, ProductId, is_parameter};
 
 #[derive(Deserialize)]
 struct Row {
@@ -158,11 +160,11 @@ fn attributes(given: Map<String, Value>, lost: &mut Vec<(Lost, String)>) -> Attr
 fn attribute(name: &str, value: Value) -> Result<(AttributeName, Vec<AttributeValue>), String> {
     let plain = name.trim().to_lowercase().replace([' ', '-'], "_");
     let plain = AttributeName::new(&plain).map_err(|e| e.to_string())?;
-    if plain.as_str() == "image" {
-        return Err(
-            "\"image\" is the photo in the API's upload form and cannot name an attribute"
-                .to_owned(),
-        );
+    if is_parameter(plain.as_str()) {
+        return Err(format!(
+            "{:?} is a parameter of the search itself and cannot name an attribute",
+            plain.as_str()
+        ));
     }
     let list = if let Value::Array(list) = value {
         list

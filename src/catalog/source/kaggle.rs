@@ -15,7 +15,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::brand::Brands;
-use super::{Item, Line, Lines, Lost, NOT_UTF8, Record, Reject, Shelves, SourceError};
+use super::lines::{Line, Lines};
+use super::pictures::Shelves;
+use super::row::{Item, Lost, NOT_UTF8, Record, Reject, SourceError};
 use crate::domain::{AttributeName, AttributeValue, Product, ProductError, ProductId};
 
 /// Column -> attribute.

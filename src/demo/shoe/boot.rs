@@ -2,8 +2,8 @@
 
 use super::closed::{GUM, Throat, collar, tongue_paint, upper};
 use super::dress::heeled_sole;
+use super::dyes::{Dyes, seam};
 use super::lacing::{Lacing, laces, tongue};
-use super::{Dyes, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3};
 use crate::demo::palette::{Rgb, grey, mix, scale};
 use crate::demo::shape::{Cap, Curve, Last};

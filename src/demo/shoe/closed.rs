@@ -1,7 +1,7 @@
 //! What all shoes that cover the foot share: the two halves of the upper, the collar, the throat
 //! with its tongue.
 
-use super::{band, lined, seam};
+use super::dyes::{band, lined, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3, fraction, grid, plain, tube};
 use crate::demo::palette::{Rgb, mix, scale};
 use crate::demo::shape::{Curve, Last, spread};

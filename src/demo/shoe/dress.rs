@@ -2,9 +2,9 @@
 //! casual ones).
 
 use super::closed::{GUM, Throat, collar, foot_width, tongue_paint, upper};
+use super::dyes::{Dyes, band, seam};
 use super::lacing::{Lacing, laces, tongue};
 use super::sole::Sole;
-use super::{Dyes, band, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3};
 use crate::demo::palette::{Rgb, grey, mix, scale};
 use crate::demo::shape::{Cap, Curve, Last};

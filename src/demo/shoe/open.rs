@@ -1,8 +1,8 @@
 //! Shoes that show the foot's place: pumps, ballerinas, sandals, flip flops.
 
 use super::closed::{collar, upper};
+use super::dyes::{Dyes, band};
 use super::sole::{Sole, heel, strap};
-use super::{Dyes, band};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3, flat_tube, fraction, plain, sub, tube, unit};
 use crate::demo::palette::{Rgb, grey, scale};
 use crate::demo::shape::{Cap, Curve, Last};

@@ -1,9 +1,9 @@
 //! Sports shoes: a thick foam sole in two colors, mesh with overlays, a padded collar.
 
 use super::closed::{GUM, Throat, collar, foot_width, tongue_paint, upper};
+use super::dyes::{Dyes, band, seam};
 use super::lacing::{Lacing, laces, tongue};
 use super::sole::Sole;
-use super::{Dyes, band, seam};
 use crate::demo::mesh::{Ink, Paint, Part, Vec3};
 use crate::demo::palette::{Rgb, brightness, grey, mix, scale};
 use crate::demo::shape::{Cap, Curve, Last};

@@ -106,7 +106,7 @@ pub enum PictureLocation {
 impl From<ImageSource> for PictureLocation {
     fn from(source: ImageSource) -> Self {
         match source {
-            ImageSource::File(file) => Self::File { file },
+            file @ ImageSource::File { .. } => Self::File { file: file.path() },
             ImageSource::Zip { archive, member } => Self::Member { archive, member },
         }
     }
@@ -115,7 +115,7 @@ impl From<ImageSource> for PictureLocation {
 impl From<PictureLocation> for ImageSource {
     fn from(location: PictureLocation) -> Self {
         match location {
-            PictureLocation::File { file } => Self::File(file),
+            PictureLocation::File { file } => Self::file(&file),
             PictureLocation::Member { archive, member } => Self::Zip { archive, member },
         }
     }
@@ -290,9 +290,9 @@ fn located(image: PictureLocation, folder: &Path) -> ImageSource {
             path
         }
     };
-    match ImageSource::from(image) {
-        ImageSource::File(file) => ImageSource::File(at(file)),
-        ImageSource::Zip { archive, member } => ImageSource::Zip {
+    match image {
+        PictureLocation::File { file } => ImageSource::file(&at(file)),
+        PictureLocation::Member { archive, member } => ImageSource::Zip {
             archive: at(archive),
             member,
         },
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(found[0].0.attribute("category"), Some("Casual Shoes"));
         assert_eq!(
             found[0].1,
-            ImageSource::File(folder.path().join("photos/1.jpg"))
+            ImageSource::file(&folder.path().join("photos/1.jpg"))
         );
         let member = ImageSource::Zip {
             archive: "/shop/images.zip".into(),

@@ -102,7 +102,7 @@ impl LabeledSet {
                 id,
                 class: classes.binary_search(&label).unwrap_or(0),
                 attributes: BTreeMap::new(),
-                picture: Picture::Source(ImageSource::File(path)),
+                picture: Picture::Source(ImageSource::file(&path)),
             })
             .collect();
         Self {

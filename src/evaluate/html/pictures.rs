@@ -9,7 +9,7 @@ use super::super::retrieval::RetrievalResult;
 use super::super::suite::{Query, Suite};
 use super::strips::shown;
 use crate::domain::ProductId;
-use crate::encode::image::{ImageLimits, decode};
+use crate::vision::{ImageLimits, decode};
 
 /// Edge in pixels: twice what is shown, for fine screens.
 const EDGE: u32 = 200;

@@ -14,8 +14,9 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, StatusCode, Uri, header};
 use ureq::{Agent, Body};
 
-use super::{Progress, PullError, PullOptions, io_error};
+use super::options::{Progress, PullError, PullOptions, io_error};
 use crate::model::file_entry;
+use crate::util::percent;
 
 const REDIRECTS: usize = 5;
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -114,7 +115,7 @@ impl<'a> Client<'a> {
         );
         format!(
             "{endpoint}/{repository}/resolve/{}/{name}",
-            percent_encoded(revision)
+            percent::encode(revision)
         )
     }
 
@@ -501,19 +502,6 @@ fn plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
-/// A revision as one segment of a path (`refs/pr/1` holds slashes).
-fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|b| {
-            if plain(b) {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -543,8 +531,8 @@ mod tests {
 
     #[test]
     fn revisions_are_one_path_segment() {
-        assert_eq!(percent_encoded("refs/pr/1"), "refs%2Fpr%2F1");
-        assert_eq!(percent_encoded("v1.0_a-b"), "v1.0_a-b");
+        assert_eq!(percent::encode("refs/pr/1"), "refs%2Fpr%2F1");
+        assert_eq!(percent::encode("v1.0_a-b"), "v1.0_a-b");
     }
 
     #[test]

@@ -20,13 +20,13 @@ use super::product::{Facts, Product};
 use super::sampler::{Sampler, Sampling};
 use super::truth::Truth;
 use super::vocabulary::Vocabulary;
-use crate::encode::image::Photo;
 use crate::model::ClipConfig;
 use crate::model::preprocessor::{MEAN, STD};
 use crate::train::draws::{Purpose, Stream};
 use crate::train::net::input::{ImageBatch, TextBatch};
 use crate::train::net::network::Network;
 use crate::train::net::parameters::Parameters;
+use crate::vision::Photo;
 
 /// How a batch is drawn.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use super::product::{Facts, Frame, Product};
 use crate::catalog::source::{self, Source};
 use crate::catalog::{ImageSource, Photos};
 use crate::domain;
-use crate::encode::image;
+use crate::vision;
 
 /// Reads `styles.csv`, photos from `images/`, else from `images-60x80.zip`, and the laces' colors of
 /// `shoelaces.csv` where there is one. A product without a category or a photo that can be read is
@@ -59,7 +59,7 @@ fn framed(
         return None;
     }
     let file = photos.read(image).ok()??;
-    let photo = image::decode(&file, &images::LIMITS).ok()?;
+    let photo = vision::decode(&file, &images::LIMITS).ok()?;
     Some(Product {
         id: product.id.to_string(),
         facts,

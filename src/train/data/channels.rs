@@ -8,7 +8,7 @@
 //! is renamed only if it surely has another name: navy with red in place of blue may be one color or
 //! another, and is not used.
 
-use crate::encode::image::Photo;
+use crate::vision::Photo;
 
 use super::product::{Facts, Product};
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::catalog::CatalogError;
 use crate::catalog::source::SourceError;
-use crate::encode::image::ImageError;
 use crate::evaluate::data::data_set::{DataSetError, Side};
+use crate::vision::ImageError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {

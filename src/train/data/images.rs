@@ -5,9 +5,9 @@
     reason = "what runs in `vectorized` is vectorized where it is inlined alone"
 )]
 
-use crate::encode::image::{ImageLimits, Photo};
 use crate::train::draws::Stream;
 use crate::train::simd::vectorized;
+use crate::vision::{ImageLimits, Photo};
 
 /// What a photo of a data set may be: a catalog's own photos are trusted further than an upload.
 pub const LIMITS: ImageLimits = ImageLimits {

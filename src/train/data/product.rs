@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::images;
 use crate::domain::single_spaced;
-use crate::encode::image::{self, Photo};
 use crate::train::net::config::NetConfig;
+use crate::vision::{self, Photo};
 
 /// What is known of a product, in the catalog's own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Frame {
 
     pub(super) fn square(self, photo: &Photo) -> Photo {
         let photo = if self.trim {
-            image::trim(photo)
+            vision::trim(photo)
         } else {
             Cow::Borrowed(photo)
         };

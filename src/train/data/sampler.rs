@@ -188,8 +188,8 @@ fn weighted(sums: &[f32], draws: &mut Stream) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode::image::Photo;
     use crate::train::data::product::Facts;
+    use crate::vision::Photo;
 
     fn shoe(at: usize, category: &str, color: &str, label: Option<&str>) -> Product {
         let facts = Facts {

@@ -578,7 +578,10 @@ mod tests {
     #[test]
     fn products_are_those_of_the_rounded_factors() {
         if !available() {
-            eprintln!("skipped: this processor has no bf16 tile unit");
+            crate::util::skipped::skipped(
+                "products_are_those_of_the_rounded_factors",
+                "this processor has no bf16 tile unit",
+            );
             return;
         }
         let mut draws = Stream::new(5, Purpose::Weights, 0);

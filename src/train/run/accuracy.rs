@@ -144,9 +144,9 @@ pub fn guess(classes: &Classes, train: &[Product], products: &[&Product]) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode::image::Photo;
     use crate::train::data::attribute::{Attribute, values};
     use crate::train::data::product::Facts;
+    use crate::vision::Photo;
 
     #[test]
     fn absent_is_a_class_of_the_one_figure_and_not_of_the_other() {

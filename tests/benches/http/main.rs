@@ -27,13 +27,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aglet::catalog::Catalog;
-use aglet::domain::{Embedding, Filters, ProductKey, Window};
+use aglet::domain::{Embedding, Filters, KnownAttributes, ProductKey, Window};
 use aglet::encode::ImageLimits;
-use aglet::encode::image;
 use aglet::encode::session::{Counts, Sessions, Tower};
 use aglet::encode::text::TextTokenizer;
+use aglet::index::{IndexVersion, Searcher, rank};
 use aglet::model::ModelFolder;
-use aglet::search::{IndexVersion, Searcher, rank};
+use aglet::vision;
 use tokio::runtime::Runtime;
 
 use client::{Client, load};
@@ -180,11 +180,10 @@ impl<'a> Bench<'a> {
             model: folder.id().clone(),
             words_percent: rank::DEFAULT_WORDS_PERCENT,
         };
-        let searcher = Searcher::empty(version.clone(), manifest.dimensions);
-        assert!(
-            searcher.restore(&data.join("index"), &version),
-            "the service saved its index"
-        );
+        let store = runtime.block_on(catalog.identity()).expect("reads");
+        let index = data.join("index");
+        let (searcher, _) = Searcher::restore(&index, &version, manifest.dimensions, &store)
+            .expect("the service saved its index");
         Self {
             runtime,
             folder,
@@ -212,13 +211,14 @@ impl<'a> Bench<'a> {
     /// The index, then the products of the hits.
     fn search(&self, photo: bool, query: &Embedding, index: &mut Times, products: &mut Times) {
         let window = Window::new(10, 0).expect("allowed");
-        let search = if photo {
-            Searcher::search_photo
-        } else {
-            Searcher::search
-        };
+        let (filters, category) = (Filters::default(), KnownAttributes::default().category);
         let hits = index
-            .take(|| search(&self.searcher, query, &Filters::default(), window, &[]))
+            .take(|| match photo {
+                true => self
+                    .searcher
+                    .search_photo(query, &filters, window, &[], &category),
+                false => self.searcher.search(query, &filters, window, &[]),
+            })
             .expect("hits")
             .hits;
         let keys: Vec<ProductKey> = hits.iter().map(|hit| hit.key).collect();
@@ -338,14 +338,14 @@ impl<'a> Bench<'a> {
         let mut dimensions = (0, 0);
         for _ in 0..count.max(1) {
             let picture = decode
-                .take(|| image::decode(&file, &ImageLimits::DEFAULT))
+                .take(|| vision::decode(&file, &ImageLimits::DEFAULT))
                 .expect("decodes");
             dimensions = picture.dimensions();
-            let views = resize.take(|| image::views(&picture, &preprocessing));
+            let views = resize.take(|| vision::views(&picture, &preprocessing));
             let normalized = || {
                 views
                     .iter()
-                    .flat_map(|view| image::normalize(view, &preprocessing))
+                    .flat_map(|view| vision::normalize(view, &preprocessing))
                     .collect::<Vec<_>>()
             };
             let pixels = normalize.take(normalized);
@@ -388,7 +388,7 @@ impl<'a> Bench<'a> {
 /// A drawn shoe as a shopper's photo: 1080 x 1440 pixels of JPEG.
 fn drawn() -> Vec<u8> {
     let small = aglet::demo::render(&aglet::demo::draw(1, 3));
-    let large = image::resize(&small, 1080, 1440);
+    let large = vision::resize(&small, 1080, 1440);
     let mut file = Vec::new();
     let mut encoder = ::image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 90);
     encoder.encode_image(&large).expect("encodes");

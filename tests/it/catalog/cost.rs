@@ -51,11 +51,11 @@ async fn at_full_size() {
             let counts = catalog.counts(&fake.model).await.expect("counts");
             eprintln!("{dimensions}: counts {:?} ({counts:?})", start.elapsed());
             let start = Instant::now();
-            let all = catalog
-                .embedded(&fake.model, dimensions)
+            let mut all = Vec::new();
+            catalog
+                .embedded(&fake.model, dimensions, |product| all.push(product))
                 .await
-                .expect("reads")
-                .products;
+                .expect("reads");
             eprintln!(
                 "{dimensions}: embedded {:?} ({} products)",
                 start.elapsed(),

@@ -8,7 +8,7 @@ use aglet::catalog::{Counts, ImageSource};
 use aglet::domain::ProductId;
 use bytes::Bytes;
 
-use super::{DIMENSIONS, Fake, Shop, reject, rejects, snapshot, title, vector};
+use super::{DIMENSIONS, Fake, Shop, reject, rejects, shown, snapshot, snapshot_of, title, vector};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_import_does_nothing() {
@@ -100,7 +100,7 @@ async fn only_what_changed_is_embedded_and_the_revision_follows_the_index() {
         "{image:?}"
     );
     assert_eq!(
-        catalog.image(&image).await.expect("reads"),
+        shown(&catalog, "2").await,
         Some(Bytes::from_static(b"photo of 2"))
     );
 
@@ -213,10 +213,8 @@ async fn every_model_has_its_own_vectors() {
     assert_eq!(snapshot(&catalog, &first).await.products.len(), 2);
     // Vectors of another size than the model's are no vectors.
     assert!(
-        catalog
-            .embedded(&first.model, DIMENSIONS + 1)
+        snapshot_of(&catalog, &first, DIMENSIONS + 1)
             .await
-            .expect("reads")
             .products
             .is_empty()
     );
@@ -328,19 +326,12 @@ async fn a_bad_photo_costs_the_photo_only() {
     assert_eq!((mended.embedded.photos, mended.rejects), (2, None));
 
     // And when a picture vanishes, nothing breaks.
-    let stored = catalog
-        .product(&ProductId::new("3").expect("id"))
-        .await
-        .expect("reads")
-        .expect("there");
-    std::fs::remove_file(shop.path("images/3.jpg")).expect("removed");
     assert_eq!(
-        catalog
-            .image(&stored.image.expect("picture"))
-            .await
-            .expect("reads"),
-        None
+        shown(&catalog, "3").await,
+        Some(Bytes::from_static(b"found"))
     );
+    std::fs::remove_file(shop.path("images/3.jpg")).expect("removed");
+    assert_eq!(shown(&catalog, "3").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

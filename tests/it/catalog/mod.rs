@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aglet::catalog::ingest::{self, Embedder, ImportOptions, Progress, Summary};
 use aglet::catalog::source::Source;
-use aglet::catalog::{Catalog, Snapshot};
+use aglet::catalog::{Catalog, Embedded};
 use aglet::domain::{Embedding, ModelId, ProductId};
 use aglet::encode::{EncodeError, ImageError};
 use bytes::Bytes;
@@ -168,11 +168,39 @@ impl Shop {
     }
 }
 
+/// What an index would be built of.
+struct Snapshot {
+    revision: u64,
+    products: Vec<Embedded>,
+}
+
 async fn snapshot(catalog: &Catalog, fake: &Fake) -> Snapshot {
-    catalog
-        .embedded(&fake.model, DIMENSIONS)
+    snapshot_of(catalog, fake, DIMENSIONS).await
+}
+
+async fn snapshot_of(catalog: &Catalog, fake: &Fake, dimensions: usize) -> Snapshot {
+    let mut products = Vec::new();
+    let all = catalog
+        .embedded(&fake.model, dimensions, |product| products.push(product))
         .await
-        .expect("reads")
+        .expect("reads");
+    assert_eq!(
+        all.counts,
+        catalog.counts(&fake.model).await.expect("counts")
+    );
+    Snapshot {
+        revision: all.revision,
+        products,
+    }
+}
+
+/// A product's picture as a client gets it.
+async fn shown(catalog: &Catalog, id: &str) -> Option<Bytes> {
+    let id = ProductId::new(id).expect("id");
+    let picture = catalog.picture(&id).await.expect("reads").expect("there")?;
+    let file = picture.open().await.expect("reads")?;
+    let body = http_body_util::BodyExt::collect(file.body).await;
+    Some(body.expect("whole").to_bytes())
 }
 
 async fn title(catalog: &Catalog, id: &str) -> Option<String> {

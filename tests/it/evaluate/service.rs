@@ -7,9 +7,9 @@ use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::encode::Encoder;
 use aglet::evaluate::shop::source_at;
-use aglet::http::{AppState, HttpOptions, Stage, router};
+use aglet::http::{AppState, HttpOptions, router};
 use aglet::model::ModelFolder;
-use aglet::search::{Entry, IndexVersion, Searcher, rank};
+use aglet::service::{self, ServiceOptions, generation};
 
 use super::one_by_one;
 use crate::support::clip::tiny_model;
@@ -83,39 +83,9 @@ async fn state(folder: &Path, words_percent: u8) -> AppState {
     )
     .await
     .expect("imports");
-    let snapshot = catalog
-        .embedded(encoder.model_id(), encoder.dimensions())
+    let (first, _) = generation::build(&catalog, encoder, words_percent)
         .await
-        .expect("embeddings");
-    let version = IndexVersion {
-        catalog: snapshot.revision,
-        model: encoder.model_id().clone(),
-        words_percent,
-    };
-    let searcher = Searcher::empty(version.clone(), encoder.dimensions());
-    let entries = snapshot.products.into_iter().filter_map(|product| {
-        let embedding = rank::fuse(
-            product.photo.as_ref(),
-            product.words.as_ref(),
-            words_percent,
-        )?;
-        Some(Entry {
-            key: product.key,
-            embedding,
-            attributes: product.attributes,
-        })
-    });
-    searcher
-        .rebuild(version, entries.collect())
         .expect("an index");
-    let stage = Stage::default();
-    stage.set_serving();
-    AppState::new(
-        encoder,
-        searcher,
-        catalog,
-        stage,
-        crate::http::metrics(),
-        HttpOptions::default(),
-    )
+    let service = service::Service::new(catalog, first, ServiceOptions::default()).expect("starts");
+    AppState::new(service, crate::http::metrics(), HttpOptions::default())
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use aglet::domain::KnownAttributes;
 use aglet::http::{ErrorCode, document, document_text};
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
@@ -28,7 +29,7 @@ async fn words_find_products_best_first() {
     assert!(answer["took_ms"].as_f64().expect("a number") > 0.0);
     assert_eq!(
         answer["model"]["id"],
-        shop.state.encoder.model_id().as_str()
+        shop.state.service.generation().encoder.model_id().as_str()
     );
     assert!(
         answer["index_version"]
@@ -266,7 +267,7 @@ async fn readiness_tells_what_is_in_use() {
     );
     assert_eq!(shop.get("/livez").await.body, b"ok\n");
     // A stopping service says so, and still answers.
-    shop.state.stage.set_stopping();
+    shop.state.service.set_stopping();
     let answer = shop.get("/readyz").await;
     assert_eq!(answer.problem(), (503, "not_ready".to_owned()));
     let problem: Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -370,7 +371,7 @@ fn the_committed_document_is_the_one_that_is_served() {
 #[tokio::test]
 async fn every_route_of_the_document_answers() {
     let shop = Shop::open().await;
-    let document = serde_json::to_value(document()).expect("serializes");
+    let document = serde_json::to_value(document(&KnownAttributes::default())).expect("serializes");
     for (path, item) in document["paths"].as_object().expect("paths") {
         for method in item.as_object().expect("operations").keys() {
             let sample = match (method.as_str(), path.as_str()) {

@@ -10,9 +10,10 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::{PRODUCTS, Server, Shop};
+use crate::support::skipped::skipped;
 
-/// Chromium by one of the names it goes by; prints why the test is skipped when there is none.
-fn chromium() -> Option<PathBuf> {
+/// Chromium by one of the names it goes by. Without it the test is noted as skipped.
+fn chromium(test: &str) -> Option<PathBuf> {
     let folders: Vec<PathBuf> = std::env::var_os("PATH")
         .map(|p| std::env::split_paths(&p).collect())
         .unwrap_or_default();
@@ -22,7 +23,7 @@ fn chromium() -> Option<PathBuf> {
         .flat_map(|name| folders.iter().map(move |f| f.join(name)))
         .find(|path| path.is_file());
     if found.is_none() {
-        eprintln!("skipped the browser test: Chromium is not installed");
+        skipped(test, "Chromium is not installed");
     }
     found
 }
@@ -67,7 +68,9 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_searches_filters_and_looks_for_the_like() {
-    let Some(chromium) = chromium() else { return };
+    let Some(chromium) = chromium("a_person_searches_filters_and_looks_for_the_like") else {
+        return;
+    };
     let shop = Shop::open().await;
     let server = Server::start(shop.router.clone()).await;
     let base = server.url.clone();
@@ -152,7 +155,9 @@ fn seen(page: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_searches_by_photo_on_a_phone_and_in_the_dark() {
-    let Some(chromium) = chromium() else { return };
+    let Some(chromium) = chromium("a_person_searches_by_photo_on_a_phone_and_in_the_dark") else {
+        return;
+    };
     let shop = Shop::open().await;
     let server = Server::start(probed(&shop).await).await;
     let base = server.url.clone();

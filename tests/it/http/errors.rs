@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
-use aglet::http::{AppState, ErrorCode, HttpOptions, Stage, router};
-use aglet::search::Searcher;
+use aglet::http::{ErrorCode, HttpOptions};
+use aglet::service::Generation;
 use axum::body::Body;
 use axum::http::{Method, header};
 use serde_json::json;
 
-use super::{Answer, Shop, metrics, request};
+use super::{Answer, Shop, request};
 
 /// Provoked in the unit tests of `src/http`, where handlers can be made slow and to fail.
 const ELSEWHERE: [&str; 6] = [
@@ -175,7 +175,7 @@ async fn every_code() {
     );
     expect(added_since(&shop).await, 409, "product_not_embedded");
     expect(starting(&shop).await, 503, "not_ready");
-    expect(with_nothing_indexed(&shop).await, 503, "not_ready");
+    with_nothing_indexed(&shop).await;
     expect(misnamed(&shop).await, 400, "invalid_parameter");
 
     let all: BTreeSet<String> = ErrorCode::ALL
@@ -195,7 +195,7 @@ async fn added_since(shop: &Shop) -> Answer {
         images: Vec::new(),
     };
     ingest::load(
-        &shop.state.catalog,
+        shop.state.service.catalog(),
         &source,
         &ImportOptions::default(),
         &Progress::default(),
@@ -208,55 +208,33 @@ async fn added_since(shop: &Shop) -> Answer {
 
 /// The same service before its first index is in use.
 async fn starting(shop: &Shop) -> Answer {
-    let AppState {
-        encoder,
-        searcher,
-        catalog,
-        ..
-    } = shop.state.clone();
-    let state = AppState::new(
-        encoder,
-        searcher,
-        catalog,
-        Stage::default(),
-        metrics(),
-        HttpOptions::default(),
-    );
-    let shop = Shop {
-        router: router(state.clone()),
-        state,
-        folder: tempfile::tempdir().expect("a folder"),
-    };
+    let shop = beside(shop, false);
     assert_eq!(shop.get("/readyz").await.problem().0, 503);
     assert_eq!(shop.get("/livez").await.body, b"ok\n");
     shop.get("/search?q=x").await
 }
 
-/// The same service with an empty index in use, and a product that waits: any filter may be asked
-/// for.
-async fn with_nothing_indexed(shop: &Shop) -> Answer {
-    let AppState {
-        encoder,
-        searcher,
-        catalog,
-        ..
-    } = shop.state.clone();
-    let nothing = Searcher::empty(searcher.version(), encoder.dimensions());
-    let serving = Stage::default();
-    serving.set_serving();
-    let state = AppState::new(
-        encoder,
-        nothing,
-        catalog,
-        serving,
-        metrics(),
-        HttpOptions::default(),
-    );
-    let shop = Shop {
-        router: router(state.clone()),
-        state,
-        folder: tempfile::tempdir().expect("a folder"),
+/// The same service over an index of nothing.
+fn beside(shop: &Shop, whole: bool) -> Shop {
+    let service = &shop.state.service;
+    let encoder = service.generation().encoder.clone();
+    let nothing = Generation {
+        whole,
+        ..Generation::empty(encoder, super::WORDS_PERCENT)
     };
+    let folder = tempfile::tempdir().expect("a folder");
+    Shop::over(
+        service.catalog().clone(),
+        nothing,
+        HttpOptions::default(),
+        folder,
+    )
+}
+
+/// The same service with an index in use that is known to be of an empty catalog: any filter may be
+/// asked for.
+async fn with_nothing_indexed(shop: &Shop) {
+    let shop = beside(shop, true);
     for query in ["category=Boots&shoelace_color=red", "heel_height=high"] {
         assert_eq!(
             shop.get(&format!("/search?q=x&{query}")).await.ok()["estimated_total"],
@@ -264,7 +242,7 @@ async fn with_nothing_indexed(shop: &Shop) -> Answer {
             "{query}"
         );
     }
-    shop.get("/readyz").await
+    shop.get("/readyz").await.ok();
 }
 
 /// `curl -F file=@photo.jpg`.

@@ -13,9 +13,9 @@ use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
 use aglet::encode::Encoder;
-use aglet::http::{AppState, HttpOptions, Stage, router};
+use aglet::http::{AppState, HttpOptions, router};
 use aglet::model::ModelFolder;
-use aglet::search::{Entry, IndexVersion, Searcher, rank};
+use aglet::service::{Service, ServiceOptions, generation};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -104,13 +104,24 @@ impl Shop {
             (summary.new, summary.rejected_rows),
             (PRODUCTS.len() as u64, 0)
         );
-        let searcher = index(&catalog, &encoder).await;
-        let stage = Stage::default();
-        stage.set_serving();
-        let parts = AppState::new(encoder, searcher, catalog, stage, metrics(), options);
+        let (first, _) = generation::build(&catalog, encoder, WORDS_PERCENT)
+            .await
+            .expect("an index");
+        assert!(first.whole);
+        Self::over(catalog, first, options, folder)
+    }
+
+    fn over(
+        catalog: Catalog,
+        first: generation::Generation,
+        options: HttpOptions,
+        folder: TempDir,
+    ) -> Self {
+        let service = Service::new(catalog, first, ServiceOptions::default()).expect("starts");
+        let state = AppState::new(service, metrics(), options);
         Self {
-            router: router(parts.clone()),
-            state: parts,
+            router: router(state.clone()),
+            state,
             folder,
         }
     }
@@ -289,33 +300,4 @@ fn draw(folder: &Path) -> Source {
         file,
         images: vec![folder.to_owned()],
     }
-}
-
-async fn index(catalog: &Catalog, encoder: &Encoder) -> Searcher {
-    let snapshot = catalog
-        .embedded(encoder.model_id(), encoder.dimensions())
-        .await
-        .expect("embeddings");
-    let version = IndexVersion {
-        catalog: snapshot.revision,
-        model: encoder.model_id().clone(),
-        words_percent: WORDS_PERCENT,
-    };
-    let searcher = Searcher::empty(version.clone(), encoder.dimensions());
-    let entries = snapshot.products.into_iter().filter_map(|product| {
-        let embedding = rank::fuse(
-            product.photo.as_ref(),
-            product.words.as_ref(),
-            WORDS_PERCENT,
-        )?;
-        Some(Entry {
-            key: product.key,
-            embedding,
-            attributes: product.attributes,
-        })
-    });
-    searcher
-        .rebuild(version, entries.collect())
-        .expect("an index");
-    searcher
 }

@@ -990,8 +990,7 @@ fn photos_whose_channels_change_places_are_called_what_they_then_show() {
         };
         let mut source = Small { classes, ..small }.source();
         for product in &mut source.products {
-            product.square =
-                aglet::encode::image::Photo::from_pixel(36, 36, image::Rgb([200, 10, 10]));
+            product.square = aglet::vision::Photo::from_pixel(36, 36, image::Rgb([200, 10, 10]));
             product.label = Some("red".into());
             product.captions = vec!["shoes with red shoelaces".into()];
         }

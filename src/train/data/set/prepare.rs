@@ -23,9 +23,9 @@ use super::templates::{self, TemplateError, Templates};
 use crate::catalog::source::{self, Lost, Source, SourceError};
 use crate::catalog::{CatalogError, ImageSource, Photos};
 use crate::domain::{AttributeName, AttributeValue, Attributes, Filters, Product};
-use crate::encode::image::{self, ImageError};
 use crate::evaluate::data::data_set::{self, DataSetError, Entry, Side};
 use crate::train::data::images;
+use crate::vision::{self, ImageError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
@@ -418,7 +418,7 @@ fn check_picture(photos: &Photos, image: &ImageSource) -> Result<PictureCheck, C
     let Some(bytes) = photos.read(image)? else {
         return Ok(PictureCheck::Missing);
     };
-    Ok(match image::decode(&bytes, &images::LIMITS) {
+    Ok(match vision::decode(&bytes, &images::LIMITS) {
         Ok(_) => PictureCheck::Whole(Sha256::digest(&bytes).to_vec()),
         Err(error) => PictureCheck::Broken(error),
     })

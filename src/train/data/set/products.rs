@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use super::templates::Templates;
 use crate::catalog::Photos;
-use crate::encode::image;
 use crate::evaluate::data::data_set::{self, Entry, PictureLocation, Side};
 use crate::train::data::attribute::{self, Attribute, Classes};
 use crate::train::data::error::DataError;
 use crate::train::data::images;
 use crate::train::data::product::{Facts, Frame, Product};
+use crate::vision;
 
 /// Reads a side of a data set; `label` names the attribute that is to be learned.
 ///
@@ -29,13 +29,13 @@ pub fn read(
     let entries = data_set::read_side(folder, side)?;
     let product = |entry: Entry| {
         let picture = entry.image.clone().into();
-        let gone = || image::ImageError::Broken {
+        let gone = || vision::ImageError::Broken {
             reason: "the file is gone".to_owned(),
         };
         let file = photos.read(&picture)?;
         let photo = file
             .ok_or_else(gone)
-            .and_then(|file| image::decode(&file, &images::LIMITS));
+            .and_then(|file| vision::decode(&file, &images::LIMITS));
         let photo = photo.map_err(|source| DataError::Photo {
             id: entry.id.clone(),
             source,

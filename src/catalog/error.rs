@@ -1,0 +1,55 @@
+//! Why the catalog could not be read or changed.
+
+use std::path::{Path, PathBuf};
+
+use crate::util::blocking::BlockingError;
+
+/// Why the catalog could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("{path} was written by a newer version of Aglet (it knows migration {found}, this one ends at {known}): \
+             update Aglet, or name another data folder", path = path.display())]
+    Newer {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    #[error("{path} is damaged or no catalog of Aglet ({reason}): move it away and import again, or restore a copy", path = path.display())]
+    Corrupt { path: PathBuf, reason: String },
+    #[error("another process{} is changing the catalog in {folder}: wait until it is done", holder.map(|p| format!(" (pid {p})")).unwrap_or_default(), folder = folder.display())]
+    Locked {
+        folder: PathBuf,
+        holder: Option<u32>,
+    },
+    #[error("no space is left for {path}: free some and run the same command again; what was reported done is kept", path = path.display())]
+    Full { path: PathBuf },
+    #[error("the database stayed busy: {0}")]
+    Busy(#[source] sqlx::Error),
+    #[error("database: {0}")]
+    Database(#[source] sqlx::Error),
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{what} was not read within {seconds} s: its storage does not answer")]
+    PictureHangs { what: String, seconds: u64 },
+    #[error("more pictures are being read than can be, or their storage does not answer")]
+    PicturesBusy,
+    #[error(transparent)]
+    Interrupted(#[from] BlockingError),
+}
+
+impl CatalogError {
+    pub(in crate::catalog) fn io(path: &Path, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full {
+                path: path.to_owned(),
+            },
+            _ => Self::Io {
+                path: path.to_owned(),
+                source,
+            },
+        }
+    }
+}

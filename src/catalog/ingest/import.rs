@@ -1,0 +1,190 @@
+//! Products in, and what is missing embedded.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::embed::{LineOf, Run};
+use super::embedder::Embedder;
+use super::progress::{EmbedSummary, ImportOptions, IngestError, Progress, Summary};
+use super::rejects::Rejects;
+use crate::catalog::error::CatalogError;
+use crate::catalog::source::read::{self, Source};
+use crate::catalog::source::row::{Item, Record};
+use crate::catalog::store::Catalog;
+use crate::catalog::store::write::{Change, Writer};
+use crate::domain::ProductKey;
+use crate::encode::Encoder;
+use crate::util::blocking::{BlockingError, blocking};
+
+/// Products in one transaction.
+const BATCH: usize = 500;
+
+/// Brings the catalog to what `source` says and embeds what is missing. The second run over the
+/// same source changes nothing, not even the revision; it looks again at pictures that could not be
+/// embedded.
+///
+/// # Errors
+/// When the source or the database cannot be used, another import is running, or the model stops.
+pub async fn import<E: Embedder>(
+    catalog: &Catalog,
+    embedder: &E,
+    source: &Source,
+    options: &ImportOptions,
+    progress: &Progress,
+) -> Result<Summary, IngestError> {
+    bring_in(catalog, Some(embedder), source, options, progress).await
+}
+
+/// [`import`] without the embedding.
+///
+/// # Errors
+/// When the source or the database cannot be used, or another import is running.
+pub async fn load(
+    catalog: &Catalog,
+    source: &Source,
+    options: &ImportOptions,
+    progress: &Progress,
+) -> Result<Summary, IngestError> {
+    bring_in(catalog, None::<&Encoder>, source, options, progress).await
+}
+
+async fn bring_in<E: Embedder>(
+    catalog: &Catalog,
+    embedder: Option<&E>,
+    source: &Source,
+    options: &ImportOptions,
+    progress: &Progress,
+) -> Result<Summary, IngestError> {
+    let (_running, start) = (progress.start(), Instant::now());
+    let writer = Writer::lock(catalog)?;
+    let mut rejects = rejects(catalog, options);
+    let (mut summary, lines) = load_rows(&writer, source, options, &mut rejects, progress).await?;
+    if let Some(embedder) = embedder {
+        let mut run = Run::new(&writer, embedder, progress, Some((&lines, &mut rejects)));
+        summary.embedded = run.embed().await?;
+    }
+    rejects.flush()?;
+    summary.elapsed = start.elapsed();
+    summary.rejected_rows = rejects.rows();
+    summary.rejected_parts = rejects.parts();
+    summary.rejects = rejects.path().map(ToOwned::to_owned);
+    Ok(summary)
+}
+
+/// Embeds every picture and caption that this model has not seen. Contents that it could not embed
+/// before are left alone, and pictures are taken to be what they were: [`import`] is what looks
+/// again.
+///
+/// # Errors
+/// When the database cannot be used, an import is running, or the model stops.
+pub async fn embed_missing<E: Embedder>(
+    catalog: &Catalog,
+    embedder: &E,
+    progress: &Progress,
+) -> Result<EmbedSummary, IngestError> {
+    let _running = progress.start();
+    let writer = Writer::lock(catalog)?;
+    Run::new(&writer, embedder, progress, None).embed().await
+}
+
+fn rejects(catalog: &Catalog, options: &ImportOptions) -> Rejects {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let default = || {
+        catalog
+            .data()
+            .join(format!("rejects-{}.csv", now.as_secs()))
+    };
+    Rejects::new(options.rejects.clone().unwrap_or_else(default))
+}
+
+async fn load_rows(
+    writer: &Writer,
+    source: &Source,
+    options: &ImportOptions,
+    rejects: &mut Rejects,
+    progress: &Progress,
+) -> Result<(Summary, LineOf), IngestError> {
+    let (send, mut receive) = mpsc::channel(2 * BATCH);
+    let (source, photos) = (source.clone(), writer.catalog().inner.photos.clone());
+    let reader = tokio::spawn(blocking(move || {
+        read::read(&source, &photos, &mut |item| {
+            send.blocking_send(item).is_ok()
+        })
+    }));
+    let (mut summary, mut lines) = (Summary::default(), LineOf::new());
+    let (mut batch, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
+    while let Some(item) = receive.recv().await {
+        match item {
+            Item::Record(record) => batch.push(record),
+            Item::Reject(reject) => {
+                rejects.add(&reject)?;
+                rejected.extend(reject.id);
+            }
+        }
+        if batch.len() == BATCH {
+            write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
+        }
+    }
+    write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
+    rejects.flush()?;
+    summary.ignored = reader
+        .await
+        .map_err(BlockingError::from)
+        .and_then(|read| read)
+        .map_err(CatalogError::from)??;
+    if options.prune {
+        prune(writer, &mut summary, &lines, &rejected, rejects).await?;
+    }
+    Ok((summary, lines))
+}
+
+async fn write(
+    writer: &Writer,
+    batch: &mut Vec<Record>,
+    summary: &mut Summary,
+    lines: &mut LineOf,
+    progress: &Progress,
+) -> Result<(), CatalogError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    for ((key, change), record) in writer.upsert(batch).await?.into_iter().zip(batch.iter()) {
+        lines.insert(key, record.line);
+        match change {
+            Change::New => summary.new += 1,
+            Change::Changed => summary.changed += 1,
+            Change::Unchanged => summary.unchanged += 1,
+        }
+    }
+    progress
+        .products
+        .fetch_add(batch.len() as u64, Ordering::Relaxed);
+    batch.clear();
+    Ok(())
+}
+
+/// A product whose row was rejected is in the source all the same: it stays as it was.
+async fn prune(
+    writer: &Writer,
+    summary: &mut Summary,
+    lines: &LineOf,
+    rejected: &[String],
+    rejects: &Rejects,
+) -> Result<(), IngestError> {
+    if lines.is_empty() {
+        return Err(IngestError::NothingToKeep);
+    }
+    if rejects.nameless() {
+        summary.prune_skipped = true;
+        return Ok(());
+    }
+    let mut kept: HashSet<ProductKey> = lines.keys().copied().collect();
+    kept.extend(writer.keys(rejected).await?);
+    summary.removed = writer.keep_only(&kept).await?;
+    Ok(())
+}

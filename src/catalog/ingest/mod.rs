@@ -1,0 +1,29 @@
+//! How products come in, and how those without an embedding get one: where `catalog` meets
+//! `encode`.
+//!
+//! [`import`] reads a [`Source`], writes its products in batches, and embeds what is missing;
+//! [`embed_missing`] does the latter alone, for a service that was given another model. Both may be
+//! ended at any point and run again: every batch is one transaction, and what [`Progress`] counts
+//! as embedded is on the disk. Contents are told apart by their sha256, so that nothing is embedded
+//! twice by the same model.
+//!
+//! A row or a picture that cannot be used is noted in the rejects file and the rest goes on; a full
+//! disk, a broken database, a second writer or a dead model end the import with an error.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`import`] | a source into the catalog |
+//! | `embed` | what has no embedding gets one |
+//! | [`embedder`] | what it is embedded with |
+//! | [`progress`] | how far it is, what was done, why it ended |
+//! | `rejects` | the file of what was not taken |
+
+mod embed;
+pub mod embedder;
+pub mod import;
+pub mod progress;
+mod rejects;
+
+pub use embedder::Embedder;
+pub use import::{embed_missing, import, load};
+pub use progress::{EmbedSummary, ImportOptions, IngestError, Progress, Status, Summary};

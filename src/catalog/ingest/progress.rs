@@ -1,0 +1,137 @@
+//! How far an import is, what it did, why it ended.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::catalog::error::CatalogError;
+use crate::catalog::source::{Ignored, SourceError};
+use crate::encode::EncodeError;
+
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// Remove the products that the source does not have.
+    pub prune: bool,
+    /// Where rejects are noted; `rejects-TIME.csv` in the data folder by default.
+    pub rejects: Option<PathBuf>,
+}
+
+/// How far an import is: shared with whoever shows it, read at any time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub(super) running: AtomicBool,
+    pub(super) products: AtomicU64,
+    pub(super) photos: AtomicU64,
+    pub(super) words: AtomicU64,
+    pub(super) photos_done: AtomicU64,
+    pub(super) words_done: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
+/// [`Progress`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// An import or an embedding is under way.
+    pub running: bool,
+    /// Products read from the source so far.
+    pub products: u64,
+    /// Pictures to look at, and those that were embedded and written down (or found embedded
+    /// already).
+    pub photos: u64,
+    pub photos_done: u64,
+    /// Captions to embed, and those that were.
+    pub words: u64,
+    pub words_done: u64,
+    /// Pictures and captions that cannot be embedded.
+    pub failed: u64,
+}
+
+impl Progress {
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Status {
+            running: self.running.load(Ordering::Relaxed),
+            products: get(&self.products),
+            photos: get(&self.photos),
+            photos_done: get(&self.photos_done),
+            words: get(&self.words),
+            words_done: get(&self.words_done),
+            failed: get(&self.failed),
+        }
+    }
+
+    /// Starts counting anew, until the guard is dropped.
+    pub(super) fn start(&self) -> Running<'_> {
+        let all = [
+            &self.products,
+            &self.photos,
+            &self.words,
+            &self.photos_done,
+            &self.words_done,
+            &self.failed,
+        ];
+        for counter in all {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.running.store(true, Ordering::Relaxed);
+        Running(self)
+    }
+}
+
+pub(super) struct Running<'a>(&'a Progress);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    pub new: u64,
+    pub changed: u64,
+    pub unchanged: u64,
+    pub removed: u64,
+    pub embedded: EmbedSummary,
+    /// Rows that were not taken.
+    pub rejected_rows: u64,
+    /// Photos, attributes and letters that were not taken, of rows that were.
+    pub rejected_parts: u64,
+    /// Where the rejects are listed, when there are any.
+    pub rejects: Option<PathBuf>,
+    /// Fields that mean nothing here, with the number of rows that have them.
+    pub ignored: Ignored,
+    /// Products should have been removed and were not: a rejected row has no readable id and might
+    /// be one of them.
+    pub prune_skipped: bool,
+    pub elapsed: Duration,
+}
+
+/// What embedding did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmbedSummary {
+    /// Products whose photo had no embedding of this model and has one now.
+    pub photos: u64,
+    /// Photos that the model was run on: of equal ones, the first.
+    pub contents: u64,
+    /// Captions that the model was run on: of equal ones, the first.
+    pub words: u64,
+    /// Products whose picture cannot be embedded or read, and captions that cannot be embedded.
+    pub failed: u64,
+    pub elapsed: Duration,
+}
+
+/// Why an import ended early. What was reported done is done.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("the model stopped: {0}")]
+    Encode(#[source] EncodeError),
+    #[error("the source holds no product that could be used: nothing was removed")]
+    NothingToKeep,
+}

@@ -1,0 +1,53 @@
+//! Pictures: where a shop keeps them, and reading them without leaving their folder and without
+//! waiting for ever.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`folder`] | the names in a folder or a zip archive that an import was pointed to |
+//! | [`read`] | opening a picture: no link out of its folder, no pipe, no device |
+//! | [`readers`] | the threads that read, and their time |
+//! | [`picture`] | a product's picture for a client: what was decoded at import, in pieces |
+//!
+//! Paths never come from a client: the catalog makes them of what was imported.
+
+pub(in crate::catalog) mod folder;
+pub(in crate::catalog) mod picture;
+pub(in crate::catalog) mod read;
+pub(in crate::catalog) mod readers;
+
+use std::path::{Path, PathBuf};
+
+/// Where a picture lies: a file below a folder, or a member of a zip archive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ImageSource {
+    File {
+        /// What no link may lead out of.
+        folder: PathBuf,
+        /// Relative to it.
+        name: PathBuf,
+    },
+    Zip {
+        archive: PathBuf,
+        member: String,
+    },
+}
+
+impl ImageSource {
+    /// A file, in the folder that it is in.
+    #[must_use]
+    pub fn file(path: &Path) -> Self {
+        Self::File {
+            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+            name: path.file_name().unwrap_or_default().into(),
+        }
+    }
+
+    /// The file, or the archive.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::File { folder, name } => folder.join(name),
+            Self::Zip { archive, .. } => archive.clone(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A source, read row by row or at once.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::pictures::Shelves;
+use super::row::{Ignored, Item, Lost, Reject, SourceError};
+use super::{jsonl, kaggle};
+use crate::catalog::media::ImageSource;
+use crate::catalog::media::read::Photos;
+use crate::domain::{Product, ProductId};
+
+/// A catalog as a shop hands it over.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The layout of Kaggle's "Fashion Product Images": a `styles.csv`, pictures called `ID.jpg`,
+    /// and our `shoelaces.csv`.
+    Kaggle {
+        styles: PathBuf,
+        images: Vec<PathBuf>,
+        shoelaces: Option<PathBuf>,
+    },
+    /// One JSON object a line: `id`, `title`, `description?`, `image?`, `attributes?`, `price?`,
+    /// `url?`.
+    JsonLines { file: PathBuf, images: Vec<PathBuf> },
+}
+
+/// Reads the whole source, blocking. `emit` answers false when nobody listens any more.
+///
+/// Of rows with the same id the first is taken, the later ones are rejected: which of them is right
+/// is the shop's to say, and the result must not depend on who sorted the file.
+pub(in crate::catalog) fn read(
+    source: &Source,
+    photos: &Photos,
+    emit: &mut dyn FnMut(Item) -> bool,
+) -> Result<Ignored, SourceError> {
+    let mut lines: HashMap<ProductId, u64> = HashMap::new();
+    let mut once = |item: Item| match item {
+        Item::Record(record) => {
+            if let Some(first) = lines.get(&record.product.id) {
+                return emit(Item::Reject(Reject {
+                    line: record.line,
+                    id: Some(record.product.id.to_string()),
+                    lost: Lost::Row,
+                    reason: format!("the id was already used in line {first}"),
+                }));
+            }
+            lines.insert(record.product.id.clone(), record.line);
+            emit(Item::Record(record))
+        }
+        reject @ Item::Reject(_) => emit(reject),
+    };
+    match source {
+        Source::Kaggle {
+            styles,
+            images,
+            shoelaces,
+        } => {
+            kaggle::read(
+                styles,
+                &Shelves::open(images, photos)?,
+                shoelaces.as_deref(),
+                &mut once,
+            )?;
+            Ok(Ignored::new())
+        }
+        Source::JsonLines { file, images } => {
+            let beside = file
+                .parent()
+                .filter(|p| !p.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            let shelves = if images.is_empty() {
+                Shelves::open(&[beside.to_owned()], photos)?
+            } else {
+                Shelves::open(images, photos)?
+            };
+            jsonl::read(file, &shelves, &mut once)
+        }
+    }
+}
+
+/// The attribute that a column of the Kaggle layout becomes: `subCategory` is `section`.
+#[must_use]
+pub fn attribute_of_column(column: &str) -> Option<&'static str> {
+    kaggle::COLUMNS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(column))
+        .map(|(_, attribute)| *attribute)
+}
+
+/// A source in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// In the order of the file, each with where its picture is.
+    pub products: Vec<(Product, Option<ImageSource>)>,
+    pub rejects: Vec<Reject>,
+}
+
+/// Reads the whole source at once, for those who need no database. Blocking.
+///
+/// # Errors
+/// When the file of products cannot be read at all, or a source of pictures is not there.
+pub fn load(source: &Source, photos: &Photos) -> Result<Loaded, SourceError> {
+    let mut loaded = Loaded::default();
+    read(source, photos, &mut |item| {
+        match item {
+            Item::Record(record) => loaded.products.push((record.product, record.image)),
+            Item::Reject(reject) => loaded.rejects.push(reject),
+        }
+        true
+    })?;
+    Ok(loaded)
+}

@@ -1,0 +1,208 @@
+//! Opening the database: [`Catalog`], its connections, what its errors mean.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlSafeStr, SqlitePool};
+
+use crate::catalog::error::CatalogError;
+use crate::catalog::media::read::Photos;
+use crate::catalog::media::readers::Readers;
+use crate::util::blocking::blocking;
+use crate::util::budget::Budget;
+
+/// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
+/// folder would compile sqlx and SQLite a second time, for the compiler's own use.
+const MIGRATION_FILES: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "catalog",
+        include_str!("../../../migrations/0001_catalog.sql"),
+    ),
+    (
+        2,
+        "pictures and captions",
+        include_str!("../../../migrations/0002_pictures_and_captions.sql"),
+    ),
+];
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let migrations = MIGRATION_FILES.map(|(version, name, text)| {
+        let kind = MigrationType::Simple;
+        Migration::new(version, name.into(), kind, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.into())
+});
+
+const FILE: &str = "catalog.sqlite";
+const READERS: u32 = 4;
+/// Connections of those who follow and report: searches, however many, do not keep them waiting.
+const UPKEEP: u32 = 2;
+/// Bytes of pictures that are held whole for clients at a time.
+const PICTURES: u64 = 256 << 20;
+
+/// A cheap, clonable handle on the database and the pictures.
+#[derive(Clone)]
+pub struct Catalog {
+    pub(in crate::catalog) inner: Arc<Inner>,
+}
+
+pub(in crate::catalog) struct Inner {
+    /// The data folder, absolute.
+    pub(super) data: PathBuf,
+    pub(super) searches: sqlx::SqlitePool,
+    pub(super) upkeep: sqlx::SqlitePool,
+    /// One connection: writers wait here instead of in SQLite's busy loop.
+    pub(super) writer: sqlx::SqlitePool,
+    pub(in crate::catalog) photos: Photos,
+    pub(in crate::catalog) readers: Readers,
+    /// Bytes of pictures that are held whole for clients.
+    pub(super) pictures: Budget,
+}
+
+impl Catalog {
+    /// Opens the database in the data folder, creating folder and database and bringing the schema
+    /// up to date.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or the database is damaged, of a newer version, or not to be
+    /// opened.
+    pub async fn open(data: &Path) -> Result<Self, CatalogError> {
+        open(data).await
+    }
+
+    /// The data folder, absolute.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.inner.data
+    }
+
+    /// Ends all connections; the write-ahead log is folded into the database by the last one.
+    pub async fn close(&self) {
+        self.inner.searches.close().await;
+        self.inner.upkeep.close().await;
+        self.inner.writer.close().await;
+    }
+}
+
+async fn open(data: &Path) -> Result<Catalog, CatalogError> {
+    let io = |source| CatalogError::io(data, source);
+    std::fs::create_dir_all(data).map_err(io)?;
+    let data = data.canonicalize().map_err(io)?;
+    let path = data.join(FILE);
+
+    // FULL: an import that reports a batch as done has it on the disk, also when the power fails. A
+    // commit holds some hundred rows, so that its fsync costs nothing beside them.
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10))
+        .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    let upkeep = SqlitePoolOptions::new()
+        .max_connections(UPKEEP)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    let read_only = options.clone().pragma("query_only", "ON");
+    let catalog = Catalog {
+        inner: Arc::new(Inner {
+            upkeep: upkeep.connect_lazy_with(read_only.clone()),
+            writer: writer.connect_lazy_with(options.clone()),
+            searches: readers.connect_lazy_with(read_only),
+            photos: Photos::default(),
+            readers: Readers::default(),
+            pictures: Budget::new(PICTURES),
+            data,
+        }),
+    };
+    migrate(&catalog).await?;
+    Ok(catalog)
+}
+
+/// Brings the schema up to date; two processes that start together do so one after the other.
+async fn migrate(catalog: &Catalog) -> Result<(), CatalogError> {
+    let lock = catalog.data().join("migrate.lock");
+    let io = |source| CatalogError::io(&lock, source);
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&lock)
+        .map_err(io)?;
+    let _held = blocking(move || file.lock().map(|()| file))
+        .await?
+        .map_err(io)?;
+
+    let path = catalog.path();
+    let known = MIGRATIONS
+        .iter()
+        .map(|m| m.version)
+        .max()
+        .unwrap_or_default();
+    MIGRATIONS
+        .run(&catalog.inner.writer)
+        .await
+        .map_err(|error| match error {
+            MigrateError::VersionMissing(found) if found > known => {
+                CatalogError::Newer { path, found, known }
+            }
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                catalog.error(error)
+            }
+            other => CatalogError::Corrupt {
+                path,
+                reason: other.to_string(),
+            },
+        })
+}
+
+impl Catalog {
+    pub(super) fn path(&self) -> PathBuf {
+        self.inner.data.join(FILE)
+    }
+
+    /// What SQLite's result codes mean to whoever runs the shop.
+    pub(super) fn error(&self, error: sqlx::Error) -> CatalogError {
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .and_then(|c| c.parse::<i32>().ok());
+        // The low byte is the primary result code (https://www.sqlite.org/rescode.html).
+        match code.map(|c| c & 0xff) {
+            Some(11 | 26) => CatalogError::Corrupt {
+                path: self.path(),
+                reason: error.to_string(),
+            },
+            Some(13) => CatalogError::Full { path: self.path() },
+            Some(5 | 6) => CatalogError::Busy(error),
+            _ if matches!(
+                error,
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+            ) =>
+            {
+                CatalogError::Corrupt {
+                    path: self.path(),
+                    reason: error.to_string(),
+                }
+            }
+            _ => CatalogError::Database(error),
+        }
+    }
+
+    pub(super) fn readers(&self) -> &SqlitePool {
+        &self.inner.searches
+    }
+}

@@ -1,0 +1,726 @@
+//! Changing the database. There is one [`Writer`] at a time, in this process or any other.
+
+use std::collections::HashSet;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::database::Catalog;
+use super::read;
+use crate::catalog::caption::{caption, template_digest};
+use crate::catalog::error::CatalogError;
+use crate::catalog::media::ImageSource;
+use crate::catalog::source::row::Record;
+use crate::domain::{Embedding, ModelId, ProductKey};
+use crate::util::digest::sha256;
+
+/// sha256 of the content that was embedded.
+pub(in crate::catalog) type Hash = [u8; 32];
+
+pub(in crate::catalog) fn hash(content: &[u8]) -> Hash {
+    sha256(content)
+}
+
+/// The right to change the catalog; given back when dropped, or when the process ends in whatever
+/// way.
+pub(in crate::catalog) struct Writer {
+    catalog: Catalog,
+    _lock: File,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::catalog) enum Change {
+    New,
+    Changed,
+    Unchanged,
+}
+
+/// What became of one piece of work.
+#[derive(Debug)]
+pub(in crate::catalog) enum Outcome {
+    Words {
+        hash: Hash,
+        embedding: Result<Embedding, String>,
+    },
+    /// `embedding` is `None` when it is there already. `moved`: the product had another picture, or
+    /// none; `news`: it had no embedding of this one.
+    Photo {
+        key: ProductKey,
+        stamp: String,
+        hash: Hash,
+        moved: bool,
+        news: bool,
+        embedding: Option<Result<Embedding, String>>,
+    },
+    Unreadable {
+        key: ProductKey,
+        reason: String,
+    },
+}
+
+/// Which embeddings are there for one content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::catalog) enum State {
+    Missing,
+    Vector,
+    /// The model could not embed it.
+    Failed,
+}
+
+/// A product as the embedding stage sees it.
+pub(in crate::catalog) struct Task {
+    pub key: ProductKey,
+    pub image: Option<ImageSource>,
+    pub stamp: Option<String>,
+    pub hash: Option<Hash>,
+    pub unreadable: bool,
+    pub photo: State,
+    pub words: State,
+}
+
+impl Writer {
+    /// # Errors
+    /// [`CatalogError::Locked`] when there is another.
+    pub(in crate::catalog) fn lock(catalog: &Catalog) -> Result<Self, CatalogError> {
+        let path = catalog.data().join("writer.lock");
+        let io = |source| CatalogError::io(&path, source);
+        let mut file = File::options()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let folder = catalog.data().to_owned();
+                return Err(CatalogError::Locked {
+                    folder,
+                    holder: holder.trim().parse().ok(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        // Only for the message above: the lock itself is the system's and ends with the process.
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(io)?;
+        Ok(Self {
+            catalog: catalog.clone(),
+            _lock: file,
+        })
+    }
+
+    pub(in crate::catalog) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        // IMMEDIATE: a transaction that begins by reading and then writes could fail where waiting
+        // would do.
+        self.catalog
+            .inner
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+    }
+
+    /// The number that stands for a model in the table of embeddings.
+    pub(in crate::catalog) async fn model(&self, id: &ModelId) -> Result<i64, CatalogError> {
+        let sql = "INSERT INTO models (id, used) VALUES (?1, unixepoch())
+                   ON CONFLICT (id) DO UPDATE SET used = unixepoch() RETURNING key";
+        let key = sqlx::query_scalar(sql)
+            .bind(id.as_str())
+            .fetch_one(&self.catalog.inner.writer)
+            .await;
+        key.map_err(|e| self.catalog.error(e))
+    }
+
+    /// Adds products and brings those that are there up to date, in one transaction. Answers in the
+    /// order given.
+    pub(in crate::catalog) async fn upsert(
+        &self,
+        records: &[Record],
+    ) -> Result<Vec<(ProductKey, Change)>, CatalogError> {
+        self.try_upsert(records)
+            .await
+            .map_err(|e| self.catalog.error(e))
+    }
+
+    async fn try_upsert(
+        &self,
+        records: &[Record],
+    ) -> Result<Vec<(ProductKey, Change)>, sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        let ids = serde_json::json!(
+            records
+                .iter()
+                .map(|r| r.product.id.as_str())
+                .collect::<Vec<_>>()
+        )
+        .to_string();
+        let known = sqlx::query(
+            "SELECT wanted.key AS position, p.* FROM json_each(?) AS wanted
+             CROSS JOIN products AS p ON p.id = wanted.value",
+        );
+        // With each, whether its picture was never read.
+        let mut known_rows: Vec<Option<(Columns, bool)>> = vec![None; records.len()];
+        for row in known.bind(ids).fetch_all(&mut *transaction).await? {
+            let position =
+                usize::try_from(row.try_get::<i64, _>("position")?).unwrap_or(usize::MAX);
+            if let Some(place) = known_rows.get_mut(position) {
+                *place = Some((
+                    Columns::read(&row)?,
+                    row.try_get::<Option<&[u8]>, _>("image_hash")?.is_none(),
+                ));
+            }
+        }
+        let (mut changes, mut index_follows) = (Vec::with_capacity(records.len()), false);
+        for (record, known) in records.iter().zip(known_rows) {
+            let columns = Columns::of(record, self.catalog.data());
+            let change = match &known {
+                Some((old, _)) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
+                Some((old, unread)) => {
+                    // A picture that takes the place of none leaves something to embed.
+                    index_follows |=
+                        old.index_differs(&columns) || (*unread && !old.same_image(&columns));
+                    columns.update(old, &mut transaction).await?;
+                    (ProductKey(old.key), Change::Changed)
+                }
+                None => {
+                    index_follows = true;
+                    (columns.insert(record, &mut transaction).await?, Change::New)
+                }
+            };
+            changes.push(change);
+        }
+        if index_follows {
+            follow(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(changes)
+    }
+
+    /// Removes every product that is not in `kept`; their embeddings stay, for the day that they
+    /// come back.
+    pub(in crate::catalog) async fn keep_only(
+        &self,
+        kept: &HashSet<ProductKey>,
+    ) -> Result<u64, CatalogError> {
+        let removed = async {
+            let mut transaction = self.begin().await?;
+            let keys = serde_json::json!(kept.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
+            let sql = "DELETE FROM products WHERE key NOT IN (SELECT value FROM json_each(?))";
+            let removed = sqlx::query(sql)
+                .bind(keys)
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+            if removed > 0 {
+                follow(&mut transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(removed)
+        };
+        removed.await.map_err(|e| self.catalog.error(e))
+    }
+
+    /// Makes every caption anew when captions are made of something else than before, so that they
+    /// are embedded again. Some hundred products a transaction.
+    pub(in crate::catalog) async fn renew_captions(&self) -> Result<u64, CatalogError> {
+        let made_of = template_digest();
+        let now: String = sqlx::query_scalar("SELECT captions FROM state")
+            .fetch_one(&self.catalog.inner.writer)
+            .await
+            .map_err(|e| self.catalog.error(e))?;
+        if now == made_of {
+            return Ok(0);
+        }
+        let (mut renewed, mut after) = (0, 0);
+        while let Some((last, changed)) = self
+            .renew_page(after)
+            .await
+            .map_err(|e| self.catalog.error(e))?
+        {
+            (after, renewed) = (last, renewed + changed);
+        }
+        sqlx::query("UPDATE state SET captions = ?")
+            .bind(made_of)
+            .execute(&self.catalog.inner.writer)
+            .await
+            .map_err(|e| self.catalog.error(e))?;
+        Ok(renewed)
+    }
+
+    /// The captions of the products after the key `after`; the last one's key, and how many
+    /// captions are others now. `None` when there are no more products.
+    async fn renew_page(&self, after: i64) -> Result<Option<(i64, u64)>, sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        let rows = sqlx::query("SELECT * FROM products WHERE key > ? ORDER BY key LIMIT 500")
+            .bind(after)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let Some(last) = rows.last() else {
+            return Ok(None);
+        };
+        let last = last.try_get("key")?;
+        let mut changed = 0;
+        for row in &rows {
+            let old = Columns::read(row)?;
+            let product = read::stored(row, self.catalog.data())?.product;
+            let caption_hash = hash(caption(&product).as_bytes());
+            if caption_hash != old.caption_hash {
+                let new = Columns {
+                    caption_hash,
+                    ..old.clone()
+                };
+                new.update(&old, &mut transaction).await?;
+                changed += 1;
+            }
+        }
+        if changed > 0 {
+            follow(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(Some((last, changed)))
+    }
+
+    /// The keys of products by id; unknown ids are left out.
+    pub(in crate::catalog) async fn keys(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<ProductKey>, CatalogError> {
+        read::keys(&self.catalog, &self.catalog.inner.writer, ids).await
+    }
+
+    /// What there is to embed, with what is embedded already.
+    pub(in crate::catalog) async fn tasks(&self, model: i64) -> Result<Vec<Task>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT p.key, p.image_file, p.image_root, p.image_member, p.image_stamp, p.image_hash,
+                    p.image_error IS NOT NULL AS unreadable,
+                    iif(photo.key IS NOT NULL, 1, iif(bad_photo.reason IS NOT NULL, 2, 0)) AS photo,
+                    iif(words.key IS NOT NULL, 1, iif(bad_words.reason IS NOT NULL, 2, 0)) AS words
+             FROM products AS p
+             LEFT JOIN failures AS bad_photo
+                    ON bad_photo.model = ?1 AND bad_photo.kind = 'photo' AND bad_photo.hash = p.image_hash
+             LEFT JOIN failures AS bad_words
+                    ON bad_words.model = ?1 AND bad_words.kind = 'words' AND bad_words.hash = p.caption_hash
+             LEFT JOIN embeddings AS photo ON photo.model = ?1 AND photo.kind = 'photo' AND photo.hash = p.image_hash
+             LEFT JOIN embeddings AS words ON words.model = ?1 AND words.kind = 'words' AND words.hash = p.caption_hash
+             ORDER BY p.key",
+        );
+        let rows = rows.bind(model).fetch_all(&self.catalog.inner.writer).await;
+        let tasks = rows.and_then(|rows| {
+            rows.iter()
+                .map(|row| task(row, self.catalog.data()))
+                .collect()
+        });
+        tasks.map_err(|e| self.catalog.error(e))
+    }
+
+    /// The contents of one kind that `model` has seen, and why it could not embed those that it
+    /// could not.
+    pub(in crate::catalog) async fn seen(
+        &self,
+        model: i64,
+        kind: &str,
+    ) -> Result<Vec<(Hash, Option<String>)>, CatalogError> {
+        let sql = "SELECT hash, NULL AS failed FROM embeddings WHERE model = ?1 AND kind = ?2
+                   UNION ALL SELECT hash, reason FROM failures WHERE model = ?1 AND kind = ?2";
+        let rows = sqlx::query(sql)
+            .bind(model)
+            .bind(kind)
+            .fetch_all(&self.catalog.inner.writer)
+            .await;
+        let seen = rows.and_then(|rows| {
+            rows.iter()
+                .map(|row| Ok((hash_column(row.try_get("hash")?)?, row.try_get("failed")?)))
+                .collect()
+        });
+        seen.map_err(|e| self.catalog.error(e))
+    }
+
+    /// Writes what was found out, in one transaction: once this returns, it outlives a crash.
+    pub(in crate::catalog) async fn store(
+        &self,
+        model: i64,
+        outcomes: &[Outcome],
+    ) -> Result<(), CatalogError> {
+        self.try_store(model, outcomes)
+            .await
+            .map_err(|e| self.catalog.error(e))
+    }
+
+    async fn try_store(&self, model: i64, outcomes: &[Outcome]) -> Result<(), sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        let mut index_follows = false;
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Words { hash, embedding } => {
+                    index_follows |= put(&mut transaction, model, "words", hash, embedding).await?;
+                }
+                Outcome::Photo {
+                    key,
+                    stamp,
+                    hash,
+                    moved,
+                    embedding,
+                    ..
+                } => {
+                    if let Some(embedding) = embedding {
+                        index_follows |=
+                            put(&mut transaction, model, "photo", hash, embedding).await?;
+                    }
+                    index_follows |= *moved;
+                    let sql =
+                        "UPDATE products SET image_stamp = ?, image_hash = ?, image_decoded = ?,
+                                      image_error = NULL WHERE key = ?";
+                    let decoded = !matches!(embedding, Some(Err(_)));
+                    let query = sqlx::query(sql)
+                        .bind(stamp)
+                        .bind(hash.as_slice())
+                        .bind(decoded)
+                        .bind(key.0);
+                    query.execute(&mut *transaction).await?;
+                }
+                Outcome::Unreadable { key, reason } => {
+                    let sql =
+                        "UPDATE products SET image_error = ?, image_stamp = NULL, image_decoded = 0
+                         WHERE key = ?";
+                    sqlx::query(sql)
+                        .bind(reason)
+                        .bind(key.0)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+            }
+        }
+        if index_follows {
+            follow(&mut transaction).await?;
+        }
+        transaction.commit().await
+    }
+}
+
+/// Raises the revision; see `migrations/0001_catalog.sql` for why it is bound to the clock.
+async fn follow(transaction: &mut Transaction<'static, Sqlite>) -> Result<(), sqlx::Error> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    let sql = "UPDATE state SET revision = max(revision + 1, ?)";
+    sqlx::query(sql)
+        .bind(i64::try_from(now).unwrap_or_default())
+        .execute(&mut **transaction)
+        .await
+        .map(|_| ())
+}
+
+/// Whether an index has to follow: a vector came in. A vector is never replaced: the content and
+/// the model are what they were.
+async fn put(
+    transaction: &mut Transaction<'static, Sqlite>,
+    model: i64,
+    kind: &str,
+    hash: &Hash,
+    embedding: &Result<Embedding, String>,
+) -> Result<bool, sqlx::Error> {
+    let about = |sql| {
+        sqlx::query(sql)
+            .bind(model)
+            .bind(kind)
+            .bind(hash.as_slice())
+    };
+    match embedding {
+        Ok(embedding) => {
+            let sql = "INSERT INTO embeddings (model, kind, hash, vector) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+            let added = about(sql)
+                .bind(read::to_blob(embedding))
+                .execute(&mut **transaction)
+                .await?;
+            let sql = "DELETE FROM failures WHERE model = ? AND kind = ? AND hash = ?";
+            about(sql).execute(&mut **transaction).await?;
+            Ok(added.rows_affected() > 0)
+        }
+        Err(reason) => {
+            let sql = "INSERT INTO failures (model, kind, hash, reason) VALUES (?, ?, ?, ?)
+                       ON CONFLICT DO UPDATE SET reason = excluded.reason";
+            about(sql).bind(reason).execute(&mut **transaction).await?;
+            Ok(false)
+        }
+    }
+}
+
+fn hash_column(bytes: &[u8]) -> Result<Hash, sqlx::Error> {
+    Hash::try_from(bytes).map_err(|e| sqlx::Error::Decode(Box::new(e)))
+}
+
+fn task(row: &SqliteRow, data: &Path) -> Result<Task, sqlx::Error> {
+    let state = |column| match row.try_get::<i64, _>(column)? {
+        0 => Ok::<_, sqlx::Error>(State::Missing),
+        1 => Ok(State::Vector),
+        _ => Ok(State::Failed),
+    };
+    Ok(Task {
+        key: read::key(row)?,
+        image: read::image(row, data)?,
+        stamp: row.try_get("image_stamp")?,
+        hash: row
+            .try_get::<Option<&[u8]>, _>("image_hash")?
+            .map(hash_column)
+            .transpose()?,
+        unreadable: row.try_get("unreadable")?,
+        photo: state("photo")?,
+        words: state("words")?,
+    })
+}
+
+/// A row of `products` as it is compared and written.
+#[derive(Clone, PartialEq)]
+struct Columns {
+    key: u32,
+    title: String,
+    description: Option<String>,
+    price: Option<f64>,
+    url: Option<String>,
+    attributes: String,
+    caption_hash: Hash,
+    image_file: Option<String>,
+    image_member: Option<String>,
+    /// Not compared: a folder may be given by another of its parents.
+    image_root: Option<String>,
+}
+
+impl Columns {
+    fn of(record: &Record, data: &Path) -> Self {
+        let product = &record.product;
+        // Relative to the data folder where it lies inside, so that the folder can be moved or
+        // mounted elsewhere.
+        let stored = |path: &Path| {
+            let path = path.strip_prefix(data).unwrap_or(path);
+            path.to_string_lossy().into_owned()
+        };
+        let file = record.image.as_ref().map(|image| stored(&image.path()));
+        let (root, member) = match &record.image {
+            None => (None, None),
+            Some(ImageSource::File { folder, .. }) => (Some(stored(folder)), None),
+            Some(ImageSource::Zip { member, .. }) => (None, Some(member.clone())),
+        };
+        Self {
+            key: 0,
+            title: product.title.clone(),
+            description: product.description.clone(),
+            price: product.price,
+            url: product.url.clone(),
+            attributes: serde_json::json!(product.attributes).to_string(),
+            caption_hash: hash(caption(product).as_bytes()),
+            image_file: file,
+            image_member: member,
+            image_root: root,
+        }
+    }
+
+    fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            key: read::key(row)?.0,
+            title: row.try_get("title")?,
+            description: row.try_get("description")?,
+            price: row.try_get("price")?,
+            url: row.try_get("url")?,
+            attributes: row.try_get("attributes")?,
+            caption_hash: hash_column(row.try_get("caption_hash")?)?,
+            image_file: row.try_get("image_file")?,
+            image_member: row.try_get("image_member")?,
+            image_root: row.try_get("image_root")?,
+        })
+    }
+
+    fn same(&self, new: &Self) -> bool {
+        *self
+            == Self {
+                key: self.key,
+                image_root: self.image_root.clone(),
+                ..new.clone()
+            }
+    }
+
+    fn same_image(&self, new: &Self) -> bool {
+        self.image_file == new.image_file && self.image_member == new.image_member
+    }
+
+    /// Another picture is noticed when it is read: a shop that moved its folder changed nothing.
+    fn index_differs(&self, new: &Self) -> bool {
+        self.attributes != new.attributes
+            || self.caption_hash != new.caption_hash
+            || (self.image_file.is_some() && new.image_file.is_none())
+    }
+
+    async fn insert(
+        &self,
+        record: &Record,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<ProductKey, sqlx::Error> {
+        let sql = "INSERT INTO products
+                   (id, title, description, price, url, attributes, words_hash, caption_hash,
+                    image_file, image_member, image_root)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10) RETURNING key";
+        let query = sqlx::query(sql)
+            .bind(record.product.id.as_str())
+            .bind(&self.title)
+            .bind(&self.description);
+        let query = query
+            .bind(self.price)
+            .bind(&self.url)
+            .bind(&self.attributes)
+            .bind(self.caption_hash.as_slice());
+        let query = query
+            .bind(&self.image_file)
+            .bind(&self.image_member)
+            .bind(&self.image_root);
+        read::key(&query.fetch_one(&mut **transaction).await?)
+    }
+
+    /// The hash of a picture stays until the new one is read, and that of a caption until the new
+    /// one is embedded, so that no product drops out of the index meanwhile.
+    async fn update(
+        &self,
+        old: &Self,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<(), sqlx::Error> {
+        let sql =
+            "UPDATE products SET title = ?1, description = ?2, price = ?3, url = ?4, attributes = ?5,
+                   words_hash = CASE WHEN EXISTS (
+                     SELECT 1 FROM models AS m JOIN embeddings AS e
+                         ON e.model = m.key AND e.kind = 'words' AND e.hash = products.caption_hash)
+                     THEN caption_hash ELSE words_hash END,
+                   caption_hash = ?6, image_file = ?7, image_member = ?8, image_root = ?9,
+                   image_stamp = iif(?10, image_stamp, NULL), image_error = iif(?10, image_error, NULL),
+                   image_hash = iif(?11, image_hash, NULL), image_decoded = iif(?11, image_decoded, 0)
+             WHERE key = ?12";
+        let same = old.same_image(self);
+        let query = sqlx::query(sql)
+            .bind(&self.title)
+            .bind(&self.description)
+            .bind(self.price)
+            .bind(&self.url);
+        let query = query
+            .bind(&self.attributes)
+            .bind(self.caption_hash.as_slice());
+        let query = query
+            .bind(&self.image_file)
+            .bind(&self.image_member)
+            .bind(&self.image_root);
+        let query = query
+            .bind(same)
+            .bind(self.image_file.is_some())
+            .bind(old.key);
+        query.execute(&mut **transaction).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Product, ProductId};
+
+    fn records(ids: std::ops::Range<u32>) -> Vec<Record> {
+        let product = |id: u32| {
+            let mut product = Product::new(ProductId::new(&id.to_string()).expect("id"), "A shoe")
+                .expect("title");
+            product.description = Some("long ".repeat(400));
+            Record {
+                line: u64::from(id),
+                product,
+                image: None,
+            }
+        };
+        ids.map(product).collect()
+    }
+
+    #[tokio::test]
+    async fn a_full_database_says_so_and_keeps_what_was_written() {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opens");
+        let writer = Writer::lock(&catalog).expect("locks");
+        let pages = async |sql: &'static str| {
+            sqlx::query(sql)
+                .execute(&catalog.inner.writer)
+                .await
+                .expect("pragma");
+        };
+        pages("PRAGMA max_page_count = 100").await;
+        let mut written = 0;
+        let full = loop {
+            match writer.upsert(&records(written..written + 10)).await {
+                Ok(_) => written += 10,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, CatalogError::Full { .. }), "{full}");
+        assert!(full.to_string().contains("free some"), "{full}");
+        let count = async || {
+            catalog
+                .counts(&ModelId::new("a"))
+                .await
+                .expect("counts")
+                .products
+        };
+        assert!(written > 0);
+        assert_eq!(count().await, u64::from(written));
+        pages("PRAGMA max_page_count = 100000").await;
+        writer
+            .upsert(&records(0..500))
+            .await
+            .expect("there is space again");
+        assert_eq!(count().await, 500);
+    }
+
+    #[tokio::test]
+    async fn a_vector_that_is_none_is_left_out() {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opens");
+        let writer = Writer::lock(&catalog).expect("locks");
+        let records = records(0..3);
+        writer.upsert(&records).await.expect("written");
+        let id = ModelId::new("a");
+        let model = writer.model(&id).await.expect("model");
+        assert_eq!(writer.model(&id).await.expect("model"), model);
+        let embedding = Embedding::new(vec![0.6, 0.8], 2).expect("embedding");
+        let hash = hash(caption(&records[0].product).as_bytes());
+        let outcome = Outcome::Words {
+            hash,
+            embedding: Ok(embedding.clone()),
+        };
+        writer.store(model, &[outcome]).await.expect("written");
+        let read = async || {
+            let mut products = Vec::new();
+            let all = catalog.embedded(&id, 2, |product| products.push(product));
+            all.await.expect("reads");
+            products
+        };
+        assert_eq!(
+            read()
+                .await
+                .iter()
+                .map(|p| p.words.clone())
+                .collect::<Vec<_>>(),
+            vec![Some(embedding); 3]
+        );
+        let nan = [0.5_f32.to_le_bytes(), f32::NAN.to_le_bytes()].concat();
+        for blob in [nan, vec![0; 8], vec![0; 7], Vec::new()] {
+            let sql = "UPDATE embeddings SET vector = ?";
+            sqlx::query(sql)
+                .bind(blob)
+                .execute(&catalog.inner.writer)
+                .await
+                .expect("damaged");
+            assert!(read().await.is_empty());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the catalog gives: products, vectors, counts.
+
+use super::media::ImageSource;
+use crate::domain::{Attributes, Embedding, Product, ProductKey};
+
+/// A product with what the catalog adds.
+#[derive(Clone, Debug)]
+pub struct StoredProduct {
+    pub key: ProductKey,
+    pub product: Product,
+    /// Where its picture is; `None` when it has none.
+    pub image: Option<ImageSource>,
+    /// Whether there is a picture that can be shown: one that was decoded at import.
+    pub has_picture: bool,
+}
+
+/// What [`Catalog::embedded`] gave, beside the products.
+#[derive(Clone, Copy, Debug)]
+pub struct AllEmbedded {
+    /// That the products are the state of.
+    pub revision: u64,
+    pub counts: Counts,
+}
+
+/// A product with an embedding of its photo, of its words, or of both.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    pub key: ProductKey,
+    pub photo: Option<Embedding>,
+    /// Of the title and the attributes that describe it (see [`caption::caption`]).
+    pub words: Option<Embedding>,
+    pub attributes: Attributes,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub products: u64,
+    /// Products whose picture is embedded by the model asked for.
+    pub embedded: u64,
+    /// Products that have no picture, or one that cannot be read or embedded: found by their words
+    /// alone.
+    pub without_embedding: u64,
+    /// Products whose picture or words still wait to be embedded: what [`ingest::embed_missing`]
+    /// would do.
+    pub pending: u64,
+}

@@ -1,0 +1,308 @@
+//! What can go wrong with a request, and how it is told: RFC 9457 problem documents with a stable
+//! `code`.
+//!
+//! Handlers and extractors return an [`ApiError`]; `into_response` only sets the status and leaves
+//! the error in the response's extensions. The outermost layer (`edge`) knows the request id,
+//! writes the document and logs it once. Nothing of the database, the file system or the model is
+//! told to a client: such errors are [`ApiError::Internal`], and their cause goes to the log alone.
+
+mod codes;
+mod problem;
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::catalog::CatalogError;
+use crate::domain::{ProductError, QueryError};
+use crate::encode::{EncodeError, ImageError};
+use crate::service::ServiceError;
+
+pub use codes::ErrorCode;
+pub use problem::{Problem, Problems};
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error("the parameter {name} is missing")]
+    MissingParameter { name: &'static str },
+    #[error("the parameter {name}: {reason}")]
+    InvalidParameter { name: String, reason: String },
+    #[error("the parameter {name} is given more than once")]
+    RepeatedParameter { name: String },
+    #[error("{name:?} is neither a parameter nor an attribute of the products")]
+    UnknownAttribute { name: String, known: Vec<String> },
+    #[error("the query string or form is not UTF-8 after percent-decoding")]
+    NotUtf8,
+    #[error("the body is no JSON: {reason}")]
+    MalformedJson { reason: String },
+    #[error("the JSON is not what is expected here: {reason}")]
+    InvalidBody { reason: String },
+    #[error("the multipart body cannot be read: {reason}")]
+    MalformedMultipart { reason: String },
+    #[error("the body ended before it was whole")]
+    IncompleteBody,
+    #[error("the body must be {expected}")]
+    UnsupportedMediaType { expected: &'static str },
+    #[error("{what} is larger than {limit} bytes")]
+    BodyTooLarge { what: &'static str, limit: usize },
+    #[error("{0}")]
+    Image(ImageError),
+    #[error("there is nothing at this path")]
+    NoRoute,
+    #[error("there is no product {id:?}")]
+    NoProduct { id: String },
+    #[error("the product {id:?} has no picture")]
+    NoPicture { id: String },
+    #[error("there is no error code {code:?}")]
+    NoSuchCode { code: String },
+    #[error("the product {id:?} has no embedding yet, so nothing can be compared with it")]
+    NotEmbedded { id: String },
+    #[error("this method is not allowed here")]
+    MethodNotAllowed,
+    #[error("the request was refused with status {status}")]
+    Refused { status: StatusCode },
+    #[error("a layer answered {status} without saying why")]
+    Unexplained { status: StatusCode },
+    #[error("the body did not arrive within {} s", .within.as_secs_f32())]
+    BodyTimeout { within: Duration },
+    #[error("no answer could be made in time")]
+    DeadlineExceeded,
+    #[error("more requests are in work than this service takes on at once")]
+    Overloaded,
+    #[error("{reason}")]
+    NotReady { reason: String, report: Value },
+    #[error("{context}")]
+    Internal {
+        context: &'static str,
+        #[source]
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
+}
+
+/// As much of a name that a client gave as an answer repeats.
+pub fn short(name: &str) -> String {
+    name.chars().take(80).collect()
+}
+
+impl ApiError {
+    /// An error whose cause is for the log alone.
+    pub fn internal(context: &'static str, source: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Internal {
+            context,
+            source: Some(Box::new(source)),
+        }
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "most reasons are made where they are given"
+    )]
+    pub fn parameter(name: impl Into<String>, reason: impl ToString) -> Self {
+        Self::InvalidParameter {
+            name: name.into(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// For a response that another layer made without a problem document.
+    pub(in crate::http) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::NoRoute,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Overloaded,
+            StatusCode::GATEWAY_TIMEOUT => Self::DeadlineExceeded,
+            status if status.is_client_error() => Self::Refused { status },
+            status => Self::Unexplained { status },
+        }
+    }
+
+    /// The one place that decides what an error is to a client.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::MissingParameter { .. } => ErrorCode::MissingParameter,
+            Self::InvalidParameter { .. } | Self::NotUtf8 => ErrorCode::InvalidParameter,
+            Self::RepeatedParameter { .. } => ErrorCode::RepeatedParameter,
+            Self::UnknownAttribute { .. } => ErrorCode::UnknownAttribute,
+            Self::MalformedJson { .. } => ErrorCode::MalformedJson,
+            Self::InvalidBody { .. } => ErrorCode::InvalidBody,
+            Self::MalformedMultipart { .. } => ErrorCode::MalformedMultipart,
+            Self::IncompleteBody => ErrorCode::IncompleteBody,
+            Self::UnsupportedMediaType { .. } => ErrorCode::UnsupportedMediaType,
+            Self::BodyTooLarge { .. } => ErrorCode::BodyTooLarge,
+            Self::Image(error) => match error {
+                ImageError::Empty => ErrorCode::EmptyImage,
+                ImageError::UnsupportedFormat => ErrorCode::UnsupportedImageFormat,
+                ImageError::TooLarge { .. } => ErrorCode::ImageTooLarge,
+                ImageError::Broken { .. } => ErrorCode::BrokenImage,
+            },
+            Self::NoRoute => ErrorCode::NotFound,
+            Self::NoSuchCode { .. } => ErrorCode::CodeNotFound,
+            Self::NoProduct { .. } => ErrorCode::ProductNotFound,
+            Self::NoPicture { .. } => ErrorCode::ImageNotFound,
+            Self::NotEmbedded { .. } => ErrorCode::ProductNotEmbedded,
+            Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
+            Self::Refused { .. } => ErrorCode::BadRequest,
+            Self::BodyTimeout { .. } => ErrorCode::RequestTimeout,
+            Self::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+            Self::Overloaded => ErrorCode::Overloaded,
+            Self::NotReady { .. } => ErrorCode::NotReady,
+            Self::Internal { .. } | Self::Unexplained { .. } => ErrorCode::Internal,
+        }
+    }
+
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused { status } | Self::Unexplained { status } => *status,
+            other => other.code().status(),
+        }
+    }
+
+    /// What a person is told.
+    fn detail(&self) -> String {
+        match self {
+            Self::Internal { .. } | Self::Unexplained { .. } => {
+                "Something went wrong on our side; the request id finds it in the log.".to_owned()
+            }
+            Self::UnknownAttribute { known, .. } if known.is_empty() => {
+                format!("{self}; no product has any attribute yet")
+            }
+            Self::UnknownAttribute { known, .. } => {
+                format!("{self}; attributes are: {}", known.join(", "))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Members of the document beyond those that every problem has.
+    fn specifics(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::MissingParameter { name } => vec![("parameter", json!(name))],
+            Self::InvalidParameter { name, .. } | Self::RepeatedParameter { name } => {
+                vec![("parameter", json!(name))]
+            }
+            Self::UnknownAttribute { name, known } => {
+                vec![("parameter", json!(name)), ("known", json!(known))]
+            }
+            Self::BodyTooLarge { limit, .. } => vec![("limit_bytes", json!(limit))],
+            Self::Image(ImageError::TooLarge {
+                width,
+                height,
+                max_pixels,
+                max_edge,
+            }) => vec![
+                ("width", json!(width)),
+                ("height", json!(height)),
+                ("max_pixels", json!(max_pixels)),
+                ("max_edge", json!(max_edge)),
+            ],
+            Self::Overloaded => vec![("retry_after_s", json!(RETRY_AFTER_S))],
+            Self::NotReady { report, .. } => match report {
+                Value::Null => vec![("retry_after_s", json!(RETRY_AFTER_S))],
+                report => vec![
+                    ("retry_after_s", json!(RETRY_AFTER_S)),
+                    ("readiness", report.clone()),
+                ],
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    /// The causes below, for the log.
+    pub(in crate::http) fn causes(&self) -> String {
+        let mut text = String::new();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// What `Retry-After` says: a queue of searches empties in well under a second.
+const RETRY_AFTER_S: u64 = 1;
+
+/// An error on its way to the edge.
+#[derive(Clone)]
+pub(in crate::http) struct Carried(pub std::sync::Arc<ApiError>);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        if matches!(self, Self::Overloaded | Self::NotReady { .. }) {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        // The rest of the body was not read: the connection cannot be used again.
+        if matches!(self, Self::BodyTimeout { .. } | Self::BodyTooLarge { .. }) {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+            .extensions_mut()
+            .insert(Carried(std::sync::Arc::new(self)));
+        response
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let name = match error {
+            QueryError::EmptyText | QueryError::TextTooLong { .. } => "q",
+            QueryError::Limit { .. } => "limit",
+            QueryError::Offset { .. } => "offset",
+            QueryError::TooManyFilters { .. } => "filters",
+        };
+        Self::parameter(name, error)
+    }
+}
+
+impl ApiError {
+    /// A value that the domain refuses, under the parameter's name.
+    pub(in crate::http) fn value(name: &str, error: &ProductError) -> Self {
+        Self::parameter(name, error)
+    }
+}
+
+impl From<ImageError> for ApiError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::NotReady => Self::NotReady {
+                reason: error.to_string(),
+                report: Value::Null,
+            },
+            ServiceError::UnknownAttribute { name, known } => {
+                Self::UnknownAttribute { name, known }
+            }
+            ServiceError::NoProduct { id } => Self::NoProduct { id },
+            ServiceError::NotEmbedded { id } => Self::NotEmbedded { id },
+            ServiceError::Overloaded => Self::Overloaded,
+            ServiceError::Late => Self::DeadlineExceeded,
+            ServiceError::Encode(EncodeError::Image(error)) => Self::Image(error),
+            ServiceError::Catalog(CatalogError::PicturesBusy) => Self::Overloaded,
+            ServiceError::Catalog(CatalogError::PictureHangs { .. }) => Self::DeadlineExceeded,
+            other => Self::internal("the service could not answer", other),
+        }
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        ServiceError::Catalog(error).into()
+    }
+}

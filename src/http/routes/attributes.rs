@@ -1,0 +1,97 @@
+//! `/attributes`: what can be filtered by.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::input::params::Pairs;
+use crate::http::output::error::{ApiError, Problems, short};
+use crate::http::output::view::index_version;
+use crate::http::state::AppState;
+
+/// Values shown of one attribute when `values` is not given: a shop may have thousands of brands.
+const DEFAULT_VALUES: usize = 100;
+const MAX_VALUES: usize = 10_000;
+
+/// The attributes of the products with their values.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AttributesResponse {
+    pub attributes: Vec<AttributeFacet>,
+    pub index_version: String,
+}
+
+/// One attribute.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AttributeFacet {
+    /// The parameter's name in searches.
+    pub name: String,
+    /// How many different values there are.
+    pub distinct: usize,
+    /// The commonest values first.
+    pub values: Vec<ValueCount>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValueCount {
+    pub value: String,
+    /// Products that carry it.
+    pub count: u64,
+}
+
+/// Attributes and their values
+///
+/// For a storefront's filters: every attribute with its values and the number of products that
+/// carry each.
+#[utoipa::path(
+    get, path = "/attributes", operation_id = "attributes", tag = "search",
+    params(("values" = Option<usize>, Query, description = "Values of each attribute at most; the commonest are kept", minimum = 1, maximum = 10_000)),
+    responses((status = 200, description = "Attributes and values", body = AttributesResponse), Problems)
+)]
+pub async fn attributes(
+    State(state): State<AppState>,
+    pairs: Pairs,
+) -> Result<Json<AttributesResponse>, ApiError> {
+    let most = how_many(&pairs)?;
+    let (facets, generation) = state.service.facets();
+    let attributes = facets.iter().map(|facet| {
+        let mut values: Vec<&(String, u64)> = facet.values.iter().collect();
+        values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let values = values.iter().take(most).map(|(value, count)| ValueCount {
+            value: value.clone(),
+            count: *count,
+        });
+        AttributeFacet {
+            name: facet.name.to_string(),
+            distinct: facet.values.len(),
+            values: values.collect(),
+        }
+    });
+    let attributes = attributes.collect();
+    Ok(Json(AttributesResponse {
+        attributes,
+        index_version: index_version(generation.version()),
+    }))
+}
+
+fn how_many(pairs: &Pairs) -> Result<usize, ApiError> {
+    let mut most = None;
+    for (name, value) in &pairs.0 {
+        if name != "values" {
+            return Err(ApiError::parameter(
+                short(name),
+                "there is no such parameter",
+            ));
+        }
+        let number = value
+            .parse()
+            .ok()
+            .filter(|number| (1..=MAX_VALUES).contains(number));
+        let number = number
+            .ok_or_else(|| ApiError::parameter("values", format!("not from 1 to {MAX_VALUES}")))?;
+        if most.replace(number).is_some() {
+            return Err(ApiError::RepeatedParameter { name: name.clone() });
+        }
+    }
+    Ok(most.unwrap_or(DEFAULT_VALUES))
+}

@@ -1,0 +1,95 @@
+//! `/livez`, `/readyz`, `/metrics`: for orchestrators and monitoring; never shed, never filtered.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use crate::http::output::error::{ApiError, Problems};
+use crate::http::output::readiness::{Readiness, provider};
+use crate::http::state::AppState;
+
+/// Alive
+///
+/// The process answers. Says nothing about the model: that is `/readyz`.
+#[utoipa::path(
+    get, path = "/livez", operation_id = "livez", tag = "operations",
+    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain"), Problems)
+)]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Ready
+///
+/// Answers within a second, however busy the service is. 503 with the same report under `readiness`
+/// when searches would not be answered, or not with all that the catalog has.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "operations",
+    responses((status = 200, description = "Searches are answered", body = Readiness), Problems)
+)]
+pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, ApiError> {
+    let report = Readiness::from(state.service.readiness().await);
+    if report.ready {
+        return Ok(Json(report));
+    }
+    let reason = report.reasons.join("; ");
+    let report = serde_json::to_value(&report)
+        .map_err(|e| ApiError::internal("a report that cannot be written", e))?;
+    Err(ApiError::NotReady { reason, report })
+}
+
+/// Metrics
+///
+/// In Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "operations",
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"), Problems)
+)]
+pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    gauge(&state);
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        state.metrics.render(),
+    )
+}
+
+const PROVIDER_METRIC: &str = "aglet_execution_provider";
+const INDEXED_METRIC: &str = "aglet_indexed_products";
+const PENDING_METRIC: &str = "aglet_pending_products";
+
+/// Tells the recorder that is installed what the gauges of this file mean.
+pub fn describe_gauges() {
+    metrics::describe_gauge!(
+        PROVIDER_METRIC,
+        "1; its labels say what the model runs on, and whether as a fallback"
+    );
+    metrics::describe_gauge!(INDEXED_METRIC, "Products in the index that is in use");
+    metrics::describe_gauge!(
+        PENDING_METRIC,
+        "Products whose picture or words wait to be embedded, as last counted"
+    );
+}
+
+/// What is a state and not an event is looked up when it is asked for; in memory, so that a scrape
+/// costs nothing.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "catalogs are far below 2^52 products"
+)]
+fn gauge(state: &AppState) {
+    let status = state.service.encoder_status();
+    let fallback = if status.fallback.is_some() {
+        "true"
+    } else {
+        "false"
+    };
+    metrics::gauge!(PROVIDER_METRIC, "provider" => provider(status.provider), "fallback" => fallback).set(1.0);
+    metrics::gauge!(INDEXED_METRIC).set(state.service.generation().index.len() as f64);
+    if let Some(counts) = state.service.counts() {
+        metrics::gauge!(PENDING_METRIC).set(counts.pending as f64);
+    }
+}

@@ -1,0 +1,118 @@
+//! `/search` in words, as JSON, and by photo.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use utoipa::ToSchema;
+
+use crate::domain::{Ask, Query};
+use crate::http::input::body::{JsonBody, Upload};
+use crate::http::input::params::{Pairs, RawQuery, SearchBody};
+use crate::http::input::schema;
+use crate::http::output::error::{ApiError, Problems};
+use crate::http::output::view::{QueryEcho, SearchResponse};
+use crate::http::state::AppState;
+
+/// Search in words
+///
+/// Every attribute of the products is a parameter of the same name: given more than once, its
+/// values are alternatives; different attributes add up. `/attributes` lists them.
+#[utoipa::path(
+    get, path = "/search", operation_id = "search", tag = "search",
+    params(
+        ("q" = String, Query, description = "What is wanted, in words", min_length = 1, max_length = 512, example = "black formal shoes"),
+        schema::WindowParams, schema::FilterParams,
+    ),
+    responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
+)]
+pub async fn search(
+    State(state): State<AppState>,
+    pairs: Pairs,
+) -> Result<Json<SearchResponse>, ApiError> {
+    in_words(&state, RawQuery::of_pairs(pairs.0, true)?).await
+}
+
+/// Search in words, as JSON
+///
+/// The same as `GET /search`, for filters that are too many for a URL: attributes stand beside `q`,
+/// each under its own name, or under `filters`.
+#[utoipa::path(
+    post, path = "/search", operation_id = "search_json", tag = "search", request_body = SearchBody,
+    responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
+)]
+pub async fn search_json(
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<SearchBody>,
+) -> Result<Json<SearchResponse>, ApiError> {
+    in_words(&state, body.into()).await
+}
+
+async fn in_words(state: &AppState, raw: RawQuery) -> Result<Json<SearchResponse>, ApiError> {
+    let started = Instant::now();
+    let text = raw.words()?;
+    let query = raw.query(Ask::Words(text), &state.service)?;
+    answer(state, query, started).await
+}
+
+/// The upload form of `POST /search/image`; every further field is an attribute, repeatable, as in
+/// `GET /search`. Only `image` may be a file, and nothing may be in the URL.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the form in the OpenAPI document; the form is read field by field"
+)]
+pub struct ImageForm {
+    /// The photo: JPEG, PNG, WebP, GIF (its first frame) or BMP, told apart by their content.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// Products in the answer, 1 to 250; 20 when not given.
+    #[schema(minimum = 1, maximum = 250, default = 20)]
+    limit: Option<usize>,
+    /// How many of the best products are skipped, 0 to 10,000.
+    #[schema(minimum = 0, maximum = 10_000, default = 0)]
+    offset: Option<usize>,
+    /// Ids of products that are left out, 100 at most; ids that the catalog does not have are
+    /// ignored.
+    exclude: Option<Vec<String>>,
+}
+
+/// Search by photo
+///
+/// The picture is turned upright by its EXIF orientation; it is neither stored nor logged. The
+/// nearest products vote on the category that it shows, and products of that category rise.
+#[utoipa::path(
+    post, path = "/search/image", operation_id = "search_image", tag = "search",
+    request_body(content = ImageForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
+)]
+pub async fn search_image(
+    State(state): State<AppState>,
+    upload: Upload,
+) -> Result<Json<SearchResponse>, ApiError> {
+    let started = Instant::now();
+    // Its room in memory is kept until the photo is embedded, which ends with the answer.
+    let Upload {
+        image,
+        fields,
+        share: _share,
+    } = upload;
+    let query = fields.query(Ask::Photo(image), &state.service)?;
+    answer(&state, query, started).await
+}
+
+/// One query, one page, one response.
+pub async fn answer(
+    state: &AppState,
+    query: Query,
+    started: Instant,
+) -> Result<Json<SearchResponse>, ApiError> {
+    let echo = QueryEcho::of(&query);
+    let deadline = started + state.options.request_timeout;
+    let page = state.service.search(query, Some(deadline)).await?;
+    let took = started.elapsed();
+    let (known, public_url) = (state.service.known(), &state.options.public_url);
+    Ok(Json(SearchResponse::new(
+        page, echo, took, known, public_url,
+    )))
+}

@@ -1,0 +1,429 @@
+//! An index at rest: written whole or not at all, and read only when every byte is what was
+//! written, by whom it says.
+//!
+//! Each model has a folder of its own, named by the first 16 digits of its id, so that two services
+//! with different models share a data folder without meeting. It holds three files:
+//!
+//! - `graph-DIGEST.usearch`: the vectors and the graph, named by the first 16 digits of its digest;
+//! - `index.head`: what they are of, and everything else. Layout: the 8 bytes of [`MAGIC`]; the
+//!   length of the header (u32); the header (JSON, [`Head`]); the product keys (u32 each,
+//!   ascending); the bitmaps of the attributes' values in the header's order (Roaring's portable
+//!   format); the sha256 of everything before it. Numbers are little endian;
+//! - `save.lock`: held by whoever saves.
+//!
+//! The graph's digest is a sha256 over what the graph is of (the database, the catalog's state, the
+//! model, the share of words, the keys) and then its bytes: a head never fits another one's graph.
+//!
+//! The graph is written first, under a name that nobody else has, synced and renamed; then the head
+//! likewise. The rename of the head is the moment from which the new files count: killed before it,
+//! the old ones still do. What a killed save leaves behind is removed by the next one.
+//!
+//! Files that are damaged, cut short or of something else are [`Unusable`]: the caller rebuilds.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::columns::{AttributeTable, Carriers};
+use super::graph::{self, Index};
+use super::values::{IndexVersion, Saved, SearchError};
+use crate::domain::{AttributeName, ModelId, ProductKey};
+use crate::util::digest::{hex, sha256};
+
+/// The last byte is the format's version.
+const MAGIC: &[u8; 8] = b"AGLETIX2";
+const HEAD: &str = "index.head";
+const TEMPORARY: &str = ".tmp";
+const LOCK: &str = "save.lock";
+
+/// What a snapshot is made of.
+pub(super) struct Parts<'a> {
+    pub version: &'a IndexVersion,
+    pub saved: &'a Saved,
+    pub keys: &'a [ProductKey],
+    pub index: &'a Index,
+    pub attributes: &'a AttributeTable,
+}
+
+/// What a snapshot gives back.
+pub(super) struct Restored {
+    pub version: IndexVersion,
+    pub saved: Saved,
+    pub keys: Vec<ProductKey>,
+    pub index: Index,
+    pub attributes: AttributeTable,
+}
+
+/// Why a snapshot was left alone.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("there is none")]
+    Missing,
+    #[error("{what} is damaged")]
+    Damaged { what: &'static str },
+    #[error("it is of another {what}")]
+    Other { what: &'static str },
+    #[error(transparent)]
+    Index(#[from] graph::IndexError),
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    store: String,
+    catalog: u64,
+    whole: bool,
+    model: ModelId,
+    words_percent: u8,
+    dimensions: usize,
+    count: usize,
+    /// Of usearch: its files are not promised to be read by another version.
+    library: String,
+    graph_bytes: u64,
+    graph_digest: String,
+    attributes: Vec<HeadAttribute>,
+}
+
+impl Head {
+    fn version(&self) -> IndexVersion {
+        IndexVersion {
+            catalog: self.catalog,
+            model: self.model.clone(),
+            words_percent: self.words_percent,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadAttribute {
+    name: AttributeName,
+    values: Vec<HeadValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadValue {
+    folded: String,
+    spelling: String,
+    /// Length of its bitmap.
+    bytes: usize,
+}
+
+/// Writes `parts` below `root`, in place of what was there of the same model.
+///
+/// # Errors
+/// When the folder cannot be written to; what was there before still counts then.
+pub(super) fn save(root: &Path, parts: &Parts<'_>) -> Result<(), SearchError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SearchError::Io { path, source }
+    };
+    let folder = root.join(parts.version.model.short());
+    fs::create_dir_all(&folder).map_err(io(&folder))?;
+    let lock = folder.join(LOCK);
+    let held = File::options()
+        .create(true)
+        .append(true)
+        .open(&lock)
+        .map_err(io(&lock))?;
+    held.lock().map_err(io(&lock))?;
+    // Nobody else saves now: what is temporary was left behind.
+    sweep(&folder, |name| name.ends_with(TEMPORARY));
+
+    let temporary = || {
+        tempfile::Builder::new()
+            .prefix("graph-")
+            .suffix(TEMPORARY)
+            .tempfile_in(&folder)
+            .map_err(io(&folder))
+    };
+    let mut graph_file = temporary()?;
+    parts.index.save(graph_file.path())?;
+    graph_file.as_file().sync_all().map_err(io(&folder))?;
+    graph_file.rewind().map_err(io(&folder))?;
+    let (graph_bytes, graph_digest) = digest(
+        &subject(parts.version, &parts.saved.store, parts.keys),
+        graph_file.as_file_mut(),
+    )
+    .map_err(io(&folder))?;
+    let graph = folder.join(graph_name(&graph_digest));
+    graph_file
+        .persist(&graph)
+        .map_err(|error| io(&graph)(error.error))?;
+
+    let head = head_bytes(parts, graph_bytes, graph_digest).map_err(io(&folder))?;
+    let mut head_file = temporary()?;
+    head_file
+        .write_all(&head)
+        .and_then(|()| head_file.as_file().sync_all())
+        .map_err(io(&folder))?;
+    // The graph's name must be on disk before the head that speaks of it.
+    sync_folder(&folder).map_err(io(&folder))?;
+    head_file
+        .persist(folder.join(HEAD))
+        .map_err(|error| io(&folder)(error.error))?;
+    sync_folder(&folder).map_err(io(&folder))?;
+
+    sweep(&folder, |name| {
+        name.starts_with("graph-") && Some(name) != graph.file_name().and_then(|n| n.to_str())
+    });
+    // Of versions that kept one index for all models.
+    sweep(root, |_| true);
+    Ok(())
+}
+
+/// Reads what was saved below `root` when it is whole, of the model and the share of words of
+/// `expected`, of the database `store`, and not of a later state of it.
+pub(super) fn restore(
+    root: &Path,
+    expected: &IndexVersion,
+    dimensions: usize,
+    store: &str,
+) -> Result<Restored, Unusable> {
+    let folder = root.join(expected.model.short());
+    let path = folder.join(HEAD);
+    let bytes = fs::read(&path).map_err(unreadable(&path))?;
+    let (head, mut rest) = parse_head(&bytes)?;
+    let other = |what| Err(Unusable::Other { what });
+    if head.model != expected.model {
+        return other("model");
+    }
+    if head.store != store {
+        return other("database");
+    }
+    if head.catalog > expected.catalog {
+        return other("state of the catalog, which is older than it");
+    }
+    if head.words_percent != expected.words_percent {
+        return other("share of words");
+    }
+    if head.dimensions != dimensions {
+        return other("number of dimensions");
+    }
+    if head.library != graph::library_version() {
+        return other("version of usearch");
+    }
+    let version = head.version();
+    let saved = Saved {
+        store: head.store,
+        whole: head.whole,
+    };
+    let keys = parse_keys(&mut rest, head.count)?;
+    let attributes = parse_attributes(&mut rest, head.attributes, head.count)?;
+
+    let path = folder.join(graph_name(&head.graph_digest));
+    let mut file = File::open(&path).map_err(unreadable(&path))?;
+    let subject = subject(&version, &saved.store, &keys);
+    let (length, digest) = digest(&subject, &mut file).map_err(unreadable(&path))?;
+    if length != head.graph_bytes || digest != head.graph_digest {
+        return Err(Unusable::Damaged {
+            what: "the graph's file",
+        });
+    }
+    let index = Index::load(&path, dimensions, head.count)?;
+    Ok(Restored {
+        version,
+        saved,
+        keys,
+        index,
+        attributes,
+    })
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Unusable + '_ {
+    move |source| match source.kind() {
+        io::ErrorKind::NotFound => Unusable::Missing,
+        _ => Unusable::Io {
+            path: path.to_owned(),
+            source,
+        },
+    }
+}
+
+fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::Result<Vec<u8>> {
+    let mut attributes = Vec::new();
+    let mut bitmaps = Vec::new();
+    for (name, values) in &parts.attributes.0 {
+        let mut of_name = HeadAttribute {
+            name: name.clone(),
+            values: Vec::with_capacity(values.len()),
+        };
+        for (folded, Carriers { spelling, slots }) in values {
+            let bytes = slots.serialized_size();
+            slots.serialize_into(&mut bitmaps)?;
+            of_name.values.push(HeadValue {
+                folded: folded.clone(),
+                spelling: spelling.clone(),
+                bytes,
+            });
+        }
+        attributes.push(of_name);
+    }
+    let head = serde_json::to_vec(&Head {
+        store: parts.saved.store.clone(),
+        catalog: parts.version.catalog,
+        whole: parts.saved.whole,
+        model: parts.version.model.clone(),
+        words_percent: parts.version.words_percent,
+        dimensions: parts.index.dimensions(),
+        count: parts.keys.len(),
+        library: graph::library_version().to_owned(),
+        graph_bytes,
+        graph_digest,
+        attributes,
+    })?;
+    let length = u32::try_from(head.len())
+        .map_err(|_| io::Error::other("the header outgrew its length field"))?;
+    let mut bytes = Vec::with_capacity(head.len() + 4 * parts.keys.len() + bitmaps.len() + 64);
+    bytes.extend(MAGIC);
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(head);
+    for key in parts.keys {
+        bytes.extend(key.0.to_le_bytes());
+    }
+    bytes.extend(bitmaps);
+    let sha256 = sha256(&bytes);
+    bytes.extend(sha256);
+    Ok(bytes)
+}
+
+/// The header, and the bytes between it and the digest.
+fn parse_head(bytes: &[u8]) -> Result<(Head, &[u8]), Unusable> {
+    let damaged = Unusable::Damaged { what: HEAD };
+    let Some((content, sha256)) = bytes.split_last_chunk::<32>() else {
+        return Err(damaged);
+    };
+    if self::sha256(content) != *sha256 {
+        return Err(damaged);
+    }
+    let Some(content) = content.strip_prefix(MAGIC) else {
+        return Err(Unusable::Other { what: "format" });
+    };
+    let Some((length, content)) = content.split_first_chunk::<4>() else {
+        return Err(damaged);
+    };
+    let Some((head, rest)) = content.split_at_checked(u32::from_le_bytes(*length) as usize) else {
+        return Err(damaged);
+    };
+    serde_json::from_slice(head)
+        .map(|head| (head, rest))
+        .map_err(|_| damaged)
+}
+
+fn parse_keys(rest: &mut &[u8], count: usize) -> Result<Vec<ProductKey>, Unusable> {
+    let damaged = Unusable::Damaged {
+        what: "the list of keys",
+    };
+    let Some((keys, after)) = count
+        .checked_mul(4)
+        .and_then(|length| rest.split_at_checked(length))
+    else {
+        return Err(damaged);
+    };
+    *rest = after;
+    let (keys, _) = keys.as_chunks::<4>();
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|key| ProductKey(u32::from_le_bytes(*key)))
+        .collect();
+    if keys.is_sorted_by(|a, b| a < b) {
+        Ok(keys)
+    } else {
+        Err(damaged)
+    }
+}
+
+fn parse_attributes(
+    rest: &mut &[u8],
+    heads: Vec<HeadAttribute>,
+    count: usize,
+) -> Result<AttributeTable, Unusable> {
+    let damaged = || Unusable::Damaged { what: "a bitmap" };
+    let mut table = AttributeTable::default();
+    for attribute in heads {
+        let values = table.0.entry(attribute.name).or_default();
+        for HeadValue {
+            folded,
+            spelling,
+            bytes,
+        } in attribute.values
+        {
+            let (bitmap, after) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
+            *rest = after;
+            let slots = RoaringBitmap::deserialize_from(bitmap).map_err(|_| damaged())?;
+            if slots.max().is_some_and(|slot| slot as usize >= count) {
+                return Err(damaged());
+            }
+            values.insert(folded, Carriers { spelling, slots });
+        }
+    }
+    if rest.is_empty() {
+        Ok(table)
+    } else {
+        Err(damaged())
+    }
+}
+
+/// What a graph is of, as its digest begins.
+fn subject(version: &IndexVersion, store: &str, keys: &[ProductKey]) -> Vec<u8> {
+    let IndexVersion {
+        catalog,
+        model,
+        words_percent,
+    } = version;
+    let keys: Vec<u8> = keys.iter().flat_map(|key| key.0.to_le_bytes()).collect();
+    let keys = hex(&sha256(&keys));
+    format!("{store}\n{catalog}\n{model}\n{words_percent}\n{keys}\n").into_bytes()
+}
+
+/// Length of a file, and the sha256 of `subject` and its bytes; read in pieces: it may be as large
+/// as the memory that is left.
+fn digest(subject: &[u8], file: &mut File) -> io::Result<(u64, String)> {
+    let mut hash = Sha256::new_with_prefix(subject);
+    let mut piece = vec![0; 1 << 20];
+    let mut length = 0;
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok((length, hex(&hash.finalize())));
+        }
+        length += read as u64;
+        hash.update(&piece[..read]);
+    }
+}
+
+fn graph_name(digest: &str) -> String {
+    format!("graph-{}.usearch", digest.get(..16).unwrap_or(digest))
+}
+
+/// A rename is on disk only once its folder is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+/// Removes files of ours that no head speaks of. One that cannot be removed only costs space.
+fn sweep(folder: &Path, stale: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let ours = name.starts_with("graph") || name.starts_with(HEAD);
+        if ours
+            && stale(name)
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && let Err(error) = fs::remove_file(entry.path())
+        {
+            tracing::warn!(file = %entry.path().display(), %error, "a stale file of the index stays");
+        }
+    }
+}

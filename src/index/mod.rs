@@ -1,0 +1,47 @@
+//! Embedding -> ranked products.
+//!
+//! A [`Searcher`] is never changed: another one is built beside it and put in its place (by
+//! [`service`](crate::service)). A search sees one from its first step to its last, so that its hits
+//! and its total belong together.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`rank`] | **the ranking**: what stands for a product, and which of two comes first |
+//! | [`searcher`] | one index: filter, walk or scan, ranking |
+//! | [`columns`] | attribute filters as bitmaps |
+//! | [`plan`] | which products may answer, and whether they are scanned or walked to |
+//! | [`graph`] | vectors and the graph over them (usearch) |
+//! | `disk` | the index on disk |
+//! | `values` | hits, facets, versions, errors |
+//!
+//! # What it promises
+//!
+//! - Filters are exact: no product that does not match, and never fewer than `min(limit, matching -
+//!   offset)`.
+//! - Scores are the cosine between the query and the stored (bf16) vector, the same whichever way
+//!   the product was found; for a photo ([`Searcher::search_photo`]) what [`rank::lean`] makes of
+//!   it.
+//! - Of one index, pages cut at any offsets join without a product twice and without one left
+//!   out.
+//! - Where the matching products are few ([`plan::plan`]) the ranking is exact. Elsewhere the
+//!   first [`graph::BREADTH`] ranks are approximate: see the recall in docs/benchmarks.md.
+//!
+//! # What it costs
+//!
+//! Everything here is CPU work; nothing waits for I/O but `save` and `restore`. A search takes from
+//! some tens of microseconds to some milliseconds (docs/benchmarks.md) and should run off the async
+//! threads. It has no limit of its own: whoever calls it bounds how many run at once.
+//!
+//! It refuses a query of another size than the index ([`SearchError::Dimensions`]). It does not
+//! know texts, photos or product names: only vectors, keys and attributes.
+
+pub mod columns;
+mod disk;
+pub mod graph;
+pub mod plan;
+pub mod rank;
+pub mod searcher;
+mod values;
+
+pub use searcher::{Builder, Searcher};
+pub use values::{Entry, Facet, Hit, Hits, IndexVersion, Saved, SearchError};

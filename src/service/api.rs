@@ -1,0 +1,274 @@
+//! [`Service`]: what `http` calls.
+//!
+//! The way of a search: the generation in use is taken; words and photos are embedded by its
+//! encoder; then one hand-over to a search worker, which does the rest.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::error::ServiceError;
+use super::generation::Generation;
+use super::health::Health;
+use super::page::Page;
+use super::worker::{self, Found, Job, Target};
+use crate::catalog::{Catalog, Counts, Picture, StoredProduct};
+use crate::domain::{Ask, Filters, KnownAttributes, ProductId, Query};
+use crate::encode::{EncoderStatus, Priority};
+use crate::index::Facet;
+use crate::util::batcher::{BatchOptions, Batcher};
+
+/// What a service is set up with.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    pub known: KnownAttributes,
+    /// Searches that may wait for a worker; one more is [`ServiceError::Overloaded`].
+    pub queue: usize,
+    /// How often the catalog is looked at for changes; `None`: only at the start.
+    pub refresh: Option<Duration>,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self {
+            known: KnownAttributes::default(),
+            queue: 512,
+            refresh: None,
+        }
+    }
+}
+
+/// A cheap, clonable handle on the parts.
+#[derive(Clone)]
+pub struct Service {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) catalog: Catalog,
+    current: ArcSwap<Generation>,
+    /// One thread a core: filter, index, ranking and the rows of the hits.
+    workers: Batcher<Job, Result<Found, ServiceError>>,
+    pub(super) options: ServiceOptions,
+    stopping: AtomicBool,
+    pub(super) health: Health,
+}
+
+impl Service {
+    /// Over `catalog`, with `first` in use. Starts the search workers; call it within a Tokio
+    /// runtime, which must outlive the service.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new(
+        catalog: Catalog,
+        first: Generation,
+        options: ServiceOptions,
+    ) -> std::io::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let workers = (0..threads).map(|_| worker::worker(&catalog)).collect();
+        let batching = BatchOptions {
+            name: "search",
+            queue: options.queue,
+            max_batch: 1,
+            max_wait: Duration::ZERO,
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                workers: Batcher::start(batching, workers)?,
+                current: ArcSwap::from_pointee(first),
+                catalog,
+                options,
+                stopping: AtomicBool::new(false),
+                health: Health::default(),
+            }),
+        })
+    }
+
+    /// The generation in use.
+    #[must_use]
+    pub fn generation(&self) -> Arc<Generation> {
+        self.inner.current.load_full()
+    }
+
+    /// Puts another generation in the place of the one in use; a search that has begun ends with
+    /// the one that it began with.
+    pub fn swap(&self, next: Generation) {
+        self.inner.current.store(Arc::new(next));
+    }
+
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.inner.catalog
+    }
+
+    #[must_use]
+    pub fn known(&self) -> &KnownAttributes {
+        &self.inner.options.known
+    }
+
+    /// The attributes of the products with their values and counts, and the index that they are of.
+    #[must_use]
+    pub fn facets(&self) -> (Arc<Vec<Facet>>, Arc<Generation>) {
+        let generation = self.generation();
+        (generation.index.facets(), generation)
+    }
+
+    /// The product with the shop's id `id`.
+    ///
+    /// # Errors
+    /// When there is none, or the catalog cannot be read.
+    pub async fn product(&self, id: &ProductId) -> Result<StoredProduct, ServiceError> {
+        let found = self.inner.catalog.product(id).await?;
+        found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })
+    }
+
+    /// The product's picture as it was imported; `None` when it has none that can be shown.
+    ///
+    /// # Errors
+    /// When there is no such product, or picture or catalog cannot be read in time.
+    pub async fn picture(&self, id: &ProductId) -> Result<Option<Picture>, ServiceError> {
+        let found = self.inner.catalog.picture(id).await?;
+        found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })
+    }
+
+    /// How far the catalog is embedded, as it was last counted.
+    #[must_use]
+    pub fn counts(&self) -> Option<Counts> {
+        self.inner.health.seen().0.counts
+    }
+
+    /// What the encoder runs on and how much is waiting.
+    #[must_use]
+    pub fn encoder_status(&self) -> EncoderStatus {
+        self.generation().encoder.status()
+    }
+
+    /// No new requests are wanted; those that come all the same are answered.
+    pub fn set_stopping(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+    }
+
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.inner.stopping.load(Ordering::Acquire)
+    }
+
+    /// Answers what was accepted and ends the workers, the encoder's threads and the database's
+    /// connections.
+    pub async fn shutdown(&self) {
+        let inner = Arc::clone(&self.inner);
+        // The work does not panic, and a runtime that ends waits no more.
+        let _ = tokio::task::spawn_blocking(move || inner.workers.finish()).await;
+        self.generation().encoder.shutdown().await;
+        self.inner.catalog.close().await;
+    }
+
+    /// Answers a query. `deadline`: what has not begun by then is not begun.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn search(
+        &self,
+        query: Query,
+        deadline: Option<Instant>,
+    ) -> Result<Page, ServiceError> {
+        let generation = self.answering()?;
+        check_filters(&generation.index.facets(), self.known(), &query.filters)?;
+        let encoder = &generation.encoder;
+        let target = match query.ask {
+            Ask::Words(text) => Target::Words(
+                encoder
+                    .text(text.as_str(), Priority::Search, deadline)
+                    .await?,
+            ),
+            Ask::Photo(file) => {
+                let vector = encoder.image(file, Priority::Search, deadline).await?;
+                Target::Photo(vector, self.known().category.clone())
+            }
+            Ask::Like(id) => Target::Like(id),
+        };
+        let job = Job {
+            generation: Arc::clone(&generation),
+            target,
+            filters: query.filters,
+            exclude: query.exclude,
+            window: query.window,
+        };
+        let workers = &self.inner.workers;
+        let found = workers.submit(job, 0, Priority::Search, deadline).await??;
+        Ok(Page {
+            hits: found.hits,
+            total: found.total,
+            model: generation.model(),
+            index: generation.version().clone(),
+        })
+    }
+
+    /// Refuses a query before its body is read, where none is answered.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotReady`]: before the first index is in use, every answer would be an empty
+    /// list that looks like an answer.
+    pub fn answering(&self) -> Result<Arc<Generation>, ServiceError> {
+        Some(self.generation())
+            .filter(|generation| generation.answers())
+            .ok_or(ServiceError::NotReady)
+    }
+}
+
+/// A misspelled attribute is an error, not an empty page. Before anything is indexed, nothing is
+/// known, and nothing is misspelled.
+fn check_filters(
+    facets: &[Facet],
+    known: &KnownAttributes,
+    filters: &Filters,
+) -> Result<(), ServiceError> {
+    if facets.is_empty() {
+        return Ok(());
+    }
+    for (name, _) in filters.iter() {
+        let carried = facets.iter().any(|facet| facet.name == *name);
+        if !carried && !known.shown.contains(name) {
+            return Err(ServiceError::UnknownAttribute {
+                name: name.to_string(),
+                known: facets.iter().map(|facet| facet.name.to_string()).collect(),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AttributeName, AttributeValue};
+
+    #[test]
+    fn a_misspelled_attribute_is_an_error_once_there_are_products() {
+        let name = |name: &str| AttributeName::new(name).expect("a name");
+        let check = |asked: &str, carried: &[&str]| {
+            let value = AttributeValue::new("x").expect("a value");
+            let filters = Filters::new([(name(asked), value)]).expect("few");
+            let facets: Vec<Facet> = carried
+                .iter()
+                .map(|carried| Facet {
+                    name: name(carried),
+                    values: vec![("x".to_owned(), 1)],
+                })
+                .collect();
+            check_filters(&facets, &KnownAttributes::default(), &filters)
+        };
+        assert!(check("heel_height", &[]).is_ok());
+        assert!(check("heel_height", &["category", "heel_height"]).is_ok());
+        assert!(check("shoelace_color", &["category"]).is_ok(), "known");
+        let wrong = check("colour", &["category", "color"]);
+        let Err(ServiceError::UnknownAttribute { name, known }) = wrong else {
+            panic!("{wrong:?}");
+        };
+        assert_eq!((name.as_str(), known.len()), ("colour", 2));
+    }
+}

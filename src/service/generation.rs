@@ -1,0 +1,151 @@
+//! An encoder and the index of what it embedded: they are put in use together, so that the model,
+//! the version and the hits of one answer belong together.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::catalog::{Catalog, CatalogError, Counts};
+use crate::domain::ModelId;
+use crate::encode::Encoder;
+use crate::index::{Builder, IndexVersion, SearchError, Searcher, rank};
+use crate::util::blocking::{BlockingError, blocking};
+
+/// One generation. Never changed: another one takes its place.
+pub struct Generation {
+    pub encoder: Encoder,
+    pub index: Searcher,
+    /// Whether everything that the catalog had for this model was in the index when it was built,
+    /// or in the one before it: what is searchable stays so.
+    pub whole: bool,
+}
+
+/// The model that made the embeddings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ModelName {
+    pub name: String,
+    /// Names the exact weights and preprocessing.
+    pub id: ModelId,
+}
+
+impl Generation {
+    /// Over nothing, for a service that starts before its catalog is embedded.
+    #[must_use]
+    pub fn empty(encoder: Encoder, words_percent: u8) -> Self {
+        let version = IndexVersion {
+            catalog: 0,
+            model: encoder.model_id().clone(),
+            words_percent,
+        };
+        let index = Searcher::empty(version, encoder.dimensions());
+        Self {
+            encoder,
+            index,
+            whole: false,
+        }
+    }
+
+    #[must_use]
+    pub fn model(&self) -> ModelName {
+        ModelName {
+            name: self.encoder.model_name().to_owned(),
+            id: self.encoder.model_id().clone(),
+        }
+    }
+
+    #[must_use]
+    pub fn version(&self) -> &IndexVersion {
+        self.index.version()
+    }
+
+    /// Whether searches are answered: something is indexed, or it is known that there is nothing.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.whole || !self.index.is_empty()
+    }
+}
+
+/// Why there is no generation.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerationError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Index(#[from] SearchError),
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
+}
+
+/// Where the indexes of a catalog are saved.
+pub(super) fn folder(catalog: &Catalog) -> PathBuf {
+    catalog.data().join("index")
+}
+
+/// With the index that was saved last, also when the catalog has changed since; with an empty one
+/// when none fits.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub async fn restore(
+    catalog: &Catalog,
+    encoder: Encoder,
+    words_percent: u8,
+) -> Result<Generation, GenerationError> {
+    let expected = IndexVersion {
+        catalog: catalog.revision().await?,
+        model: encoder.model_id().clone(),
+        words_percent,
+    };
+    let (store, folder) = (catalog.identity().await?, folder(catalog));
+    let dimensions = encoder.dimensions();
+    let restored =
+        blocking(move || Searcher::restore(&folder, &expected, dimensions, &store)).await?;
+    Ok(match restored {
+        Some((index, saved)) => Generation {
+            encoder,
+            index,
+            whole: saved.whole,
+        },
+        None => Generation::empty(encoder, words_percent),
+    })
+}
+
+/// With an index of everything that is embedded now, and how far the catalog is; whole when nothing
+/// is pending.
+///
+/// # Errors
+/// When the catalog cannot be read, or memory runs out.
+pub async fn build(
+    catalog: &Catalog,
+    encoder: Encoder,
+    words_percent: u8,
+) -> Result<(Generation, Counts), GenerationError> {
+    let mut builder = Builder::new(encoder.dimensions());
+    let mut failed = None;
+    let read = catalog
+        .embedded(encoder.model_id(), encoder.dimensions(), |product| {
+            let (photo, words) = (product.photo.as_ref(), product.words.as_ref());
+            if let Some(vector) = rank::fuse(photo, words, words_percent)
+                && let Err(error) = builder.add(product.key, &vector, &product.attributes)
+            {
+                failed.get_or_insert(error);
+            }
+        })
+        .await?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let version = IndexVersion {
+        catalog: read.revision,
+        model: encoder.model_id().clone(),
+        words_percent,
+    };
+    let index = blocking(move || builder.build(version)).await??;
+    let whole = read.counts.pending == 0;
+    let generation = Generation {
+        encoder,
+        index,
+        whole,
+    };
+    Ok((generation, read.counts))
+}

@@ -1,0 +1,178 @@
+//! What was last seen of the model and the catalog.
+//!
+//! A report never waits for a look: it answers what was seen last, and where that is old, a look
+//! begins beside it. So a report comes at once however busy the service is, and probes in a storm
+//! share one look.
+//!
+//! A model that is busy is not broken: the look's own embedding waits in the queue behind the
+//! searches, and while batches come out of it, what was seen before stands. Only a model that gives
+//! an error, or gives nothing at all for [`PATIENCE`] while something waits, is broken.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::catalog::{Catalog, CatalogError, Counts};
+use crate::encode::{EncodeError, Encoder};
+
+/// How old a look may be before the next begins.
+const FRESH: Duration = Duration::from_secs(2);
+/// A model or a database that gives nothing for so long does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was seen last.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Milliseconds that a real embedding took (`None`: none was made yet), or why the model makes
+    /// none.
+    pub embedding: Option<Result<Option<f64>, String>>,
+    /// Why the catalog cannot be read, when it cannot.
+    pub catalog: Option<String>,
+    /// How far the catalog is embedded, as it was last counted.
+    pub counts: Option<Counts>,
+}
+
+/// A keeper of [`Seen`].
+#[derive(Default)]
+pub struct Health(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    seen: Seen,
+    looked: Option<Instant>,
+    looking: bool,
+}
+
+/// The right to look; given back when dropped.
+struct Looking<'a>(&'a Health);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.lock().looking = false;
+    }
+}
+
+impl Health {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was seen last, and whether another look is due.
+    pub fn seen(&self) -> (Seen, bool) {
+        let state = self.lock();
+        let old = state.looked.is_none_or(|at| at.elapsed() > FRESH);
+        (state.seen.clone(), old && !state.looking)
+    }
+
+    /// Notes how far the catalog is, or why that cannot be read.
+    pub fn counted(&self, counts: Result<Counts, &CatalogError>) {
+        let mut state = self.lock();
+        match counts {
+            Ok(counts) => state.seen.counts = Some(counts),
+            Err(error) => {
+                tracing::error!(%error, "how far the catalog is could not be read");
+                state.seen.catalog = Some("the catalog cannot be read".to_owned());
+            }
+        }
+    }
+
+    /// Looks at the model and the catalog, unless somebody does.
+    pub async fn look(&self, encoder: &Encoder, catalog: &Catalog) {
+        {
+            let mut state = self.lock();
+            if state.looking {
+                return;
+            }
+            state.looking = true;
+        }
+        let looking = Looking(self);
+        let (embedding, catalog) = tokio::join!(probe(encoder), read(catalog));
+        let mut state = self.lock();
+        let before = state.seen.embedding.take();
+        state.seen.embedding = Some(verdict(embedding, before));
+        state.seen.catalog = catalog;
+        state.looked = Some(Instant::now());
+        drop(state);
+        drop(looking);
+    }
+}
+
+/// What became of a look's embedding.
+#[derive(Debug)]
+enum Probed {
+    Took(Duration),
+    Failed(EncodeError),
+    /// None was made, but others were.
+    Busy,
+    /// None was made, nor any other.
+    Nothing,
+}
+
+async fn probe(encoder: &Encoder) -> Probed {
+    let (started, before) = (Instant::now(), encoder.batches());
+    match tokio::time::timeout(PATIENCE, encoder.probe()).await {
+        Ok(Ok(())) => Probed::Took(started.elapsed()),
+        Ok(Err(EncodeError::Overloaded)) => Probed::Busy,
+        Ok(Err(error)) => Probed::Failed(error),
+        Err(_) if encoder.batches() > before => Probed::Busy,
+        Err(_) => Probed::Nothing,
+    }
+}
+
+fn verdict(
+    probed: Probed,
+    before: Option<Result<Option<f64>, String>>,
+) -> Result<Option<f64>, String> {
+    match probed {
+        Probed::Took(time) => Ok(Some((time.as_secs_f64() * 1e6).round() / 1e3)),
+        Probed::Busy => before.unwrap_or(Ok(None)),
+        Probed::Failed(error) => {
+            tracing::error!(%error, "the embedding of a readiness probe failed");
+            Err("the model cannot embed".to_owned())
+        }
+        Probed::Nothing => Err(format!(
+            "the model has embedded nothing for {} s",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+async fn read(catalog: &Catalog) -> Option<String> {
+    match tokio::time::timeout(PATIENCE, catalog.revision()).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the catalog cannot be read");
+            Some("the catalog cannot be read".to_owned())
+        }
+        Err(_) => Some(format!(
+            "the catalog has not answered for {} s",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_model_is_taken_for_what_it_was_and_a_broken_one_is_not() {
+        let good: Result<Option<f64>, String> = Ok(Some(1.5));
+        let took = Probed::Took(Duration::from_micros(1_500));
+        assert_eq!(verdict(took, None), good);
+        assert_eq!(verdict(Probed::Busy, Some(good.clone())), good);
+        assert_eq!(verdict(Probed::Busy, None), Ok(None));
+        for broken in [
+            Probed::Failed(EncodeError::WorkerGone),
+            Probed::Failed(EncodeError::Failed("it is".into())),
+            Probed::Nothing,
+        ] {
+            let bad = verdict(broken, Some(good.clone()));
+            assert!(bad.is_err());
+            assert_eq!(
+                verdict(Probed::Busy, Some(bad.clone())),
+                bad,
+                "a queue that fills up behind it is no cure"
+            );
+        }
+    }
+}

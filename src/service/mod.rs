@@ -1,0 +1,32 @@
+//! What a request becomes: a [`Query`](crate::domain::Query) goes in, a [`Page`] comes out. The
+//! only room that knows the encoder, the index and the catalog at once.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | [`api`] | [`Service`]: query -> page, products, pictures |
+//! | `worker` | the threads that search |
+//! | [`generation`] | an encoder and the index of what it embedded, put in use together |
+//! | [`follow`] | the index follows the catalog; what is missing is embedded |
+//! | [`ready`] | whether searches are answered |
+//! | [`health`] | what was last seen of the model and the catalog |
+//! | [`page`] | what a search answers |
+//! | [`error`] | why there is no answer |
+//!
+//! Knows no HTTP: status codes, JSON and addresses are [`http`](crate::http)'s. Refuses work that
+//! cannot be done in time ([`ServiceError::Overloaded`]) rather than piling it up.
+
+pub mod api;
+pub mod error;
+pub mod follow;
+pub mod generation;
+pub mod health;
+pub mod page;
+pub mod ready;
+mod worker;
+
+pub use api::{Service, ServiceOptions};
+pub use error::ServiceError;
+pub use follow::Follower;
+pub use generation::{Generation, ModelName};
+pub use page::{Hit, Page};
+pub use ready::Readiness;

@@ -1,0 +1,83 @@
+//! Whether searches are answered, and with what.
+//!
+//! Ready means: what the catalog has for the model is in the index, or was in an older index that
+//! serves meanwhile ([`Generation::whole`](super::Generation)). A report reads what is kept in
+//! memory and waits for nothing but, briefly, for a look that has just begun.
+
+use std::time::Duration;
+
+use super::api::Service;
+use super::generation::ModelName;
+use crate::catalog::Counts;
+use crate::encode::EncoderStatus;
+use crate::index::IndexVersion;
+
+/// How long a report waits for a look that has just begun: an idle model is through by then.
+const GLANCE: Duration = Duration::from_millis(250);
+/// The same for the first look, before which nothing is known.
+const FIRST: Duration = Duration::from_millis(900);
+
+/// A report.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    /// Why searches are not answered; empty when they are.
+    pub reasons: Vec<String>,
+    pub model: ModelName,
+    pub encoder: EncoderStatus,
+    /// Milliseconds that the last real embedding took.
+    pub embedding_ms: Option<f64>,
+    pub index: IndexVersion,
+    /// Products in the index.
+    pub products: usize,
+    /// How far the catalog is embedded, as it was last counted.
+    pub counts: Option<Counts>,
+}
+
+impl Service {
+    /// Whether searches are answered.
+    pub async fn readiness(&self) -> Readiness {
+        let generation = self.generation();
+        let (mut seen, due) = self.inner.health.seen();
+        if due {
+            let (service, used) = (self.clone(), generation.clone());
+            let look = tokio::spawn(async move {
+                let inner = &service.inner;
+                inner.health.look(&used.encoder, &inner.catalog).await;
+            });
+            let patience = if seen.embedding.is_some() {
+                GLANCE
+            } else {
+                FIRST
+            };
+            let _ = tokio::time::timeout(patience, look).await;
+            (seen, _) = self.inner.health.seen();
+        }
+        let mut reasons = Vec::new();
+        if self.stopping() {
+            reasons.push("the service is stopping".to_owned());
+        }
+        if !generation.whole {
+            reasons.push(match seen.counts {
+                Some(counts) if counts.pending > 0 => {
+                    format!("{} products wait to be embedded", counts.pending)
+                }
+                _ => "the catalog is not indexed yet".to_owned(),
+            });
+        }
+        match &seen.embedding {
+            None => reasons.push("the model has embedded nothing yet".to_owned()),
+            Some(Err(reason)) => reasons.push(reason.clone()),
+            Some(Ok(_)) => {}
+        }
+        reasons.extend(seen.catalog);
+        Readiness {
+            reasons,
+            model: generation.model(),
+            encoder: generation.encoder.status(),
+            embedding_ms: seen.embedding.and_then(Result::ok).flatten(),
+            index: generation.version().clone(),
+            products: generation.index.len(),
+            counts: seen.counts,
+        }
+    }
+}
