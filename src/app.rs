@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::Config;
 use crate::encode::{EncodeError, Encoder};
-use crate::http::{self, AppState, HttpOptions};
+use crate::http::{self, AppState, Bounds, HttpOptions};
 use crate::model::{ModelError, ModelFolder};
 use crate::service::generation::{self, GenerationError};
 use crate::service::{Follower, Service, ServiceOptions};
@@ -115,7 +115,7 @@ impl App {
                 service.set_stopping();
                 tokio::time::sleep(config.stop_delay).await;
             },
-            config.drain,
+            Bounds::within_files(config.max_connections, config.drain),
         )
         .await;
         // Between two transactions nothing is lost: what was written down stays.

@@ -112,6 +112,8 @@ settings! {
     body_timeout_ms: u64 = 30_000, "AGLET_BODY_TIMEOUT_MS";
     /// Requests in flight; one more is answered 503.
     max_concurrency: usize = 1_024, "AGLET_MAX_CONCURRENCY";
+    /// Connections open at a time; one more closes the one that has been idle for longest.
+    max_connections: usize = 10_000, "AGLET_MAX_CONNECTIONS";
     /// Where clients reach the service, as https://api.shop.example or with a path: put before
     /// image_url, and the server of the OpenAPI document. Empty: both are relative.
     public_url: String = String::new(), "AGLET_PUBLIC_URL";
@@ -147,6 +149,7 @@ pub struct Config {
     pub request_timeout: Duration,
     pub body_timeout: Duration,
     pub max_concurrency: usize,
+    pub max_connections: usize,
     pub cors_origins: Vec<String>,
     /// Without a slash at its end; empty when there is none.
     pub public_url: String,
@@ -247,6 +250,7 @@ impl Config {
             request_timeout: Duration::from_millis(values.request_timeout_ms),
             body_timeout: Duration::from_millis(values.body_timeout_ms),
             max_concurrency: values.max_concurrency,
+            max_connections: values.max_connections,
             cors_origins: values.cors_origins,
             public_url: values.public_url.trim_end_matches('/').to_owned(),
             stop_delay: Duration::from_millis(values.stop_delay_ms),
@@ -301,6 +305,7 @@ fn problems(values: &Values) -> Vec<Problem> {
     range("request_timeout_ms", values.request_timeout_ms, 10, 600_000);
     range("body_timeout_ms", values.body_timeout_ms, 10, 3_600_000);
     range("max_concurrency", values.max_concurrency as u64, 1, 1 << 20);
+    range("max_connections", values.max_connections as u64, 1, 1 << 20);
     range("stop_delay_ms", values.stop_delay_ms, 0, 600_000);
     range("drain_seconds", values.drain_seconds, 0, 3_600);
     for origin in &values.cors_origins {

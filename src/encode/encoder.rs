@@ -88,7 +88,7 @@ pub struct EncoderStatus {
 
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    #[error("more requests are waiting than the queue holds")]
+    #[error("more requests are waiting than can be answered in time")]
     Overloaded,
     #[error("the request's time was over before its turn came")]
     Expired,
@@ -213,6 +213,13 @@ impl Encoder {
         priority: Priority,
         deadline: Option<Instant>,
     ) -> Result<Embedding, EncodeError> {
+        // What is being decoded will wait for the tower before this one does.
+        let decoding = self.inner.decode.queued().search;
+        let expected = self.inner.decode.expected(0) + self.inner.image.expected(decoding);
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if priority == Priority::Search && left.is_some_and(|left| expected > left) {
+            return Err(EncodeError::Overloaded);
+        }
         let views = self
             .inner
             .decode

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::bootstrap::Estimate;
-use super::classification::{Report, Rows, TopK, ZeroDivision};
-use super::document::{Document, Outcome, Part};
-use super::engine::{How, Subject};
-use super::prompts::Prompts;
-use super::retrieval::{CaseResult, RetrievalResult, Scored};
-use super::scoring::points_at;
-use super::suite::Suite;
-use super::zero_shot::ZeroShotResult;
+use super::benchmark::document::{Document, Outcome, Part};
+use super::benchmark::retrieval::{CaseResult, RetrievalResult, Scored};
+use super::benchmark::zero_shot::ZeroShotResult;
+use super::data::prompts::Prompts;
+use super::data::suite::Suite;
+use super::stats::bootstrap::Estimate;
+use super::stats::classification::{Report, Rows, TopK, ZeroDivision};
+use super::stats::scoring::points_at;
+use super::subject::{How, Subject};
 use crate::domain::{AttributeName, AttributeValue, ProductId};
 
 pub fn document() -> Document {

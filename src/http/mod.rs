@@ -36,7 +36,7 @@ use layers::{edge, limits};
 pub use openapi::{document, document_text};
 pub use output::error::{ApiError, ErrorCode};
 use routes::page;
-pub use serve::serve;
+pub use serve::{Bounds, serve};
 pub use state::{AppState, HttpOptions};
 
 /// The whole service.

@@ -6,10 +6,13 @@
 //! it, and the client might lose the answer with it; so what is left of a body is read and thrown
 //! away for a while.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -21,7 +24,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// For a request's head to arrive; also how long an idle connection is kept: longer than the 60 s
 /// of common proxies, since a proxy that is not the one to close sends its next request into a
@@ -30,6 +33,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// What is read at most of a body that nobody wants any more.
 const REST_TIME: Duration = Duration::from_secs(2);
 const REST_BYTES: usize = 64 << 20;
+/// For the first head of a connection to arrive: who connects has something to ask.
+const FIRST_HEAD: Duration = Duration::from_secs(10);
+/// Files that the rest of the process may have open beside connections.
+const OTHER_FILES: u64 = 256;
 /// After a failed accept (no file descriptors left): time for connections to close.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -44,9 +51,11 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
-    drain: Duration,
+    bounds: Bounds,
 ) -> std::io::Result<usize> {
+    let most = bounds.connections.max(1);
     tracing::info!(address = %listener.local_addr()?, "listening");
+    let open = Arc::new(OpenConnections::default());
     // Every connection holds a receiver: the channel is the count of open connections and their
     // bell.
     let (bell, listening) = watch::channel(());
@@ -56,7 +65,12 @@ pub async fn serve(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), listening.clone()));
+                    if open.count() >= most && !open.close_idle() {
+                        tracing::debug!(most, "a connection is refused: as many are open as may be");
+                        continue;
+                    }
+                    let place = open.enter();
+                    connections.spawn(connection(stream, router.clone(), listening.clone(), place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -70,7 +84,7 @@ pub async fn serve(
     drop(listener);
     tracing::info!(open = connections.len(), "draining");
     bell.send_replace(());
-    let drained = tokio::time::timeout(drain, async {
+    let drained = tokio::time::timeout(bounds.drain, async {
         while connections.join_next().await.is_some() {}
     })
     .await;
@@ -82,10 +96,114 @@ pub async fn serve(
     Ok(left)
 }
 
-async fn connection(stream: TcpStream, router: Router, mut bell: watch::Receiver<()>) {
+/// How much the loop takes on, and how it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections open at a time. One more closes the one that has been idle for longest, or is
+    /// refused where none is.
+    pub connections: usize,
+    /// What requests in work get to finish.
+    pub drain: Duration,
+}
+
+impl Bounds {
+    /// So many connections, or as many as the system has files for.
+    #[must_use]
+    pub fn within_files(connections: usize, drain: Duration) -> Self {
+        let files = crate::util::process::raise_file_limit().unwrap_or(u64::MAX);
+        let left = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
+        Self {
+            connections: connections.min(left.max(1)),
+            drain,
+        }
+    }
+}
+
+/// The connections that are open, and since when each is idle.
+#[derive(Default)]
+struct OpenConnections(Mutex<HashMap<u64, Arc<Connection>>>);
+
+/// One connection.
+struct Connection {
+    started: Instant,
+    /// Milliseconds after `started` since when nothing is asked on it; [`BUSY`] while something is.
+    idle_since: AtomicU64,
+    /// Whether a head has arrived.
+    asked: AtomicBool,
+    close: Notify,
+}
+
+const BUSY: u64 = u64::MAX;
+
+/// A connection's entry; leaves when dropped.
+struct Entry {
+    open: Arc<OpenConnections>,
+    number: u64,
+    connection: Arc<Connection>,
+}
+
+impl OpenConnections {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn enter(self: &Arc<Self>) -> Entry {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let connection = Arc::new(Connection {
+            started: Instant::now(),
+            idle_since: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
+            close: Notify::new(),
+        });
+        self.lock().insert(number, Arc::clone(&connection));
+        Entry {
+            open: Arc::clone(self),
+            number,
+            connection,
+        }
+    }
+
+    /// Asks the connection that has been idle for longest to close, and forgets it.
+    fn close_idle(&self) -> bool {
+        let mut open = self.lock();
+        let idle = open.iter().filter_map(|(number, connection)| {
+            let since = connection.idle_since.load(Ordering::Acquire);
+            let since = connection.started.checked_add(Duration::from_millis(since));
+            since
+                .filter(|since| *since <= Instant::now())
+                .map(|since| (since, *number))
+        });
+        let Some((_, longest)) = idle.min() else {
+            return false;
+        };
+        if let Some(connection) = open.remove(&longest) {
+            connection.close.notify_one();
+        }
+        true
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.open.lock().remove(&self.number);
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    mut bell: watch::Receiver<()>,
+    entry: Entry,
+) {
     // Answers are small and written at once: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(ServiceOf(router));
+    let state = Arc::clone(&entry.connection);
+    let service = TowerToHyperService::new(ServiceOf(router, Arc::clone(&state)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -97,20 +215,44 @@ async fn connection(stream: TcpStream, router: Router, mut bell: watch::Receiver
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = state.close.notified() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        () = nothing_asked(&state) => return,
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
+/// Comes back when the first head has not arrived in its time.
+async fn nothing_asked(connection: &Connection) {
+    tokio::time::sleep(FIRST_HEAD).await;
+    if connection.asked.load(Ordering::Acquire) {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// The router over hyper's own body type.
 #[derive(Clone)]
-struct ServiceOf(Router);
+struct ServiceOf(Router, Arc<Connection>);
+
+/// While one is held, its connection is busy.
+struct Busy(Arc<Connection>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let since = self.0.started.elapsed().as_millis();
+        let since = u64::try_from(since).unwrap_or(BUSY - 1);
+        self.0.idle_since.store(since, Ordering::Release);
+    }
+}
 
 impl tower::Service<hyper::Request<Incoming>> for ServiceOf {
     type Response = axum::response::Response;
     type Error = Infallible;
-    type Future = axum::routing::future::RouteFuture<Infallible>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -123,7 +265,15 @@ impl tower::Service<hyper::Request<Incoming>> for ServiceOf {
         } else {
             request.map(|body| Body::new(Wanted(Some(body))))
         };
-        tower::Service::call(&mut self.0, request)
+        self.1.asked.store(true, Ordering::Release);
+        self.1.idle_since.store(BUSY, Ordering::Release);
+        let busy = Busy(Arc::clone(&self.1));
+        let answer = tower::Service::call(&mut self.0, request);
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(busy);
+            answer
+        })
     }
 }
 

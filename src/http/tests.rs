@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tower::ServiceExt;
 
 use super::state::HttpOptions;
-use super::{layered, serve};
+use super::{Bounds, layered, serve};
 use crate::http::input::body::{JsonBody, Upload};
 use crate::http::layers::limits::{Gate, shed};
 use crate::util::budget::Budget;
@@ -654,9 +654,15 @@ async fn served(
     let (stop, stopped) = oneshot::channel();
     let shutdown = async { stopped.await.unwrap_or(()) };
     let task = tokio::spawn(async move {
-        serve(listener, router, shutdown, drain)
-            .await
-            .expect("serves")
+        {
+            let bounds = Bounds {
+                connections: 1_000,
+                drain,
+            };
+            serve(listener, router, shutdown, bounds)
+        }
+        .await
+        .expect("serves")
     });
     (address, stop, task)
 }

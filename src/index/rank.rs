@@ -5,7 +5,7 @@
 //! | question | function |
 //! | --- | --- |
 //! | What stands for a product: its photo, its words, how much of each? | [`fuse`] |
-//! | What is a photo of, by the products that are nearest to it, and what is that worth? | [`shares`], [`lean`] |
+//! | What is a photo of, by the products that are nearest to it, and what is that worth? | [`shares`], [`lean`], together [`voted`] |
 //! | Which of two products comes first? | [`best_first`] |
 //! | Which of many are shown? | [`best`] |
 //!
@@ -111,6 +111,26 @@ pub fn shares<K: Ord>(voters: Vec<(f32, Vec<K>)>) -> Vec<(K, f32)> {
 #[must_use]
 pub fn lean(cosine: f32, share: f32) -> f32 {
     (cosine + AGREEMENT * share) / (1.0 + AGREEMENT)
+}
+
+/// The scores of products after the vote. `ranked`: the cosine of each with its categories, best
+/// first, of which the first [`VOTERS`] vote.
+///
+/// The definition of the vote as a whole, for whoever ranks every product.
+/// [`Searcher::search_photo`](super::Searcher::search_photo) comes to the same without that.
+#[must_use]
+pub fn voted<K: Ord + Clone>(ranked: &[(f32, Vec<K>)]) -> Vec<f32> {
+    let shares = shares(ranked.iter().take(VOTERS).cloned().collect());
+    let share = |categories: &[K]| {
+        // A product of two categories is of the one with more votes.
+        let best = shares.iter().find(|(voted, _)| categories.contains(voted));
+        best.map_or(0.0, |(_, share)| *share)
+    };
+    let score = |(place, (cosine, categories)): (usize, &(f32, Vec<K>))| {
+        let leads = place < LEADING;
+        lean(*cosine, if leads { 1.0 } else { share(categories) })
+    };
+    ranked.iter().enumerate().map(score).collect()
 }
 
 /// The order of the answers: the higher score first; of equal scores the product that the catalogue
@@ -254,6 +274,28 @@ mod tests {
             .map(|s| s.0)
             .collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn votes_lift_the_category_that_is_shown() {
+        let ranked = [
+            (0.80, vec!["shirts"]),
+            (0.79, vec!["kurtas"]),
+            (0.78, vec!["kurtas"]),
+            (0.77, vec!["shirts", "kurtas"]),
+            (0.76, vec![]),
+        ];
+        let scores = voted(&ranked);
+        let found: BTreeMap<_, _> = shares(ranked.to_vec()).into_iter().collect();
+        let more = found["shirts"].max(found["kurtas"]);
+        let expected = [
+            lean(0.80, 1.0),
+            lean(0.79, 1.0),
+            lean(0.78, found["kurtas"]),
+            lean(0.77, more),
+            lean(0.76, 0.0),
+        ];
+        assert_eq!(scores, expected);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | [`budget`] | a bound on bytes, pixels or searches at the same time |
 //! | [`digest`] | sha256 of bytes and files, hexadecimal |
 //! | [`percent`] | percent-encoding, RFC 3986 |
+//! | [`process`] | what is settled before the process has a second thread |
 //! | [`random`] | reproducible random numbers |
 
 pub mod batcher;
@@ -14,6 +15,7 @@ pub mod blocking;
 pub mod budget;
 pub mod digest;
 pub mod percent;
+pub mod process;
 pub mod random;
 #[cfg(test)]
 pub mod skipped;

@@ -2,7 +2,7 @@
 
 Run: python tests/evaluation/photo_vote.py DATA/catalog.sqlite      (numpy)
 
-Unseen: photos of the held-out products that chose nothing (evaluate::split) are the questions, all products that are not
+Unseen: photos of the held-out products that chose nothing (evaluate::data::split) are the questions, all products that are not
 held out the catalog; the share of the first ten that are of the same category. Own: a product's photo with noise added
 to its embedding, its length given beside it, over the whole catalog; whether the product itself comes first, and among
 the first ten. The constants are those of rank.rs.

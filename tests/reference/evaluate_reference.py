@@ -1,4 +1,4 @@
-"""Writes the values that the metrics of src/evaluate are held against.
+"""Writes the values that the metrics of src/evaluate/stats are compared with.
 
 ranking_metrics.json  trec_eval's own C code through pytrec-eval-terrier 0.5.11
 statistics.json       numpy percentiles, scipy.stats.permutation_test

@@ -1,7 +1,6 @@
 //! `aglet-train`: the training companion. Each subcommand turns its arguments into a library call.
 
 mod bench;
-#[path = "../aglet/evaluate/compare.rs"]
 mod compare;
 mod enrich;
 mod export;
@@ -14,6 +13,7 @@ mod report;
 mod score;
 mod stand_in;
 
+use aglet::evaluate::command::compare::CompareArgs;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -35,7 +35,7 @@ enum Command {
     Fit(fit::FitArgs),
     Export(export::ExportArgs),
     Score(score::ScoreArgs),
-    Compare(compare::CompareArgs),
+    Compare(CompareArgs),
     Interpolate(interpolate::InterpolateArgs),
     Report(report::ReportArgs),
     StandIn(stand_in::StandInArgs),

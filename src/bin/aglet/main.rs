@@ -44,6 +44,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    aglet::util::process::keep_quiet();
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args)?,
         Command::Health(args) => health::run(&args)?,
@@ -51,8 +52,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Openapi => openapi::run()?,
         Command::Demo(arguments) => demo::run(&arguments)?,
         Command::Import(args) => return import::run(args),
-        Command::Evaluate(arguments) => evaluate::run(&arguments)?,
-        Command::Suite(arguments) => suite::run(&arguments)?,
+        Command::Evaluate(arguments) => evaluate::run(arguments)?,
+        Command::Suite(arguments) => suite::run(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,16 +1,13 @@
 //! `aglet suite`: makes retrieval suites.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use aglet::domain::{AttributeName, AttributeValue, Filters};
-use aglet::evaluate::shop;
-use aglet::evaluate::suite::{Case, Kind};
-use aglet::evaluate::suite_build::{self, Plan, default_prompt};
-use aglet::evaluate::table::Table;
+use aglet::domain::{AttributeName, AttributeValue};
+use aglet::evaluate::command::suite::{self, SuiteRequest};
+use aglet::evaluate::report::tables::suite_overview;
 use clap::{Args, Subcommand};
 
-use crate::evaluate::ShopArgs;
+use crate::evaluate::CatalogArgs;
 
 /// Make retrieval suites
 #[derive(Args)]
@@ -21,14 +18,14 @@ pub struct SuiteArgs {
 
 #[derive(Subcommand)]
 enum SuiteCommand {
-    /// Build a suite out of a labeled catalogue: cases, levels, prompts, what can be attained
+    /// Build a suite out of a labeled catalog: cases, levels, prompts, what can be attained
     Build(BuildArgs),
 }
 
 #[derive(Args)]
 struct BuildArgs {
     #[command(flatten)]
-    shop: ShopArgs,
+    catalog: CatalogArgs,
     /// The suite file; query photos go to images/ beside it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -62,98 +59,36 @@ struct BuildArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How much of the products' vectors is their words, in percent, where the suite will be asked:
-    /// with 0, a product without a photo that can be decoded is counted nowhere, for photos alone
-    /// do not find it
+    /// with 0, a product without a picture that can be decoded is counted nowhere, because it
+    /// cannot be found
     #[arg(long, value_name = "P", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     words_percent: u8,
 }
 
-pub fn run(args: &SuiteArgs) -> anyhow::Result<()> {
-    let SuiteCommand::Build(args) = &args.command;
-    build(args)
-}
-
-fn build(args: &BuildArgs) -> anyhow::Result<()> {
-    let mut shop = args.shop.read()?;
-    let mut filters: BTreeMap<AttributeName, Vec<AttributeValue>> = BTreeMap::new();
-    for (name, value) in args.shop.filters() {
-        filters.entry(name.clone()).or_default().push(value.clone());
-    }
-    if args.labeled_only {
-        let known = shop::values(shop.offers.iter().map(|o| &o.product), &args.detail);
-        let all = known
-            .iter()
-            .map(|value| (args.detail.clone(), value.clone()));
-        shop = shop.only(&Filters::new(all)?, |_| true);
-        filters.insert(args.detail.clone(), known);
-    }
-    let stem = || {
-        args.out
-            .file_stem()
-            .map_or_else(|| "suite".to_owned(), |s| s.to_string_lossy().into_owned())
-    };
-    let plan = Plan {
-        name: args.name.clone().unwrap_or_else(stem),
-        main: args.main.clone(),
-        detail: args.detail.clone(),
-        prompt: args
-            .prompt
-            .clone()
-            .unwrap_or_else(|| default_prompt(&args.detail)),
-        without: args.without.clone(),
+pub fn run(args: SuiteArgs) -> anyhow::Result<()> {
+    let SuiteCommand::Build(args) = args.command;
+    let out = args.out.clone();
+    let request = SuiteRequest {
+        catalog: args.catalog.into(),
+        out: args.out,
+        name: args.name,
+        main: args.main,
+        detail: args.detail,
+        labeled_only: args.labeled_only,
+        prompt: args.prompt,
+        without: args.without,
         results: usize::from(args.results),
         per_level: args.per_level,
         seed: args.seed,
-        filters,
-        held_out: args.shop.held_out(),
-        words: args.words_percent > 0,
+        words_percent: args.words_percent,
     };
-    let suite = suite_build::of_shop(&plan, &shop)?;
-    suite_build::save(&suite, &shop, &args.out)?;
+    let suite = suite::build(&request)?;
     println!(
         "{} cases over {} products in {}\n",
         suite.cases.len(),
         suite.pool.products,
-        args.out.display()
+        out.display()
     );
-    print!("{}", overview(&suite.cases).plain());
+    print!("{}", suite_overview(&suite.cases).plain());
     Ok(())
-}
-
-fn overview(cases: &[Case]) -> Table {
-    let mut table = Table::new(&[
-        "cases",
-        "n",
-        "(a) max",
-        "attainable",
-        "(b) max",
-        "attainable",
-        "(c) max",
-        "attainable",
-        "(d) max",
-        "attainable",
-    ]);
-    for kind in [Kind::Text, Kind::Image] {
-        for level in aglet::evaluate::scoring::Level::ALL {
-            let group: Vec<&Case> = cases
-                .iter()
-                .filter(|c| c.kind() == kind && c.level == level)
-                .collect();
-            let sum = |of: fn(&Case) -> aglet::evaluate::scoring::Points| {
-                group
-                    .iter()
-                    .map(|c| of(c))
-                    .sum::<aglet::evaluate::scoring::Points>()
-                    .values()
-            };
-            let (nominal, attainable) = (sum(|c| c.maxima.nominal), sum(|c| c.maxima.attainable));
-            let head = [
-                format!("{}, level {}", kind.name(), level.number()),
-                group.len().to_string(),
-            ];
-            let columns = (0..4).flat_map(|i| [nominal[i].to_string(), attainable[i].to_string()]);
-            table.push(head.into_iter().chain(columns));
-        }
-    }
-    table
 }

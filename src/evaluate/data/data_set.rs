@@ -14,7 +14,7 @@
 //! A picture may lie in an archive, `{"archive": "images.zip", "member": "images/1163.jpg"}`.
 //! Pictures are referred to, not copied.
 //!
-//! [`read_entries`] and [`write_side`] read and write a side as it stands. [`products`] reads it as
+//! [`read_entries`] and [`write_side`] read and write a side unchanged. [`products`] reads it as
 //! a catalog: a relative path of a picture is taken from the current folder, as training takes it,
 //! and from the data set's own folder where nothing is there. It refuses an id that comes twice, a
 //! product that is not one, and a side without products.
@@ -171,7 +171,7 @@ pub fn sides_at(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The entries of a side's file, as they stand there.
+/// The entries of a side's file, unchanged.
 ///
 /// # Errors
 /// When the file is missing or cannot be read, or a line is not an [`Entry`].
@@ -290,9 +290,9 @@ fn located(image: PictureLocation, folder: &Path) -> ImageSource {
             path
         }
     };
-    match image {
-        PictureLocation::File { file } => ImageSource::file(&at(file)),
-        PictureLocation::Member { archive, member } => ImageSource::Zip {
+    match ImageSource::from(image) {
+        file @ ImageSource::File { .. } => ImageSource::file(&at(file.path())),
+        ImageSource::Zip { archive, member } => ImageSource::Zip {
             archive: at(archive),
             member,
         },

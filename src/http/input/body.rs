@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::http::input::params::{self, RawQuery};
+use crate::http::layers::limits::Place;
 use crate::http::output::error::{ApiError, short};
 use crate::http::state::HttpOptions;
 use crate::util::budget::Share;
@@ -45,13 +46,20 @@ where
         let limit = MAX_JSON.min(options.max_body);
         announced(request.headers(), "the body", limit)?;
         let mut share = options.uploads.nothing();
+        let place = request.extensions().get::<Place>().cloned();
         let bytes = within(
             options.body_timeout,
             whole(request.into_body(), limit, &mut share),
         )
         .await?;
+        arrived(place.as_ref())?;
         parse(&bytes).map(Self)
     }
+}
+
+/// The body is here: the request takes its place in the work.
+fn arrived(place: Option<&Place>) -> Result<(), ApiError> {
+    place.map_or(Ok(()), Place::take)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -176,6 +184,7 @@ where
         let limit = options.max_body;
         announced(request.headers(), "the form", limit + FORM_OVERHEAD)?;
         let (parts, body) = request.into_parts();
+        let place = parts.extensions.get::<Place>().cloned();
         let body = Body::new(http_body_util::Limited::new(body, limit + FORM_OVERHEAD));
         let form = Multipart::from_request(Request::from_parts(parts, body), &())
             .await
@@ -188,11 +197,13 @@ where
                 };
                 ApiError::MalformedMultipart { reason }
             })?;
-        within(
+        let upload = within(
             options.body_timeout,
             read_form(form, limit, options.uploads.nothing()),
         )
-        .await
+        .await?;
+        arrived(place.as_ref())?;
+        Ok(upload)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Bounds on the work of a route: how many at once, and how long.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::output::error::ApiError;
 use crate::http::state::HttpOptions;
@@ -41,13 +41,39 @@ impl Gate {
     }
 }
 
-/// Takes a request on when there is room, else answers 503 at once: a queue here would only make
-/// everyone late.
-pub async fn shed(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let Ok(_permit) = gate.permits.try_acquire() else {
-        return ApiError::Overloaded.into_response();
-    };
+/// One request's place in the work; shared by the layer, which holds it for as long as the request
+/// is answered, and by whoever reads the body, who takes it.
+#[derive(Clone)]
+pub struct Place {
+    gate: Gate,
+    permit: Arc<OnceLock<OwnedSemaphorePermit>>,
+}
+
+impl Place {
+    /// Takes a place, or says that there is none: a queue here would only make everyone late.
+    pub fn take(&self) -> Result<(), ApiError> {
+        let permit = Arc::clone(&self.gate.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| ApiError::Overloaded)?;
+        // A second permit of the same request is given back.
+        let _ = self.permit.set(permit);
+        Ok(())
+    }
+}
+
+/// Takes a request on when there is room, else answers 503 at once. A request with a body takes its
+/// place when the body has arrived ([`body`](crate::http::input::body)): until then it costs a
+/// connection and its bytes, which have bounds of their own, and keeps nobody out.
+pub async fn shed(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let allowance = gate.allowance(request.method());
+    let place = Place {
+        gate,
+        permit: Arc::default(),
+    };
+    if *request.method() == Method::POST {
+        request.extensions_mut().insert(place.clone());
+    } else if let Err(full) = place.take() {
+        return full.into_response();
+    }
     match tokio::time::timeout(allowance, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::DeadlineExceeded.into_response(),

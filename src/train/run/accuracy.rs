@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::classification::{Report, Rows, ZeroDivision};
+use crate::evaluate::stats::classification::{Report, Rows, ZeroDivision};
 use crate::train::data::attribute::Classes;
 use crate::train::data::product::Product;
 

@@ -134,6 +134,20 @@ pub fn read_run(run: &Path, which: RunWeights) -> Result<(NetConfig, Parameters)
     Ok((config, parameters))
 }
 
+/// Writes a run's best weights as a checkpoint folder; the averaged ones if it has no best ones.
+///
+/// # Errors
+/// As [`export`].
+pub fn write_best(run: &Path, to: &Path) -> Result<(), FolderError> {
+    let which = if run.join(BEST).is_file() {
+        RunWeights::Best
+    } else {
+        RunWeights::Average
+    };
+    export(run, to, which, StoredFloat::F32)?;
+    Ok(())
+}
+
 /// The configuration and the weights of a checkpoint folder in Hugging Face's layout.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::fit::HeldOut;
 use super::recipe::Recipe;
 use crate::evaluate::data::data_set::{self, DataSetError, Side};
-use crate::evaluate::split::{held_out, validates};
+use crate::evaluate::data::split::{held_out, validates};
 use crate::train::data::batch_source::MixedIn;
 use crate::train::data::catalog;
 use crate::train::data::drawn;

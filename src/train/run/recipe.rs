@@ -57,7 +57,7 @@ pub struct Recipe {
     pub run: Length,
     /// The rule by which `aglet-train compare` chooses among the run's epochs; it has a default.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub compare: Option<crate::evaluate::compare::Rule>,
+    pub compare: Option<crate::evaluate::benchmark::compare::Rule>,
 }
 
 /// The model's sizes, for weights that begin at random.

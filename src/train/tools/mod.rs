@@ -5,12 +5,10 @@
 //! | [`label`] | a local page on which a person labels photos |
 //! | [`score`] | measures a checkpoint |
 //! | [`interpolate`] | mixes a base with what fine-tuning made of it |
-//! | [`compared`] | a run's best weights as a checkpoint, to be compared |
 //! | [`stand_in`] | a checkpoint of FashionCLIP's shape with random weights |
 //! | [`bench`] | one step after the other, to be timed |
 
 pub mod bench;
-pub mod compared;
 pub mod interpolate;
 pub mod label;
 pub mod score;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::evaluate::data::data_set::Side;
-use crate::evaluate::split::held_out;
+use crate::evaluate::data::split::held_out;
 use crate::train::data::catalog;
 use crate::train::data::error::DataError;
 use crate::train::data::product::{Frame, Product};

@@ -9,7 +9,8 @@
 //! - searches go first; catalog work ([`Priority::Bulk`]) gets every batch that no search wants,
 //!   and one job after [`SEARCHES_PER_BULK`] batches of searches in a row, so that it neither
 //!   starves nor is starved;
-//! - a search that would be one too many is refused at once, catalog work waits for room;
+//! - a search that would be one too many, or that would not be answered in its time by what jobs
+//!   took so far, is refused at once; catalog work waits for room;
 //! - requests whose caller has gone, or whose time is over, are skipped before they cost anything;
 //! - a batch holds requests of similar length, led by the oldest;
 //! - a panic of the worker is the error of its batch and of no other;
@@ -55,7 +56,7 @@ pub struct BatchOptions {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    #[error("more requests are waiting than the queue holds")]
+    #[error("more requests are waiting than can be answered in time")]
     Overloaded,
     #[error("the request's time was over before its turn came")]
     Expired,
@@ -99,6 +100,7 @@ struct Shared<J, R> {
     state: Mutex<State<J, R>>,
     changed: Condvar,
     bulk_room: Arc<Semaphore>,
+    workers: usize,
     /// Batches that were answered with results.
     batches: AtomicU64,
     meters: Meters,
@@ -132,6 +134,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             state: Mutex::new(state),
             changed: Condvar::new(),
             bulk_room: Arc::new(Semaphore::new(options.queue.max(1))),
+            workers: workers.len().max(1),
             batches: AtomicU64::new(0),
             meters: Meters::new(options.name),
         });
@@ -198,6 +201,13 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         }
     }
 
+    /// How long a search that came now would take to be answered, by what jobs took so far; `more`:
+    /// jobs that are known to come before it. Zero before the first job.
+    #[must_use]
+    pub fn expected(&self, more: usize) -> Duration {
+        self.shared.expected(&self.shared.lock(), more)
+    }
+
     /// How many batches were answered with results so far.
     #[must_use]
     pub fn batches(&self) -> u64 {
@@ -253,6 +263,13 @@ impl<J, R> Shared<J, R> {
         self.changed.notify_all();
     }
 
+    /// What is queued, and one more.
+    fn expected(&self, state: &State<J, R>, more: usize) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "queues are short")]
+        let rounds = (state.search.len() + more + 1) as f64 / self.workers as f64;
+        Duration::from_secs_f64(rounds * state.seconds_per_job)
+    }
+
     fn push(&self, request: Request<J, R>, priority: Priority) -> Result<(), BatchError> {
         let mut state = self.lock();
         if state.closed {
@@ -263,7 +280,11 @@ impl<J, R> Shared<J, R> {
                 if state.search.len() >= self.options.queue {
                     state.skip_dead(&self.meters);
                 }
-                if state.search.len() >= self.options.queue {
+                let late = request.deadline.is_some_and(|deadline| {
+                    let left = deadline.saturating_duration_since(request.queued);
+                    self.expected(&state, 0) > left
+                });
+                if late || state.search.len() >= self.options.queue {
                     self.meters.refused();
                     return Err(BatchError::Overloaded);
                 }

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use aglet::demo;
 use aglet::domain::AttributeValue;
+use aglet::evaluate::benchmark::document::{Document, Outcome};
 use aglet::evaluate::data::data_set;
-use aglet::evaluate::document::{Document, Outcome};
-use aglet::evaluate::shop::Shop;
-use aglet::evaluate::suite::Suite;
-use aglet::evaluate::suite_build::{self, Plan, default_prompt};
+use aglet::evaluate::data::labeled_catalog::LabeledCatalog;
+use aglet::evaluate::data::suite::Suite;
+use aglet::evaluate::data::suite_build::{self, SuiteOptions, default_prompt};
 use image::{Rgb, RgbImage};
 
-use super::{aglet, name, path, suite, write_shop};
+use super::{aglet, name, path, suite, write_catalog};
 use crate::support::clip::{random_clip, tiny_config, tiny_model};
 
 /// The 17 classes of In-shop, with whose clothes they are of.
@@ -182,10 +182,10 @@ fn benchmarks_in_their_own_layouts() {
     );
 }
 
-/// Fails when the demonstration catalogue is drawn otherwise than the bundled suite was built on.
+/// Fails when the demonstration catalog is drawn otherwise than the bundled suite was built on.
 /// Then build it anew: docs/evaluation.md says how.
 #[test]
-fn the_bundled_suite_is_that_of_the_demonstration_catalogue() {
+fn the_bundled_suite_is_that_of_the_demonstration_catalog() {
     let folder = tempfile::tempdir().expect("a folder");
     let demo = folder.path().join("demo");
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -201,7 +201,7 @@ fn the_bundled_suite_is_that_of_the_demonstration_catalogue() {
     )
     .expect("drawn");
     let detail = name("shoelace_color");
-    let plan = Plan {
+    let options = SuiteOptions {
         name: "drawn shoes".to_owned(),
         main: name("category"),
         prompt: default_prompt(&detail),
@@ -214,13 +214,13 @@ fn the_bundled_suite_is_that_of_the_demonstration_catalogue() {
         held_out: false,
         words: false,
     };
-    let shop = Shop::at(&demo, &[], None).expect("a catalogue");
-    let drawn = suite_build::of_shop(&plan, &shop).expect("something to ask");
+    let catalog = LabeledCatalog::at(&demo, &[], None).expect("a catalog");
+    let drawn = suite_build::of_catalog(&options, &catalog).expect("something to ask");
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/retrieval");
     let suite = Suite::load(&bundled.join("suite.json")).expect("consistent");
     assert_eq!(suite.pool.sha256, drawn.pool.sha256, "other products");
     assert!(suite == drawn, "other cases");
-    suite_build::save(&drawn, &shop, &folder.path().join("suite.json")).expect("written");
+    suite_build::save(&drawn, &catalog, &folder.path().join("suite.json")).expect("written");
     let mut photos = 0;
     for entry in std::fs::read_dir(folder.path().join("images")).expect("photos") {
         let file = entry.expect("an entry");
@@ -246,9 +246,9 @@ fn checkpoint(folder: &Path, seed: u64) {
 #[test]
 fn models_and_checkpoints_are_compared_by_the_command() {
     let root = tempfile::tempdir().expect("a folder");
-    write_shop(root.path(), 200);
-    let shop = Shop::at(root.path(), &[], None).expect("a catalogue");
-    suite(&shop, root.path());
+    write_catalog(root.path(), 200);
+    let catalog = LabeledCatalog::at(root.path(), &[], None).expect("a catalog");
+    suite(&catalog, root.path());
     let at = |name: &str| root.path().join(name);
     for (epoch, seed) in [("run/epochs/001", 11), ("run/epochs/002", 12)] {
         checkpoint(&at(epoch), seed);
@@ -319,7 +319,7 @@ fn models_and_checkpoints_are_compared_by_the_command() {
 #[test]
 fn a_data_set_is_asked_whole_and_a_run_on_one_is_doubted_elsewhere() {
     let root = tempfile::tempdir().expect("a folder");
-    write_shop(root.path(), 60);
+    write_catalog(root.path(), 60);
     let at = |name: &str| root.path().join(name);
     // As `aglet-train prepare --test ..` writes it: its split asks nobody which products are held
     // out elsewhere.
@@ -420,7 +420,7 @@ mod with_training {
         let best = run.join("best.safetensors");
         checkpoint::write_weights(&best, &Parameters::random(&config, 5), StoredFloat::F32)
             .expect("written");
-        write_shop(root.path(), 60);
+        write_catalog(root.path(), 60);
         let colors = format!("set:{}@color", path(root.path()));
         let cache = root.path().join("cache");
         let compare = |program: &str| {
@@ -468,7 +468,7 @@ mod with_training {
     #[test]
     fn a_prepared_data_set_is_read_as_it_was_written() {
         let root = tempfile::tempdir().expect("a folder");
-        write_shop(root.path(), 60);
+        write_catalog(root.path(), 60);
         let out = root.path().join("set");
         let plan = prepare::Preparation {
             source: Source::JsonLines {
@@ -489,15 +489,20 @@ mod with_training {
             let written = data_set::read_side(&out, side).expect("readable");
             let file = out.join(format!("{side}.jsonl"));
             assert_eq!(data_set::side_at(&file).as_ref(), Some(&file));
-            let shop = Shop::at(&file, &[], None).expect("readable");
-            assert_eq!(shop.offers.len(), written.len());
-            for (offer, entry) in shop.offers.iter().zip(&written) {
-                assert_eq!(offer.product.id.as_str(), entry.id);
+            let catalog = LabeledCatalog::at(&file, &[], None).expect("readable");
+            assert_eq!(catalog.products.len(), written.len());
+            for (labeled, entry) in catalog.products.iter().zip(&written) {
+                assert_eq!(labeled.product.id.as_str(), entry.id);
                 let laces = entry.attributes["shoelace_color"]
                     .first()
                     .map(String::as_str);
-                assert_eq!(offer.product.attribute("shoelace_color"), laces);
-                assert!(shop.photo(offer).expect("a photo").starts_with(b"\x89PNG"));
+                assert_eq!(labeled.product.attribute("shoelace_color"), laces);
+                assert!(
+                    catalog
+                        .picture(labeled)
+                        .expect("a picture")
+                        .starts_with(b"\x89PNG")
+                );
             }
         }
         let (json, model, laces) = (

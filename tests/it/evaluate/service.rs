@@ -1,4 +1,4 @@
-//! The real service over a catalogue, on a port of its own.
+//! The real service over a catalog, on a port of its own.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::encode::Encoder;
-use aglet::evaluate::shop::source_at;
-use aglet::http::{AppState, HttpOptions, router};
+use aglet::evaluate::data::labeled_catalog::source_at;
+use aglet::http::{AppState, Bounds, HttpOptions, router};
 use aglet::model::ModelFolder;
 use aglet::service::{self, ServiceOptions, generation};
 
@@ -21,7 +21,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Imports the catalogue in the folder, its photos and words one by one, and serves it.
+    /// Imports the catalog in the folder, its photos and words one by one, and serves it.
     pub fn start(folder: &Path, words_percent: u8) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
@@ -44,9 +44,15 @@ impl Service {
                 let until = async {
                     let _ = stopped.await;
                 };
-                aglet::http::serve(listener, router(state), until, Duration::from_secs(1))
-                    .await
-                    .expect("serves");
+                {
+                    let bounds = Bounds {
+                        connections: 100,
+                        drain: Duration::from_secs(1),
+                    };
+                    aglet::http::serve(listener, router(state), until, bounds)
+                }
+                .await
+                .expect("serves");
             });
         });
         let url = told.recv().expect("the service starts");
@@ -73,7 +79,7 @@ async fn state(folder: &Path, words_percent: u8) -> AppState {
     let catalog = Catalog::open(&folder.join("data"))
         .await
         .expect("a catalog");
-    let source = source_at(folder, &[], None).expect("a catalogue");
+    let source = source_at(folder, &[], None).expect("a catalog");
     ingest::import(
         &catalog,
         &encoder,

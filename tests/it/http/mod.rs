@@ -13,7 +13,7 @@ use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
 use aglet::encode::Encoder;
-use aglet::http::{AppState, HttpOptions, router};
+use aglet::http::{AppState, Bounds, HttpOptions, router};
 use aglet::model::ModelFolder;
 use aglet::service::{Service, ServiceOptions, generation};
 use axum::Router;
@@ -195,7 +195,10 @@ impl Server {
             listener,
             router,
             shutdown,
-            Duration::from_secs(5),
+            Bounds {
+                connections: 1_000,
+                drain: Duration::from_secs(5),
+            },
         ));
         Self { url, end, task }
     }

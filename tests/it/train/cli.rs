@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use aglet::evaluate::split::validates;
+use aglet::evaluate::data::split::validates;
 
 use crate::support::runtime;
 

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::evaluate::data::data_set::Side;
-use crate::evaluate::split::held_out;
+use crate::evaluate::data::split::held_out;
 
 /// Which products are kept for the test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TestSide {
     /// This part of every class.
     Part(f64),
-    /// Those that no model of ours is trained on (see [`crate::evaluate::split`]).
+    /// Those that no model of ours is trained on (see [`crate::evaluate::data::split`]).
     HeldOut,
 }
 
@@ -166,7 +166,7 @@ mod tests {
     fn products_with_a_held_out_picture_are_held_out() {
         assert!(
             held_out("7") && !held_out("8"),
-            "as recorded in evaluate::split"
+            "as recorded in evaluate::data::split"
         );
         let groups = groups();
         let sides = split(&groups, TestSide::HeldOut, 0.1, 1);
