@@ -2,6 +2,11 @@
 //! curves, the validations and the recipe. Both are whole in themselves (no script, nothing
 //! fetched) and follow the reader's choice of light or dark.
 //!
+//! | file | what it holds |
+//! | --- | --- |
+//! | this one | the lines of `metrics.jsonl`, and the page |
+//! | `chart` | line charts as SVG |
+//!
 //! A run that was killed and taken up again has written some steps twice: of each, the later line
 //! counts. A line that a kill cut short is left out and counted.
 
