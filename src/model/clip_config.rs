@@ -1,10 +1,12 @@
-//! `config.json` of a Hugging Face CLIP checkpoint -> the architecture of its two towers.
+//! `config.json` of a Hugging Face CLIP checkpoint: the architecture of its two towers, read and
+//! written. Serving and training read it here, so that a checkpoint means the same to both.
 //!
-//! Fields that are left out take the defaults of transformers' `CLIPConfig`. Refuses what the graph
-//! writer cannot express: other model types (SigLIP and the like), other activations, images that
-//! are not square.
+//! Fields that are left out take the defaults of transformers' `CLIPConfig`. Refuses what neither
+//! the graph writer nor the training network can express: other model types (SigLIP and the like),
+//! other activations, images that are not square.
 
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 /// Both towers, and the length of the embeddings that they share.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +29,13 @@ pub struct Tower {
     pub layer_norm_eps: f32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Between the two layers of a feed-forward block, by its name in `hidden_act`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// `x * sigmoid(1.702 x)`.
+    /// `x * sigmoid(1.702 x)`, OpenAI's CLIP.
     QuickGelu,
-    /// The exact one, with erf.
+    /// The exact `x * Phi(x)`, with erf; LAION's.
     Gelu,
 }
 
@@ -44,6 +48,9 @@ pub struct TextTower {
     /// Where the tower is pooled.
     pub pooling: Pooling,
 }
+
+/// The `eos_token_id` of checkpoints older than transformers 4.31, which is not the end's id.
+const HIGHEST_ID: u32 = 2;
 
 /// The token whose first occurrence the text tower is pooled at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +75,12 @@ impl VisionTower {
     #[must_use]
     pub fn grid(&self) -> usize {
         self.image_size / self.patch_size
+    }
+
+    /// Patches of a whole image.
+    #[must_use]
+    pub fn patches(&self) -> usize {
+        self.grid().pow(2)
     }
 }
 
@@ -134,6 +147,42 @@ impl ClipConfig {
             ));
         }
         Ok(config)
+    }
+
+    /// The `config.json` that [`Self::parse`] reads as this configuration, with the fields that
+    /// transformers wants beside it.
+    #[must_use]
+    pub fn to_hugging_face(&self) -> Value {
+        let last = self.text.vocabulary.saturating_sub(1);
+        let end = match self.text.pooling {
+            Pooling::EndOfText(id) => Value::from(id),
+            Pooling::HighestId => Value::from(HIGHEST_ID),
+        };
+        let tower = |tower: &Tower| {
+            json!({
+                "hidden_size": tower.width, "intermediate_size": tower.feed_forward,
+                "num_hidden_layers": tower.layers, "num_attention_heads": tower.heads,
+                "hidden_act": tower.activation, "layer_norm_eps": tower.layer_norm_eps,
+                "projection_dim": self.projection, "attention_dropout": 0.0,
+            })
+        };
+        let mut vision = tower(&self.vision.tower);
+        vision["model_type"] = "clip_vision_model".into();
+        vision["image_size"] = self.vision.image_size.into();
+        vision["patch_size"] = self.vision.patch_size.into();
+        vision["num_channels"] = 3.into();
+        let mut text = tower(&self.text.tower);
+        text["model_type"] = "clip_text_model".into();
+        text["vocab_size"] = self.text.vocabulary.into();
+        text["max_position_embeddings"] = self.text.context_length.into();
+        text["bos_token_id"] = last.saturating_sub(1).into();
+        text["eos_token_id"] = end;
+        text["pad_token_id"] = last.into();
+        json!({
+            "architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": self.projection,
+            "logit_scale_init_value": 2.6592, "vision_config": vision, "text_config": text,
+            "torch_dtype": "float32",
+        })
     }
 }
 
@@ -279,7 +328,7 @@ impl Section {
             return Ok(Pooling::EndOfText(49407));
         };
         match value.as_u64().map(u32::try_from) {
-            Some(Ok(2)) => Ok(Pooling::HighestId),
+            Some(Ok(HIGHEST_ID)) => Ok(Pooling::HighestId),
             Some(Ok(id)) => Ok(Pooling::EndOfText(id)),
             _ => Err(unsupported(
                 self.path("eos_token_id"),

@@ -11,8 +11,8 @@ use tokenizers::Tokenizer;
 use super::clip_config::{Pooling, TextTower};
 use super::manifest::TOKENIZER;
 
-const START: &str = "<|startoftext|>";
-const END: &str = "<|endoftext|>";
+pub(crate) const START: &str = "<|startoftext|>";
+pub(crate) const END: &str = "<|endoftext|>";
 
 /// How CLIP splits text before BPE (Radford et al. 2021, `simple_tokenizer.py`; case is folded
 /// before).
@@ -66,16 +66,16 @@ fn build(vocabulary: &[u8], merges: &str) -> Result<Vec<u8>, TokenizerError> {
     let broken = |file, reason: String| TokenizerError::Broken { file, reason };
     let ids: BTreeMap<String, u32> =
         serde_json::from_slice(vocabulary).map_err(|e| broken("vocab.json", e.to_string()))?;
-    let special = |token: &str| {
-        let id = ids
-            .get(token)
+    let id = |token: &str| {
+        ids.get(token)
             .copied()
-            .ok_or_else(|| broken("vocab.json", format!("it lacks {token}")))?;
-        let entry = json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
-            "normalized": false, "special": true});
-        Ok((id, entry))
+            .ok_or_else(|| broken("vocab.json", format!("it lacks {token}")))
     };
-    let ((start, start_entry), (end, end_entry)) = (special(START)?, special(END)?);
+    let marks = Marks {
+        start: id(START)?.into(),
+        end: id(END)?.into(),
+        start_normalized: false,
+    };
     let mut pairs = Vec::new();
     for line in merges
         .lines()
@@ -86,24 +86,58 @@ fn build(vocabulary: &[u8], merges: &str) -> Result<Vec<u8>, TokenizerError> {
             .ok_or_else(|| broken("merges.txt", format!("no pair: {line:?}")))?;
         pairs.push(json!([pair.0, pair.1.trim_end()]));
     }
-    let mut added = [(start, start_entry), (end, end_entry)];
+    let tokenizer = clip_tokenizer(&json!(ids), &Value::from(pairs), SPLIT, Some(marks));
+    Ok(serde_json::to_vec(&tokenizer).expect("JSON values serialize"))
+}
+
+/// The ids of the tokens around every text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks {
+    pub start: u64,
+    pub end: u64,
+    /// Whether the start is looked for in the normalized text.
+    pub start_normalized: bool,
+}
+
+/// The `tokenizer.json` of a CLIP with these tokens and merges: case folded, split by the pattern
+/// `split`, byte-level pair encoding with `</w>` at the end of a word. Without `marks` nothing is
+/// put around a text.
+pub(crate) fn clip_tokenizer(
+    vocabulary: &Value,
+    merges: &Value,
+    split: &str,
+    marks: Option<Marks>,
+) -> Value {
+    let special = |id: u64, content: &str, normalized: bool| {
+        json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": normalized, "special": true})
+    };
+    let mut added = Vec::new();
+    let mut around = Value::Null;
+    if let Some(marks) = marks {
+        added.push((
+            marks.start,
+            special(marks.start, START, marks.start_normalized),
+        ));
+        added.push((marks.end, special(marks.end, END, false)));
+        around = json!({"type": "RobertaProcessing", "sep": [END, marks.end],
+            "cls": [START, marks.start], "trim_offsets": false, "add_prefix_space": false});
+    }
     added.sort_by_key(|(id, _)| *id);
-    let tokenizer = json!({
-        "version": "1.0", "truncation": null, "padding": null,
-        "added_tokens": added.map(|(_, entry)| entry),
+    let added: Vec<Value> = added.into_iter().map(|(_, entry)| entry).collect();
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
         "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"},
             {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "}, {"type": "Lowercase"}]},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Removed", "invert": true},
+            {"type": "Split", "pattern": {"Regex": split}, "behavior": "Removed", "invert": true},
             {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}]},
-        "post_processor": {"type": "RobertaProcessing", "sep": [END, end], "cls": [START, start],
-            "trim_offsets": false, "add_prefix_space": false},
+        "post_processor": around,
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {"type": "BPE", "dropout": null, "unk_token": END, "continuing_subword_prefix": "",
             "end_of_word_suffix": "</w>", "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-            "vocab": ids, "merges": Value::from(pairs)},
-    });
-    Ok(serde_json::to_vec(&tokenizer).expect("JSON values serialize"))
+            "vocab": vocabulary, "merges": merges},
+    })
 }
 
 /// Loads the tokenizer and answers the id that ends a text.

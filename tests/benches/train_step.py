@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-SHAPES = {  # as in src/bin/aglet-train/bench.rs
+SHAPES = {  # as in src/train/tools/bench.rs
     "vit-b32": dict(vision=(768, 12), text=(512, 12), size=224, patch=32, vocabulary=49408, projection=512, batch=16),
     "small": dict(vision=(192, 6), text=(192, 4), size=128, patch=16, vocabulary=4096, projection=192, batch=64),
 }

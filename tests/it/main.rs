@@ -11,7 +11,3 @@ mod serve;
 mod support;
 #[cfg(feature = "train")]
 mod train;
-#[cfg(feature = "train")]
-mod train_cli;
-#[cfg(feature = "train")]
-mod train_data;

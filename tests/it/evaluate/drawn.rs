@@ -399,9 +399,12 @@ mod with_training {
     use std::process::Command;
 
     use aglet::catalog::source::Source;
-    use aglet::train::checkpoint::{self, Precision};
-    use aglet::train::clip::{ClipConfig, Parameters};
-    use aglet::train::prepare::{self, Side, Templates, templates};
+    use aglet::evaluate::data::data_set::Side;
+    use aglet::model::ClipConfig;
+    use aglet::train::data::set::templates::{self, Templates};
+    use aglet::train::data::set::{prepare, split};
+    use aglet::train::net::parameters::Parameters;
+    use aglet::train::run::checkpoint::{self, StoredFloat};
 
     use super::*;
     use crate::support;
@@ -411,11 +414,11 @@ mod with_training {
         let root = tempfile::tempdir().expect("a folder");
         let run = root.path().join("run");
         checkpoint(&run, 3);
-        let config = ClipConfig::from_hugging_face(&tiny_config()).expect("a config");
+        let config = ClipConfig::parse(tiny_config().to_string().as_bytes()).expect("a config");
         std::fs::remove_file(run.join("model.safetensors")).expect("removed");
         std::fs::remove_file(run.join("preprocessor_config.json")).expect("removed");
         let best = run.join("best.safetensors");
-        checkpoint::write_weights(&best, &Parameters::random(&config, 5), Precision::F32)
+        checkpoint::write_weights(&best, &Parameters::random(&config, 5), StoredFloat::F32)
             .expect("written");
         write_catalog(root.path(), 60);
         let colors = format!("set:{}@color", path(root.path()));
@@ -467,7 +470,7 @@ mod with_training {
         let root = tempfile::tempdir().expect("a folder");
         write_catalog(root.path(), 60);
         let out = root.path().join("set");
-        let plan = prepare::Plan {
+        let plan = prepare::Preparation {
             source: Source::JsonLines {
                 file: root.path().join("products.jsonl"),
                 images: Vec::new(),
@@ -476,14 +479,14 @@ mod with_training {
             labels: Vec::new(),
             require: vec![name("shoelace_color")],
             class: name("category"),
-            test: prepare::Test::Part(0.5),
+            test: split::TestSide::Part(0.5),
             validation: 0.1,
             seed: 1,
             templates: Templates::parse(templates::DEFAULT).expect("the default"),
         };
         prepare::prepare(&plan, &out, |_, _| {}).expect("prepared");
         for side in [Side::Test, Side::Validation, Side::Train] {
-            let written = prepare::read_side(&out, side).expect("readable");
+            let written = data_set::read_side(&out, side).expect("readable");
             let file = out.join(format!("{side}.jsonl"));
             assert_eq!(data_set::side_at(&file).as_ref(), Some(&file));
             let catalog = LabeledCatalog::at(&file, &[], None).expect("readable");
@@ -528,7 +531,7 @@ mod with_training {
         };
         assert_eq!(
             result.top.images,
-            prepare::read_side(&out, Side::Test)
+            data_set::read_side(&out, Side::Test)
                 .expect("readable")
                 .len()
         );

@@ -2,14 +2,15 @@
 //! over a run.
 
 use aglet::model::ModelFolder;
-use aglet::train::checkpoint;
-use aglet::train::clip::Parameters;
-use aglet::train::folder::{self, Which};
-use aglet::train::lora::{self, Lora};
-use aglet::train::network::Network;
-use aglet::train::optimizer::{Optimizer, Rule};
-use aglet::train::step::{self, Training};
-use aglet::train::validate;
+use aglet::train::net::lora::{self, Lora};
+use aglet::train::net::network::Network;
+use aglet::train::net::parameters::Parameters;
+use aglet::train::optim::optimizer::{Optimizer, Rule};
+use aglet::train::run::checkpoint;
+use aglet::train::run::embed::Embedder;
+use aglet::train::run::folder::{self, RunWeights};
+use aglet::train::run::step;
+use aglet::train::run::training::Training;
 
 use super::{Recorded, WEIGHTS, furthest, norm, recorded_step, reference, small_run};
 
@@ -76,9 +77,9 @@ fn the_first_step_begins_at_the_base_and_moves_the_pairs_alone() {
     );
     let mut parameters = before.clone();
     training.begin(WEIGHTS.kind, &mut parameters, 1);
-    let plain = step::losses(&config, &before, &batch, WEIGHTS, &Training::default());
+    let plain = step::losses(&config, &before, [&batch], WEIGHTS, &Training::default())[0];
     assert_eq!(
-        step::losses(&config, &parameters, &batch, WEIGHTS, &training),
+        step::losses(&config, &parameters, [&batch], WEIGHTS, &training)[0],
         plain
     );
     let start = parameters.clone();
@@ -95,7 +96,8 @@ fn the_first_step_begins_at_the_base_and_moves_the_pairs_alone() {
         optimizer.step(&mut parameters, &gradients, 1e-2, &treatments);
     }
     assert!(
-        step::losses(&config, &parameters, &batch, WEIGHTS, &training).total < plain.total - 0.1
+        step::losses(&config, &parameters, [&batch], WEIGHTS, &training)[0].total
+            < plain.total - 0.1
     );
     for ((now, then), slots) in parameters.0.iter().zip(&start.0).zip(&optimizer.slots) {
         assert_eq!(now != then, lora::is_adapter(&now.name), "{}", now.name);
@@ -141,8 +143,8 @@ fn a_run_with_pairs_and_siglips_loss_resumes_and_leaves_whole_models() {
     halves.extend(small_run(broken.path(), 6, true, &more));
     assert_eq!(unbroken, halves);
     let (config, last) =
-        folder::read_run(broken.path(), Which::Last).expect("the pairs are merged");
-    let random = Parameters::random(&config, 1);
+        folder::read_run(broken.path(), RunWeights::Last).expect("the pairs are merged");
+    let random = Parameters::random(&config.clip, 1);
     let changed = |p: &Parameters| {
         p.0.iter()
             .zip(&random.0)
@@ -166,15 +168,14 @@ fn a_run_with_pairs_and_siglips_loss_resumes_and_leaves_whole_models() {
             "{epoch}"
         );
     }
-    let (config, average) = folder::read_run(broken.path(), Which::Average).expect("reads");
+    let (config, average) = folder::read_run(broken.path(), RunWeights::Average).expect("reads");
     assert_eq!(
         folder::read(&broken.path().join("epochs/003")).expect("reads"),
         (config.clone(), average)
     );
-    let photos = super::dataset::drawn(5, 2, super::FRAME);
+    let photos = super::drawn::drawn(5, 2, super::FRAME);
     let photos: Vec<_> = photos.iter().collect();
-    assert_eq!(
-        validate::embed_photos(&config, &last, &photos).len(),
-        2 * config.projection
-    );
+    let vocabulary = super::Small::new(broken.path(), &more).vocabulary;
+    let embedder = Embedder::new(&config, &last, &vocabulary);
+    assert_eq!(embedder.photos(&photos).len(), 2 * config.clip.projection);
 }

@@ -1,7 +1,9 @@
 //! The losses alone against PyTorch's values and gradients (tests/reference/loss_reference.py).
 
-use aglet::train::clip::Parameters;
-use aglet::train::loss::{self, Kind, Truth};
+use aglet::train::data::truth::Truth;
+use aglet::train::net::parameters::LOGIT_BIAS;
+use aglet::train::net::parameters::Parameters;
+use aglet::train::optim::loss::{self, LossKind};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{furthest, reference};
@@ -134,19 +136,19 @@ fn values_and_gradients_are_pytorchs() {
 fn siglip_begins_where_its_paper_does_and_leaves_nothing_in_a_model() {
     let recorded = super::recorded_step();
     let mut parameters = recorded.before.clone();
-    loss::begin(Kind::Siglip, &mut parameters);
+    loss::begin(LossKind::Siglip, &mut parameters);
     let one =
         |parameters: &Parameters, name: &str| parameters.get(name).expect("is there").values[0];
     assert!((one(&parameters, "logit_scale") - 10.0_f32.ln()).abs() < 1e-6);
-    assert!((one(&parameters, loss::BIAS) + 10.0).abs() < 1e-6);
+    assert!((one(&parameters, LOGIT_BIAS) + 10.0).abs() < 1e-6);
     let plain = super::Training::default().plain(&parameters).into_owned();
     assert_eq!(plain.0.len(), recorded.before.0.len());
-    assert!(plain.get(loss::BIAS).is_none());
-    let weights = super::Weights {
-        kind: Kind::Siglip,
+    assert!(plain.get(LOGIT_BIAS).is_none());
+    let weights = super::LossWeights {
+        kind: LossKind::Siglip,
         ..super::WEIGHTS
     };
-    let (losses, gradients) = aglet::train::step::gradients(
+    let (losses, gradients) = aglet::train::run::step::gradients(
         &recorded.config,
         &parameters,
         &recorded.batch,

@@ -4,13 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use aglet::train::batch::{Kept, Loader};
-use aglet::train::checkpoint;
-use aglet::train::clip::Parameters;
-use aglet::train::fit::{FitError, Held, Run};
-use aglet::train::folder::{self, Which};
-use aglet::train::report::History;
-use aglet::train::step;
+use aglet::train::data::loader::{KeptPatches, Loader};
+use aglet::train::net::parameters::Parameters;
+use aglet::train::run::checkpoint;
+use aglet::train::run::fit::{FitError, HeldOut, Run};
+use aglet::train::run::folder::{self, RunWeights};
+use aglet::train::run::report::History;
+use aglet::train::run::step;
 
 use super::{Small, furthest, small_run};
 
@@ -105,7 +105,7 @@ fn the_best_checkpoint_is_the_one_with_the_best_figure() {
         .min_by(|a, b| a.loss.total.total_cmp(&b.loss.total))
         .expect("validations");
     assert_eq!(found.best(), Some(best));
-    let (_, kept) = folder::read_run(folder, Which::Best).expect("a best checkpoint");
+    let (_, kept) = folder::read_run(folder, RunWeights::Best).expect("a best checkpoint");
     let (_, epoch) =
         folder::read(&folder.join(format!("epochs/{:03}", best.epoch))).expect("its epoch");
     assert_eq!(kept, epoch);
@@ -127,7 +127,7 @@ fn two_batches_of_a_step_move_the_weights_by_their_mean_gradient() {
     let (source, training, weights) = (small.source(), &small.recipe.training, small.recipe.loss);
     let before = run.parameters().clone();
     let gradients = |number| {
-        let batch = source.batch(number, source.config.patches());
+        let batch = source.batch(number, source.config.vision.patches());
         step::gradients(&source.config, &before, &batch, weights, training).1
     };
     let (first, second) = (gradients(0), gradients(1));
@@ -156,9 +156,9 @@ fn a_part_that_is_frozen_is_bit_for_bit_what_it_was() {
         "lr=1e-2",
     ];
     small_run(folder.path(), 4, false, &frozen);
-    for which in [Which::Last, Which::Average, Which::Best] {
+    for which in [RunWeights::Last, RunWeights::Average, RunWeights::Best] {
         let (config, now) = folder::read_run(folder.path(), which).expect("a checkpoint");
-        let then = Parameters::random(&config, 1);
+        let then = Parameters::random(&config.clip, 1);
         for (now, then) in now.0.iter().zip(&then.0) {
             let still = now.name.starts_with("text_model") || now.name == "logit_scale";
             let same = now
@@ -180,9 +180,9 @@ fn a_part_that_is_frozen_is_bit_for_bit_what_it_was() {
 fn whole_images_begin_at_a_batch_of_a_number_and_not_of_a_moment() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = Arc::new(Small::new(folder.path(), &[]).source());
-    let kept = |full_from| Kept {
+    let kept = |full_from| KeptPatches {
         few: 2,
-        all: source.config.patches(),
+        all: source.config.vision.patches(),
         full_from,
     };
     let loader = Loader::start(Arc::clone(&source), 3, kept(5));
@@ -229,7 +229,7 @@ fn a_folder_that_holds_a_run_is_not_begun_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = Small::new(folder.path(), &["run.keep_epochs=none"]);
     std::fs::write(folder.path().join("last.safetensors"), "a run's").expect("written");
-    let held = || Held {
+    let held = || HeldOut {
         products: super::labeled(5, 4),
         general: Vec::new(),
         classes: None,
@@ -237,6 +237,7 @@ fn a_folder_that_holds_a_run_is_not_begun_anew() {
     let refused = Run::new(
         small.recipe.plan(4),
         folder.path(),
+        small.config(),
         small.source(),
         held(),
         None,
@@ -249,13 +250,14 @@ fn a_folder_that_holds_a_run_is_not_begun_anew() {
         "{refused}"
     );
     let empty = tempfile::tempdir().expect("a folder");
-    let none = Held {
+    let none = HeldOut {
         products: Vec::new(),
         ..held()
     };
     let refused = Run::new(
         small.recipe.plan(4),
         empty.path(),
+        small.config(),
         small.source(),
         none,
         None,
@@ -288,7 +290,7 @@ fn a_checkpoint_of_an_older_run_counts_its_epochs_on() {
         .values()
         .map(|a| (a.name.clone(), a.shape.as_slice(), a.values.as_slice()))
         .collect();
-    checkpoint::write(&path, &arrays, metadata, checkpoint::Precision::F32).expect("written");
+    checkpoint::write(&path, &arrays, metadata, checkpoint::StoredFloat::F32).expect("written");
     small_run(folder, 4, true, &["run.keep_epochs=all"]);
     assert_eq!(epochs(folder), ["001", "002"]);
 }

@@ -50,7 +50,7 @@ fn write_checkpoint(
     run: &std::path::Path,
     to: &std::path::Path,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    Ok(aglet::train::folder::write_best(run, to)?)
+    Ok(aglet::train::run::folder::write_best(run, to)?)
 }
 
 #[cfg(not(feature = "train"))]

@@ -1,0 +1,20 @@
+//! `aglet-train report`: a run's curves.
+
+use std::path::PathBuf;
+
+use aglet::train::run::report;
+use clap::Args;
+
+/// Write a run's curves.svg and report.html again
+#[derive(Args)]
+pub struct ReportArgs {
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
+    report::write(&args.run)?;
+    println!("{}", args.run.join("report.html").display());
+    Ok(())
+}
