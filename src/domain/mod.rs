@@ -1,6 +1,12 @@
 //! Pure values of the trade: what a product, a query and an embedding are. No I/O, nothing of the
 //! other rooms.
 //!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`product`] | products, attributes, their names and values |
+//! | [`query`] | what a shopper asks for |
+//! | [`embedding`] | vectors, and which model made them |
+//!
 //! A value that exists is valid: the constructors parse, and the rest of the program never checks
 //! again.
 

@@ -1,5 +1,15 @@
 //! The API, its errors, its OpenAPI document and the search page: the only room that knows HTTP.
 //!
+//! | room | what it holds |
+//! | --- | --- |
+//! | `routes` | the handlers, a file a path |
+//! | `input` | query strings, forms and JSON -> domain values |
+//! | `output` | products, pages and errors as clients see them |
+//! | `layers` | what a request passes before and after its handler |
+//! | `openapi` | the OpenAPI document, assembled from the routes |
+//! | `serve` | the loop that accepts connections, and its end |
+//! | `state` | what the handlers work with, and the limits |
+//!
 //! A request passes, from outside: `gzip` -> `edge` (request id, trace, metrics, access log,
 //! problem documents) -> CORS (closed unless origins are named) -> panics caught -> for the routes
 //! that do work, `limits` (how many at once, how long) -> the handler, whose extractors read no

@@ -5,6 +5,17 @@
 //! small graphs whose weights lie in the safetensors file, and `model.json`, the [`Manifest`].
 //! Knows neither burn nor ort.
 //!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`manifest`] | `model.json`: sizes, preprocessing, the hash of every file; the model's id |
+//! | [`clip_config`] | `config.json` of a CLIP checkpoint |
+//! | [`preprocessor`] | `preprocessor_config.json` -> preprocessing |
+//! | [`tokenizer`] | `tokenizer.json`, checked or made of a vocabulary |
+//! | [`weights`] | `model.safetensors` |
+//! | [`onnx`] | the graphs |
+//! | [`mod@export`] | a checkpoint -> a model folder |
+//! | [`pull`] | a checkpoint from a hub |
+//!
 //! [`ModelFolder::open`] refuses a folder in which any file differs from the manifest by a byte;
 //! [`export()`] makes such a folder from a checkpoint, whole or not at all.
 

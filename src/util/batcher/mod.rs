@@ -16,6 +16,8 @@
 //! - a panic of the worker is the error of its batch and of no other;
 //! - when the batcher is closed or dropped, what was accepted is still worked off, then the threads
 //!   end; closing and dropping wait for that.
+//!
+//! `meters` reports how many wait and what batches take.
 
 mod meters;
 

@@ -5,6 +5,11 @@
 //! the error in the response's extensions. The outermost layer (`edge`) knows the request id,
 //! writes the document and logs it once. Nothing of the database, the file system or the model is
 //! told to a client: such errors are [`ApiError::Internal`], and their cause goes to the log alone.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `codes` | the table of codes: text, status, title, meaning |
+//! | `problem` | the problem document |
 
 mod codes;
 mod problem;

@@ -20,22 +20,22 @@ const FILES: [File; 4] = [
     File {
         path: "/",
         kind: "text/html; charset=utf-8",
-        text: include_str!("page/index.html"),
+        text: include_str!("index.html"),
     },
     File {
         path: "/page/app.js",
         kind: "text/javascript; charset=utf-8",
-        text: include_str!("page/app.js"),
+        text: include_str!("app.js"),
     },
     File {
         path: "/page/style.css",
         kind: "text/css; charset=utf-8",
-        text: include_str!("page/style.css"),
+        text: include_str!("style.css"),
     },
     File {
         path: "/page/icon.svg",
         kind: "image/svg+xml",
-        text: include_str!("page/icon.svg"),
+        text: include_str!("icon.svg"),
     },
 ];
 
