@@ -170,8 +170,10 @@ class HouseRules(unittest.TestCase):
         files = {
             "lib": "//! | room | what |\n//! | --- | --- |\n//! | [`a`] | a |\n",
             "a__mod": "//! | file | what |\n//! | --- | --- |\n//! | `one.rs` | 1 |\n//! | [`two`] | 2 |\n"
+            "//! | [`mod@four`] | 4 |\n"
             "//!\n//! See `read.rs`.\n#[cfg(test)]\nmod tests;\n",
             "a__one": "",
+            "a__four": "",
             "a__three": "",
             "a__tests": "",
             "a__deep__more": "",

@@ -114,7 +114,7 @@ settings! {
     max_concurrency: usize = 1_024, "AGLET_MAX_CONCURRENCY";
     /// Connections open at a time; one more closes the one that has been idle for longest.
     max_connections: usize = 10_000, "AGLET_MAX_CONNECTIONS";
-    /// Where clients reach the service, as https://api.shop.example or with a path: put before
+    /// Where clients reach the service, as `https://api.shop.example` or with a path: put before
     /// image_url, and the server of the OpenAPI document. Empty: both are relative.
     public_url: String = String::new(), "AGLET_PUBLIC_URL";
     /// Milliseconds from SIGTERM, when /readyz begins to answer 503, to the end of accepting

@@ -14,7 +14,7 @@ pub struct StoredProduct {
     pub has_picture: bool,
 }
 
-/// What [`Catalog::embedded`] gave, beside the products.
+/// What [`Catalog::embedded`](crate::catalog::Catalog::embedded) gave, beside the products.
 #[derive(Clone, Copy, Debug)]
 pub struct AllEmbedded {
     /// That the products are the state of.
@@ -27,7 +27,7 @@ pub struct AllEmbedded {
 pub struct Embedded {
     pub key: ProductKey,
     pub photo: Option<Embedding>,
-    /// Of the title and the attributes that describe it (see [`caption::caption`]).
+    /// Of the title and the attributes that describe it (see [`caption`](crate::catalog::caption)).
     pub words: Option<Embedding>,
     pub attributes: Attributes,
 }
@@ -40,7 +40,7 @@ pub struct Counts {
     /// Products that have no picture, or one that cannot be read or embedded: found by their words
     /// alone.
     pub without_embedding: u64,
-    /// Products whose picture or words still wait to be embedded: what [`ingest::embed_missing`]
-    /// would do.
+    /// Products whose picture or words still wait to be embedded: what
+    /// [`embed_missing`](crate::catalog::ingest::embed_missing) would do.
     pub pending: u64,
 }

@@ -1,4 +1,4 @@
-//! Words or pixels -> [`Embedding`]: the one door to the model.
+//! Words or pixels -> [`Embedding`](crate::domain::Embedding): the one door to the model.
 //!
 //! | file | what it holds |
 //! | --- | --- |

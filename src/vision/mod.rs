@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`photo`] | a decoded photo, the limits of decoding, errors |
-//! | [`decode`] | formats, orientation, transparency |
+//! | [`mod@decode`] | formats, orientation, transparency |
 //! | `jpeg` | JPEG by libjpeg-turbo |
 //! | [`preprocessing`] | what a model wants to see, as its manifest says it; [`ALGORITHM`] |
 //! | [`squares`] | views, resampling, normalized pixels |

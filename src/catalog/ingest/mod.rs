@@ -1,7 +1,7 @@
 //! How products come in, and how those without an embedding get one: where `catalog` meets
 //! `encode`.
 //!
-//! [`import`] reads a [`Source`], writes its products in batches, and embeds what is missing;
+//! [`import()`] reads a [`Source`](crate::catalog::source::Source), writes its products in batches, and embeds what is missing;
 //! [`embed_missing`] does the latter alone, for a service that was given another model. Both may be
 //! ended at any point and run again: every batch is one transaction, and what [`Progress`] counts
 //! as embedded is on the disk. Contents are told apart by their sha256, so that nothing is embedded
@@ -12,7 +12,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | [`import`] | a source into the catalog |
+//! | [`mod@import`] | a source into the catalog |
 //! | `embed` | what has no embedding gets one |
 //! | [`embedder`] | what it is embedded with |
 //! | [`progress`] | how far it is, what was done, why it ended |

@@ -9,7 +9,7 @@
 //!
 //! `shoelaces.csv` (`id`, `shoelace_colour`) adds the attribute `shoelace_color`; `none` (slip-on,
 //! buckle) stays a value, so that a filter can ask for it. `brand` is derived from the names, see
-//! [`brand`].
+//! [`brand`](super::brand).
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`database`] | [`Catalog`]: opened, brought up to date, closed |
 //! | [`read`] | products, vectors, counts |
-//! | [`write`] | changes, by one writer at a time |
+//! | [`mod@write`] | changes, by one writer at a time |
 
 mod database;
 mod read;

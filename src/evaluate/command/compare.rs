@@ -45,11 +45,11 @@ pub struct CompareArgs {
     /// Leave the catalog benchmark out
     #[arg(long)]
     no_catalog_benchmark: bool,
-    /// fashion-mnist:DIR, in-shop:DIR, classes:DIR, csv:FILE or set:PATH[@ATTRIBUTE]; repeatable.
+    /// fashion-mnist:DIR, in-shop:DIR, classes:DIR, csv:FILE or `set:PATH[@ATTRIBUTE]`; repeatable.
     /// Their macro F1 is guarded
     #[arg(long, value_name = "DATA")]
     labeled: Vec<LabeledImagesLocation>,
-    /// A TOML file with the rule: weights, guards, tolerance, at the top or in a table [compare]
+    /// A TOML file with the rule: weights, guards, tolerance, at the top or in a table `[compare]`
     /// [default: that of the recipe of the first run that has one]
     #[arg(long, value_name = "FILE")]
     rule: Option<PathBuf>,

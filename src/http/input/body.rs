@@ -1,6 +1,5 @@
 //! Request bodies, read up to a cap and within a time: JSON and the upload form. What is held of
-//! them counts toward the memory that all bodies share
-//! ([`UploadBudget`](crate::http::state::UploadBudget)).
+//! them counts toward the memory that all bodies share (`uploads` of [`HttpOptions`]).
 
 use std::sync::Arc;
 use std::time::Duration;

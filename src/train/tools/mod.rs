@@ -6,7 +6,7 @@
 //! | [`score`] | measures a checkpoint |
 //! | [`interpolate`] | mixes a base with what fine-tuning made of it |
 //! | [`stand_in`] | a checkpoint of FashionCLIP's shape with random weights |
-//! | [`bench`] | one step after the other, to be timed |
+//! | [`mod@bench`] | one step after the other, to be timed |
 
 pub mod bench;
 pub mod interpolate;

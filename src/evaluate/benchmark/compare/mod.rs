@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | [`candidates`] | what may be compared: model folders, checkpoints, training runs |
+//! | [`mod@candidates`] | what may be compared: model folders, checkpoints, training runs |
 //! | [`tasks`] | what every model is asked, and the answers that were kept |
 //! | [`comparison`] | the rule, and the choice that it makes |
 //! | [`error`] | why a comparison cannot be made |
