@@ -13,7 +13,7 @@
 //! | [`tokenizer`] | `tokenizer.json`, checked or made of a vocabulary |
 //! | [`weights`] | `model.safetensors` |
 //! | [`onnx`] | the graphs |
-//! | [`mod@export`] | a checkpoint -> a model folder |
+//! | [`export`](mod@export) | a checkpoint -> a model folder |
 //! | [`pull`] | a checkpoint from a hub |
 //!
 //! [`ModelFolder::open`] refuses a folder in which any file differs from the manifest by a byte;
