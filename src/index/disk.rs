@@ -125,12 +125,12 @@ pub(super) fn save(root: &Path, parts: &Parts<'_>) -> Result<(), SearchError> {
     let folder = root.join(parts.version.model.short());
     fs::create_dir_all(&folder).map_err(io(&folder))?;
     let lock = folder.join(LOCK);
-    let held = File::options()
+    let alone = File::options()
         .create(true)
         .append(true)
         .open(&lock)
         .map_err(io(&lock))?;
-    held.lock().map_err(io(&lock))?;
+    alone.lock().map_err(io(&lock))?;
     // Nobody else saves now: what is temporary was left behind.
     sweep(&folder, |name| name.ends_with(TEMPORARY));
 

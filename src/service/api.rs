@@ -141,6 +141,14 @@ impl Service {
         self.inner.health.seen().0.counts
     }
 
+    /// Counts how far the catalog is embedded, for reports; `None` when it cannot be read.
+    pub async fn count(&self) -> Option<Counts> {
+        let generation = self.generation();
+        let counts = self.catalog().counts(generation.encoder.model_id()).await;
+        self.inner.health.counted(counts.as_ref().copied());
+        counts.ok()
+    }
+
     /// What the encoder runs on and how much is waiting.
     #[must_use]
     pub fn encoder_status(&self) -> EncoderStatus {

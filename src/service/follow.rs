@@ -57,12 +57,16 @@ impl Follower {
         let mut embedding = Some(self.embed());
         let (mut failures, mut fruitless) = (0, 0);
         let mut embed_after = Instant::now();
+        let mut followed = false;
         loop {
             let started = Instant::now();
             let mut rest = Duration::ZERO;
             match self.renew().await {
                 Ok(built) => {
                     failures = 0;
+                    if !std::mem::replace(&mut followed, true) {
+                        tracing::info!("the index is what the catalog says; changes are followed");
+                    }
                     if built {
                         rest = started.elapsed() * REST;
                     }
@@ -78,7 +82,7 @@ impl Follower {
                 let fruitful = task.result().await.unwrap_or(false);
                 fruitless = if fruitful { 0 } else { fruitless + 1 };
                 embed_after = Instant::now() + pause(fruitless, Duration::ZERO);
-                self.count().await;
+                self.service.count().await;
             }
             if embedding.is_some() {
                 continue;
@@ -161,7 +165,12 @@ impl Follower {
         if now.whole {
             return Ok(());
         }
-        let Some(counts) = self.count().await.filter(|counts| counts.pending == 0) else {
+        let Some(counts) = self
+            .service
+            .count()
+            .await
+            .filter(|counts| counts.pending == 0)
+        else {
             return Ok(());
         };
         // Nothing may have come in between.
@@ -191,19 +200,6 @@ impl Follower {
             tracing::warn!(%error, "the index could not be saved");
         }
         Ok(())
-    }
-
-    /// Counts how far the catalog is, for reports.
-    async fn count(&self) -> Option<crate::catalog::Counts> {
-        let generation = self.service.generation();
-        let counts = self
-            .service
-            .catalog()
-            .counts(generation.encoder.model_id())
-            .await;
-        let health = &self.service.inner.health;
-        health.counted(counts.as_ref().copied());
-        counts.ok()
     }
 }
 

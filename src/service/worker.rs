@@ -68,7 +68,7 @@ fn find(catalog: &Catalog, runtime: &Handle, job: Job) -> Result<Found, ServiceE
             index.search_photo(&vector, &filters, window, &without, &category)?
         }
         Target::Like(id) => {
-            let (key, vector) = vector_of(catalog, runtime, &generation, id)?;
+            let (key, vector) = vector_of(catalog, runtime, &generation, &id)?;
             without.push(key);
             index.search(&vector, &filters, window, &without)?
         }
@@ -95,9 +95,9 @@ fn vector_of(
     catalog: &Catalog,
     runtime: &Handle,
     generation: &Generation,
-    id: ProductId,
+    id: &ProductId,
 ) -> Result<(ProductKey, Embedding), ServiceError> {
-    let keys = runtime.block_on(catalog.keys(std::slice::from_ref(&id)))?;
+    let keys = runtime.block_on(catalog.keys(std::slice::from_ref(id)))?;
     let Some(key) = keys.first() else {
         return Err(ServiceError::NoProduct { id: id.to_string() });
     };

@@ -8,6 +8,9 @@
 use std::io::Write;
 
 /// Notes that `test` is skipped. The test then returns.
+///
+/// # Panics
+/// When the file of skipped tests cannot be written.
 pub fn skipped(test: &str, reason: &str) {
     let line = format!("skipped {test}: {reason}\n");
     // Written past the harness, which keeps to itself what a test prints that does not fail.

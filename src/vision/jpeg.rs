@@ -208,7 +208,7 @@ fn without_header_oddities(file: &[u8]) -> Vec<u8> {
         let payload = &mut clean[start + 4..];
         match segment.marker {
             0xE0 if payload.starts_with(b"JFIF\0") && payload.len() >= 7 => {
-                payload[5..7].copy_from_slice(&[1, 1])
+                payload[5..7].copy_from_slice(&[1, 1]);
             }
             0xEE if payload.starts_with(b"Adobe") && payload.len() >= 12 && payload[11] > 2 => {
                 payload[11] = if components == Some(4) { 2 } else { 1 };

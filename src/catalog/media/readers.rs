@@ -22,7 +22,7 @@ const WAITING: usize = 512;
 /// Threads that may hang beside those that work.
 const GIVEN_UP: usize = 56;
 /// A thread that has had nothing to do for so long ends.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// For a client that waits.
 pub(in crate::catalog) const SHORT: Duration = Duration::from_secs(5);
@@ -127,9 +127,9 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let Some(stage) = &self.stage else { return };
+        let Some(of_read) = &self.stage else { return };
         let mut state = self.shared.lock();
-        if stage.swap(LEFT, Ordering::AcqRel) == RUNS {
+        if of_read.swap(LEFT, Ordering::AcqRel) == RUNS {
             state.threads -= 1;
             state.given_up += 1;
         }

@@ -325,7 +325,7 @@ async fn embedded(
     let (mut counts, mut after) = (Counts::default(), 0_i64);
     loop {
         let rows = sqlx::query(
-            "SELECT p.key, p.attributes, photo.vector AS photo,
+            "SELECT p.key, p.attributes, photo.vector AS photo, photo.key IS NOT NULL AS embedded,
                     coalesce(words.vector, former.vector) AS words,
                     photo.key IS NULL AND (p.image_file IS NULL OR p.image_error IS NOT NULL OR EXISTS (
                         SELECT 1 FROM failures AS f
@@ -376,15 +376,15 @@ fn embedded_row(
             .try_get::<Option<&[u8]>, _>(column)?
             .and_then(|blob| from_blob(blob, dimensions, key)))
     };
-    let photo = vector("photo")?;
+    let embedded: bool = row.try_get("embedded")?;
     let (lost, told): (bool, bool) = (row.try_get("lost")?, row.try_get("told")?);
     counts.products += 1;
-    counts.embedded += u64::from(photo.is_some());
+    counts.embedded += u64::from(embedded);
     counts.without_embedding += u64::from(lost);
-    counts.pending += u64::from((photo.is_none() && !lost) || !told);
+    counts.pending += u64::from(!(embedded || lost) || !told);
     Ok(Embedded {
         key,
-        photo,
+        photo: vector("photo")?,
         words: vector("words")?,
         attributes: attributes(row.try_get("attributes")?)?,
     })

@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_route_of_the_document_has_a_template() {
-        for path in crate::http::openapi::document(&Default::default())
+        for path in crate::http::openapi::document(&crate::domain::KnownAttributes::default())
             .paths
             .paths
             .keys()

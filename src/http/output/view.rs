@@ -64,8 +64,9 @@ pub struct ProductView {
     pub attributes: BTreeMap<String, Vec<String>>,
 }
 
-/// [`ProductView`] as OpenAPI describes it; the document adds the known attributes, which are
-/// settings.
+// As OpenAPI describes it; the document adds the known attributes, which are settings.
+/// A product. Attributes that the service is set up to know stand beside the title with their first
+/// value.
 #[derive(ToSchema)]
 #[schema(as = ProductView)]
 #[expect(dead_code, reason = "describes the product in the OpenAPI document")]

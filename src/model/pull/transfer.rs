@@ -204,7 +204,7 @@ impl<'a> Client<'a> {
                 file: name,
                 done,
                 total,
-            })
+            });
         })?;
         let short = || (total > Some(part.length)).then(|| "the connection ended early".to_owned());
         if let Some(reason) = broken.or_else(short) {

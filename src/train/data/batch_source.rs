@@ -192,14 +192,14 @@ impl BatchSource {
             replayed: known,
         } in &self.beside
         {
-            let mut drawn: Vec<&Product> = (0..*per_batch)
+            let mut mixed_in: Vec<&Product> = (0..*per_batch)
                 .map(|_| &products[draws.below(products.len())])
                 .collect();
             if *known {
                 replayed = chosen.len()..chosen.len() + per_batch;
-                drawn.sort_by_key(|product| self.learns_of(product));
+                mixed_in.sort_by_key(|product| self.learns_of(product));
             }
-            chosen.extend(drawn);
+            chosen.extend(mixed_in);
         }
         let (mut documents, mut queries) = (Vec::new(), Vec::new());
         for product in &chosen {

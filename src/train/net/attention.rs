@@ -350,7 +350,7 @@ impl Backward<Flex, 3> for Attention {
                                 head,
                                 table,
                                 [&mut *dq, &mut *dk, &mut *dv],
-                            )
+                            );
                         },
                     );
                 }

@@ -191,7 +191,7 @@ mod unit {
         let (blocks, depth) = (columns.div_ceil(BLOCK), inner.div_ceil(DEPTH));
         // SAFETY: `available` has seen the vector instructions; rows of tiles are written whole.
         let pack = |(at, out): (usize, &mut [MaybeUninit<u32>])| unsafe {
-            pack_right(&b, at * DEPTH, out)
+            pack_right(&b, at * DEPTH, out);
         };
         let packed = unsafe {
             filled(depth * blocks * 2 * PAIRS, |out| {
@@ -382,7 +382,7 @@ mod unit {
             layout.rows[..8].fill(16);
             // SAFETY: 64 bytes in the layout that the instruction defines; the kernel has given its permission.
             unsafe {
-                asm!("ldtilecfg [{}]", in(reg) &raw const layout, options(nostack, readonly, preserves_flags))
+                asm!("ldtilecfg [{}]", in(reg) &raw const layout, options(nostack, readonly, preserves_flags));
             };
             Self
         }

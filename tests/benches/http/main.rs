@@ -213,11 +213,13 @@ impl<'a> Bench<'a> {
         let window = Window::new(10, 0).expect("allowed");
         let (filters, category) = (Filters::default(), KnownAttributes::default().category);
         let hits = index
-            .take(|| match photo {
-                true => self
-                    .searcher
-                    .search_photo(query, &filters, window, &[], &category),
-                false => self.searcher.search(query, &filters, window, &[]),
+            .take(|| {
+                let index = &self.searcher;
+                if photo {
+                    index.search_photo(query, &filters, window, &[], &category)
+                } else {
+                    index.search(query, &filters, window, &[])
+                }
             })
             .expect("hits")
             .hits;

@@ -108,7 +108,9 @@ impl Shop {
             .await
             .expect("an index");
         assert!(first.whole);
-        Self::over(catalog, first, options, folder)
+        let shop = Self::over(catalog, first, options, folder);
+        shop.state.service.count().await.expect("counts");
+        shop
     }
 
     fn over(

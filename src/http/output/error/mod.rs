@@ -296,11 +296,13 @@ impl From<ServiceError> for ApiError {
             }
             ServiceError::NoProduct { id } => Self::NoProduct { id },
             ServiceError::NotEmbedded { id } => Self::NotEmbedded { id },
-            ServiceError::Overloaded => Self::Overloaded,
-            ServiceError::Late => Self::DeadlineExceeded,
             ServiceError::Encode(EncodeError::Image(error)) => Self::Image(error),
-            ServiceError::Catalog(CatalogError::PicturesBusy) => Self::Overloaded,
-            ServiceError::Catalog(CatalogError::PictureHangs { .. }) => Self::DeadlineExceeded,
+            ServiceError::Overloaded | ServiceError::Catalog(CatalogError::PicturesBusy) => {
+                Self::Overloaded
+            }
+            ServiceError::Late | ServiceError::Catalog(CatalogError::PictureHangs { .. }) => {
+                Self::DeadlineExceeded
+            }
             other => Self::internal("the service could not answer", other),
         }
     }

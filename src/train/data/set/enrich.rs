@@ -126,7 +126,7 @@ pub fn enrich(
         .count();
     let journal = Journal::open(path)?;
     let answers = ask_all(&todo, asking, &journal, &|n| {
-        done(products - todo.len() + n, products)
+        done(products - todo.len() + n, products);
     })?;
     let asked = answers.len();
     sentences.extend(answers);
