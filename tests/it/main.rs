@@ -1,5 +1,10 @@
 //! The integration tests: one binary, one file a room.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test that goes through a whole way is long"
+)]
+
 mod catalog;
 mod demo;
 mod encode;
