@@ -178,7 +178,7 @@ async fn one_writer_many_readers() {
     let refused = ingest::embed_missing(&other, &Fake::new("a"), &Progress::default()).await;
     match refused {
         Err(IngestError::Catalog(CatalogError::Locked { holder, .. })) => {
-            assert_eq!(holder, Some(std::process::id()))
+            assert_eq!(holder, Some(std::process::id()));
         }
         other => panic!("{other:?}"),
     }
