@@ -134,7 +134,9 @@ fn matching_products(bencher: Bencher<'_, '_>) {
         })
         .collect();
     let mut table = TableBuilder::default();
-    products.iter().for_each(|product| table.add(product));
+    for product in &products {
+        table.add(product);
+    }
     let table = table.finish();
     let filter = |of: &str, number: u8| (name(of), value(format!("{of} {number}")));
     let filters = Filters::new([
