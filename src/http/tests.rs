@@ -200,6 +200,43 @@ async fn more_than_can_be_taken_on_is_shed_and_room_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_body_on_its_way_keeps_nobody_out() {
+    let long = HttpOptions {
+        body_timeout: Duration::from_mins(1),
+        request_timeout: Duration::from_mins(1),
+        ..options()
+    };
+    let service = service(long, Arc::new(Notify::new()));
+    // Many times as many as may be in work.
+    let slow: Vec<_> = (0..50)
+        .map(|number| {
+            let (path, kind) = if number % 2 == 0 {
+                ("/json", "application/json")
+            } else {
+                ("/upload", "multipart/form-data; boundary=x")
+            };
+            let request = Request::post(path)
+                .header(header::CONTENT_TYPE, kind)
+                .body(Body::new(NeverEnding))
+                .expect("a request");
+            let service = service.clone();
+            tokio::spawn(async move { call(&service, request).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(get_from(&service, "/search").await.0, StatusCode::OK);
+    let whole = Request::post("/json")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from("{}"))
+        .expect("a request");
+    assert_eq!(call(&service, whole).await.0, StatusCode::OK);
+    for task in slow {
+        assert!(!task.is_finished());
+        task.abort();
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_is_given_up_makes_room() {
     let long = HttpOptions {
         request_timeout: Duration::from_mins(1),

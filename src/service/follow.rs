@@ -165,12 +165,9 @@ impl Follower {
         if now.whole {
             return Ok(());
         }
-        let Some(counts) = self
-            .service
-            .count()
-            .await
-            .filter(|counts| counts.pending == 0)
-        else {
+        // Counted when the last embedding ended, or when the index was built.
+        let settled = self.service.counts().filter(|counts| counts.pending == 0);
+        let Some(counts) = settled else {
             return Ok(());
         };
         // Nothing may have come in between.

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
@@ -141,6 +142,102 @@ fn a_restart_is_ready_without_embedding_or_building_anything() {
     );
     assert!(third.has_logged("index built"));
     third.end();
+}
+
+#[test]
+fn it_is_not_ready_before_the_whole_catalog_is_indexed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 60);
+    let mut load = import(folder.path());
+    load.arg("--skip-embedding");
+    imported(load);
+    let mut service = Service::start(&folder.path().join("data"), &["--refresh-seconds", "1"]);
+    // The first report that says yes says it of everything; until then a search has hits, or says
+    // that it has nothing to answer with, but never an empty page.
+    let report = service.until("ready", |service| {
+        let (status, answer) = service.get("/search?q=shoes&limit=5");
+        let hits = answer["hits"].as_array().map_or(0, Vec::len);
+        assert!(
+            (status == 200 && hits > 0) || status == 503,
+            "{status} {answer}"
+        );
+        Some(service.get("/readyz"))
+            .filter(|(status, _)| *status == 200)
+            .map(|(_, report)| report)
+    });
+    assert_eq!(report["products"], 60);
+    assert_eq!(report["catalog"]["pending"], 0);
+    service.end();
+
+    // What was searchable serves at once after a restart, also when the catalog has changed since.
+    draw(folder.path(), 61);
+    let mut load = import(folder.path());
+    load.arg("--skip-embedding");
+    imported(load);
+    let mut again = Service::start(&folder.path().join("data"), &["--refresh-seconds", "1"]);
+    assert_eq!(again.get("/search?q=shoes&limit=5").0, 200);
+    again.ready();
+    again.until("the new one", |service| {
+        (service.get("/readyz").1["products"] == 61).then_some(())
+    });
+    again.end();
+}
+
+/// ONNX Runtime 1.32 looks up a host of its maker after each start, and keeps files in the home
+/// folder, unless it is told not to before it is loaded.
+#[test]
+fn a_start_calls_nobody_and_writes_nothing_outside_its_data() {
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 3);
+    imported(import(folder.path()));
+    let (data, home) = (folder.path().join("data"), folder.path().join("home"));
+    std::fs::create_dir(&home).expect("made");
+    let traced = folder.path().join("calls");
+    let have_strace = Command::new("strace").arg("-V").output().is_ok();
+    let plain = aglet("serve", &data);
+    let mut command = Command::new(if have_strace {
+        "strace".as_ref()
+    } else {
+        plain.get_program()
+    });
+    if have_strace {
+        // -D: the process that is started is the service, and strace its child.
+        command.args([
+            "-D",
+            "-f",
+            "-qq",
+            "-e",
+            "trace=connect,sendto,sendmsg,sendmmsg",
+            "-o",
+        ]);
+        command.arg(&traced).arg(plain.get_program());
+    }
+    command
+        .args(plain.get_args())
+        .env("HOME", &home)
+        .env_remove("XDG_CACHE_HOME")
+        .env_remove("ORT_DISABLE_TELEMETRY")
+        .current_dir(&home);
+    let mut service = Service::run(command, &[]);
+    service.ready();
+    // Its first look-up came within the first seconds.
+    std::thread::sleep(Duration::from_secs(5));
+    service.end();
+    let written: Vec<_> = std::fs::read_dir(&home).expect("reads").flatten().collect();
+    assert!(written.is_empty(), "{written:?}");
+    if !have_strace {
+        crate::support::skipped::skipped(
+            "a_start_calls_nobody_and_writes_nothing_outside_its_data (its calls)",
+            "strace is not installed",
+        );
+        return;
+    }
+    let calls = std::fs::read_to_string(&traced).expect("a trace");
+    let abroad: Vec<&str> = calls
+        .lines()
+        .filter(|line| line.contains("AF_INET") && !line.contains("127.0.0.1"))
+        .collect();
+    assert!(abroad.is_empty(), "{abroad:#?}");
 }
 
 #[test]

@@ -101,7 +101,14 @@ impl Picture {
 
     /// Opens the file and reads its first piece.
     fn begin(&self) -> Result<Option<Opened>, CatalogError> {
-        let stamp = self.photos.stamp(&self.source)?;
+        let stamp = match self.photos.stamp(&self.source) {
+            Ok(stamp) => stamp,
+            // A link that leads out, a pipe, a file that may not be read.
+            Err(error) => {
+                tracing::warn!(%error, "a picture is not shown");
+                return Ok(None);
+            }
+        };
         let same = stamp.is_some() && stamp == self.stamp;
         if same && let Some((mut file, length, _)) = read::open(&self.source)? {
             let mut first = Vec::with_capacity(PIECE);

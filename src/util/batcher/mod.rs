@@ -203,8 +203,9 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         }
     }
 
-    /// How long a search that came now would take to be answered, by what jobs took so far; `more`:
-    /// jobs that are known to come before it. Zero before the first job.
+    /// How long a search that came now would wait for those before it, by what jobs took so far;
+    /// `more`: jobs that will be queued before it. Zero when none is, so that one slow job does not
+    /// keep out all that come after it for ever.
     #[must_use]
     pub fn expected(&self, more: usize) -> Duration {
         self.shared.expected(&self.shared.lock(), more)
@@ -265,10 +266,9 @@ impl<J, R> Shared<J, R> {
         self.changed.notify_all();
     }
 
-    /// What is queued, and one more.
     fn expected(&self, state: &State<J, R>, more: usize) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "queues are short")]
-        let rounds = (state.search.len() + more + 1) as f64 / self.workers as f64;
+        let rounds = (state.search.len() + more) as f64 / self.workers as f64;
         Duration::from_secs_f64(rounds * state.seconds_per_job)
     }
 

@@ -78,6 +78,47 @@ async fn collect(answers: Answers) -> BTreeMap<u32, Result<u32, BatchError>> {
     answers.join_all().await.into_iter().collect()
 }
 
+/// A worker that takes ten milliseconds a job.
+fn slow() -> Worker<u32, u32> {
+    Box::new(|jobs| {
+        std::thread::sleep(Duration::from_millis(10) * u32::try_from(jobs.len()).expect("few"));
+        Ok(jobs)
+    })
+}
+
+#[tokio::test]
+async fn what_would_come_too_late_is_refused_at_once_and_what_is_taken_is_answered() {
+    let batcher = Arc::new(Batcher::start(options(1_000, 1), vec![slow()]).expect("starts"));
+    let ask = |job: u32, time: Duration| {
+        let batcher = Arc::clone(&batcher);
+        let deadline = Some(Instant::now() + time);
+        async move { batcher.submit(job, 0, Priority::Search, deadline).await }
+    };
+    ask(0, Duration::from_mins(1)).await.expect("answers");
+    // Two hundred at once take two seconds; half a second is allowed.
+    let mut answers = JoinSet::new();
+    for job in 0..200 {
+        answers.spawn(ask(job, Duration::from_millis(500)));
+    }
+    let (mut answered, mut refused, mut late) = (0, 0, 0);
+    while let Some(answer) = answers.join_next().await {
+        match answer.expect("no panic") {
+            Ok(_) => answered += 1,
+            Err(BatchError::Overloaded) => refused += 1,
+            Err(BatchError::Expired) => late += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(answered > 0 && refused > 0, "{answered} {refused} {late}");
+    // Without the refusal all that are not answered wait for their time to be over.
+    assert!(refused > late, "{answered} {refused} {late}");
+    // One slow job keeps nobody out for ever: with nobody before it, a job is taken.
+    assert_eq!(
+        ask(7, Duration::from_millis(5)).await.err(),
+        Some(BatchError::Expired)
+    );
+}
+
 #[tokio::test]
 async fn what_waits_goes_together_and_by_length() {
     let (batcher, open, seen, mut answers) = busy(options(100, 3)).await;

@@ -3,8 +3,10 @@
 mod cli;
 mod cost;
 mod import;
+mod pictures;
 mod sources;
 mod survive;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -165,6 +167,14 @@ impl Shop {
         ingest::import(catalog, fake, source, &options, &Progress::default())
             .await
             .expect("imports")
+    }
+
+    /// An import without embedding.
+    async fn load(&self, catalog: &Catalog, source: &Source) -> Summary {
+        let options = ImportOptions::default();
+        ingest::load(catalog, source, &options, &Progress::default())
+            .await
+            .expect("loads")
     }
 }
 

@@ -1,13 +1,16 @@
 //! Every route, through the router.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
 use aglet::domain::KnownAttributes;
 use aglet::http::{ErrorCode, document, document_text};
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
+use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use super::{FORM, PRODUCTS, Server, Shop, form, ids, request};
 
@@ -276,6 +279,42 @@ async fn readiness_tells_what_is_in_use() {
         json!(["the service is stopping"])
     );
     shop.get("/search?q=x").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_model_leaves_it_ready() {
+    let shop = Shop::open().await;
+    shop.get("/readyz").await.ok();
+    let picture = RgbImage::from_fn(1_500, 1_500, |x, y| {
+        Rgb([x, y, x ^ y].map(|value| value.to_le_bytes()[0]))
+    });
+    let mut file = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut file, ImageFormat::Png)
+        .expect("encodes");
+    let body = form(&[("image", file.get_ref())]);
+    let mut uploads = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let kind = [(header::CONTENT_TYPE.as_str(), FORM)];
+        let upload = request(
+            Method::POST,
+            "/search/image",
+            &kind,
+            Body::from(body.clone()),
+        );
+        uploads.spawn(shop.router.clone().oneshot(upload));
+    }
+    let mut reports = 0;
+    while !uploads.is_empty() {
+        shop.get("/readyz").await.ok();
+        reports += 1;
+        while let Some(answer) = uploads.try_join_next() {
+            let status = answer.expect("no panic").expect("infallible").status();
+            // More than can be answered in time is refused, which is not a fault either.
+            assert!(status == 200 || status == 503, "{status}");
+        }
+    }
+    assert!(reports > 1);
 }
 
 #[tokio::test]

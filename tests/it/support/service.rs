@@ -44,7 +44,11 @@ pub struct Service {
 impl Service {
     /// On a free port; comes back when it listens, which is before it is ready.
     pub fn start(data: &Path, flags: &[&str]) -> Self {
-        let mut command = aglet("serve", data);
+        Self::run(aglet("serve", data), flags)
+    }
+
+    /// As [`Service::start`], by a command of one's own.
+    pub fn run(mut command: Command, flags: &[&str]) -> Self {
         command
             .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(flags)
