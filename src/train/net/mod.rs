@@ -8,7 +8,7 @@
 //! | [`network`] | the two towers over these |
 //! | [`fused`] | layer norm, linear layers and activations, one pass each, on the CPU |
 //! | [`attention`] | attention over sequences of different lengths, on the CPU |
-//! | [`bf16`] | matrix products on a CPU's tile unit; the one file with unsafe code |
+//! | [`bf16`] | matrix products on a CPU's tile unit; unsafe code is here and in `util::process` alone |
 //! | [`plain`] | the same operations in burn's own terms, for a GPU |
 //! | [`lora`] | low-rank pairs beside the matrices |
 //! | [`positions`] | a trained vision tower with an input of another size |
