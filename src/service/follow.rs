@@ -154,9 +154,8 @@ impl Follower {
         if counts.products == 0 {
             tracing::warn!("the catalog is empty: every search answers without a hit");
         }
+        tracing::info!(products = next.index.len(), elapsed = ?started.elapsed(), "index built");
         self.put_in_use(next).await?;
-        let products = service.generation().index.len();
-        tracing::info!(products, elapsed = ?started.elapsed(), "index built");
         Ok(true)
     }
 

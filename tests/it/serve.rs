@@ -93,6 +93,12 @@ fn a_restart_is_ready_without_embedding_or_building_anything() {
         (Some(3), &json!(5))
     );
     assert!(first.has_logged("index built"));
+    // Logged once the index is saved.
+    first.until("the index is saved", |service| {
+        service
+            .has_logged("the index is what the catalog says; changes are followed")
+            .then_some(())
+    });
     first.end();
 
     let mut second = Service::start(&data, &[]);

@@ -113,6 +113,7 @@ async fn what_would_come_too_late_is_refused_at_once_and_what_is_taken_is_answer
     // Without the refusal all that are not answered wait for their time to be over.
     assert!(refused > late, "{answered} {refused} {late}");
     // One slow job keeps nobody out for ever: with nobody before it, a job is taken.
+    until(|| batcher.queued().search == 0).await;
     assert_eq!(
         ask(7, Duration::from_millis(5)).await.err(),
         Some(BatchError::Expired)

@@ -68,9 +68,9 @@ async fn made_by_another_template(shop: &Shop) {
         .await
         .expect("opens");
     for change in [
-        "UPDATE embeddings SET hash = substr(hash, 2) || x'00' WHERE kind = 'words'",
-        "UPDATE products SET caption_hash = substr(caption_hash, 2) || x'00',
-                             words_hash = substr(words_hash, 2) || x'00'",
+        "UPDATE embeddings SET hash = CAST(substr(hash, 2) || x'00' AS BLOB) WHERE kind = 'words'",
+        "UPDATE products SET caption_hash = CAST(substr(caption_hash, 2) || x'00' AS BLOB),
+                             words_hash = CAST(substr(words_hash, 2) || x'00' AS BLOB)",
         "UPDATE state SET captions = 'another'",
     ] {
         sqlx::query(change)
