@@ -1,7 +1,7 @@
 //! Owns the parts: the order in which they start, the index that follows the catalog, the order in
 //! which they stop.
 //!
-//! Start: the address is bound first (a taken port is the commonest mistake and should not be told
+//! Start: the address is bound first (a taken port is the commonest mistake and should not be reported
 //! after a minute), then the model, the catalog, the saved index. When none fits, requests are
 //! answered at once and `/readyz` says no until one is built. Stop: `/readyz` says no, a load
 //! balancer gets the time to see it, requests in work are answered within a bound, the database is
@@ -75,6 +75,7 @@ impl App {
             known: config.known.clone(),
             queue: config.encoder.queue,
             refresh: config.refresh,
+            keep: config.keep,
         };
         let service = Service::new(catalog, first, options).map_err(AppError::Workers)?;
         Ok(Self {

@@ -124,11 +124,19 @@ settings! {
     drain_seconds: u64 = 20, "AGLET_DRAIN_SECONDS";
     /// Seconds between two looks for changes that an import made; 0: never.
     refresh_seconds: u64 = 5, "AGLET_REFRESH_SECONDS";
+    /// Days that the embeddings of former models, and those that no product needs, are kept before
+    /// the service deletes them.
+    keep_days: u64 = DEFAULT_KEEP_DAYS, "AGLET_KEEP_DAYS";
     /// How log lines are written.
     log_format: LogFormat = LogFormat::Text, "AGLET_LOG_FORMAT";
     /// Which log lines are written, as `RUST_LOG` has it.
     log_filter: String = "info,ort=warn,sqlx=warn".to_owned(), "AGLET_LOG";
 }
+
+/// A week: a model may be taken back, and a product that was removed by mistake come back.
+pub const DEFAULT_KEEP_DAYS: u64 = 7;
+
+const DAY: Duration = Duration::from_hours(24);
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -158,6 +166,8 @@ pub struct Config {
     pub drain: Duration,
     /// `None`: an import of another process is not looked for.
     pub refresh: Option<Duration>,
+    /// How long embeddings are kept that nobody needs.
+    pub keep: Duration,
     pub log_format: LogFormat,
     pub log_filter: String,
     /// Every setting with its value, for `--check-config`.
@@ -196,7 +206,7 @@ impl fmt::Display for Problem {
 /// Reads a TOML file of settings.
 ///
 /// # Errors
-/// When the file cannot be read, is no TOML, or has a key that is no setting.
+/// When the file cannot be read, is not TOML, or has a key that is not a setting.
 pub fn read_file(path: &Path) -> Result<Settings, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
@@ -258,6 +268,7 @@ impl Config {
             refresh: Some(values.refresh_seconds)
                 .filter(|s| *s > 0)
                 .map(Duration::from_secs),
+            keep: DAY * u32::try_from(values.keep_days).unwrap_or(u32::MAX),
             log_format: values.log_format,
             log_filter: values.log_filter,
             shown,
@@ -306,6 +317,7 @@ fn problems(values: &Values) -> Vec<Problem> {
     range("body_timeout_ms", values.body_timeout_ms, 10, 3_600_000);
     range("max_concurrency", values.max_concurrency as u64, 1, 1 << 20);
     range("max_connections", values.max_connections as u64, 1, 1 << 20);
+    range("keep_days", values.keep_days, 0, 3_650);
     range("stop_delay_ms", values.stop_delay_ms, 0, 600_000);
     range("drain_seconds", values.drain_seconds, 0, 3_600);
     for origin in &values.cors_origins {
@@ -313,7 +325,7 @@ fn problems(values: &Values) -> Vec<Problem> {
             .strip_prefix("https://")
             .or_else(|| origin.strip_prefix("http://"));
         if host.is_none_or(|h| h.is_empty() || h.contains(['/', '*', ' '])) {
-            let reason = format!("{origin:?} is no origin such as https://shop.example");
+            let reason = format!("{origin:?} is not an origin such as https://shop.example");
             found.push(Problem {
                 setting: "cors_origins",
                 reason,
@@ -322,7 +334,7 @@ fn problems(values: &Values) -> Vec<Problem> {
     }
     if !values.public_url.is_empty() && !is_address(&values.public_url) {
         let reason = format!(
-            "{:?} is no address such as https://api.shop.example",
+            "{:?} is not an address such as https://api.shop.example",
             values.public_url
         );
         found.push(Problem {
@@ -351,7 +363,7 @@ fn known(values: &Values, problems: &mut Vec<Problem>) -> KnownAttributes {
     known.shown.clear();
     for name in &values.known_attributes {
         match AttributeName::new(name) {
-            // Beside these fields of an answer it would not be told apart.
+            // Beside these fields of an answer it could not be distinguished.
             Ok(name) if is_product_field(name.as_str()) => problems.push(Problem {
                 setting: "known_attributes",
                 reason: format!("{name:?} is a field that every product of an answer has"),

@@ -1,4 +1,4 @@
-//! What the text tower is told about a product.
+//! The caption: the words that the text tower reads for a product.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::util::digest::sha256_hex;
 /// it, attributes in lower case. For several values of an attribute, the first speaks.
 ///
 /// Left out on purpose: usage, season and section, which say little that the category does not, and
-/// the description, which is longer than the text tower reads. `none` is no color of laces.
+/// the description, which is longer than the text tower reads. `none` is not a color of laces.
 #[must_use]
 pub fn caption(product: &Product) -> String {
     let value = |name: &str| product.attribute(name).map(str::to_lowercase);

@@ -7,7 +7,7 @@
 //! | [`media`] | pictures: opened, read, shown |
 //! | [`source`] | the file formats that a catalog comes in |
 //! | [`ingest`] | products in, embeddings for those that lack one: where the catalog meets `encode` |
-//! | [`caption`] | what the text tower is told about a product |
+//! | [`caption`] | the words that the text tower reads for a product |
 //! | `values` | products, vectors and counts as the catalog gives them |
 //! | `error` | why it could not |
 //!
@@ -27,8 +27,8 @@ mod store;
 mod values;
 
 pub use error::CatalogError;
-pub use media::ImageSource;
+pub use media::PicturePlace;
 pub use media::picture::{OpenPicture, Picture, PictureBody};
-pub use media::read::Photos;
-pub use store::Catalog;
+pub use media::read::PictureFiles;
+pub use store::{Catalog, Garbage};
 pub use values::{AllEmbedded, Counts, Embedded, StoredProduct};

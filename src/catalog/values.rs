@@ -1,6 +1,6 @@
 //! What the catalog gives: products, vectors, counts.
 
-use super::media::ImageSource;
+use super::media::PicturePlace;
 use crate::domain::{Attributes, Embedding, Product, ProductKey};
 
 /// A product with what the catalog adds.
@@ -9,7 +9,7 @@ pub struct StoredProduct {
     pub key: ProductKey,
     pub product: Product,
     /// Where its picture is; `None` when it has none.
-    pub image: Option<ImageSource>,
+    pub image: Option<PicturePlace>,
     /// Whether there is a picture that can be shown: one that was decoded at import.
     pub has_picture: bool,
 }

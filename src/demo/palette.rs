@@ -6,7 +6,7 @@ use crate::util::random::Random;
 /// A color's word with its sRGB value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swatch {
-    /// As the catalogue writes it: `Navy Blue` for a shoe, `blue` for laces.
+    /// As the catalog writes it: `Navy Blue` for a shoe, `blue` for laces.
     pub name: &'static str,
     pub rgb: [u8; 3],
 }

@@ -32,7 +32,7 @@ impl Category {
         Self::Flats,
     ];
 
-    /// The word in the catalogue, such as `Casual Shoes`.
+    /// The word in the catalog, such as `Casual Shoes`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl Category {
 pub enum View {
     /// One shoe from its side.
     Side,
-    /// One shoe from the front and above, the catalogues' usual view.
+    /// One shoe from the front and above, the catalogs' usual view.
     ThreeQuarter,
     /// Both shoes from above.
     Pair,
@@ -138,7 +138,7 @@ const MODELS: [&str; 20] = [
     "Tempo", "Bay", "Ember", "Crest", "Juno", "Vale", "Summit", "Echo", "Linden", "Rally",
 ];
 
-/// Product `index` of the catalogue with that seed.
+/// Product `index` of the catalog with that seed.
 #[must_use]
 pub fn draw(seed: u64, index: u64) -> DemoProduct {
     let mut random = Random::of(seed, index);
@@ -251,7 +251,7 @@ fn color(category: Category, r: &mut Random) -> &'static Swatch {
 }
 
 /// The color of the laces does not depend on the shoe's. Formal shoes and boots leave out what no
-/// shop sells, so that there are questions ("formal shoes with pink laces") that the catalogue
+/// shop sells, so that there are questions ("formal shoes with pink laces") that the catalog
 /// cannot answer, and some that few products do.
 fn laces(category: Category, r: &mut Random) -> Option<&'static Swatch> {
     let without = match category {

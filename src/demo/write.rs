@@ -1,4 +1,4 @@
-//! Lays a catalogue out as files, in the Kaggle layout: `styles.csv`, `shoelaces.csv`,
+//! Lays a catalog out as files, in the Kaggle layout: `styles.csv`, `shoelaces.csv`,
 //! `images/ID.jpg`.
 
 use std::fs;
@@ -14,12 +14,10 @@ use super::{DemoProduct, draw, render};
 /// JPEG quality of the photos, as `image` counts it (1 to 100).
 const QUALITY: u8 = 90;
 
-/// Why a demonstration catalogue could not be written.
+/// Why a demonstration catalog could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    #[error(
-        "{path} is not empty: name a new folder, or say --force to replace the catalogue in it"
-    )]
+    #[error("{path} is not empty: name a new folder, or say --force to replace the catalog in it")]
     NotEmpty { path: PathBuf },
     #[error("the disk is full at {path}")]
     DiskFull { path: PathBuf },
@@ -57,7 +55,7 @@ pub struct Plan<'a> {
     pub threads: usize,
 }
 
-/// Writes the catalogue; `done` is told after every photo how many there are.
+/// Writes the catalog; `done` is told after every photo how many there are.
 ///
 /// `styles.csv` comes last and whole: a folder that has it is complete.
 ///
@@ -197,7 +195,7 @@ fn table<const N: usize>(
 }
 
 /// Photos side by side on one sheet, `columns` in a row, each `width` pixels wide: to judge a
-/// catalogue at a glance.
+/// catalog at a glance.
 #[must_use]
 pub fn contact_sheet(products: &[DemoProduct], columns: u32, width: u32) -> RgbImage {
     use image::imageops::{FilterType, replace, resize};

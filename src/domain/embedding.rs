@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding(Arc<[f32]>);
 
-/// Why a vector is no embedding.
+/// Why a vector is not an embedding.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EmbeddingError {
     #[error("the vector has {got} dimensions, the model makes {expected}")]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct ProductId(String);
 
-/// The catalogue's own number of a product: the key in the vector index and the bitmaps. Never
+/// The catalog's own number of a product: the key in the vector index and the bitmaps. Never
 /// shown to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProductKey(pub u32);
@@ -56,7 +56,7 @@ impl Default for KnownAttributes {
     }
 }
 
-/// What the shop tells about a product. The picture is the catalogue's business.
+/// What the shop says of a product. The picture is the catalog's business.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {
     pub id: ProductId,
@@ -83,7 +83,7 @@ pub enum ProductError {
     #[error("{what} has a control character")]
     ControlCharacter { what: &'static str },
     #[error(
-        "{name:?} is no attribute name: a lower-case letter, then lower-case letters, digits or '_', at most 64"
+        "{name:?} is not an attribute name: a lower-case letter, then lower-case letters, digits or '_', at most 64"
     )]
     AttributeName { name: String },
     #[error("the price {price} is negative or not finite")]

@@ -59,7 +59,7 @@ pub struct Window {
     offset: usize,
 }
 
-/// Why a request is no query.
+/// Why a request is not a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     #[error("the query is empty")]

@@ -25,7 +25,7 @@ impl TextTokenizer {
     /// `context_length`: the longest text in tokens, start and end included.
     ///
     /// # Errors
-    /// When the file is no tokenizer, or one that does not end texts with `end_of_text`, where the
+    /// When the file is not a tokenizer, or one that does not end texts with `end_of_text`, where the
     /// text tower is pooled.
     pub fn open(path: &Path, context_length: usize, end_of_text: u32) -> Result<Self, TextError> {
         let load = |reason: String| TextError::Load {

@@ -20,6 +20,7 @@
 //! exact scores. The graph only proposes; every score that leaves this file is the same dot product
 //! of the f32 query and the bf16 row, whichever way the product was found.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::num::NonZero;
 use std::path::Path;
@@ -31,6 +32,7 @@ use usearch::{IndexOptions, MetricKind, ScalarKind};
 
 use crate::domain::Embedding;
 use crate::util::budget::Budget;
+use crate::util::simd::vectorized;
 
 /// Neighbors that a node keeps (`M` in Malkov & Yashunin, arXiv 1603.09320).
 const CONNECTIVITY: usize = 16;
@@ -49,6 +51,14 @@ pub struct Index {
     vectors: Vectors,
     /// As many searches at a time as the graph has contexts; the others wait.
     permits: Budget,
+}
+
+/// Which slots a walk may find, and how long it goes on.
+#[derive(Clone, Copy)]
+pub struct Filter<'a> {
+    pub allow: &'a dyn Fn(u32) -> bool,
+    /// Of the nodes looked at and of those let pass: see [`Index::near`].
+    pub go_on: &'a dyn Fn(u32, u32) -> bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -183,9 +193,12 @@ impl Index {
     /// smaller `breadth` is, and fewer may come back although more exist. The same question has the
     /// same answer as long as this index lives.
     ///
+    /// `None` when the walk gave up, because `go_on` said so: it is asked after each node with the
+    /// number of nodes looked at and of those that `allow` let pass.
+    ///
     /// Waits while as many searches run as there are cores. The cost grows with `breadth / s`,
-    /// where `s` is the share that `allow` lets pass (see [`plan`](super::plan::plan)). `allow`
-    /// must not panic: that aborts the process.
+    /// where `s` is the share that `allow` lets pass near the query (see
+    /// [`plan`](super::plan::plan)). Neither `allow` nor `go_on` may panic: that aborts the process.
     ///
     /// # Errors
     /// When `query` is of another size, or the library fails (memory).
@@ -193,29 +206,45 @@ impl Index {
         &self,
         query: &Embedding,
         breadth: usize,
-        allow: Option<&dyn Fn(u32) -> bool>,
-    ) -> Result<Vec<u32>, IndexError> {
+        filter: Option<Filter<'_>>,
+    ) -> Result<Option<Vec<u32>>, IndexError> {
         self.check(query)?;
         if self.is_empty() || breadth == 0 {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
+        let gave_up = Cell::new(false);
         let permit = self.permits.wait(1);
-        let found = match allow {
+        let found = match filter {
             None => self.graph.search(query.as_slice(), breadth),
-            Some(allow) => self
-                .graph
-                .filtered_search(query.as_slice(), breadth, |key| {
-                    slot_of(key).is_some_and(allow)
-                }),
+            Some(Filter { allow, go_on }) => {
+                let (seen, allowed) = (Cell::new(0_u32), Cell::new(0_u32));
+                let predicate = |key| {
+                    // The library has no way to end a walk: one that lets everything pass has soon
+                    // found enough.
+                    if gave_up.get() {
+                        return true;
+                    }
+                    let passes = slot_of(key).is_some_and(allow);
+                    seen.set(seen.get().saturating_add(1));
+                    allowed.set(allowed.get().saturating_add(u32::from(passes)));
+                    gave_up.set(!go_on(seen.get(), allowed.get()));
+                    passes
+                };
+                self.graph
+                    .filtered_search(query.as_slice(), breadth, predicate)
+            }
         };
         drop(permit);
+        if gave_up.get() {
+            return Ok(None);
+        }
         let mut seen = HashSet::with_capacity(breadth);
         let found = found.map_err(library("searching"))?.keys;
         let valid = found
             .into_iter()
             .filter_map(slot_of)
             .filter(|&slot| (slot as usize) < self.len());
-        Ok(valid.filter(|&slot| seen.insert(slot)).collect())
+        Ok(Some(valid.filter(|&slot| seen.insert(slot)).collect()))
     }
 
     /// The cosine between `query` and each of `slots`, in their order. Exact up to the stored
@@ -347,23 +376,26 @@ impl Vectors {
     }
 }
 
-/// Sixteen sums side by side, because the compiler may not reorder one; a bf16 is the upper half of
-/// an f32.
+/// Thirty-two sums side by side, because the compiler may not reorder one; a bf16 is the upper half
+/// of an f32.
 fn dot(query: &[f32], row: &[bf16]) -> f32 {
     let widen = |v: bf16| f32::from_bits(u32::from(v.to_bits()) << 16);
-    let mut sums = [0.0_f32; 16];
-    let ((query, query_rest), (row, row_rest)) = (query.as_chunks::<16>(), row.as_chunks::<16>());
-    for (q, r) in query.iter().zip(row) {
-        for ((sum, &q), &r) in sums.iter_mut().zip(q).zip(r) {
-            *sum += q * widen(r);
-        }
-    }
-    let rest = query_rest
-        .iter()
-        .zip(row_rest)
-        .map(|(&q, &r)| q * widen(r))
-        .sum::<f32>();
-    sums.iter().sum::<f32>() + rest
+    vectorized(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0_f32; 32];
+            let (query, query_rest) = query.as_chunks::<32>();
+            let (row, row_rest) = row.as_chunks::<32>();
+            for (q, r) in query.iter().zip(row) {
+                for ((sum, &q), &r) in sums.iter_mut().zip(q).zip(r) {
+                    *sum += q * widen(r);
+                }
+            }
+            let rest = query_rest.iter().zip(row_rest);
+            let rest: f32 = rest.map(|(&q, &r)| q * widen(r)).sum();
+            sums.iter().sum::<f32>() + rest
+        },
+    )
 }
 
 /// One for each core, for building and for searching: more would only take turns.
@@ -541,10 +573,16 @@ mod tests {
                 for _ in 0..16 * threads() + 16 {
                     scope.spawn(|| {
                         for query in &queries {
-                            assert_eq!(index.near(query, 20, None).expect("a search").len(), 20);
+                            let found = index.near(query, 20, None).expect("a search");
+                            assert_eq!(found.map(|slots| slots.len()), Some(20));
+                            let filter = Filter {
+                                allow: &odd,
+                                go_on: &|_, _| true,
+                            };
                             let found = index
-                                .near(query, 20, Some(&odd))
-                                .expect("a filtered search");
+                                .near(query, 20, Some(filter))
+                                .expect("a filtered search")
+                                .expect("whole");
                             assert!(
                                 found.len() == 20 && found.iter().all(|&slot| odd(slot)),
                                 "{found:?}"
@@ -566,12 +604,41 @@ mod tests {
             let mut exact: Vec<_> = index.scores(&query, 0..3_000).expect("scores").collect();
             exact.sort_by(|a, b| b.1.total_cmp(&a.1));
             let found = index.near(&query, BREADTH, None).expect("a search");
+            let found = found.expect("whole");
             found_of_best += exact[..10]
                 .iter()
                 .filter(|(slot, _)| found.contains(slot))
                 .count();
         }
         assert!(found_of_best >= 490, "{found_of_best} of 500");
+    }
+
+    #[test]
+    fn a_walk_that_finds_too_little_gives_up_early() {
+        let all = embeddings(3_000, 24, 3);
+        let index = built(24, &all).expect("built");
+        let query = &embeddings(1, 24, 4)[0];
+        let nearest = index.near(query, 1_000, None).expect("a search");
+        let nearest: HashSet<u32> = nearest.expect("whole").into_iter().collect();
+        // All but the nearest thousand: a walk has to leave the neighborhood first.
+        let far = |slot: u32| !nearest.contains(&slot);
+        let looked_at = |limit: u32| {
+            let most = Cell::new(0);
+            let go_on = |seen, passed| {
+                most.set(seen);
+                seen < limit || passed > 0
+            };
+            let filter = Filter {
+                allow: &far,
+                go_on: &go_on,
+            };
+            let found = index.near(query, 64, Some(filter)).expect("a search");
+            (found, most.get())
+        };
+        let (found, walked) = looked_at(u32::MAX);
+        assert!(found.is_some_and(|found| found.len() == 64 && found.iter().all(|&s| far(s))));
+        assert!(walked > 200, "{walked}");
+        assert_eq!(looked_at(100), (None, 100));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | [`rank`] | **the ranking**: what stands for a product, and which of two comes first |
+//! | [`rank`] | **the ranking**: what represents a product, and which of two comes first |
 //! | [`searcher`] | one index: filter, walk or scan, ranking |
 //! | [`columns`] | attribute filters as bitmaps |
 //! | [`plan`] | which products may answer, and whether they are scanned or walked to |

@@ -116,6 +116,23 @@ pub fn plan(total: usize, matching: usize) -> Plan {
     }
 }
 
+/// Nodes that a walk has looked at before it judges its surroundings.
+const FIRST_LOOK: u32 = 1_000;
+
+/// Whether a walk that has looked at `seen` nodes near the query, `passed` of them candidates, goes
+/// on: [`plan`] asked again, with the share that matches near the query in place of the share that
+/// matches overall.
+///
+/// A filter that has nothing to do with the query ("red shoes" among T-shirts) lets half of all
+/// products pass and none of those near the query. Such a walk looks at most of the graph: over
+/// 1,000,000 products 214 ms at the median where a scan of the 16% that matched took 32.
+#[must_use]
+pub fn goes_on(seen: u32, passed: u32, matching: usize) -> bool {
+    seen < FIRST_LOOK
+        || WALK.saturating_mul(u64::from(seen))
+            <= (matching as u64).saturating_mul(u64::from(passed) + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +155,18 @@ mod tests {
             assert_eq!(of(candidates.among(&slots(&[1, 2, 3]))), [1, 3]);
             assert_eq!(of(candidates.without(&slots(&[1, 2]))), [0, 3]);
         }
+    }
+
+    #[test]
+    fn a_walk_that_meets_no_candidate_ends() {
+        assert!(goes_on(10, 0, 160_000), "too early to tell");
+        assert!(!goes_on(1_000, 0, 160_000));
+        // As many near the query as everywhere: 16% of a million.
+        assert!(goes_on(1_000, 160, 160_000));
+        assert!(goes_on(50_000, 8_000, 160_000));
+        assert!(!goes_on(50_000, 100, 160_000));
+        // Half of a million match, a hundredth of those near.
+        assert!(goes_on(2_000, 20, 500_000));
     }
 
     #[test]

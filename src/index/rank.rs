@@ -4,7 +4,7 @@
 //!
 //! | question | function |
 //! | --- | --- |
-//! | What stands for a product: its photo, its words, how much of each? | [`fuse`] |
+//! | What represents a product: its picture, its words, how much of each? | [`fuse`] |
 //! | What is a photo of, by the products that are nearest to it, and what is that worth? | [`shares`], [`lean`], together [`voted`] |
 //! | Which of two products comes first? | [`best_first`] |
 //! | Which of many are shown? | [`best`] |
@@ -133,7 +133,7 @@ pub fn voted<K: Ord + Clone>(ranked: &[(f32, Vec<K>)]) -> Vec<f32> {
     ranked.iter().enumerate().map(score).collect()
 }
 
-/// The order of the answers: the higher score first; of equal scores the product that the catalogue
+/// The order of the answers: the higher score first; of equal scores the product that the catalog
 /// knew first. Two different products never compare equal, so that the order is the same on every
 /// page and on every machine.
 #[must_use]

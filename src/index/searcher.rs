@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::columns::{AttributeTable, TableBuilder};
 use super::disk::{self, Unusable};
-use super::graph::{BREADTH, Index, Vectors};
-use super::plan::{Candidates, Plan, plan};
+use super::graph::{BREADTH, Filter, Index, Vectors};
+use super::plan::{Candidates, Plan, goes_on, plan};
 use super::rank::{self, LEADING, VOTERS};
 use super::values::{Entry, Facet, Hit, Hits, IndexVersion, Saved, SearchError};
 use crate::domain::{AttributeName, Attributes, Embedding, Filters, ProductKey, Window};
@@ -195,7 +195,7 @@ impl Searcher {
     }
 
     /// The products nearest to `query` among those that match: `window.limit()` of them after
-    /// `window.offset()`, fewer only when fewer match. `exclude`: products that are not to come,
+    /// `window.offset()`, fewer only when fewer match. `exclude`: products that are left out,
     /// such as the one that the query is made of ("similar"); what the index does not hold is
     /// passed over.
     ///
@@ -317,19 +317,22 @@ impl Inner {
                 if ranked.len() >= wanted {
                     break;
                 }
-                let allow = |slot: u32| candidates.contains(slot);
+                let filter = Filter {
+                    allow: &|slot| candidates.contains(slot),
+                    go_on: &|seen, passed| goes_on(seen, passed, candidates.len()),
+                };
                 let unfiltered =
                     matches!(candidates, Candidates::All { except, .. } if except.is_empty());
-                let found = self.index.near(
-                    query,
-                    breadth,
-                    if unfiltered { None } else { Some(&allow) },
-                )?;
-                // Too few: the walk came to a part of the graph without a way out. The scan below
-                // finds them all.
-                if found.len() < breadth.min(candidates.len()) {
+                let filter = (!unfiltered).then_some(filter);
+                // Gave up, or too few: near the query hardly anything matches, or the walk came to
+                // a part of the graph without a way out. The scan below finds them all.
+                let Some(found) = self
+                    .index
+                    .near(query, breadth, filter)?
+                    .filter(|found| found.len() >= breadth.min(candidates.len()))
+                else {
                     break;
-                }
+                };
                 let new: Vec<u32> = found
                     .into_iter()
                     .filter(|&slot| known.insert(slot))

@@ -13,10 +13,10 @@ pub struct Entry {
     pub attributes: Attributes,
 }
 
-/// What an index must be equal in to serve: the catalogue's state and the model.
+/// What an index must be equal in to serve: the catalog's state and the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexVersion {
-    /// The catalogue's revision (see `catalog::Catalog::revision`).
+    /// The catalog's revision (see `catalog::Catalog::revision`).
     pub catalog: u64,
     pub model: ModelId,
     /// Share of the words in each product's vector (see [`rank::fuse`](super::rank::fuse)), in percent.

@@ -80,7 +80,7 @@ pub enum ExportError {
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    #[error("logit_scale is {value}, which is no usable temperature")]
+    #[error("logit_scale is {value}, which is not a usable temperature")]
     LogitScale { value: f32 },
     #[error("{path} is there already; it is left as it is unless it may be replaced (--replace)")]
     TargetExists { path: PathBuf },

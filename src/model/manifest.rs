@@ -55,7 +55,7 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
-/// Why the text of a `model.json` is no manifest.
+/// Why the text of a `model.json` is not a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     #[error("{0}")]
@@ -66,7 +66,7 @@ pub enum ManifestError {
     Format { found: u64 },
     #[error("`files` has no entry for {name}")]
     Missing { name: &'static str },
-    #[error("`files` names {name:?}, which is no plain file name")]
+    #[error("`files` names {name:?}, which is not a plain file name")]
     Name { name: String },
     #[error("`{field}` has no usable value")]
     Value { field: &'static str },

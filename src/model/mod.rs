@@ -47,7 +47,7 @@ pub struct ModelFolder {
     id: ModelId,
 }
 
-/// Why a folder is no usable model.
+/// Why a folder is not a usable model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error("{path}: {source}")]
@@ -103,7 +103,7 @@ impl ModelFolder {
         };
         let manifest =
             Manifest::parse(&json).map_err(|source| ModelError::Manifest { path: file, source })?;
-        // Sizes of all before the hash of any: a copy that was cut short is told at once.
+        // Sizes of all before the hash of any: a copy that was cut short is reported at once.
         for (name, entry) in &manifest.files {
             let path = path.join(name);
             match fs::metadata(&path) {

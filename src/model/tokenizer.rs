@@ -30,7 +30,9 @@ pub enum TokenizerError {
     Missing { folder: PathBuf },
     #[error("{file}: {reason}")]
     Broken { file: &'static str, reason: String },
-    #[error("the tokenizer puts no start and end tokens around a text: this is no CLIP tokenizer")]
+    #[error(
+        "the tokenizer puts no start and end tokens around a text: this is not a CLIP tokenizer"
+    )]
     NoEnds,
     #[error(
         "the tokenizer ends a text with id {tokenizer}, config.json's eos_token_id is {config}"

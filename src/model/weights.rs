@@ -57,10 +57,10 @@ impl FloatType {
 pub enum WeightsError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    #[error("{path} is no whole safetensors file: {reason}")]
+    #[error("{path} is not a whole safetensors file: {reason}")]
     Broken { path: PathBuf, reason: String },
     #[error(
-        "the weights lack the tensor {name}: this is no CLIP checkpoint in Hugging Face's layout"
+        "the weights lack the tensor {name}: this is not a CLIP checkpoint in Hugging Face's layout"
     )]
     Missing { name: String },
     #[error("the tensor {name} has the shape {found:?}, config.json means {expected:?}")]
@@ -79,7 +79,7 @@ impl Weights {
     /// Reads and checks the header.
     ///
     /// # Errors
-    /// When the file cannot be read, is cut short, or its header is no safetensors header.
+    /// When the file cannot be read, is cut short, or its header is not a safetensors header.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
         let io = |source| WeightsError::Io {
             path: path.to_owned(),

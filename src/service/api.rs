@@ -29,6 +29,8 @@ pub struct ServiceOptions {
     pub queue: usize,
     /// How often the catalog is looked at for changes; `None`: only at the start.
     pub refresh: Option<Duration>,
+    /// How long embeddings are kept that nobody needs.
+    pub keep: Duration,
 }
 
 impl Default for ServiceOptions {
@@ -37,6 +39,7 @@ impl Default for ServiceOptions {
             known: KnownAttributes::default(),
             queue: 512,
             refresh: None,
+            keep: Duration::from_hours(7 * 24),
         }
     }
 }

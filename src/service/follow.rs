@@ -23,6 +23,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 const REST: u32 = 5;
 /// The longest pause after an error.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// How often embeddings that nobody needs are deleted.
+const COLLECT: Duration = Duration::from_hours(24);
 
 /// Keeps the index what the catalog says.
 #[derive(Clone)]
@@ -58,6 +60,7 @@ impl Follower {
         let (mut failures, mut fruitless) = (0, 0);
         let mut embed_after = Instant::now();
         let mut followed = false;
+        let mut collect_at = Instant::now();
         loop {
             let started = Instant::now();
             let mut rest = Duration::ZERO;
@@ -94,10 +97,37 @@ impl Follower {
                 }
                 return;
             }
+            if Instant::now() >= collect_at && self.collect().await {
+                collect_at = Instant::now() + COLLECT;
+            }
             let (seen, _) = self.service.inner.health.seen();
             let pending = seen.counts.is_none_or(|counts| counts.pending > 0);
             if pending && Instant::now() >= embed_after {
                 embedding = Some(self.embed());
+            }
+        }
+    }
+
+    /// Deletes embeddings that nobody needs; whether that was done, or is not worth another try soon.
+    async fn collect(&self) -> bool {
+        let (catalog, generation) = (self.service.catalog(), self.service.generation());
+        let keep = self.service.inner.options.keep;
+        let model = generation.encoder.model_id();
+        match catalog.collect_garbage(keep, Some(model), false).await {
+            Ok(garbage) => {
+                if garbage.embeddings > 0 {
+                    tracing::info!(
+                        embeddings = garbage.embeddings,
+                        models = garbage.models,
+                        "deleted embeddings that nobody needs"
+                    );
+                }
+                true
+            }
+            Err(CatalogError::Locked { .. }) => false,
+            Err(error) => {
+                tracing::error!(%error, "embeddings that nobody needs could not be deleted");
+                true
             }
         }
     }

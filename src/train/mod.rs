@@ -3,7 +3,6 @@
 //! | room | what it holds |
 //! | --- | --- |
 //! | [`draws`] | reproducible random numbers |
-//! | [`simd`] | loops with the widest vectors that the processor has |
 //! | [`net`] | the network, and its weights as plain arrays |
 //! | [`data`] | products, data sets, batches |
 //! | [`optim`] | losses, optimizers, learning rates |
@@ -21,5 +20,4 @@ pub mod draws;
 pub mod net;
 pub mod optim;
 pub mod run;
-pub mod simd;
 pub mod tools;

@@ -9,6 +9,7 @@
 //! | [`percent`] | percent-encoding, RFC 3986 |
 //! | [`process`] | what is settled before the process has a second thread |
 //! | [`random`] | reproducible random numbers |
+//! | [`simd`] | loops with the widest vectors that the processor has |
 
 pub mod batcher;
 pub mod blocking;
@@ -17,5 +18,6 @@ pub mod digest;
 pub mod percent;
 pub mod process;
 pub mod random;
+pub mod simd;
 #[cfg(test)]
 pub mod skipped;

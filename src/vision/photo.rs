@@ -17,7 +17,7 @@ pub type Photo = ::image::RgbImage;
 pub enum ImageError {
     #[error("the upload is empty")]
     Empty,
-    #[error("this is no image in a format that is read here (JPEG, PNG, WebP, GIF, BMP)")]
+    #[error("not an image in a format that is read here (JPEG, PNG, WebP, GIF, BMP)")]
     UnsupportedFormat,
     #[error(
         "the image is {width} x {height} pixels, at most {max_pixels} pixels and {max_edge} an edge are decoded"

@@ -6,7 +6,12 @@ has, always the same ones for the same catalog: 100 in words, 60 in words with a
 the scores and the total are kept.
 
     python3 tests/answers/answers.py record http://127.0.0.1:8080 --out before.json
+    python3 tests/answers/answers.py record http://127.0.0.1:8080 --like before.json --out after.json
     python3 tests/answers/answers.py compare before.json after.json
+
+Which products are asked of depends on an answer: `--like` asks the questions of another record. A
+graph that is built anew may miss another product: compare services over the same saved index, or
+look at how often two builds of the same version differ.
 
 `compare` fails when an id, a total, or a score by more than 1e-6 differs; `--swaps` lets neighbors
 whose scores differ by less than 1e-6 change places.
@@ -58,6 +63,43 @@ def kept(answer):
     return {"total": answer["estimated_total"], "hits": hits}
 
 
+def write(found, out):
+    with open(out, "w") as file:
+        json.dump(found, file, indent=0)
+    empty = sum(1 for answer in found if not answer.get("hits"))
+    print(f"{len(found)} answers recorded, {empty} without hits")
+
+
+def by_picture(base, product, fields):
+    picture = call(f"{base}/products/{urllib.parse.quote(product, safe='')}/image")
+    return by_photo(base, picture, **fields)
+
+
+def similar(base, product, parameters):
+    return get(base, f"/products/{urllib.parse.quote(product, safe='')}/similar", **parameters)
+
+
+def repeat(base, like, out):
+    """Asks what another record asked."""
+    with open(like) as file:
+        questions = json.load(file)
+    found = []
+    for question in questions:
+        kind, asked = question["kind"], question["asked"]
+        if kind == "words":
+            answer = get(base, "/search", q=asked, limit=len(question["hits"]))
+        elif kind == "filtered":
+            answer = get(base, "/search", q=asked[0], **asked[1])
+        elif kind == "photo":
+            answer = by_picture(base, *asked)
+        elif kind == "page":
+            answer = get(base, "/search", q=asked[0], limit=20, offset=asked[1])
+        else:
+            answer = similar(base, *asked)
+        found.append({"kind": kind, "asked": asked, **kept(answer)})
+    write(found, out)
+
+
 def record(base, out):
     draw = random.Random(1)
     attributes = {a["name"]: [v["value"] for v in a["values"]] for a in get(base, "/attributes")["attributes"]}
@@ -94,23 +136,18 @@ def record(base, out):
         add("filtered", [q, parameters], get(base, "/search", q=q, **parameters))
     for number in range(60):
         product = draw.choice(ids)
-        picture = call(f"{base}/products/{urllib.parse.quote(product, safe='')}/image")
         fields = {"limit": 20}
         if number % 3 == 0:
             fields["color"] = draw.choice(colors)
-        add("photo", [product, fields], by_photo(base, picture, **fields))
+        add("photo", [product, fields], by_picture(base, product, fields))
     for _ in range(40):
         q, offset = words(), draw.choice([5, 20, 60, 125, 130, 300, 510, 515, 590])
         add("page", [q, offset], get(base, "/search", q=q, limit=20, offset=offset))
     for number in range(40):
         product = draw.choice(ids)
         parameters = {"limit": 15, "offset": 10 * (number % 2)}
-        path = f"/products/{urllib.parse.quote(product, safe='')}/similar"
-        add("similar", [product, parameters], get(base, path, **parameters))
-    with open(out, "w") as file:
-        json.dump(found, file, indent=0)
-    empty = sum(1 for answer in found if not answer.get("hits"))
-    print(f"{len(found)} answers recorded, {empty} without hits")
+        add("similar", [product, parameters], similar(base, product, parameters))
+    write(found, out)
 
 
 def differs(one, other, swaps):
@@ -148,13 +185,18 @@ def main():
     command = commands.add_parser("record", help="ask a service and write its answers down")
     command.add_argument("service", help="such as http://127.0.0.1:8080")
     command.add_argument("--out", required=True)
+    command.add_argument("--like", metavar="RECORD", help="ask what this record asked")
     command = commands.add_parser("compare", help="compare two records")
     command.add_argument("before")
     command.add_argument("after")
     command.add_argument("--swaps", action="store_true", help="neighbors of equal score may change places")
     arguments = parser.parse_args()
     if arguments.command == "record":
-        record(arguments.service.rstrip("/"), arguments.out)
+        service = arguments.service.rstrip("/")
+        if arguments.like:
+            repeat(service, arguments.like, arguments.out)
+        else:
+            record(service, arguments.out)
     else:
         sys.exit(compare(arguments.before, arguments.after, arguments.swaps))
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use aglet::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window,
 };
-use aglet::index::graph::Index;
+use aglet::index::graph::{Filter, Index};
 use aglet::index::plan::{Candidates, plan};
 use aglet::index::{Entry, Hit, IndexVersion, Saved, Searcher, rank};
 use roaring::RoaringBitmap;
@@ -150,10 +150,14 @@ fn walk(
     breadth: usize,
     candidates: Option<&Candidates>,
 ) -> Vec<Hit> {
-    let allow = |slot| candidates.is_some_and(|c| c.contains(slot));
+    let filter = Filter {
+        allow: &|slot| candidates.is_some_and(|c| c.contains(slot)),
+        go_on: &|_, _| true,
+    };
     let found = index
-        .near(query, breadth, candidates.is_some().then_some(&allow))
-        .expect("a walk");
+        .near(query, breadth, candidates.is_some().then_some(filter))
+        .expect("a walk")
+        .expect("whole");
     let hit = |(slot, score)| Hit {
         key: ProductKey(slot),
         score,

@@ -1,4 +1,4 @@
-//! The demonstration catalogue: the layout, the same bytes for the same seed, and refusals.
+//! The demonstration catalog: the layout, the same bytes for the same seed, and refusals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

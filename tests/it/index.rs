@@ -198,7 +198,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn small_catalogues_are_ranked_exactly(
+    fn small_catalogs_are_ranked_exactly(
         count in 0_usize..120,
         seed: u64,
         colors in prop::collection::vec(0_usize..5, 0..3),
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn large_catalogues_never_answer_too_few(
+    fn large_catalogs_never_answer_too_few(
         seed: u64,
         colors in prop::collection::vec(0_usize..5, 0..4),
         limit in 1_usize..=250,

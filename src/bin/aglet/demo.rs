@@ -1,4 +1,4 @@
-//! `aglet demo`: writes a demonstration catalogue.
+//! `aglet demo`: writes a demonstration catalog.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use aglet::demo::{self, Plan};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Draw a catalogue of invented shoes: styles.csv, shoelaces.csv and images/, in the layout of the
+/// Draw a catalog of invented shoes: styles.csv, shoelaces.csv and images/, in the layout of the
 /// Kaggle data set
 #[derive(clap::Args)]
 pub struct DemoArgs {
@@ -19,7 +19,7 @@ pub struct DemoArgs {
     /// The same seed draws the same products
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Replace the catalogue in a folder that is not empty; other files in it stay
+    /// Replace the catalog in a folder that is not empty; other files in it stay
     #[arg(long)]
     force: bool,
     /// Also write one picture (PNG) with the first products side by side

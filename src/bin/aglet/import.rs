@@ -135,7 +135,7 @@ async fn import(
     skip_embedding: bool,
 ) -> anyhow::Result<Summary> {
     let progress = Arc::new(Progress::default());
-    // The model first: a wrong path should not be told after a minute of reading.
+    // The model first: a wrong path should not be reported after a minute of reading.
     let encoder = if skip_embedding {
         None
     } else {

@@ -1,10 +1,11 @@
-//! `aglet`: serve | import | model | demo | evaluate | suite | openapi. Each subcommand turns
+//! `aglet`: serve | import | gc | model | demo | evaluate | suite | openapi. Each subcommand turns
 //! arguments into one library call and lives in a file of its own beside this one.
 
 #![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 mod demo;
 mod evaluate;
+mod gc;
 mod health;
 mod import;
 mod model;
@@ -39,6 +40,7 @@ enum Command {
     Openapi,
     Demo(demo::DemoArgs),
     Import(import::ImportArgs),
+    Gc(gc::GcArgs),
     Evaluate(evaluate::EvaluateArgs),
     Suite(suite::SuiteArgs),
 }
@@ -51,6 +53,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Model(command) => model::run(command)?,
         Command::Openapi => openapi::run()?,
         Command::Demo(arguments) => demo::run(&arguments)?,
+        Command::Gc(args) => gc::run(&args)?,
         Command::Import(args) => return import::run(args),
         Command::Evaluate(arguments) => evaluate::run(arguments)?,
         Command::Suite(arguments) => suite::run(arguments)?,

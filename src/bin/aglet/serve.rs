@@ -1,4 +1,4 @@
-//! `aglet serve`: the service, until it is told to stop.
+//! `aglet serve`: the service, until it is asked to stop.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,23 +3,19 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::embedder::Embedder;
 use super::progress::{EmbedSummary, IngestError, Progress};
+use super::read_ahead::{PictureToRead, ReadPicture, Reading, read_ahead};
 use super::rejects::Rejects;
 use crate::catalog::caption::caption;
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::ImageSource;
-use crate::catalog::media::read::Photos;
-use crate::catalog::media::readers::{LONG, Readers};
 use crate::catalog::source::row::{Lost, Reject};
-use crate::catalog::store::write::{Hash, Outcome, State, Task, Writer, hash};
+use crate::catalog::store::row::{Hash, hash};
+use crate::catalog::store::write::{Outcome, State, Task, Writer};
 use crate::domain::{Embedding, ProductKey};
 use crate::encode::EncodeError;
 
@@ -28,9 +24,6 @@ const BATCH: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Requests with the encoder at a time: two of its largest batches.
 const IN_FLIGHT: usize = 64;
-/// Threads that read and hash pictures, and how many pictures may be read ahead of the encoder.
-const READERS: usize = 2;
-const READ_AHEAD: usize = 16;
 /// Captions are asked of the database this many at a time.
 const PAGE: usize = 256;
 
@@ -55,61 +48,7 @@ enum Known {
     /// It cannot be embedded, and why.
     Failed(String),
     /// It is with the encoder; these have the same one and are answered with it.
-    Asked(Vec<Twin>),
-}
-
-/// A product's picture, read.
-struct Twin {
-    key: ProductKey,
-    stamp: String,
-    hash: Hash,
-    moved: bool,
-    news: bool,
-}
-
-impl Twin {
-    fn outcome(self, embedding: Option<Result<Embedding, String>>) -> Outcome {
-        let Self {
-            key,
-            stamp,
-            hash,
-            moved,
-            news,
-        } = self;
-        Outcome::Photo {
-            key,
-            stamp,
-            hash,
-            moved,
-            news,
-            embedding,
-        }
-    }
-}
-
-/// A picture to look at.
-struct Look {
-    key: ProductKey,
-    image: ImageSource,
-    stamp: Option<String>,
-    hash: Option<Hash>,
-    /// Read it even if its stamp says that it is the same.
-    embed: bool,
-}
-
-/// What a reader found.
-enum Seen {
-    Same,
-    Photo(Twin, Bytes),
-    Unreadable {
-        key: ProductKey,
-        reason: String,
-    },
-    /// Its storage does not answer: what is known of it stays.
-    Unanswered {
-        key: ProductKey,
-        reason: String,
-    },
+    Asked(Vec<ReadPicture>),
 }
 
 type Requests = JoinSet<(Outcome, Option<EncodeError>)>;
@@ -149,28 +88,28 @@ impl<'a, E: Embedder> Run<'a, E> {
             .filter(|t| wanted(t.words))
             .map(|t| t.key)
             .collect();
-        let looks: VecDeque<Look> = tasks
+        let pictures: VecDeque<PictureToRead> = tasks
             .into_iter()
-            .filter_map(|task| self.look(task))
+            .filter_map(|task| self.to_read(task))
             .collect();
         self.progress
             .words
             .store(words.len() as u64, Ordering::Relaxed);
         self.progress
             .photos
-            .store(looks.len() as u64, Ordering::Relaxed);
+            .store(pictures.len() as u64, Ordering::Relaxed);
         if !words.is_empty() {
             self.words(model, &words).await?;
         }
-        if !looks.is_empty() {
-            self.photos(model, looks).await?;
+        if !pictures.is_empty() {
+            self.photos(model, pictures).await?;
         }
         self.summary.elapsed = start.elapsed();
         Ok(self.summary)
     }
 
     /// Whether a picture has to be looked at, and how closely.
-    fn look(&self, task: Task) -> Option<Look> {
+    fn to_read(&self, task: Task) -> Option<PictureToRead> {
         let in_source = self
             .import
             .as_ref()
@@ -187,13 +126,15 @@ impl<'a, E: Embedder> Run<'a, E> {
             hash,
             ..
         } = task;
-        image.filter(|_| embed || in_source).map(|image| Look {
-            key,
-            image,
-            stamp,
-            hash,
-            embed,
-        })
+        image
+            .filter(|_| embed || in_source)
+            .map(|image| PictureToRead {
+                key,
+                image,
+                stamp,
+                hash,
+                embed,
+            })
     }
 
     async fn words(&mut self, model: i64, keys: &[ProductKey]) -> Result<(), IngestError> {
@@ -225,7 +166,11 @@ impl<'a, E: Embedder> Run<'a, E> {
         self.write(model).await
     }
 
-    async fn photos(&mut self, model: i64, looks: VecDeque<Look>) -> Result<(), IngestError> {
+    async fn photos(
+        &mut self,
+        model: i64,
+        pictures: VecDeque<PictureToRead>,
+    ) -> Result<(), IngestError> {
         let seen = self.writer.seen(model, "photo").await?;
         // An import asks once more for the contents that could not be embedded.
         let again = self.import.is_some();
@@ -235,7 +180,7 @@ impl<'a, E: Embedder> Run<'a, E> {
             .map(|(hash, failed)| (hash, failed.map_or(Known::Embedded, Known::Failed)))
             .collect();
         let inner = &self.writer.catalog().inner;
-        let mut read = read_ahead(looks, &inner.photos, &inner.readers);
+        let mut read = read_ahead(pictures, &inner.photos, &inner.readers);
         let mut requests = Requests::new();
         let mut reading = true;
         while reading || !requests.is_empty() {
@@ -255,40 +200,40 @@ impl<'a, E: Embedder> Run<'a, E> {
     async fn ask(
         &mut self,
         model: i64,
-        seen: Seen,
+        seen: Reading,
         known: &mut HashMap<Hash, Known>,
         requests: &mut Requests,
     ) -> Result<(), IngestError> {
         match seen {
-            Seen::Same => {
+            Reading::Unchanged => {
                 self.progress.photos_done.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
-            Seen::Unreadable { key, reason } => {
+            Reading::Unreadable { key, reason } => {
                 self.done(model, Outcome::Unreadable { key, reason }).await
             }
-            Seen::Unanswered { key, reason } => {
+            Reading::Unanswered { key, reason } => {
                 self.summary.failed += 1;
                 self.progress.failed.fetch_add(1, Ordering::Relaxed);
                 self.reject(key, Lost::Photo, reason).await?;
                 Ok(())
             }
-            Seen::Photo(twin, bytes) => match known.get_mut(&twin.hash) {
-                Some(Known::Embedded) => self.done(model, twin.outcome(None)).await,
+            Reading::Read(picture, bytes) => match known.get_mut(&picture.hash) {
+                Some(Known::Embedded) => self.done(model, picture.outcome(None)).await,
                 Some(Known::Failed(reason)) => {
                     let failed = Some(Err(reason.clone()));
-                    self.done(model, twin.outcome(failed)).await
+                    self.done(model, picture.outcome(failed)).await
                 }
-                Some(Known::Asked(twins)) => {
-                    twins.push(twin);
+                Some(Known::Asked(pictures)) => {
+                    pictures.push(picture);
                     Ok(())
                 }
                 None => {
-                    known.insert(twin.hash, Known::Asked(Vec::new()));
+                    known.insert(picture.hash, Known::Asked(Vec::new()));
                     let embedder = self.embedder.clone();
                     requests.spawn(async move {
                         let (embedding, fatal) = patiently(|| embedder.photo(bytes.clone())).await;
-                        (twin.outcome(Some(embedding)), fatal)
+                        (picture.outcome(Some(embedding)), fatal)
                     });
                     Ok(())
                 }
@@ -317,9 +262,9 @@ impl<'a, E: Embedder> Run<'a, E> {
         let (hash, failed) = (*hash, embedding.as_ref().err().cloned());
         self.done(model, outcome).await?;
         let now = failed.clone().map_or(Known::Embedded, Known::Failed);
-        if let Some(Known::Asked(twins)) = known.insert(hash, now) {
-            for twin in twins {
-                self.done(model, twin.outcome(failed.clone().map(Err)))
+        if let Some(Known::Asked(pictures)) = known.insert(hash, now) {
+            for picture in pictures {
+                self.done(model, picture.outcome(failed.clone().map(Err)))
                     .await?;
             }
         }
@@ -471,79 +416,5 @@ async fn patiently<F: Future<Output = Result<Embedding, EncodeError>>>(
         }
         tokio::time::sleep(pause).await;
         pause = (2 * pause).min(Duration::from_secs(1));
-    }
-}
-
-/// Reads pictures ahead of the encoder until all are read, or nobody listens.
-fn read_ahead(looks: VecDeque<Look>, photos: &Photos, readers: &Readers) -> mpsc::Receiver<Seen> {
-    let (send, receive) = mpsc::channel(READ_AHEAD);
-    let queue = Arc::new(Mutex::new(looks));
-    for _ in 0..READERS {
-        let (queue, send) = (queue.clone(), send.clone());
-        let (photos, readers) = (photos.clone(), readers.clone());
-        tokio::spawn(async move {
-            let next = || {
-                queue
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front()
-            };
-            while let Some(look) = next() {
-                let (key, what) = (look.key, look.image.path().display().to_string());
-                let photos = photos.clone();
-                let seen = readers.run(&what, LONG, move || see(&look, &photos)).await;
-                let seen = seen.unwrap_or_else(|error| Seen::Unanswered {
-                    key,
-                    reason: error.to_string(),
-                });
-                if send.send(seen).await.is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    receive
-}
-
-fn see(look: &Look, photos: &Photos) -> Seen {
-    let key = look.key;
-    let gone = || Seen::Unreadable {
-        key,
-        reason: "the picture is gone".to_owned(),
-    };
-    // The stamp before the bytes: a file that is replaced in between is read again next time.
-    let stamp = match photos.stamp(&look.image) {
-        Ok(Some(stamp)) => stamp,
-        Ok(None) => return gone(),
-        Err(error) => {
-            return Seen::Unreadable {
-                key,
-                reason: error.to_string(),
-            };
-        }
-    };
-    if !look.embed && look.hash.is_some() && look.stamp.as_ref() == Some(&stamp) {
-        return Seen::Same;
-    }
-    match photos.read(&look.image) {
-        Ok(Some(bytes)) => {
-            let hash = hash(&bytes);
-            let moved = look.hash != Some(hash);
-            Seen::Photo(
-                Twin {
-                    key,
-                    stamp,
-                    hash,
-                    moved,
-                    news: moved || look.embed,
-                },
-                bytes,
-            )
-        }
-        Ok(None) => gone(),
-        Err(error) => Seen::Unreadable {
-            key,
-            reason: error.to_string(),
-        },
     }
 }

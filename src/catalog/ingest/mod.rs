@@ -4,7 +4,7 @@
 //! [`import()`] reads a [`Source`](crate::catalog::source::Source), writes its products in batches, and embeds what is missing;
 //! [`embed_missing`] does the latter alone, for a service that was given another model. Both may be
 //! ended at any point and run again: every batch is one transaction, and what [`Progress`] counts
-//! as embedded is on the disk. Contents are told apart by their sha256, so that nothing is embedded
+//! as embedded is on the disk. Contents are identified by their sha256, so that nothing is embedded
 //! twice by the same model.
 //!
 //! A row or a picture that cannot be used is noted in the rejects file and the rest goes on; a full
@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | [`mod@import`] | a source into the catalog |
 //! | `embed` | what has no embedding gets one |
+//! | `read_ahead` | pictures read and hashed ahead of the encoder |
 //! | [`embedder`] | what it is embedded with |
 //! | [`progress`] | how far it is, what was done, why it ended |
 //! | `rejects` | the file of what was not taken |
@@ -22,6 +23,7 @@ mod embed;
 pub mod embedder;
 pub mod import;
 pub mod progress;
+mod read_ahead;
 mod rejects;
 
 pub use embedder::Embedder;

@@ -97,7 +97,7 @@ pub struct Summary {
     pub embedded: EmbedSummary,
     /// Rows that were not taken.
     pub rejected_rows: u64,
-    /// Photos, attributes and letters that were not taken, of rows that were.
+    /// PictureFiles, attributes and letters that were not taken, of rows that were.
     pub rejected_parts: u64,
     /// Where the rejects are listed, when there are any.
     pub rejects: Option<PathBuf>,
@@ -114,7 +114,7 @@ pub struct Summary {
 pub struct EmbedSummary {
     /// Products whose photo had no embedding of this model and has one now.
     pub photos: u64,
-    /// Photos that the model was run on: of equal ones, the first.
+    /// PictureFiles that the model was run on: of equal ones, the first.
     pub contents: u64,
     /// Captions that the model was run on: of equal ones, the first.
     pub words: u64,

@@ -37,7 +37,7 @@ impl Rejects {
         self.rows
     }
 
-    /// Photos, attributes and letters of rows that were taken.
+    /// PictureFiles, attributes and letters of rows that were taken.
     pub(in crate::catalog) fn parts(&self) -> u64 {
         self.parts
     }

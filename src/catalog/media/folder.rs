@@ -1,34 +1,37 @@
 //! The names in a folder or a zip archive of pictures that an import was pointed to.
 //!
 //! Paths that a catalog file names are held to the folder that was given for them: no absolute path
-//! and no `..` ([`Shelf::at`]); a Kaggle id is looked up among the names that are really there
-//! ([`Shelf::find`]). That no link leads out is checked whenever a picture is opened.
+//! and no `..` ([`PictureFolder::at`]); a Kaggle id is looked up among the names that are really there
+//! ([`PictureFolder::find`]). That no link leads out is checked whenever a picture is opened.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::PoisonError;
 
-use super::ImageSource;
-use super::read::{Photos, io_error};
+use super::PicturePlace;
+use super::read::{PictureFiles, io_error};
 use crate::catalog::error::CatalogError;
 
 /// Endings of picture files, the preferred first.
 const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
 /// A folder or an archive of pictures that an import was pointed to.
-pub(in crate::catalog) struct Shelf {
+pub(in crate::catalog) struct PictureFolder {
     root: PathBuf,
     archive: bool,
-    /// Stem (`1163` of `images/1163.jpg`) -> name inside; filled by the first [`Shelf::find`].
+    /// Stem (`1163` of `images/1163.jpg`) -> name inside; filled by the first [`PictureFolder::find`].
     by_stem: std::sync::OnceLock<HashMap<String, String>>,
     members: Vec<String>,
 }
 
-impl Shelf {
+impl PictureFolder {
     /// # Errors
     /// When there is neither a folder nor a readable zip archive at `path`.
-    pub(in crate::catalog) fn open(path: &Path, photos: &Photos) -> Result<Self, CatalogError> {
+    pub(in crate::catalog) fn open(
+        path: &Path,
+        photos: &PictureFiles,
+    ) -> Result<Self, CatalogError> {
         let root = path.canonicalize().map_err(|e| io_error(path, e))?;
         let archive = !root.is_dir();
         let members = if archive {
@@ -52,7 +55,7 @@ impl Shelf {
     }
 
     /// The picture called `stem`, wherever in the archive, directly in the folder.
-    pub(in crate::catalog) fn find(&self, stem: &str) -> Option<ImageSource> {
+    pub(in crate::catalog) fn find(&self, stem: &str) -> Option<PicturePlace> {
         let by_stem = self.by_stem.get_or_init(|| {
             let mut found: HashMap<String, (usize, &String)> = HashMap::new();
             for name in &self.members {
@@ -81,14 +84,14 @@ impl Shelf {
         by_stem.get(stem).map(|name| self.source(name))
     }
 
-    fn source(&self, name: &str) -> ImageSource {
+    fn source(&self, name: &str) -> PicturePlace {
         if self.archive {
-            ImageSource::Zip {
+            PicturePlace::Zip {
                 archive: self.root.clone(),
                 member: name.to_owned(),
             }
         } else {
-            ImageSource::File {
+            PicturePlace::File {
                 folder: self.root.clone(),
                 name: name.into(),
             }
@@ -99,7 +102,7 @@ impl Shelf {
     ///
     /// # Errors
     /// In words, when the path leaves the folder.
-    pub(in crate::catalog) fn at(&self, path: &str) -> Result<Option<ImageSource>, String> {
+    pub(in crate::catalog) fn at(&self, path: &str) -> Result<Option<PicturePlace>, String> {
         if path.contains("://") {
             return Err("is a web address: pictures are read from files".to_owned());
         }
@@ -133,7 +136,7 @@ fn folder_members(root: &Path) -> Result<Vec<String>, CatalogError> {
 }
 
 /// Sorted.
-fn archive_members(root: &Path, photos: &Photos) -> Result<Vec<String>, CatalogError> {
+fn archive_members(root: &Path, photos: &PictureFiles) -> Result<Vec<String>, CatalogError> {
     let archive = photos
         .archive(root)?
         .ok_or_else(|| io_error(root, io::ErrorKind::NotFound.into()))?;

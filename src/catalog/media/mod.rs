@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Where a picture lies: a file below a folder, or a member of a zip archive.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ImageSource {
+pub enum PicturePlace {
     File {
         /// What no link may lead out of.
         folder: PathBuf,
@@ -32,7 +32,7 @@ pub enum ImageSource {
     },
 }
 
-impl ImageSource {
+impl PicturePlace {
     /// A file, in the folder that it is in.
     #[must_use]
     pub fn file(path: &Path) -> Self {

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use super::ImageSource;
-use super::read::{self, Photos, io_error};
+use super::PicturePlace;
+use super::read::{self, PictureFiles, io_error};
 use super::readers::{Readers, SHORT};
 use crate::catalog::error::CatalogError;
 use crate::util::budget::{Budget, Share};
@@ -33,10 +33,10 @@ const UNREAD: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Picture {
     pub sha256: [u8; 32],
-    pub(in crate::catalog) source: ImageSource,
+    pub(in crate::catalog) source: PicturePlace,
     /// What the file's size and time were then.
     pub(in crate::catalog) stamp: Option<String>,
-    pub(in crate::catalog) photos: Photos,
+    pub(in crate::catalog) photos: PictureFiles,
     pub(in crate::catalog) readers: Readers,
     /// Bytes of pictures that are held whole.
     pub(in crate::catalog) memory: Budget,

@@ -18,7 +18,7 @@ use cap_std::fs::Dir;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::ImageSource;
+use super::PicturePlace;
 use crate::catalog::error::CatalogError;
 
 /// No product picture is larger; a file that says so is a mistake or a bomb.
@@ -28,7 +28,7 @@ const OPEN_ARCHIVES: u64 = 8;
 /// A cheap, clonable reader that keeps archives open: reading a directory of 41,615 members takes
 /// far longer than reading one of them.
 #[derive(Clone)]
-pub struct Photos {
+pub struct PictureFiles {
     archives: moka::sync::Cache<PathBuf, Arc<Archive>>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Archive {
     pub(super) zip: Mutex<ZipArchive<BufReader<File>>>,
 }
 
-impl Default for Photos {
+impl Default for PictureFiles {
     fn default() -> Self {
         Self {
             archives: moka::sync::Cache::new(OPEN_ARCHIVES),
@@ -103,8 +103,8 @@ fn read_all(path: &Path, announced: u64, reader: impl Read) -> Result<Bytes, Cat
 
 /// Opens a picture that is a file, below its folder: it, its length and its stamp. `None` when it is
 /// not there, or lies in an archive.
-pub(super) fn open(source: &ImageSource) -> Result<Option<(File, u64, String)>, CatalogError> {
-    let ImageSource::File { folder, name } = source else {
+pub(super) fn open(source: &PicturePlace) -> Result<Option<(File, u64, String)>, CatalogError> {
+    let PicturePlace::File { folder, name } = source else {
         return Ok(None);
     };
     let path = source.path();
@@ -149,20 +149,20 @@ fn options() -> cap_std::fs::OpenOptions {
 #[cfg(unix)]
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
-impl Photos {
+impl PictureFiles {
     /// The bytes of a picture; `None` when it is not there. Blocking.
     ///
     /// # Errors
     /// When it is there and cannot be read, or is larger than any picture should be.
-    pub fn read(&self, source: &ImageSource) -> Result<Option<Bytes>, CatalogError> {
+    pub fn read(&self, source: &PicturePlace) -> Result<Option<Bytes>, CatalogError> {
         match source {
-            ImageSource::File { .. } => {
+            PicturePlace::File { .. } => {
                 let Some((file, length, _)) = open(source)? else {
                     return Ok(None);
                 };
                 read_all(&source.path(), length, file).map(Some)
             }
-            ImageSource::Zip {
+            PicturePlace::Zip {
                 archive: path,
                 member,
             } => {
@@ -183,11 +183,11 @@ impl Photos {
     /// not there.
     pub(in crate::catalog) fn stamp(
         &self,
-        source: &ImageSource,
+        source: &PicturePlace,
     ) -> Result<Option<String>, CatalogError> {
         match source {
-            ImageSource::File { .. } => Ok(open(source)?.map(|(.., stamp)| stamp)),
-            ImageSource::Zip {
+            PicturePlace::File { .. } => Ok(open(source)?.map(|(.., stamp)| stamp)),
+            PicturePlace::Zip {
                 archive: path,
                 member,
             } => {
@@ -205,8 +205,8 @@ impl Photos {
     }
 
     /// In bytes; `None` when it is not there.
-    pub(super) fn length(&self, source: &ImageSource) -> Result<Option<u64>, CatalogError> {
-        let ImageSource::Zip { archive, member } = source else {
+    pub(super) fn length(&self, source: &PicturePlace) -> Result<Option<u64>, CatalogError> {
+        let PicturePlace::Zip { archive, member } = source else {
             return Ok(open(source)?.map(|(_, length, _)| length));
         };
         let Some(open) = self.archive(archive)? else {

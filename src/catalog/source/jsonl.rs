@@ -18,9 +18,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::lines::{Line, Lines};
-use super::pictures::Shelves;
+use super::pictures::PictureFolders;
 use super::row::{Ignored, Item, Lost, NOT_UTF8, Record, Reject, SourceError};
-use crate::catalog::media::ImageSource;
+use crate::catalog::media::PicturePlace;
 use crate::domain::{AttributeName, AttributeValue, Attributes, Product, ProductId, is_parameter};
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ struct Row {
 
 pub(super) fn read(
     path: &Path,
-    shelves: &Shelves,
+    shelves: &PictureFolders,
     emit: &mut dyn FnMut(Item) -> bool,
 ) -> Result<Ignored, SourceError> {
     let mut ignored = Ignored::new();
@@ -75,7 +75,7 @@ pub(super) fn read(
 /// A record; or the id as far as it is known, and why not.
 fn parse(
     line: &Line,
-    shelves: &Shelves,
+    shelves: &PictureFolders,
     ignored: &mut Ignored,
     lost: &mut Vec<(Lost, String)>,
 ) -> Result<Record, (Option<String>, String)> {
@@ -129,7 +129,7 @@ fn id_text(id: &Value) -> Option<String> {
     }
 }
 
-fn picture(path: &str, shelves: &Shelves) -> Result<ImageSource, String> {
+fn picture(path: &str, shelves: &PictureFolders) -> Result<PicturePlace, String> {
     for shelf in &shelves.0 {
         if let Some(found) = shelf.at(path)? {
             return Ok(found);

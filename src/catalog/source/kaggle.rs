@@ -16,7 +16,7 @@ use std::path::Path;
 
 use super::brand::Brands;
 use super::lines::{Line, Lines};
-use super::pictures::Shelves;
+use super::pictures::PictureFolders;
 use super::row::{Item, Lost, NOT_UTF8, Record, Reject, SourceError};
 use crate::domain::{AttributeName, AttributeValue, Product, ProductError, ProductId};
 
@@ -52,7 +52,7 @@ fn reject(line: u64, id: Option<&str>, lost: Lost, reason: impl ToString) -> Ite
 
 pub(super) fn read(
     styles: &Path,
-    shelves: &Shelves,
+    shelves: &PictureFolders,
     shoelaces: Option<&Path>,
     emit: &mut dyn FnMut(Item) -> bool,
 ) -> Result<(), SourceError> {

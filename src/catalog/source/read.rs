@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::pictures::Shelves;
+use super::pictures::PictureFolders;
 use super::row::{Ignored, Item, Lost, Reject, SourceError};
 use super::{jsonl, kaggle};
-use crate::catalog::media::ImageSource;
-use crate::catalog::media::read::Photos;
+use crate::catalog::media::PicturePlace;
+use crate::catalog::media::read::PictureFiles;
 use crate::domain::{Product, ProductId};
 
 /// A catalog as a shop hands it over.
@@ -31,7 +31,7 @@ pub enum Source {
 /// is the shop's to say, and the result must not depend on who sorted the file.
 pub(in crate::catalog) fn read(
     source: &Source,
-    photos: &Photos,
+    photos: &PictureFiles,
     emit: &mut dyn FnMut(Item) -> bool,
 ) -> Result<Ignored, SourceError> {
     let mut lines: HashMap<ProductId, u64> = HashMap::new();
@@ -58,7 +58,7 @@ pub(in crate::catalog) fn read(
         } => {
             kaggle::read(
                 styles,
-                &Shelves::open(images, photos)?,
+                &PictureFolders::open(images, photos)?,
                 shoelaces.as_deref(),
                 &mut once,
             )?;
@@ -70,9 +70,9 @@ pub(in crate::catalog) fn read(
                 .filter(|p| !p.as_os_str().is_empty())
                 .unwrap_or(Path::new("."));
             let shelves = if images.is_empty() {
-                Shelves::open(&[beside.to_owned()], photos)?
+                PictureFolders::open(&[beside.to_owned()], photos)?
             } else {
-                Shelves::open(images, photos)?
+                PictureFolders::open(images, photos)?
             };
             jsonl::read(file, &shelves, &mut once)
         }
@@ -92,7 +92,7 @@ pub fn attribute_of_column(column: &str) -> Option<&'static str> {
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// In the order of the file, each with where its picture is.
-    pub products: Vec<(Product, Option<ImageSource>)>,
+    pub products: Vec<(Product, Option<PicturePlace>)>,
     pub rejects: Vec<Reject>,
 }
 
@@ -100,7 +100,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// When the file of products cannot be read at all, or a source of pictures is not there.
-pub fn load(source: &Source, photos: &Photos) -> Result<Loaded, SourceError> {
+pub fn load(source: &Source, photos: &PictureFiles) -> Result<Loaded, SourceError> {
     let mut loaded = Loaded::default();
     read(source, photos, &mut |item| {
         match item {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::ImageSource;
+use crate::catalog::media::PicturePlace;
 use crate::domain::Product;
 
 /// Why a file of products cannot be read at all; a single bad row is a [`Reject`].
@@ -61,7 +61,7 @@ pub struct Reject {
 pub(in crate::catalog) struct Record {
     pub line: u64,
     pub product: Product,
-    pub image: Option<ImageSource>,
+    pub image: Option<PicturePlace>,
 }
 
 pub(in crate::catalog) enum Item {

@@ -10,14 +10,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlSafeStr, SqlitePool};
 
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::read::Photos;
+use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::Readers;
 use crate::util::blocking::blocking;
 use crate::util::budget::Budget;
 
 /// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
 /// folder would compile sqlx and SQLite a second time, for the compiler's own use.
-const MIGRATION_FILES: [(i64, &str, &str); 2] = [
+const MIGRATION_FILES: [(i64, &str, &str); 3] = [
     (
         1,
         "catalog",
@@ -27,6 +27,11 @@ const MIGRATION_FILES: [(i64, &str, &str); 2] = [
         2,
         "pictures and captions",
         include_str!("../../../migrations/0002_pictures_and_captions.sql"),
+    ),
+    (
+        3,
+        "unneeded embeddings",
+        include_str!("../../../migrations/0003_unneeded.sql"),
     ),
 ];
 
@@ -58,7 +63,7 @@ pub(in crate::catalog) struct Inner {
     pub(super) upkeep: sqlx::SqlitePool,
     /// One connection: writers wait here instead of in SQLite's busy loop.
     pub(super) writer: sqlx::SqlitePool,
-    pub(in crate::catalog) photos: Photos,
+    pub(in crate::catalog) photos: PictureFiles,
     pub(in crate::catalog) readers: Readers,
     /// Bytes of pictures that are held whole for clients.
     pub(super) pictures: Budget,
@@ -123,7 +128,7 @@ async fn open(data: &Path) -> Result<Catalog, CatalogError> {
             upkeep: upkeep.connect_lazy_with(read_only.clone()),
             writer: writer.connect_lazy_with(options.clone()),
             searches: readers.connect_lazy_with(read_only),
-            photos: Photos::default(),
+            photos: PictureFiles::default(),
             readers: Readers::default(),
             pictures: Budget::new(PICTURES),
             data,

@@ -5,9 +5,14 @@
 //! | [`database`] | [`Catalog`]: opened, brought up to date, closed |
 //! | [`read`] | products, vectors, counts |
 //! | [`mod@write`] | changes, by one writer at a time |
+//! | [`row`] | a row of `products`, compared and written |
+//! | [`gc`] | what nobody needs any more is deleted |
 
 mod database;
+mod gc;
 mod read;
+pub(super) mod row;
 pub(super) mod write;
 
 pub use database::Catalog;
+pub use gc::Garbage;

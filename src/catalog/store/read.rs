@@ -8,7 +8,7 @@ use sqlx::{Row, SqlitePool};
 
 use super::database::Catalog;
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::ImageSource;
+use crate::catalog::media::PicturePlace;
 use crate::catalog::media::picture::Picture;
 use crate::catalog::values::{AllEmbedded, Counts, Embedded, StoredProduct};
 use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
@@ -110,7 +110,7 @@ pub(super) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error> {
 
 /// Columns `image_file`, `image_root` and `image_member`. A relative path lies in the data folder,
 /// which may have moved.
-pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<ImageSource>, sqlx::Error> {
+pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<PicturePlace>, sqlx::Error> {
     let Some(file) = row
         .try_get::<Option<&str>, _>("image_file")?
         .map(|f| data.join(f))
@@ -118,7 +118,7 @@ pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<ImageSource>,
         return Ok(None);
     };
     if let Some(member) = row.try_get::<Option<String>, _>("image_member")? {
-        return Ok(Some(ImageSource::Zip {
+        return Ok(Some(PicturePlace::Zip {
             archive: file,
             member,
         }));
@@ -126,9 +126,9 @@ pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<ImageSource>,
     let root = row.try_get::<Option<&str>, _>("image_root")?;
     let below = root.map(|root| data.join(root)).and_then(|folder| {
         let name = file.strip_prefix(&folder).ok()?.to_owned();
-        Some(ImageSource::File { folder, name })
+        Some(PicturePlace::File { folder, name })
     });
-    Ok(Some(below.unwrap_or_else(|| ImageSource::file(&file))))
+    Ok(Some(below.unwrap_or_else(|| PicturePlace::file(&file))))
 }
 
 pub(super) fn stored(row: &SqliteRow, data: &Path) -> Result<StoredProduct, sqlx::Error> {
@@ -299,7 +299,7 @@ fn from_blob(blob: &[u8], dimensions: usize, key: ProductKey) -> Option<Embeddin
             None
         }
         Err(error) => {
-            tracing::warn!(product = key.0, %error, "a stored vector is no embedding; left out");
+            tracing::warn!(product = key.0, %error, "a stored vector is not an embedding; left out");
             None
         }
     }

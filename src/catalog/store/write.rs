@@ -11,19 +11,12 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::database::Catalog;
 use super::read;
+use super::row::{Columns, Hash, hash, hash_column};
 use crate::catalog::caption::{caption, template_digest};
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::ImageSource;
+use crate::catalog::media::PicturePlace;
 use crate::catalog::source::row::Record;
 use crate::domain::{Embedding, ModelId, ProductKey};
-use crate::util::digest::sha256;
-
-/// sha256 of the content that was embedded.
-pub(in crate::catalog) type Hash = [u8; 32];
-
-pub(in crate::catalog) fn hash(content: &[u8]) -> Hash {
-    sha256(content)
-}
 
 /// The right to change the catalog; given back when dropped, or when the process ends in whatever
 /// way.
@@ -74,7 +67,7 @@ pub(in crate::catalog) enum State {
 /// A product as the embedding stage sees it.
 pub(in crate::catalog) struct Task {
     pub key: ProductKey,
-    pub image: Option<ImageSource>,
+    pub image: Option<PicturePlace>,
     pub stamp: Option<String>,
     pub hash: Option<Hash>,
     pub unreadable: bool,
@@ -121,7 +114,7 @@ impl Writer {
         &self.catalog
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
         // IMMEDIATE: a transaction that begins by reading and then writes could fail where waiting
         // would do.
         self.catalog
@@ -457,10 +450,6 @@ async fn put(
     }
 }
 
-fn hash_column(bytes: &[u8]) -> Result<Hash, sqlx::Error> {
-    Hash::try_from(bytes).map_err(|e| sqlx::Error::Decode(Box::new(e)))
-}
-
 fn task(row: &SqliteRow, data: &Path) -> Result<Task, sqlx::Error> {
     let state = |column| match row.try_get::<i64, _>(column)? {
         0 => Ok::<_, sqlx::Error>(State::Missing),
@@ -479,149 +468,6 @@ fn task(row: &SqliteRow, data: &Path) -> Result<Task, sqlx::Error> {
         photo: state("photo")?,
         words: state("words")?,
     })
-}
-
-/// A row of `products` as it is compared and written.
-#[derive(Clone, PartialEq)]
-struct Columns {
-    key: u32,
-    title: String,
-    description: Option<String>,
-    price: Option<f64>,
-    url: Option<String>,
-    attributes: String,
-    caption_hash: Hash,
-    image_file: Option<String>,
-    image_member: Option<String>,
-    /// Not compared: a folder may be given by another of its parents.
-    image_root: Option<String>,
-}
-
-impl Columns {
-    fn of(record: &Record, data: &Path) -> Self {
-        let product = &record.product;
-        // Relative to the data folder where it lies inside, so that the folder can be moved or
-        // mounted elsewhere.
-        let stored = |path: &Path| {
-            let path = path.strip_prefix(data).unwrap_or(path);
-            path.to_string_lossy().into_owned()
-        };
-        let file = record.image.as_ref().map(|image| stored(&image.path()));
-        let (root, member) = match &record.image {
-            None => (None, None),
-            Some(ImageSource::File { folder, .. }) => (Some(stored(folder)), None),
-            Some(ImageSource::Zip { member, .. }) => (None, Some(member.clone())),
-        };
-        Self {
-            key: 0,
-            title: product.title.clone(),
-            description: product.description.clone(),
-            price: product.price,
-            url: product.url.clone(),
-            attributes: serde_json::json!(product.attributes).to_string(),
-            caption_hash: hash(caption(product).as_bytes()),
-            image_file: file,
-            image_member: member,
-            image_root: root,
-        }
-    }
-
-    fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            key: read::key(row)?.0,
-            title: row.try_get("title")?,
-            description: row.try_get("description")?,
-            price: row.try_get("price")?,
-            url: row.try_get("url")?,
-            attributes: row.try_get("attributes")?,
-            caption_hash: hash_column(row.try_get("caption_hash")?)?,
-            image_file: row.try_get("image_file")?,
-            image_member: row.try_get("image_member")?,
-            image_root: row.try_get("image_root")?,
-        })
-    }
-
-    fn same(&self, new: &Self) -> bool {
-        *self
-            == Self {
-                key: self.key,
-                image_root: self.image_root.clone(),
-                ..new.clone()
-            }
-    }
-
-    fn same_image(&self, new: &Self) -> bool {
-        self.image_file == new.image_file && self.image_member == new.image_member
-    }
-
-    /// Another picture is noticed when it is read: a shop that moved its folder changed nothing.
-    fn index_differs(&self, new: &Self) -> bool {
-        self.attributes != new.attributes
-            || self.caption_hash != new.caption_hash
-            || (self.image_file.is_some() && new.image_file.is_none())
-    }
-
-    async fn insert(
-        &self,
-        record: &Record,
-        transaction: &mut Transaction<'static, Sqlite>,
-    ) -> Result<ProductKey, sqlx::Error> {
-        let sql = "INSERT INTO products
-                   (id, title, description, price, url, attributes, words_hash, caption_hash,
-                    image_file, image_member, image_root)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10) RETURNING key";
-        let query = sqlx::query(sql)
-            .bind(record.product.id.as_str())
-            .bind(&self.title)
-            .bind(&self.description);
-        let query = query
-            .bind(self.price)
-            .bind(&self.url)
-            .bind(&self.attributes)
-            .bind(self.caption_hash.as_slice());
-        let query = query
-            .bind(&self.image_file)
-            .bind(&self.image_member)
-            .bind(&self.image_root);
-        read::key(&query.fetch_one(&mut **transaction).await?)
-    }
-
-    /// The hash of a picture stays until the new one is read, and that of a caption until the new
-    /// one is embedded, so that no product drops out of the index meanwhile.
-    async fn update(
-        &self,
-        old: &Self,
-        transaction: &mut Transaction<'static, Sqlite>,
-    ) -> Result<(), sqlx::Error> {
-        let sql =
-            "UPDATE products SET title = ?1, description = ?2, price = ?3, url = ?4, attributes = ?5,
-                   words_hash = CASE WHEN EXISTS (
-                     SELECT 1 FROM models AS m JOIN embeddings AS e
-                         ON e.model = m.key AND e.kind = 'words' AND e.hash = products.caption_hash)
-                     THEN caption_hash ELSE words_hash END,
-                   caption_hash = ?6, image_file = ?7, image_member = ?8, image_root = ?9,
-                   image_stamp = iif(?10, image_stamp, NULL), image_error = iif(?10, image_error, NULL),
-                   image_hash = iif(?11, image_hash, NULL), image_decoded = iif(?11, image_decoded, 0)
-             WHERE key = ?12";
-        let same = old.same_image(self);
-        let query = sqlx::query(sql)
-            .bind(&self.title)
-            .bind(&self.description)
-            .bind(self.price)
-            .bind(&self.url);
-        let query = query
-            .bind(&self.attributes)
-            .bind(self.caption_hash.as_slice());
-        let query = query
-            .bind(&self.image_file)
-            .bind(&self.image_member)
-            .bind(&self.image_root);
-        let query = query
-            .bind(same)
-            .bind(self.image_file.is_some())
-            .bind(old.key);
-        query.execute(&mut **transaction).await.map(|_| ())
-    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::ImageSource;
+use crate::catalog::PicturePlace;
 use crate::domain::{AttributeName, AttributeValue, Product, ProductError, ProductId};
 
 /// The file that makes a folder a data set.
@@ -103,16 +103,16 @@ pub enum PictureLocation {
     Member { archive: PathBuf, member: String },
 }
 
-impl From<ImageSource> for PictureLocation {
-    fn from(source: ImageSource) -> Self {
+impl From<PicturePlace> for PictureLocation {
+    fn from(source: PicturePlace) -> Self {
         match source {
-            file @ ImageSource::File { .. } => Self::File { file: file.path() },
-            ImageSource::Zip { archive, member } => Self::Member { archive, member },
+            file @ PicturePlace::File { .. } => Self::File { file: file.path() },
+            PicturePlace::Zip { archive, member } => Self::Member { archive, member },
         }
     }
 }
 
-impl From<PictureLocation> for ImageSource {
+impl From<PictureLocation> for PicturePlace {
     fn from(location: PictureLocation) -> Self {
         match location {
             PictureLocation::File { file } => Self::file(&file),
@@ -222,7 +222,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 ///
 /// # Errors
 /// See the module.
-pub fn products(file: &Path) -> Result<Vec<(Product, ImageSource)>, DataSetError> {
+pub fn products(file: &Path) -> Result<Vec<(Product, PicturePlace)>, DataSetError> {
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut found = Vec::new();
     let mut ids = BTreeSet::new();
@@ -282,7 +282,7 @@ fn product(entry: &Entry) -> Result<Product, ProductError> {
     Ok(product)
 }
 
-fn located(image: PictureLocation, folder: &Path) -> ImageSource {
+fn located(image: PictureLocation, folder: &Path) -> PicturePlace {
     let at = |path: PathBuf| {
         if path.is_relative() && !path.exists() {
             folder.join(path)
@@ -290,9 +290,9 @@ fn located(image: PictureLocation, folder: &Path) -> ImageSource {
             path
         }
     };
-    match ImageSource::from(image) {
-        file @ ImageSource::File { .. } => ImageSource::file(&at(file.path())),
-        ImageSource::Zip { archive, member } => ImageSource::Zip {
+    match PicturePlace::from(image) {
+        file @ PicturePlace::File { .. } => PicturePlace::file(&at(file.path())),
+        PicturePlace::Zip { archive, member } => PicturePlace::Zip {
             archive: at(archive),
             member,
         },
@@ -334,9 +334,9 @@ mod tests {
         assert_eq!(found[0].0.attribute("category"), Some("Casual Shoes"));
         assert_eq!(
             found[0].1,
-            ImageSource::file(&folder.path().join("photos/1.jpg"))
+            PicturePlace::file(&folder.path().join("photos/1.jpg"))
         );
-        let member = ImageSource::Zip {
+        let member = PicturePlace::Zip {
             archive: "/shop/images.zip".into(),
             member: "images/2.jpg".to_owned(),
         };

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::data_set::{self, DataSetError};
 use super::split::held_out;
 use crate::catalog::source::{self, Source, SourceError};
-use crate::catalog::{CatalogError, ImageSource, Photos};
+use crate::catalog::{CatalogError, PictureFiles, PicturePlace};
 use crate::domain::{Filters, Product, ProductId};
 use crate::util::digest::hex;
 
@@ -23,14 +23,14 @@ pub struct LabeledCatalog {
     pub rejected: usize,
     /// Whether this is a side of a data set: its own split has chosen the products, all of them.
     pub is_data_set: bool,
-    pictures: Photos,
+    pictures: PictureFiles,
 }
 
 /// A product, and where its picture is, if it has one.
 #[derive(Clone, Debug)]
 pub struct LabeledProduct {
     pub product: Product,
-    pub image: Option<ImageSource>,
+    pub image: Option<PicturePlace>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +132,7 @@ impl LabeledCatalog {
             products,
             rejected: 0,
             is_data_set: true,
-            pictures: Photos::default(),
+            pictures: PictureFiles::default(),
         }
     }
 
@@ -141,7 +141,7 @@ impl LabeledCatalog {
     /// # Errors
     /// When a file is missing, cannot be read, or holds no product.
     pub fn read(source: &Source) -> Result<Self, LabeledCatalogError> {
-        let pictures = Photos::default();
+        let pictures = PictureFiles::default();
         let loaded = source::load(source, &pictures)?;
         let rejected = loaded.rejects.len();
         let products: Vec<LabeledProduct> = loaded
@@ -203,8 +203,8 @@ impl LabeledCatalog {
         for LabeledProduct { product, image } in &self.products {
             let (path, member) = match image {
                 None => continue,
-                Some(file @ ImageSource::File { .. }) => (file.path(), ""),
-                Some(zip @ ImageSource::Zip { member, .. }) => (zip.path(), member.as_str()),
+                Some(file @ PicturePlace::File { .. }) => (file.path(), ""),
+                Some(zip @ PicturePlace::Zip { member, .. }) => (zip.path(), member.as_str()),
             };
             let stamp = known
                 .entry(path)
@@ -220,7 +220,7 @@ impl LabeledCatalog {
     }
 }
 
-fn labeled(products: Vec<(Product, ImageSource)>) -> Vec<LabeledProduct> {
+fn labeled(products: Vec<(Product, PicturePlace)>) -> Vec<LabeledProduct> {
     products
         .into_iter()
         .map(|(product, image)| LabeledProduct {

@@ -144,7 +144,7 @@ fn number(name: &str, text: &str) -> Result<usize, ApiError> {
         _ => Err(ApiError::parameter(
             name,
             format!(
-                "{:?} is no number",
+                "{:?} is not a number",
                 text.chars().take(40).collect::<String>()
             ),
         )),
@@ -178,7 +178,7 @@ pub struct SearchBody {
 }
 
 /// `"Black"` or `["Black", "Brown"]`, as text: a number or a boolean is what it is written as, null
-/// is no value.
+/// is not a value.
 #[derive(Debug)]
 pub struct OneOrMany(Vec<String>);
 
@@ -217,14 +217,14 @@ impl utoipa::PartialSchema for OneOrMany {
         let schema = OneOfBuilder::new()
             .item(value())
             .item(ArrayBuilder::new().items(value()))
-            .description(Some("`\"Black\"` or `[\"Black\", \"Brown\"]`; a number or a boolean stands for its text."));
+            .description(Some("`\"Black\"` or `[\"Black\", \"Brown\"]`; a number or a boolean is read as its text."));
         RefOr::T(Schema::OneOf(schema.build()))
     }
 }
 
 impl utoipa::ToSchema for OneOrMany {}
 
-/// Attributes with their values; what holds none is told by its name, which serde alone would not
+/// Attributes with their values; one without a value is reported by its name, which serde alone would not
 /// tell.
 fn attributes<'de, D: Deserializer<'de>>(
     deserializer: D,

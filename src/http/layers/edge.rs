@@ -1,5 +1,5 @@
 //! The outermost layer: who asks (request id, trace), what it cost (metrics, access log), and how
-//! errors are told.
+//! errors are reported.
 //!
 //! Refuses nothing. A client that goes away ends its request here, which is logged and counted as
 //! status 499 and drops everything that waited for it.

@@ -227,7 +227,7 @@ pub fn milliseconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::ImageSource;
+    use crate::catalog::PicturePlace;
     use crate::domain::{AttributeName, Product, ProductId, ProductKey};
 
     fn stored(id: &str) -> StoredProduct {
@@ -241,7 +241,7 @@ mod tests {
             key: ProductKey(7),
             product,
             has_picture: true,
-            image: Some(ImageSource::file("/srv/pictures/7.jpg".as_ref())),
+            image: Some(PicturePlace::file("/srv/pictures/7.jpg".as_ref())),
         }
     }
 

@@ -63,7 +63,7 @@ async fn in_words(state: &AppState, raw: RawQuery) -> Result<Json<SearchResponse
     reason = "describes the form in the OpenAPI document; the form is read field by field"
 )]
 pub struct ImageForm {
-    /// The photo: JPEG, PNG, WebP, GIF (its first frame) or BMP, told apart by their content.
+    /// The photo: JPEG, PNG, WebP, GIF (its first frame) or BMP, recognized by content.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
     /// Products in the answer, 1 to 250; 20 when not given.

@@ -75,9 +75,9 @@ pub struct Progress<'a> {
 
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    #[error("{repository:?} is no repository name (OWNER/NAME)")]
+    #[error("{repository:?} is not a repository name (OWNER/NAME)")]
     Repository { repository: String },
-    #[error("{endpoint:?} is no endpoint (http://.. or https://..)")]
+    #[error("{endpoint:?} is not an endpoint (http://.. or https://..)")]
     Endpoint { endpoint: String },
     #[error(
         "{url} asks for a token: none was sent (HF_TOKEN); a repository that does not exist asks for one, too"

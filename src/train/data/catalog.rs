@@ -8,7 +8,7 @@ use super::error::DataError;
 use super::images;
 use super::product::{Facts, Frame, Product};
 use crate::catalog::source::{self, Source};
-use crate::catalog::{ImageSource, Photos};
+use crate::catalog::{PictureFiles, PicturePlace};
 use crate::domain;
 use crate::vision;
 
@@ -19,7 +19,7 @@ use crate::vision;
 /// # Errors
 /// If `styles.csv` cannot be read, the archive is broken, or nothing is left.
 pub fn read(folder: &Path, frame: Frame) -> Result<Vec<Product>, DataError> {
-    let photos = Photos::default();
+    let photos = PictureFiles::default();
     let loaded = source::load(&source_in(folder), &photos)?;
     let products: Vec<Product> = loaded
         .products
@@ -50,8 +50,8 @@ fn source_in(folder: &Path) -> Source {
 /// The product with its photo; `None` where it has none that can be read, or no category.
 fn framed(
     product: &domain::Product,
-    image: &ImageSource,
-    photos: &Photos,
+    image: &PicturePlace,
+    photos: &PictureFiles,
     frame: Frame,
 ) -> Option<Product> {
     let facts = facts(product);

@@ -6,7 +6,7 @@
 )]
 
 use crate::train::draws::Stream;
-use crate::train::simd::vectorized;
+use crate::util::simd::vectorized;
 use crate::vision::{ImageLimits, Photo};
 
 /// What a photo of a data set may be: a catalog's own photos are trusted further than an upload.

@@ -22,7 +22,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::fused::{dims, dot, exp, from_values, node, sum, values, wrap};
-use crate::train::simd::vectorized;
+use crate::util::simd::vectorized;
 
 /// Rows of one sequence: which ask, and which are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

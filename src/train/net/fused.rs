@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bf16::{self, Matrix};
 use crate::model::clip_config::Activation;
-use crate::train::simd::vectorized;
+use crate::util::simd::vectorized;
 
 type Cpu = Autodiff<Flex>;
 type Node = <Cpu as burn::backend::BackendTypes>::FloatTensorPrimitive;

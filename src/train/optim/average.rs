@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::train::net::parameters::Parameters;
-use crate::train::simd::vectorized;
+use crate::util::simd::vectorized;
 
 /// Moves the averaged weights towards the present ones: `keep` of theirs stays.
 pub fn average(average: &mut Parameters, now: &Parameters, keep: f32) {

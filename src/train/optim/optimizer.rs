@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::train::net::parameters::Parameters;
-use crate::train::simd::vectorized;
+use crate::util::simd::vectorized;
 
 /// Which rule, with its settings; the names, the meaning and the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Photos;
+use crate::catalog::PictureFiles;
 use crate::domain::{AttributeName, AttributeValue, ProductError};
 use crate::evaluate::data::data_set::{self, DataSetError, Entry, Side};
 
@@ -56,7 +56,7 @@ pub struct Labeling {
     attribute: AttributeName,
     values: Vec<String>,
     entries: Vec<Entry>,
-    photos: Photos,
+    photos: PictureFiles,
     file: PathBuf,
     /// Id -> value, as in the file.
     labels: Mutex<BTreeMap<String, String>>,
@@ -130,7 +130,7 @@ impl Labeling {
             attribute,
             values,
             entries,
-            photos: Photos::default(),
+            photos: PictureFiles::default(),
             file: file.to_owned(),
             labels,
         })

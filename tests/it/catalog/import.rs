@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use aglet::catalog::ingest::{self, ImportOptions, IngestError, Progress};
 use aglet::catalog::source::Source;
-use aglet::catalog::{Counts, ImageSource};
+use aglet::catalog::{Counts, PicturePlace};
 use aglet::domain::ProductId;
 use bytes::Bytes;
 
@@ -96,7 +96,7 @@ async fn only_what_changed_is_embedded_and_the_revision_follows_the_index() {
         .expect("there");
     let image = stored.image.expect("picture");
     assert!(
-        matches!(&image, ImageSource::Zip { member, .. } if member == "images/2.jpg"),
+        matches!(&image, PicturePlace::Zip { member, .. } if member == "images/2.jpg"),
         "{image:?}"
     );
     assert_eq!(

@@ -2,6 +2,7 @@
 
 mod cli;
 mod cost;
+mod gc;
 mod import;
 mod pictures;
 mod sources;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
-use aglet::catalog::{Catalog, ImageSource};
+use aglet::catalog::{Catalog, PicturePlace};
 use aglet::domain::{ModelId, ProductId};
 
 use super::{Fake, Shop, reject, rejects};
@@ -103,7 +103,7 @@ async fn the_kaggle_layout_as_it_is() {
     assert_eq!(attributes, BTreeMap::from(expected));
     assert_eq!(
         one.image,
-        Some(ImageSource::file(
+        Some(PicturePlace::file(
             &shop.path("images/1.jpg").canonicalize().expect("there")
         ))
     );
@@ -115,7 +115,7 @@ async fn the_kaggle_layout_as_it_is() {
     assert_eq!(two.product.attribute("shoelace_color"), None);
     assert_eq!(
         two.image,
-        Some(ImageSource::file(
+        Some(PicturePlace::file(
             &shop.path("small/2.png").canonicalize().expect("there")
         ))
     );
@@ -282,7 +282,7 @@ async fn the_real_catalog_is_taken_whole() {
         .expect("there");
     assert_eq!(stored.product.attribute("shoelace_color"), Some("white"));
     assert!(
-        matches!(stored.image, Some(ImageSource::File { .. })),
+        matches!(stored.image, Some(PicturePlace::File { .. })),
         "the larger picture goes first"
     );
     let again = ingest::load(&catalog, &source, &options, &Progress::default())

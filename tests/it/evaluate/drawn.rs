@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use aglet::demo;
 use aglet::domain::AttributeValue;
 use aglet::evaluate::benchmark::document::{Document, Outcome};
+#[cfg(feature = "train")]
 use aglet::evaluate::data::data_set;
 use aglet::evaluate::data::labeled_catalog::LabeledCatalog;
 use aglet::evaluate::data::suite::Suite;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::images::{
     Content, LabeledImage, LabeledImages, LabeledImagesError, malformed, missing_or,
 };
-use crate::catalog::Photos;
+use crate::catalog::PictureFiles;
 use crate::evaluate::data::prompts::Prompts;
 
 const CLASSES: [&str; 10] = [
@@ -128,7 +128,7 @@ pub fn read(folder: &Path) -> Result<LabeledImages, LabeledImagesError> {
         classes,
         items,
         prompts,
-        pictures: Photos::default(),
+        pictures: PictureFiles::default(),
     })
 }
 

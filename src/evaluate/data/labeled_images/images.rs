@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::catalog::{CatalogError, ImageSource, Photos};
+use crate::catalog::{CatalogError, PictureFiles, PicturePlace};
 use crate::domain::AttributeName;
 use crate::evaluate::data::labeled_catalog::LabeledCatalogError;
 use crate::evaluate::data::prompts::Prompts;
@@ -19,7 +19,7 @@ pub struct LabeledImages {
     pub items: Vec<LabeledImage>,
     /// What is said of the classes when nothing else is given; see [`LabeledImages::prompts`].
     pub(super) prompts: Prompts,
-    pub(super) pictures: Photos,
+    pub(super) pictures: PictureFiles,
 }
 
 /// One of them.
@@ -33,7 +33,7 @@ pub struct LabeledImage {
 }
 
 pub(super) enum Content {
-    File(ImageSource),
+    File(PicturePlace),
     /// A gray picture of 8 bits, row by row.
     Gray {
         edge: u32,
@@ -87,7 +87,7 @@ impl LabeledImages {
                 id,
                 class: classes.binary_search(&label).unwrap_or(0),
                 attributes: BTreeMap::new(),
-                content: Content::File(ImageSource::file(&path)),
+                content: Content::File(PicturePlace::file(&path)),
             })
             .collect();
         Self {
@@ -95,7 +95,7 @@ impl LabeledImages {
             classes,
             items,
             prompts: Prompts::default(),
-            pictures: Photos::default(),
+            pictures: PictureFiles::default(),
         }
     }
 

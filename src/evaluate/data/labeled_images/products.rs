@@ -1,7 +1,7 @@
 //! Products as labeled images: one of their attributes is the label.
 
 use super::images::{Content, LabeledImage, LabeledImages, LabeledImagesError};
-use crate::catalog::Photos;
+use crate::catalog::PictureFiles;
 use crate::domain::{AttributeName, AttributeValue};
 use crate::evaluate::data::attributes::values;
 use crate::evaluate::data::labeled_catalog::{LabeledCatalog, LabeledProduct};
@@ -39,7 +39,7 @@ pub fn read(
         classes: values.iter().map(ToString::to_string).collect(),
         items,
         prompts: Prompts::for_attribute(label),
-        pictures: Photos::default(),
+        pictures: PictureFiles::default(),
     })
 }
 

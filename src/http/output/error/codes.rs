@@ -50,7 +50,7 @@ codes! {
         "Only attributes may be given more than once; `parameter` names the one that was.";
     UnknownAttribute, "unknown_attribute", BAD_REQUEST, "No such attribute",
         "`parameter` is neither a parameter of this request nor an attribute of any product; `known` lists those.";
-    MalformedJson, "malformed_json", BAD_REQUEST, "The body is no JSON",
+    MalformedJson, "malformed_json", BAD_REQUEST, "The body is not JSON",
         "The body cannot be parsed as JSON; `detail` tells line and column.";
     MalformedMultipart, "malformed_multipart", BAD_REQUEST, "The form cannot be read",
         "The multipart body has no boundary, a broken one, broken headers or no end.";
@@ -79,7 +79,7 @@ codes! {
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Wrong Content-Type",
         "The Content-Type is not the one that this path reads; `detail` names it.";
     UnsupportedImageFormat, "unsupported_image_format", UNSUPPORTED_MEDIA_TYPE, "No picture that can be read",
-        "The file is no JPEG, PNG, WebP, GIF or BMP, judged by its first bytes.";
+        "The file is not a JPEG, PNG, WebP, GIF or BMP, judged by its first bytes.";
     EmptyImage, "empty_image", UNPROCESSABLE_ENTITY, "The picture is empty",
         "The form's `image` field holds no byte.";
     BrokenImage, "broken_image", UNPROCESSABLE_ENTITY, "The picture is broken",

@@ -1,10 +1,10 @@
-//! What can go wrong with a request, and how it is told: RFC 9457 problem documents with a stable
+//! What can go wrong with a request, and how it is reported: RFC 9457 problem documents with a stable
 //! `code`.
 //!
 //! Handlers and extractors return an [`ApiError`]; `into_response` only sets the status and leaves
 //! the error in the response's extensions. The outermost layer (`edge`) knows the request id,
 //! writes the document and logs it once. Nothing of the database, the file system or the model is
-//! told to a client: such errors are [`ApiError::Internal`], and their cause goes to the log alone.
+//! shown to a client: such errors are [`ApiError::Internal`], and their cause goes to the log alone.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -42,7 +42,7 @@ pub enum ApiError {
     UnknownAttribute { name: String, known: Vec<String> },
     #[error("the query string or form is not UTF-8 after percent-decoding")]
     NotUtf8,
-    #[error("the body is no JSON: {reason}")]
+    #[error("the body is not JSON: {reason}")]
     MalformedJson { reason: String },
     #[error("the JSON is not what is expected here: {reason}")]
     InvalidBody { reason: String },
@@ -168,7 +168,7 @@ impl ApiError {
         }
     }
 
-    /// What a person is told.
+    /// The sentence for a person.
     fn detail(&self) -> String {
         match self {
             Self::Internal { .. } | Self::Unexplained { .. } => {

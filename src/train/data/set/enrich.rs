@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::templates::{TemplateError, Templates};
-use crate::catalog::{CatalogError, Photos};
+use crate::catalog::{CatalogError, PictureFiles};
 use crate::domain::single_spaced;
 use crate::evaluate::data::data_set::{self, DataSetError, Entry, Side};
 use crate::util::digest::hex;
@@ -172,7 +172,7 @@ fn keys(
     sides: &[(Side, Vec<Entry>)],
     asking: &Asking,
 ) -> Result<HashMap<String, String>, EnrichError> {
-    let photos = Photos::default();
+    let photos = PictureFiles::default();
     let mut keys = HashMap::new();
     for entry in sides.iter().flat_map(|(_, entries)| entries) {
         let Some(picture) = photos.read(&entry.image.clone().into())? else {
@@ -254,7 +254,7 @@ fn ask_all(
         .http_status_as_error(false)
         .build()
         .into();
-    let photos = Photos::default();
+    let photos = PictureFiles::default();
     let work = || -> Result<(), EnrichError> {
         loop {
             let at = {

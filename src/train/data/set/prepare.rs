@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use super::split::{self, TestSide};
 use super::templates::{self, TemplateError, Templates};
 use crate::catalog::source::{self, Lost, Source, SourceError};
-use crate::catalog::{CatalogError, ImageSource, Photos};
+use crate::catalog::{CatalogError, PictureFiles, PicturePlace};
 use crate::domain::{AttributeName, AttributeValue, Attributes, Filters, Product};
 use crate::evaluate::data::data_set::{self, DataSetError, Entry, Side};
 use crate::train::data::images;
@@ -291,8 +291,8 @@ pub fn prepare(
 fn choose(
     preparation: &Preparation,
     report: &mut PreparationReport,
-) -> Result<Vec<(Product, ImageSource)>, PrepareError> {
-    let loaded = source::load(&preparation.source, &Photos::default())?;
+) -> Result<Vec<(Product, PicturePlace)>, PrepareError> {
+    let loaded = source::load(&preparation.source, &PictureFiles::default())?;
     for reject in loaded.rejects.iter().filter(|r| r.lost == Lost::Row) {
         report.drop(
             reject.id.as_deref(),
@@ -414,7 +414,10 @@ enum PictureCheck {
 }
 
 /// Reads and decodes a picture: what training could not read is better dropped now than met then.
-fn check_picture(photos: &Photos, image: &ImageSource) -> Result<PictureCheck, CatalogError> {
+fn check_picture(
+    photos: &PictureFiles,
+    image: &PicturePlace,
+) -> Result<PictureCheck, CatalogError> {
     let Some(bytes) = photos.read(image)? else {
         return Ok(PictureCheck::Missing);
     };
@@ -431,11 +434,11 @@ const TOGETHER: usize = 64;
 /// products with the very same picture are grouped.
 fn check_pictures(
     preparation: &Preparation,
-    chosen: Vec<(Product, ImageSource)>,
+    chosen: Vec<(Product, PicturePlace)>,
     report: &mut PreparationReport,
     seen: impl Fn(usize, usize),
 ) -> Result<(Vec<Entry>, Vec<split::Group>), PrepareError> {
-    let photos = Photos::default();
+    let photos = PictureFiles::default();
     let total = chosen.len();
     let mut entries = Vec::new();
     let mut groups: Vec<split::Group> = Vec::new();

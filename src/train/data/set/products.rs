@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::templates::Templates;
-use crate::catalog::Photos;
+use crate::catalog::PictureFiles;
 use crate::evaluate::data::data_set::{self, Entry, PictureLocation, Side};
 use crate::train::data::attribute::{self, Attribute, Classes};
 use crate::train::data::error::DataError;
@@ -25,7 +25,7 @@ pub fn read(
     label: Option<&str>,
     frame: Frame,
 ) -> Result<Vec<Product>, DataError> {
-    let photos = Photos::default();
+    let photos = PictureFiles::default();
     let entries = data_set::read_side(folder, side)?;
     let product = |entry: Entry| {
         let picture = entry.image.clone().into();

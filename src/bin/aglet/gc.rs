@@ -1,0 +1,59 @@
+//! `aglet gc`: deletes embeddings that nobody needs any more.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aglet::catalog::Catalog;
+use aglet::config::DEFAULT_KEEP_DAYS;
+
+/// Delete the embeddings that nobody needs any more
+///
+/// Those of models that no service or import has used for a while (the model used last stays), and
+/// those of pictures and captions that no product has had for a while. A service does the same once
+/// a day. It may run beside a service; searches do not wait for it.
+#[derive(clap::Args)]
+pub struct GcArgs {
+    /// Folder of the catalog's database
+    #[arg(long, env = "AGLET_DATA", value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Days for which they are kept
+    #[arg(long, env = "AGLET_KEEP_DAYS", default_value_t = DEFAULT_KEEP_DAYS)]
+    keep_days: u64,
+    /// Only say what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+    /// Give the space back to the file system as well: rewrites the database, and needs as much
+    /// room again while it does
+    #[arg(long, conflicts_with = "dry_run")]
+    compact: bool,
+}
+
+pub fn run(args: &GcArgs) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.data.join("catalog.sqlite").is_file(),
+        "{} holds no catalog",
+        args.data.display()
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let catalog = Catalog::open(&args.data).await?;
+        let keep = Duration::from_hours(24).saturating_mul(args.keep_days.try_into()?);
+        let garbage = catalog.collect_garbage(keep, None, args.dry_run).await?;
+        if args.compact {
+            catalog.compact().await?;
+        }
+        catalog.close().await;
+        println!(
+            "{} {} embeddings, those of {} former models among them; {} more are not needed now and \
+             are kept for {} days",
+            if args.dry_run { "would delete" } else { "deleted" },
+            garbage.embeddings,
+            garbage.models,
+            garbage.waiting,
+            args.keep_days
+        );
+        Ok(())
+    })
+}

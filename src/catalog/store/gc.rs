@@ -1,0 +1,177 @@
+//! Deleting embeddings that nobody needs any more: those of former models, and those of pictures
+//! and captions that no product has.
+//!
+//! Both are kept for a while: a model may be taken back, and a product that was removed by mistake
+//! returns without being embedded again.
+
+use std::time::Duration;
+
+use super::database::Catalog;
+use super::write::Writer;
+use crate::catalog::error::CatalogError;
+use crate::domain::ModelId;
+
+/// Rows deleted in one transaction.
+const PAGE: i64 = 2_000;
+
+/// What was deleted, or would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Garbage {
+    /// Models that no service or import has used for as long as embeddings are kept.
+    pub models: u64,
+    /// Embeddings, those of the models included.
+    pub embeddings: u64,
+    /// Embeddings that no product needs, but not for long enough yet.
+    pub waiting: u64,
+}
+
+/// The content of a product: of its picture, of its caption, and of the caption whose vector serves
+/// until the new one is embedded.
+const NEEDED: &str = "SELECT image_hash FROM products WHERE image_hash IS NOT NULL
+                      UNION ALL SELECT caption_hash FROM products
+                      UNION ALL SELECT words_hash FROM products";
+
+impl Catalog {
+    /// Deletes the embeddings that no product has needed for `keep`, and those of models that
+    /// nobody has used for `keep`; the model used last stays in any case. `dry`: counts only.
+    /// `in_use`: a model that is being used now.
+    ///
+    /// What no product needs is noted with the time at each call, so that the first call deletes
+    /// nothing unless `keep` is zero.
+    ///
+    /// # Errors
+    /// When another process is changing the catalog, or the database fails.
+    pub async fn collect_garbage(
+        &self,
+        keep: Duration,
+        in_use: Option<&ModelId>,
+        dry: bool,
+    ) -> Result<Garbage, CatalogError> {
+        let writer = Writer::lock(self)?;
+        if let Some(model) = in_use {
+            writer.model(model).await?;
+        }
+        writer.collect(keep, dry).await
+    }
+
+    /// Gives the space of deleted rows back to the file system: rewrites the database, which needs
+    /// as much room again while it does.
+    ///
+    /// # Errors
+    /// When another process is changing the catalog, or there is no room.
+    pub async fn compact(&self) -> Result<(), CatalogError> {
+        let writer = Writer::lock(self)?;
+        sqlx::query("VACUUM")
+            .execute(&writer.catalog().inner.writer)
+            .await
+            .map(|_| ())
+            .map_err(|e| self.error(e))
+    }
+}
+
+impl Writer {
+    async fn collect(&self, keep: Duration, dry: bool) -> Result<Garbage, CatalogError> {
+        let error = |e| self.catalog().error(e);
+        if !dry {
+            self.note_unneeded().await.map_err(error)?;
+        }
+        let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+        let models = self.unused_models(keep).await.map_err(error)?;
+        let mut garbage = Garbage {
+            models: models.len() as u64,
+            ..Garbage::default()
+        };
+        for model in models {
+            garbage.embeddings += self.remove_model(model, dry).await.map_err(error)?;
+        }
+        garbage.embeddings += self.remove_unneeded(keep, dry).await.map_err(error)?;
+        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM unneeded")
+            .fetch_one(&self.catalog().inner.writer)
+            .await
+            .map_err(error)?;
+        garbage.waiting = waiting.unsigned_abs();
+        Ok(garbage)
+    }
+
+    async fn note_unneeded(&self) -> Result<(), sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        let again = format!(
+            "DELETE FROM unneeded WHERE embedding IN
+             (SELECT key FROM embeddings WHERE hash IN ({NEEDED}))"
+        );
+        let new = format!(
+            "INSERT INTO unneeded (embedding, since)
+             SELECT key, unixepoch() FROM embeddings WHERE hash NOT IN ({NEEDED})
+             ON CONFLICT DO NOTHING"
+        );
+        let failed = format!("DELETE FROM failures WHERE hash NOT IN ({NEEDED})");
+        // Written by a version that did not note when.
+        let used = "UPDATE models SET used = unixepoch() WHERE used = 0".to_owned();
+        for sql in [again, new, failed, used] {
+            sqlx::query(sqlx::AssertSqlSafe(sql))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    async fn unused_models(&self, keep: i64) -> Result<Vec<i64>, sqlx::Error> {
+        let sql = "SELECT key FROM models WHERE used > 0 AND used <= unixepoch() - ?1
+                   AND key <> (SELECT key FROM models ORDER BY used DESC, key DESC LIMIT 1)";
+        sqlx::query_scalar(sql)
+            .bind(keep)
+            .fetch_all(&self.catalog().inner.writer)
+            .await
+    }
+
+    async fn remove_model(&self, model: i64, dry: bool) -> Result<u64, sqlx::Error> {
+        if dry {
+            return self
+                .count("SELECT count(*) FROM embeddings WHERE model = ?1", model)
+                .await;
+        }
+        let sql = "DELETE FROM embeddings WHERE key IN
+                   (SELECT key FROM embeddings WHERE model = ?1 LIMIT ?2)";
+        let removed = self.page_by_page(sql, model).await?;
+        sqlx::query("DELETE FROM models WHERE key = ?")
+            .bind(model)
+            .execute(&self.catalog().inner.writer)
+            .await?;
+        Ok(removed)
+    }
+
+    async fn remove_unneeded(&self, keep: i64, dry: bool) -> Result<u64, sqlx::Error> {
+        if dry {
+            let sql = "SELECT count(*) FROM unneeded WHERE since <= unixepoch() - ?1";
+            return self.count(sql, keep).await;
+        }
+        let sql = "DELETE FROM embeddings WHERE key IN
+                   (SELECT embedding FROM unneeded WHERE since <= unixepoch() - ?1 LIMIT ?2)";
+        self.page_by_page(sql, keep).await
+    }
+
+    async fn count(&self, sql: &'static str, about: i64) -> Result<u64, sqlx::Error> {
+        let count: i64 = sqlx::query_scalar(sql)
+            .bind(about)
+            .fetch_one(&self.catalog().inner.writer)
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Small transactions, so that whoever else writes does not wait for long.
+    async fn page_by_page(&self, sql: &'static str, about: i64) -> Result<u64, sqlx::Error> {
+        let mut removed = 0;
+        loop {
+            let page = sqlx::query(sql)
+                .bind(about)
+                .bind(PAGE)
+                .execute(&self.catalog().inner.writer)
+                .await?
+                .rows_affected();
+            removed += page;
+            if page < PAGE.unsigned_abs() {
+                return Ok(removed);
+            }
+        }
+    }
+}
