@@ -25,11 +25,15 @@ pub struct Garbage {
     pub waiting: u64,
 }
 
-/// The content of a product: of its picture, of its caption, and of the caption whose vector serves
-/// until the new one is embedded.
+/// The content of the products: of their pictures, of their captions, and of the former caption of
+/// those whose new one a model has not embedded yet.
 const NEEDED: &str = "SELECT image_hash FROM products WHERE image_hash IS NOT NULL
                       UNION ALL SELECT caption_hash FROM products
-                      UNION ALL SELECT words_hash FROM products";
+                      UNION ALL
+                      SELECT words_hash FROM products AS p WHERE words_hash <> caption_hash AND EXISTS (
+                        SELECT 1 FROM models AS m WHERE NOT EXISTS (
+                          SELECT 1 FROM embeddings AS e
+                          WHERE e.model = m.key AND e.kind = 'words' AND e.hash = p.caption_hash))";
 
 impl Catalog {
     /// Deletes the embeddings that no product has needed for `keep`, and those of models that
@@ -48,10 +52,11 @@ impl Catalog {
         dry: bool,
     ) -> Result<Garbage, CatalogError> {
         let writer = Writer::lock(self)?;
-        if let Some(model) = in_use {
-            writer.model(model).await?;
-        }
-        writer.collect(keep, dry).await
+        let in_use = match in_use {
+            Some(model) => Some(writer.model(model).await?),
+            None => None,
+        };
+        writer.collect(keep, in_use, dry).await
     }
 
     /// Gives the space of deleted rows back to the file system: rewrites the database, which needs
@@ -70,13 +75,18 @@ impl Catalog {
 }
 
 impl Writer {
-    async fn collect(&self, keep: Duration, dry: bool) -> Result<Garbage, CatalogError> {
+    async fn collect(
+        &self,
+        keep: Duration,
+        in_use: Option<i64>,
+        dry: bool,
+    ) -> Result<Garbage, CatalogError> {
         let error = |e| self.catalog().error(e);
         if !dry {
             self.note_unneeded().await.map_err(error)?;
         }
         let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
-        let models = self.unused_models(keep).await.map_err(error)?;
+        let models = self.unused_models(keep, in_use).await.map_err(error)?;
         let mut garbage = Garbage {
             models: models.len() as u64,
             ..Garbage::default()
@@ -115,11 +125,12 @@ impl Writer {
         transaction.commit().await
     }
 
-    async fn unused_models(&self, keep: i64) -> Result<Vec<i64>, sqlx::Error> {
-        let sql = "SELECT key FROM models WHERE used > 0 AND used <= unixepoch() - ?1
-                   AND key <> (SELECT key FROM models ORDER BY used DESC, key DESC LIMIT 1)";
+    async fn unused_models(&self, keep: i64, in_use: Option<i64>) -> Result<Vec<i64>, sqlx::Error> {
+        let sql = "SELECT key FROM models WHERE used > 0 AND used <= unixepoch() - ?1 AND key <>
+                   coalesce(?2, (SELECT key FROM models ORDER BY used DESC, key DESC LIMIT 1))";
         sqlx::query_scalar(sql)
             .bind(keep)
+            .bind(in_use)
             .fetch_all(&self.catalog().inner.writer)
             .await
     }
