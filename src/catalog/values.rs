@@ -1,6 +1,5 @@
 //! What the catalog gives: products, vectors, counts.
 
-use super::media::PicturePlace;
 use crate::domain::{Attributes, Embedding, Product, ProductKey};
 
 /// A product with what the catalog adds.
@@ -8,8 +7,6 @@ use crate::domain::{Attributes, Embedding, Product, ProductKey};
 pub struct StoredProduct {
     pub key: ProductKey,
     pub product: Product,
-    /// Where its picture is; `None` when it has none.
-    pub image: Option<PicturePlace>,
     /// Whether there is a picture that can be shown: one that was decoded at import.
     pub has_picture: bool,
 }

@@ -1,8 +1,9 @@
 //! [`Service`]: what `http` calls.
 //!
 //! The way of a search: the generation in use is taken; words and photos are embedded by its
-//! encoder; then one hand-over to a search worker, which does the rest.
+//! encoder; one hand-over to a search worker, which filters and ranks; the rows of the hits.
 
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +14,12 @@ use arc_swap::ArcSwap;
 use super::error::ServiceError;
 use super::generation::Generation;
 use super::health::Health;
-use super::page::Page;
-use super::worker::{self, Found, Job, Target};
+use super::page::{Hit, Page};
+use super::worker::{self, Job, Target};
 use crate::catalog::{Catalog, Counts, Picture, StoredProduct};
-use crate::domain::{Ask, Filters, KnownAttributes, ProductId, Query};
+use crate::domain::{Ask, Embedding, Filters, KnownAttributes, ProductId, ProductKey, Query};
 use crate::encode::{EncoderStatus, Priority};
-use crate::index::Facet;
+use crate::index::{self, Facet, Hits};
 use crate::util::batcher::{BatchOptions, Batcher};
 
 /// What a service is set up with.
@@ -53,8 +54,8 @@ pub struct Service {
 pub(super) struct Inner {
     pub(super) catalog: Catalog,
     current: ArcSwap<Generation>,
-    /// One thread a core: filter, index, ranking and the rows of the hits.
-    workers: Batcher<Job, Result<Found, ServiceError>>,
+    /// One thread a core: filter, index and ranking.
+    workers: Batcher<Job, Result<Hits, ServiceError>>,
     pub(super) options: ServiceOptions,
     stopping: AtomicBool,
     pub(super) health: Health,
@@ -72,7 +73,7 @@ impl Service {
         options: ServiceOptions,
     ) -> std::io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(2, NonZero::get);
-        let workers = (0..threads).map(|_| worker::worker(&catalog)).collect();
+        let workers = (0..threads).map(|_| worker::worker()).collect();
         let batching = BatchOptions {
             name: "search",
             queue: options.queue,
@@ -190,6 +191,10 @@ impl Service {
         let generation = self.answering()?;
         check_filters(&generation.index.facets(), self.known(), &query.filters)?;
         let encoder = &generation.encoder;
+        let mut exclude = match &query.exclude[..] {
+            [] => Vec::new(),
+            ids => self.inner.catalog.keys(ids).await?,
+        };
         let target = match query.ask {
             Ask::Words(text) => Target::Words(
                 encoder
@@ -200,23 +205,57 @@ impl Service {
                 let vector = encoder.image(file, Priority::Search, deadline).await?;
                 Target::Photo(vector, self.known().category.clone())
             }
-            Ask::Like(id) => Target::Like(id),
+            Ask::Like(id) => {
+                let (key, vector) = self.vector_of(&generation, &id).await?;
+                exclude.push(key);
+                Target::Words(vector)
+            }
         };
         let job = Job {
             generation: Arc::clone(&generation),
             target,
             filters: query.filters,
-            exclude: query.exclude,
+            exclude,
             window: query.window,
         };
         let workers = &self.inner.workers;
         let found = workers.submit(job, 0, Priority::Search, deadline).await??;
         Ok(Page {
-            hits: found.hits,
-            total: found.total,
+            hits: self.rows(&found.hits).await?,
+            total: found.estimated_total,
             model: generation.model(),
             index: generation.version().clone(),
         })
+    }
+
+    /// The products of the hits; one that was removed since the index was built is left out.
+    async fn rows(&self, found: &[index::Hit]) -> Result<Vec<Hit>, ServiceError> {
+        let keys: Vec<ProductKey> = found.iter().map(|hit| hit.key).collect();
+        let rows = self.inner.catalog.products(&keys).await?;
+        let mut rows: HashMap<ProductKey, StoredProduct> =
+            rows.into_iter().map(|row| (row.key, row)).collect();
+        let hits = found.iter().filter_map(|hit| {
+            let product = rows.remove(&hit.key)?;
+            Some(Hit {
+                score: hit.score,
+                product,
+            })
+        });
+        Ok(hits.collect())
+    }
+
+    async fn vector_of(
+        &self,
+        generation: &Generation,
+        id: &ProductId,
+    ) -> Result<(ProductKey, Embedding), ServiceError> {
+        let keys = self.inner.catalog.keys(std::slice::from_ref(id)).await?;
+        let Some(key) = keys.first() else {
+            return Err(ServiceError::NoProduct { id: id.to_string() });
+        };
+        let vector = generation.index.embedding(*key);
+        let vector = vector.ok_or_else(|| ServiceError::NotEmbedded { id: id.to_string() })?;
+        Ok((*key, vector))
     }
 
     /// Refuses a query before its body is read, where none is answered.

@@ -131,7 +131,7 @@ pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<PicturePlace>
     Ok(Some(below.unwrap_or_else(|| PicturePlace::file(&file))))
 }
 
-pub(super) fn stored(row: &SqliteRow, data: &Path) -> Result<StoredProduct, sqlx::Error> {
+pub(super) fn stored(row: &SqliteRow) -> Result<StoredProduct, sqlx::Error> {
     let product = Product {
         id: ProductId::new(row.try_get("id")?).map_err(undecodable)?,
         title: row.try_get("title")?,
@@ -143,7 +143,6 @@ pub(super) fn stored(row: &SqliteRow, data: &Path) -> Result<StoredProduct, sqlx
     Ok(StoredProduct {
         key: key(row)?,
         product,
-        image: image(row, data)?,
         has_picture: row.try_get("image_decoded")?,
     })
 }
@@ -179,11 +178,14 @@ async fn picture(
 }
 
 async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
-    let row = sqlx::query("SELECT * FROM products WHERE id = ?")
-        .bind(id.as_str())
-        .fetch_optional(catalog.readers());
+    let row = sqlx::query(
+        "SELECT key, id, title, description, price, url, attributes, image_decoded
+         FROM products WHERE id = ?",
+    )
+    .bind(id.as_str())
+    .fetch_optional(catalog.readers());
     let row = row.await.map_err(|e| catalog.error(e))?;
-    row.map(|row| stored(&row, catalog.data()))
+    row.map(|row| stored(&row))
         .transpose()
         .map_err(|e| catalog.error(e))
 }
@@ -196,14 +198,16 @@ async fn products(
     // size.
     let keys = serde_json::json!(keys.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
     let rows = sqlx::query(
-        "SELECT p.* FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value ORDER BY wanted.key",
+        "SELECT p.key, p.id, p.title, p.description, p.price, p.url, p.attributes, p.image_decoded
+         FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value
+         ORDER BY wanted.key",
     )
     .bind(keys)
     .fetch_all(catalog.readers())
     .await
     .map_err(|e| catalog.error(e))?;
     rows.iter()
-        .map(|row| stored(row, catalog.data()))
+        .map(stored)
         .collect::<Result<_, _>>()
         .map_err(|e| catalog.error(e))
 }

@@ -266,7 +266,7 @@ impl Writer {
         let mut changed = 0;
         for row in &rows {
             let old = Columns::read(row)?;
-            let product = read::stored(row, self.catalog.data())?.product;
+            let product = read::stored(row)?.product;
             let caption_hash = hash(caption(&product).as_bytes());
             if caption_hash != old.caption_hash {
                 let new = Columns {

@@ -227,7 +227,6 @@ pub fn milliseconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::PicturePlace;
     use crate::domain::{AttributeName, Product, ProductId, ProductKey};
 
     fn stored(id: &str) -> StoredProduct {
@@ -241,12 +240,11 @@ mod tests {
             key: ProductKey(7),
             product,
             has_picture: true,
-            image: Some(PicturePlace::file("/srv/pictures/7.jpg".as_ref())),
         }
     }
 
     #[test]
-    fn a_product_shows_its_first_color_and_no_path_of_the_server() {
+    fn a_product_shows_its_first_color() {
         let json = serde_json::to_value(ProductView::new(
             stored("7"),
             &KnownAttributes::default(),

@@ -297,8 +297,12 @@ impl<J, R> Shared<J, R> {
         }
         self.meters.queued(state.search.len(), state.bulk.len());
         drop(state);
-        // All, since the one that is woken may be waiting for company of another length.
-        self.changed.notify_all();
+        if self.options.max_wait.is_zero() {
+            self.changed.notify_one();
+        } else {
+            // All, since the one that is woken may be waiting for company of another length.
+            self.changed.notify_all();
+        }
         Ok(())
     }
 
