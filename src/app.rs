@@ -16,9 +16,11 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::config::Config;
 use crate::encode::{EncodeError, Encoder};
 use crate::http::{self, AppState, Bounds, HttpOptions};
+use crate::index::lexical::SynonymsError;
 use crate::model::{ModelError, ModelFolder};
 use crate::service::generation::{self, GenerationError};
-use crate::service::{Follower, Service, ServiceOptions};
+use crate::service::thesaurus::Thesaurus;
+use crate::service::{Follower, Making, Service, ServiceOptions};
 use crate::telemetry;
 use crate::util::blocking::{BlockingError, blocking};
 use crate::util::budget::Budget;
@@ -40,6 +42,8 @@ pub enum AppError {
     },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Synonyms(#[from] SynonymsError),
     #[error(transparent)]
     Generation(#[from] GenerationError),
     #[error("the search workers do not start: {0}")]
@@ -70,14 +74,21 @@ impl App {
             .map_err(|source| AppError::Listen { address, source })?;
         let encoder = start_encoder(&config).await?;
         let catalog = Catalog::open(&config.data).await?;
-        let first = generation::restore(&catalog, encoder, config.words_percent).await?;
+        let making = Making {
+            words_percent: config.words_percent,
+            language: config.language,
+        };
+        let thesaurus = Thesaurus::read(config.language, config.synonyms.clone())?;
+        let first = generation::restore(&catalog, encoder, making).await?;
         let options = ServiceOptions {
             known: config.known.clone(),
             queue: config.encoder.queue,
             refresh: config.refresh,
             keep: config.keep,
+            making,
         };
-        let service = Service::new(catalog, first, options).map_err(AppError::Workers)?;
+        let service =
+            Service::new(catalog, first, thesaurus, options).map_err(AppError::Workers)?;
         Ok(Self {
             listener,
             service,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{AttributeName, KnownAttributes, is_parameter};
 use crate::encode::{Device, EncoderOptions, ImageLimits};
+use crate::index::lexical::Language;
 use crate::telemetry::LogFormat;
 
 macro_rules! settings {
@@ -29,7 +30,7 @@ macro_rules! settings {
             #[arg(long, env = "AGLET_CORS_ORIGINS", value_delimiter = ',')]
             pub cors_origins: Option<Vec<String>>,
             /// Attributes whose first value answers repeat beside the title, and by which a filter is good even where
-            /// no product has them; comma separated. Default: category, color, gender, shoelace_color.
+            /// no product has them; comma separated. Default: category, color, brand, gender, shoelace_color.
             #[arg(long, env = "AGLET_KNOWN_ATTRIBUTES", value_delimiter = ',')]
             pub known_attributes: Option<Vec<String>>,
         }
@@ -95,6 +96,11 @@ settings! {
     /// Share of a product's words (title and attributes) in its vector, in percent; the photo has
     /// the rest.
     words_percent: u8 = crate::index::rank::DEFAULT_WORDS_PERCENT, "AGLET_WORDS_PERCENT";
+    /// Language of the catalog, whose endings are cut off when words are compared, or none.
+    language: Language = Language::English, "AGLET_LANGUAGE";
+    /// File of synonyms beside the default list, read again when it changes; empty: none. A rule a
+    /// line: `purse, handbag`, one way `pants => trousers`, near in meaning `red ~> maroon`.
+    synonyms: PathBuf = PathBuf::new(), "AGLET_SYNONYMS";
     /// Attribute that the products nearest to a photo vote on.
     category_attribute: String = KnownAttributes::default().category.to_string(), "AGLET_CATEGORY_ATTRIBUTE";
     /// Largest request body in bytes.
@@ -151,6 +157,9 @@ pub struct Config {
     pub encoder: EncoderOptions,
     /// See [`crate::index::rank::fuse`].
     pub words_percent: u8,
+    pub language: Language,
+    /// The shop's own synonyms.
+    pub synonyms: Option<PathBuf>,
     pub known: KnownAttributes,
     pub max_body_bytes: usize,
     pub max_upload_bytes: usize,
@@ -254,6 +263,8 @@ impl Config {
                 },
             },
             words_percent: values.words_percent,
+            language: values.language,
+            synonyms: Some(values.synonyms).filter(|path| !path.as_os_str().is_empty()),
             known,
             max_body_bytes: values.max_body_bytes,
             max_upload_bytes: values.max_upload_bytes,

@@ -23,6 +23,9 @@ pub struct AllEmbedded {
 #[derive(Clone, Debug)]
 pub struct Embedded {
     pub key: ProductKey,
+    pub id: String,
+    pub title: String,
+    pub description: Option<String>,
     pub photo: Option<Embedding>,
     /// Of the title and the attributes that describe it (see [`caption`](crate::catalog::caption)).
     pub words: Option<Embedding>,

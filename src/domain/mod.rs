@@ -20,7 +20,8 @@ pub use product::{
     ProductKey,
 };
 pub use query::{
-    Ask, Filters, MOST_EXCLUDED, PARAMETERS, Query, QueryError, QueryText, Window, is_parameter,
+    Ask, Filters, MOST_EXCLUDED, Mode, PARAMETERS, Query, QueryError, QueryText, Window,
+    WordSearch, is_parameter,
 };
 
 /// A text on one line, with one space between its words and none around them.

@@ -37,18 +37,19 @@ pub type Attributes = BTreeMap<AttributeName, Vec<AttributeValue>>;
 pub struct KnownAttributes {
     /// An answer repeats the first value of each of these beside the product's title, and a filter
     /// by one of them is good even where no product carries it: a storefront's filters must not
-    /// break on a catalog that has no laces yet.
+    /// break on a catalog that has no laces yet. Shoppers name what they want by them: who says
+    /// "red" means nothing else.
     pub shown: Vec<AttributeName>,
     /// What the products nearest to a photo vote on.
     pub category: AttributeName,
 }
 
 impl Default for KnownAttributes {
-    /// Those of a fashion shop: `category`, `color`, `gender`, `shoelace_color`.
+    /// Those of a fashion shop: `category`, `color`, `brand`, `gender`, `shoelace_color`.
     fn default() -> Self {
         let name = |name: &str| AttributeName(name.to_owned());
         Self {
-            shown: ["category", "color", "gender", "shoelace_color"]
+            shown: ["category", "color", "brand", "gender", "shoelace_color"]
                 .map(name)
                 .to_vec(),
             category: name("category"),

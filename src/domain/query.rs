@@ -15,6 +15,43 @@ pub struct Query {
     /// Products that are left out; ids that the catalog does not have are passed over.
     pub exclude: Vec<ProductId>,
     pub window: Window,
+    /// How words are read and ranked; photos and products are ranked by their vectors.
+    pub words: WordSearch,
+}
+
+/// How a question in words is read and ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WordSearch {
+    pub mode: Mode,
+    /// Words that the catalog does not hold are corrected to those that it holds.
+    pub typo: bool,
+    /// The last word may be unfinished.
+    pub prefix: bool,
+    /// Only the products that are meant; else all are ranked.
+    pub relevant_only: bool,
+}
+
+impl Default for WordSearch {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Hybrid,
+            typo: true,
+            prefix: false,
+            relevant_only: true,
+        }
+    }
+}
+
+/// What ranks the products of a question in words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Words and vectors together.
+    #[default]
+    Hybrid,
+    /// The words that products hold.
+    Lexical,
+    /// Vectors alone: every product that matches the filters, the nearest first.
+    Vector,
 }
 
 /// What the products are compared with.
@@ -30,8 +67,9 @@ pub enum Ask {
 /// The names that a request uses for the parts of a [`Query`], so that no attribute can be called
 /// so in one. Checked where attributes come in (imports, requests), not in [`AttributeName`]: a new
 /// name here must not make an old database unreadable.
-pub const PARAMETERS: [&str; 7] = [
-    "q", "limit", "offset", "exclude", "filters", "similar", "image",
+pub const PARAMETERS: [&str; 11] = [
+    "q", "limit", "offset", "exclude", "filters", "similar", "image", "mode", "typo", "prefix",
+    "cut",
 ];
 
 /// Whether a request uses this name for a part of a [`Query`].

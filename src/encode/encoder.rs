@@ -333,6 +333,12 @@ impl Encoder {
     pub fn dimensions(&self) -> usize {
         self.inner.manifest.dimensions
     }
+
+    /// Whether the model's training has seen the word often (see [`TextTokenizer::knows`]).
+    #[must_use]
+    pub fn knows(&self, word: &str) -> bool {
+        self.inner.tokenizer.knows(word)
+    }
 }
 
 fn decode_threads() -> usize {

@@ -55,6 +55,12 @@ impl TextTokenizer {
         Ok(tokenizer)
     }
 
+    /// Whether a word is one token: training has seen it often enough for one of its own.
+    #[must_use]
+    pub fn knows(&self, word: &str) -> bool {
+        self.ids(word).is_ok_and(|ids| ids.len() == 3)
+    }
+
     /// Start token, words, end token; 2 to the context length of them.
     ///
     /// # Errors

@@ -113,6 +113,36 @@ impl AttributeTable {
         matching
     }
 
+    /// The attributes.
+    pub fn names(&self) -> impl Iterator<Item = &AttributeName> {
+        self.0.keys()
+    }
+
+    /// Each value of each attribute as it is compared.
+    pub fn folded(&self) -> impl Iterator<Item = (&AttributeName, &str)> {
+        self.0
+            .iter()
+            .flat_map(|(name, values)| values.keys().map(move |folded| (name, folded.as_str())))
+    }
+
+    /// Each value as it is compared, with the slots that carry it.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
+        let values = self.0.values().flatten();
+        values.map(|(folded, carriers)| (folded.as_str(), &carriers.slots))
+    }
+
+    /// The values of one attribute as they are compared, with the slots that carry them.
+    pub fn of(&self, name: &AttributeName) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
+        let values = self.0.get(name).into_iter().flatten();
+        values.map(|(folded, carriers)| (folded.as_str(), &carriers.slots))
+    }
+
+    /// The slots that carry a value, given as it is compared.
+    #[must_use]
+    pub fn slots(&self, name: &AttributeName, folded: &str) -> Option<&RoaringBitmap> {
+        Some(&self.0.get(name)?.get(folded)?.slots)
+    }
+
     /// The slots that carry each of an attribute's values, in the order of the values; none of an
     /// unknown attribute.
     pub(super) fn carriers(&self, name: &AttributeName) -> impl Iterator<Item = &RoaringBitmap> {

@@ -8,7 +8,8 @@
 //! - `index.head`: what they are of, and everything else. Layout: the 8 bytes of [`MAGIC`]; the
 //!   length of the header (u32); the header (JSON, [`Head`]); the product keys (u32 each,
 //!   ascending); the bitmaps of the attributes' values in the header's order (Roaring's portable
-//!   format); the sha256 of everything before it. Numbers are little endian;
+//!   format); the words (`lexical/stored`); the sha256 of everything before it. Numbers are little
+//!   endian;
 //! - `save.lock`: held by whoever saves.
 //!
 //! The graph's digest is a sha256 over what the graph is of (the database, the catalog's state, the
@@ -30,12 +31,13 @@ use sha2::{Digest, Sha256};
 
 use super::columns::{AttributeTable, Carriers};
 use super::graph::{self, Index};
+use super::lexical::{Language, Lexicon, stored};
 use super::values::{IndexVersion, Saved, SearchError};
 use crate::domain::{AttributeName, ModelId, ProductKey};
 use crate::util::digest::{hex, sha256};
 
 /// The last byte is the format's version.
-const MAGIC: &[u8; 8] = b"AGLETIX2";
+const MAGIC: &[u8; 8] = b"AGLETIX3";
 const HEAD: &str = "index.head";
 const TEMPORARY: &str = ".tmp";
 const LOCK: &str = "save.lock";
@@ -47,6 +49,7 @@ pub(super) struct Parts<'a> {
     pub keys: &'a [ProductKey],
     pub index: &'a Index,
     pub attributes: &'a AttributeTable,
+    pub lexicon: &'a Lexicon,
 }
 
 /// What a snapshot gives back.
@@ -56,6 +59,7 @@ pub(super) struct Restored {
     pub keys: Vec<ProductKey>,
     pub index: Index,
     pub attributes: AttributeTable,
+    pub lexicon: Lexicon,
 }
 
 /// Why a snapshot was left alone.
@@ -80,6 +84,7 @@ struct Head {
     whole: bool,
     model: ModelId,
     words_percent: u8,
+    language: Language,
     dimensions: usize,
     count: usize,
     /// Of usearch: its files are not promised to be read by another version.
@@ -95,6 +100,7 @@ impl Head {
             catalog: self.catalog,
             model: self.model.clone(),
             words_percent: self.words_percent,
+            language: self.language,
         }
     }
 }
@@ -201,6 +207,9 @@ pub(super) fn restore(
     if head.words_percent != expected.words_percent {
         return other("share of words");
     }
+    if head.language != expected.language {
+        return other("language");
+    }
     if head.dimensions != dimensions {
         return other("number of dimensions");
     }
@@ -214,6 +223,11 @@ pub(super) fn restore(
     };
     let keys = parse_keys(&mut rest, head.count)?;
     let attributes = parse_attributes(&mut rest, head.attributes, head.count)?;
+    let damaged = || Unusable::Damaged { what: "the words" };
+    let lexicon = stored::read(&mut rest, head.language, head.count).ok_or_else(damaged)?;
+    if !rest.is_empty() {
+        return Err(damaged());
+    }
 
     let path = folder.join(graph_name(&head.graph_digest));
     let mut file = File::open(&path).map_err(unreadable(&path))?;
@@ -231,6 +245,7 @@ pub(super) fn restore(
         keys,
         index,
         attributes,
+        lexicon,
     })
 }
 
@@ -269,6 +284,7 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         whole: parts.saved.whole,
         model: parts.version.model.clone(),
         words_percent: parts.version.words_percent,
+        language: parts.version.language,
         dimensions: parts.index.dimensions(),
         count: parts.keys.len(),
         library: graph::library_version().to_owned(),
@@ -286,6 +302,7 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         bytes.extend(key.0.to_le_bytes());
     }
     bytes.extend(bitmaps);
+    stored::write(parts.lexicon, &mut bytes)?;
     let sha256 = sha256(&bytes);
     bytes.extend(sha256);
     Ok(bytes)
@@ -361,11 +378,7 @@ fn parse_attributes(
             values.insert(folded, Carriers { spelling, slots });
         }
     }
-    if rest.is_empty() {
-        Ok(table)
-    } else {
-        Err(damaged())
-    }
+    Ok(table)
 }
 
 /// What a graph is of, as its digest begins.
@@ -374,10 +387,11 @@ fn subject(version: &IndexVersion, store: &str, keys: &[ProductKey]) -> Vec<u8> 
         catalog,
         model,
         words_percent,
+        language,
     } = version;
     let keys: Vec<u8> = keys.iter().flat_map(|key| key.0.to_le_bytes()).collect();
     let keys = hex(&sha256(&keys));
-    format!("{store}\n{catalog}\n{model}\n{words_percent}\n{keys}\n").into_bytes()
+    format!("{store}\n{catalog}\n{model}\n{words_percent}\n{language}\n{keys}\n").into_bytes()
 }
 
 /// Length of a file, and the sha256 of `subject` and its bytes; read in pieces: it may be as large

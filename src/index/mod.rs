@@ -8,6 +8,8 @@
 //! | --- | --- |
 //! | [`rank`] | **the ranking**: what represents a product, and which of two comes first |
 //! | [`searcher`] | one index: filter, walk or scan, ranking |
+//! | `words` | a search in words: which products are meant, and their order |
+//! | [`lexical`] | what a query in words asks for, and which products match it |
 //! | [`columns`] | attribute filters as bitmaps |
 //! | [`plan`] | which products may answer, and whether they are scanned or walked to |
 //! | [`graph`] | vectors and the graph over them (usearch) |
@@ -38,10 +40,12 @@
 pub mod columns;
 mod disk;
 pub mod graph;
+pub mod lexical;
 pub mod plan;
 pub mod rank;
 pub mod searcher;
 mod values;
+mod words;
 
 pub use searcher::{Builder, Searcher};
 pub use values::{Entry, Facet, Hit, Hits, IndexVersion, Saved, SearchError};

@@ -1,10 +1,14 @@
 //! What decides the order of the products: pure functions, nothing else.
 //!
-//! **To change the ranking, change this file.** It answers four questions:
+//! **To change the ranking, change this file.** It answers these questions:
 //!
 //! | question | function |
 //! | --- | --- |
 //! | What represents a product: its picture, its words, how much of each? | [`fuse`] |
+//! | How strongly does a word match: as a value, in a title, as a synonym? | [`strength`] |
+//! | How much does each part of a query weigh? | [`weights`] |
+//! | How do words and vectors count together? | [`joined`], [`Spread`] |
+//! | Which products are meant at all? | [`is_relevant`] |
 //! | What is a photo of, by the products that are nearest to it, and what is that worth? | [`shares`], [`lean`], together [`voted`] |
 //! | Which of two products comes first? | [`best_first`] |
 //! | Which of many are shown? | [`best`] |
@@ -14,6 +18,24 @@
 //! between the query and that vector) and [`best`] puts them in order. Nothing after it reorders or
 //! drops a product: there is no cut-off by score, for a flat one would be wrong for one half of the
 //! queries or the other.
+//!
+//! # Words
+//!
+//! A query in words has parts ([`ask`](super::lexical::ask)): "red shoes" has "red" and "shoes". A
+//! product matches each with a [`strength`], and its *coverage* is the mean of these, weighed by
+//! [`weights`]. The cosine is brought to the same scale: its *nearness* is 0 at the mean of the index
+//! and 1 at the nearest product ([`Spread`]). [`joined`] adds the two.
+//!
+//! A worked example, with 1,000 products of which 100 are shoes and 50 are red: the weight of "red" is
+//! `ln(1 + 1000 / 50) = 3.04`; "shoes" has `ln(1 + 1000 / 100) = 2.40`, but says what the product is,
+//! and weighs as much as the heaviest part, 3.04. A red shoe (`color` is Red: 1; "shoes" is a word of
+//! its category Casual Shoes: 0.97) has coverage `(3.04 * 1 + 3.04 * 0.97) / 6.08 = 0.985`. A blue
+//! shoe called "Red Tape" in its title (0.9) has 0.935; a red bag has 0.5. With a nearness of 0.8 the
+//! red shoe scores `(0.985 + 0.3 * 0.8) / 1.3 = 0.942`, and the blue one, were it as near as any
+//! product, `(0.935 + 0.3) / 1.3 = 0.95`: words decide between parts of a query, and pictures
+//! between products that match alike.
+//!
+//! # Photos
 //!
 //! A photo says less than words do: the sleeve of a shirt looks like that of a kurta, and a ranking
 //! by cosine alone wanders between the two. Therefore the [`VOTERS`] nearest products vote on the
@@ -47,6 +69,122 @@ const VOTE_SCALE: f32 = 0.02;
 const AGREEMENT: f32 = 0.2;
 /// A category with less of the votes is not looked at: it moves nothing, and costs a search.
 const LEAST_SHARE: f32 = 0.05;
+
+/// How strongly a word matches a product, between 0 and 1.
+pub mod strength {
+    /// It is a value of an attribute: "red" for a product whose color is Red.
+    pub const WHOLE_VALUE: f32 = 1.0;
+    /// It is a word of a value: "shoes" for one whose category is Casual Shoes.
+    pub const IN_VALUE: f32 = 0.97;
+    /// It is in the title.
+    pub const TITLE: f32 = 0.8;
+    /// It is in the title of a product that says otherwise: "red" in that of one whose color is Blue.
+    pub const MENTION: f32 = 0.6;
+    /// It is in the description, which says much that a product is not.
+    pub const DESCRIPTION: f32 = 0.4;
+    /// So much of that, for words that are written together in the catalog.
+    pub const JOINED: f32 = 0.97;
+    /// For a word that begins with what was typed.
+    pub const UNFINISHED: f32 = 0.95;
+    /// For a synonym.
+    pub const SYNONYM: f32 = 0.95;
+    /// For a word that says what products are, and a product that is not of that kind but has the
+    /// word elsewhere: "jumper" finds sweaters before shoes of that name.
+    pub const OTHER_KIND: f32 = 0.9;
+    /// For what is only near in meaning, such as maroon for red.
+    pub const NEAR: f32 = 0.75;
+}
+
+/// What the greatest nearness is worth beside the greatest coverage.
+pub const NEARNESS: f32 = 0.3;
+/// Above every coverage: the product whose article number or title the query is.
+pub const EXACT: f32 = 2.0;
+/// A product that is meant matches so strongly what the query names outright: a value, a kind.
+pub const NAMED: f32 = 0.7;
+/// A product is meant when it covers so much of what the best one covers ..
+const COVERED: f32 = 0.85;
+/// .. or so much, when it is also this near.
+const HALF_COVERED: f32 = 0.4;
+const NEAR_TOO: f32 = 0.8;
+/// Where the catalog knows none of the words, a product that is this near is meant.
+const NEAR_ALONE: f32 = 0.7;
+
+/// The weight of each part of a query. `parts`: how many products match it, of how many words it is,
+/// and whether it says what the product is.
+///
+/// A part weighs as much as it tells products apart: `ln(1 + products / matching)` a word (Sparck
+/// Jones 1972), from 1 to 8. One that says what the product is weighs as much as the heaviest.
+#[must_use]
+pub fn weights(parts: &[(u64, usize, bool)], products: u64) -> Vec<f32> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts are far below 2^24 in effect"
+    )]
+    let weight = |(matching, words, _): &(u64, usize, bool)| {
+        let rarity = (1.0 + products as f32 / (*matching).max(1) as f32).ln();
+        rarity.clamp(1.0, 8.0) * *words as f32
+    };
+    let weights: Vec<f32> = parts.iter().map(weight).collect();
+    let heaviest = weights.iter().copied().fold(0.0, f32::max);
+    let of_kind = parts.iter().zip(weights);
+    of_kind
+        .map(|((_, _, kind), weight)| if *kind { heaviest } else { weight })
+        .collect()
+}
+
+/// How the cosines of a query and all products of an index lie, whatever the filter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub mean: f32,
+    pub best: f32,
+}
+
+impl Spread {
+    /// 0 at the mean of the index and below, 1 at the nearest product.
+    #[must_use]
+    pub fn nearness(&self, cosine: f32) -> f32 {
+        let range = self.best - self.mean;
+        if range <= f32::EPSILON {
+            return 0.0;
+        }
+        ((cosine - self.mean) / range).clamp(0.0, 1.0)
+    }
+
+    /// The least cosine of such a nearness.
+    #[must_use]
+    pub fn cosine(&self, nearness: f32) -> f32 {
+        self.mean + nearness * (self.best - self.mean)
+    }
+}
+
+/// The score of a product that covers so much of the query and is so near to it: 0 to 1, and above 1
+/// for [`EXACT`].
+#[must_use]
+pub fn joined(coverage: f32, nearness: f32) -> f32 {
+    (coverage + NEARNESS * nearness) / (1.0 + NEARNESS)
+}
+
+/// Whether a product is meant by a query: it covers about as much as the product that covers most
+/// (`best`), or a good part of that and is among the nearest. Both are of the products that match
+/// what the query names outright ([`NAMED`]), where there are any.
+#[must_use]
+pub fn is_relevant(coverage: f32, best: f32, nearness: f32) -> bool {
+    if coverage >= EXACT {
+        return true;
+    }
+    if best <= 0.0 {
+        return nearness >= NEAR_ALONE;
+    }
+    coverage >= COVERED * best || (coverage >= HALF_COVERED * best && nearness >= NEAR_TOO)
+}
+
+/// The least nearness with which a product of that coverage is meant; `None` when none is enough.
+#[must_use]
+pub fn needed_nearness(coverage: f32, best: f32) -> Option<f32> {
+    [0.0, NEAR_ALONE, NEAR_TOO]
+        .into_iter()
+        .find(|nearness| is_relevant(coverage, best, *nearness))
+}
 
 /// One vector for a product out of its photo's and its words' embedding (title and attributes):
 /// `normalize((1 - w) * photo + w * words)` with `w = words_percent / 100`. With one of them

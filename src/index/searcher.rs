@@ -5,27 +5,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use roaring::RoaringBitmap;
+
 use super::columns::{AttributeTable, TableBuilder};
 use super::disk::{self, Unusable};
 use super::graph::{BREADTH, Filter, Index, Vectors};
+use super::lexical::{Language, Lexicon, LexiconBuilder, ValueWords};
 use super::plan::{Candidates, Plan, goes_on, plan};
 use super::rank::{self, LEADING, VOTERS};
 use super::values::{Entry, Facet, Hit, Hits, IndexVersion, Saved, SearchError};
-use crate::domain::{AttributeName, Attributes, Embedding, Filters, ProductKey, Window};
+use crate::domain::{AttributeName, Embedding, Filters, ProductKey, Window};
 
 /// An index that is never changed; a cheap, clonable handle on it. Slot `i` of the graph and of the
 /// bitmaps is the product `keys[i]`.
 #[derive(Clone)]
 pub struct Searcher {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     version: IndexVersion,
     /// Ascending, so that the order of slots is the order of keys.
-    keys: Vec<ProductKey>,
-    index: Index,
-    attributes: AttributeTable,
+    pub(super) keys: Vec<ProductKey>,
+    pub(super) index: Index,
+    pub(super) attributes: AttributeTable,
+    pub(super) lexicon: Lexicon,
+    pub(super) values: ValueWords,
     facets: Arc<Vec<Facet>>,
 }
 
@@ -35,15 +40,17 @@ pub struct Builder {
     keys: Vec<ProductKey>,
     vectors: Vectors,
     attributes: TableBuilder,
+    lexicon: LexiconBuilder,
 }
 
 impl Builder {
     #[must_use]
-    pub fn new(dimensions: usize) -> Self {
+    pub fn new(dimensions: usize, language: Language) -> Self {
         Self {
             keys: Vec::new(),
             vectors: Vectors::new(dimensions),
             attributes: TableBuilder::default(),
+            lexicon: LexiconBuilder::new(language),
         }
     }
 
@@ -51,18 +58,14 @@ impl Builder {
     ///
     /// # Errors
     /// When the key is not above the last one, or the vector is of another size.
-    pub fn add(
-        &mut self,
-        key: ProductKey,
-        embedding: &Embedding,
-        attributes: &Attributes,
-    ) -> Result<(), SearchError> {
-        if self.keys.last().is_some_and(|last| *last >= key) {
-            return Err(SearchError::KeyOrder { key: key.0 });
+    pub fn add(&mut self, entry: &Entry<'_>) -> Result<(), SearchError> {
+        if self.keys.last().is_some_and(|last| *last >= entry.key) {
+            return Err(SearchError::KeyOrder { key: entry.key.0 });
         }
-        self.vectors.push(embedding)?;
-        self.attributes.add(attributes);
-        self.keys.push(key);
+        self.vectors.push(entry.embedding)?;
+        self.attributes.add(entry.attributes);
+        self.lexicon.add(entry.text);
+        self.keys.push(entry.key);
         Ok(())
     }
 
@@ -79,7 +82,8 @@ impl Builder {
             tracing::info!(products, seconds, "built the graph");
         }
         let attributes = self.attributes.finish();
-        Ok(Searcher::of(version, self.keys, index, attributes))
+        let lexicon = self.lexicon.finish(&attributes);
+        Ok(Searcher::of(version, self.keys, index, attributes, lexicon))
     }
 }
 
@@ -91,24 +95,9 @@ impl Searcher {
     /// explains.
     #[must_use]
     pub fn empty(version: IndexVersion, dimensions: usize) -> Self {
-        Self::build(version, dimensions, Vec::new()).expect("nothing to add, nothing to fail")
-    }
-
-    /// Builds an index of `entries`: see [`Builder::build`].
-    ///
-    /// # Errors
-    /// When two entries have the same key, one has a vector of another size, or memory runs out.
-    pub fn build(
-        version: IndexVersion,
-        dimensions: usize,
-        mut entries: Vec<Entry>,
-    ) -> Result<Self, SearchError> {
-        entries.sort_unstable_by_key(|entry| entry.key);
-        let mut builder = Builder::new(dimensions);
-        for entry in &entries {
-            builder.add(entry.key, &entry.embedding, &entry.attributes)?;
-        }
-        builder.build(version)
+        Builder::new(dimensions, version.language)
+            .build(version)
+            .expect("nothing to add, nothing to fail")
     }
 
     fn of(
@@ -116,14 +105,16 @@ impl Searcher {
         keys: Vec<ProductKey>,
         index: Index,
         attributes: AttributeTable,
+        lexicon: Lexicon,
     ) -> Self {
-        let facets = Arc::new(attributes.facets());
         let inner = Inner {
             version,
             keys,
             index,
+            facets: Arc::new(attributes.facets()),
+            values: ValueWords::of(&attributes, lexicon.stems()),
             attributes,
-            facets,
+            lexicon,
         };
         Self {
             inner: Arc::new(inner),
@@ -161,13 +152,15 @@ impl Searcher {
             keys,
             index,
             attributes,
+            lexicon,
         } = restored;
         tracing::info!(
             products = keys.len(),
             seconds = start.elapsed().as_secs_f32(),
             "restored the index"
         );
-        Some((Self::of(version, keys, index, attributes), saved))
+        let searcher = Self::of(version, keys, index, attributes, lexicon);
+        Some((searcher, saved))
     }
 
     /// Saves the index, atomically: a save that is killed leaves the one before it, or none. Two
@@ -182,6 +175,7 @@ impl Searcher {
             keys,
             index,
             attributes,
+            lexicon,
             ..
         } = &*self.inner;
         let parts = disk::Parts {
@@ -190,6 +184,7 @@ impl Searcher {
             keys,
             index,
             attributes,
+            lexicon,
         };
         disk::save(folder, &parts)
     }
@@ -211,9 +206,13 @@ impl Searcher {
         window: Window,
         exclude: &[ProductKey],
     ) -> Result<Hits, SearchError> {
-        self.answer(filters, window, exclude, |index, candidates, wanted| {
-            index.ranked(query, candidates, wanted)
-        })
+        self.answer(
+            filters,
+            window,
+            exclude,
+            None,
+            |index, candidates, wanted| index.ranked(query, candidates, wanted),
+        )
     }
 
     /// As [`Searcher::search`] for a query that is a photo: the products' categories count (see
@@ -230,24 +229,32 @@ impl Searcher {
         exclude: &[ProductKey],
         category: &AttributeName,
     ) -> Result<Hits, SearchError> {
-        self.answer(filters, window, exclude, |index, candidates, wanted| {
-            index.ranked_by_vote(query, candidates, wanted, category)
-        })
+        self.answer(
+            filters,
+            window,
+            exclude,
+            None,
+            |index, candidates, wanted| index.ranked_by_vote(query, candidates, wanted, category),
+        )
     }
 
-    fn answer(
+    /// `among`: the slots that are meant; `None`: all.
+    pub(super) fn answer(
         &self,
         filters: &Filters,
         window: Window,
         exclude: &[ProductKey],
+        among: Option<&RoaringBitmap>,
         rank: impl FnOnce(&Inner, &Candidates, usize) -> Result<Vec<Hit>, SearchError>,
     ) -> Result<Hits, SearchError> {
         let inner = &*self.inner;
         let except = exclude.iter().filter_map(|key| inner.slot(*key)).collect();
-        let count = inner.index.len();
         let matching = inner.attributes.matching(filters);
-        let candidates =
-            Candidates::new(u32::try_from(count).unwrap_or(u32::MAX), matching, except);
+        let candidates = Candidates::new(inner.count(), matching, except);
+        let candidates = match among {
+            Some(slots) => candidates.among(slots),
+            None => candidates,
+        };
         let estimated_total = candidates.len();
         let depth = window.depth().min(estimated_total);
         let wanted = if window.offset() < depth { depth } else { 0 };
@@ -290,6 +297,11 @@ impl Searcher {
 }
 
 impl Inner {
+    /// How many slots there are.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.keys.len()).unwrap_or(u32::MAX)
+    }
+
     fn slot(&self, key: ProductKey) -> Option<u32> {
         self.keys
             .binary_search(&key)
@@ -304,7 +316,7 @@ impl Inner {
     /// the ranking is put together from parts that do not depend on how deep the question goes: the
     /// best of a shallow walk, then what a deeper walk adds, then all others in exact order. A
     /// question takes as many parts as it needs.
-    fn ranked(
+    pub(super) fn ranked(
         &self,
         query: &Embedding,
         candidates: &Candidates,

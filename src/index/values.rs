@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use super::graph::IndexError;
+use super::lexical::{Language, ProductText};
 use crate::domain::{AttributeName, Attributes, Embedding, ModelId, ProductKey};
 
 /// One product as the index sees it.
-#[derive(Clone, Debug)]
-pub struct Entry {
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
     pub key: ProductKey,
-    pub embedding: Embedding,
-    pub attributes: Attributes,
+    pub embedding: &'a Embedding,
+    pub attributes: &'a Attributes,
+    pub text: ProductText<'a>,
 }
 
 /// What an index must be equal in to serve: the catalog's state and the model.
@@ -21,6 +23,8 @@ pub struct IndexVersion {
     pub model: ModelId,
     /// Share of the words in each product's vector (see [`rank::fuse`](super::rank::fuse)), in percent.
     pub words_percent: u8,
+    /// By whose rules the endings of words are cut off.
+    pub language: Language,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

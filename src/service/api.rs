@@ -12,15 +12,18 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::error::ServiceError;
-use super::generation::Generation;
+use super::generation::{Generation, Making};
 use super::health::Health;
 use super::page::{Hit, Page};
-use super::worker::{self, Job, Target};
+use super::thesaurus::Thesaurus;
+use super::worker::{self, Found, Job, Target};
 use crate::catalog::{Catalog, Counts, Picture, StoredProduct};
-use crate::domain::{Ask, Embedding, Filters, KnownAttributes, ProductId, ProductKey, Query};
+use crate::domain::{Ask, Embedding, Filters, KnownAttributes, Mode, ProductId, ProductKey, Query};
 use crate::encode::{EncoderStatus, Priority};
-use crate::index::{self, Facet, Hits};
+use crate::index::lexical::Language;
+use crate::index::{self, Facet, rank};
 use crate::util::batcher::{BatchOptions, Batcher};
+use crate::util::blocking::blocking;
 
 /// What a service is set up with.
 #[derive(Clone, Debug)]
@@ -32,6 +35,7 @@ pub struct ServiceOptions {
     pub refresh: Option<Duration>,
     /// How long embeddings are kept that nobody needs.
     pub keep: Duration,
+    pub making: Making,
 }
 
 impl Default for ServiceOptions {
@@ -41,6 +45,10 @@ impl Default for ServiceOptions {
             queue: 512,
             refresh: None,
             keep: Duration::from_hours(7 * 24),
+            making: Making {
+                words_percent: rank::DEFAULT_WORDS_PERCENT,
+                language: Language::default(),
+            },
         }
     }
 }
@@ -55,10 +63,11 @@ pub(super) struct Inner {
     pub(super) catalog: Catalog,
     current: ArcSwap<Generation>,
     /// One thread a core: filter, index and ranking.
-    workers: Batcher<Job, Result<Hits, ServiceError>>,
+    workers: Batcher<Job, Result<Found, ServiceError>>,
     pub(super) options: ServiceOptions,
     stopping: AtomicBool,
     pub(super) health: Health,
+    thesaurus: Arc<Thesaurus>,
 }
 
 impl Service {
@@ -70,6 +79,7 @@ impl Service {
     pub fn new(
         catalog: Catalog,
         first: Generation,
+        thesaurus: Thesaurus,
         options: ServiceOptions,
     ) -> std::io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(2, NonZero::get);
@@ -88,6 +98,7 @@ impl Service {
                 options,
                 stopping: AtomicBool::new(false),
                 health: Health::default(),
+                thesaurus: Arc::new(thesaurus),
             }),
         })
     }
@@ -153,6 +164,19 @@ impl Service {
         counts.ok()
     }
 
+    /// Reads the shop's synonyms again when their file has changed.
+    pub(super) async fn renew_synonyms(&self) {
+        let thesaurus = Arc::clone(&self.inner.thesaurus);
+        match blocking(move || thesaurus.renew()).await {
+            Ok(Ok(true)) => tracing::info!("the synonyms are read again"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the synonyms cannot be used; those from before stay");
+            }
+            Err(error) => tracing::error!(%error, "the synonyms could not be looked at"),
+        }
+    }
+
     /// What the encoder runs on and how much is waiting.
     #[must_use]
     pub fn encoder_status(&self) -> EncoderStatus {
@@ -196,11 +220,25 @@ impl Service {
             ids => self.inner.catalog.keys(ids).await?,
         };
         let target = match query.ask {
-            Ask::Words(text) => Target::Words(
-                encoder
-                    .text(text.as_str(), Priority::Search, deadline)
-                    .await?,
-            ),
+            Ask::Words(text) => {
+                let vector = match query.words.mode {
+                    Mode::Lexical => None,
+                    Mode::Hybrid | Mode::Vector => {
+                        let text = text.as_str();
+                        Some(encoder.text(text, Priority::Search, deadline).await?)
+                    }
+                };
+                match (query.words.mode, vector) {
+                    (Mode::Vector, Some(vector)) => Target::Near(vector),
+                    (_, vector) => Target::Words {
+                        text,
+                        vector,
+                        options: query.words,
+                        known: self.known().clone(),
+                        synonyms: self.inner.thesaurus.current(),
+                    },
+                }
+            }
             Ask::Photo(file) => {
                 let vector = encoder.image(file, Priority::Search, deadline).await?;
                 Target::Photo(vector, self.known().category.clone())
@@ -208,7 +246,7 @@ impl Service {
             Ask::Like(id) => {
                 let (key, vector) = self.vector_of(&generation, &id).await?;
                 exclude.push(key);
-                Target::Words(vector)
+                Target::Near(vector)
             }
         };
         let job = Job {
@@ -221,8 +259,9 @@ impl Service {
         let workers = &self.inner.workers;
         let found = workers.submit(job, 0, Priority::Search, deadline).await??;
         Ok(Page {
-            hits: self.rows(&found.hits).await?,
-            total: found.estimated_total,
+            hits: self.rows(&found.hits.hits).await?,
+            total: found.hits.estimated_total,
+            corrected: found.corrected,
             model: generation.model(),
             index: generation.version().clone(),
         })

@@ -64,6 +64,7 @@ impl Follower {
         loop {
             let started = Instant::now();
             let mut rest = Duration::ZERO;
+            self.service.renew_synonyms().await;
             match self.renew().await {
                 Ok(built) => {
                     failures = 0;
@@ -174,7 +175,7 @@ impl Follower {
         }
         let started = Instant::now();
         let (built, counts) =
-            generation::build(catalog, now.encoder.clone(), now.version().words_percent).await?;
+            generation::build(catalog, now.encoder.clone(), service.inner.options.making).await?;
         service.inner.health.counted(Ok(counts));
         let next = Generation {
             // What was searchable stays so: no product leaves the index but by being removed.

@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::catalog::{Catalog, CatalogError, Counts};
 use crate::domain::ModelId;
 use crate::encode::Encoder;
-use crate::index::{Builder, IndexVersion, SearchError, Searcher, rank};
+use crate::index::lexical::{Language, ProductText};
+use crate::index::{Builder, Entry, IndexVersion, SearchError, Searcher, rank};
 use crate::util::blocking::{BlockingError, blocking};
 
 /// One generation. Never changed: another one takes its place.
@@ -18,6 +19,25 @@ pub struct Generation {
     /// Whether everything that the catalog had for this model was in the index when it was built,
     /// or in the one before it: what is searchable stays so.
     pub whole: bool,
+}
+
+/// How an index is made of a catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Making {
+    /// See [`rank::fuse`].
+    pub words_percent: u8,
+    pub language: Language,
+}
+
+impl Making {
+    fn version(self, catalog: u64, encoder: &Encoder) -> IndexVersion {
+        IndexVersion {
+            catalog,
+            model: encoder.model_id().clone(),
+            words_percent: self.words_percent,
+            language: self.language,
+        }
+    }
 }
 
 /// The model that made the embeddings.
@@ -31,12 +51,8 @@ pub struct ModelName {
 impl Generation {
     /// Over nothing, for a service that starts before its catalog is embedded.
     #[must_use]
-    pub fn empty(encoder: Encoder, words_percent: u8) -> Self {
-        let version = IndexVersion {
-            catalog: 0,
-            model: encoder.model_id().clone(),
-            words_percent,
-        };
+    pub fn empty(encoder: Encoder, making: Making) -> Self {
+        let version = making.version(0, &encoder);
         let index = Searcher::empty(version, encoder.dimensions());
         Self {
             encoder,
@@ -89,13 +105,9 @@ pub(super) fn folder(catalog: &Catalog) -> PathBuf {
 pub async fn restore(
     catalog: &Catalog,
     encoder: Encoder,
-    words_percent: u8,
+    making: Making,
 ) -> Result<Generation, GenerationError> {
-    let expected = IndexVersion {
-        catalog: catalog.revision().await?,
-        model: encoder.model_id().clone(),
-        words_percent,
-    };
+    let expected = making.version(catalog.revision().await?, &encoder);
     let (store, folder) = (catalog.identity().await?, folder(catalog));
     let dimensions = encoder.dimensions();
     let restored =
@@ -106,7 +118,7 @@ pub async fn restore(
             index,
             whole: saved.whole,
         },
-        None => Generation::empty(encoder, words_percent),
+        None => Generation::empty(encoder, making),
     })
 }
 
@@ -118,16 +130,27 @@ pub async fn restore(
 pub async fn build(
     catalog: &Catalog,
     encoder: Encoder,
-    words_percent: u8,
+    making: Making,
 ) -> Result<(Generation, Counts), GenerationError> {
-    let mut builder = Builder::new(encoder.dimensions());
+    let mut builder = Builder::new(encoder.dimensions(), making.language);
     let mut failed = None;
     let read = catalog
         .embedded(encoder.model_id(), encoder.dimensions(), |product| {
             let (photo, words) = (product.photo.as_ref(), product.words.as_ref());
-            if let Some(vector) = rank::fuse(photo, words, words_percent)
-                && let Err(error) = builder.add(product.key, &vector, &product.attributes)
-            {
+            let Some(vector) = rank::fuse(photo, words, making.words_percent) else {
+                return;
+            };
+            let entry = Entry {
+                key: product.key,
+                embedding: &vector,
+                attributes: &product.attributes,
+                text: ProductText {
+                    id: product.id.as_str(),
+                    title: &product.title,
+                    description: product.description.as_deref(),
+                },
+            };
+            if let Err(error) = builder.add(&entry) {
                 failed.get_or_insert(error);
             }
         })
@@ -135,11 +158,7 @@ pub async fn build(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let version = IndexVersion {
-        catalog: read.revision,
-        model: encoder.model_id().clone(),
-        words_percent,
-    };
+    let version = making.version(read.revision, &encoder);
     let index = blocking(move || builder.build(version)).await??;
     let whole = read.counts.pending == 0;
     let generation = Generation {

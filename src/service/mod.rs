@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`api`] | [`Service`]: query -> page, products, pictures |
 //! | `worker` | the threads that search |
+//! | [`thesaurus`] | the synonyms in use, read again when their file changes |
 //! | [`generation`] | an encoder and the index of what it embedded, put in use together |
 //! | [`follow`] | the index follows the catalog; what is missing is embedded |
 //! | [`ready`] | whether searches are answered |
@@ -22,11 +23,12 @@ pub mod generation;
 pub mod health;
 pub mod page;
 pub mod ready;
+pub mod thesaurus;
 mod worker;
 
 pub use api::{Service, ServiceOptions};
 pub use error::ServiceError;
 pub use follow::Follower;
-pub use generation::{Generation, ModelName};
+pub use generation::{Generation, Making, ModelName};
 pub use page::{Hit, Page};
 pub use ready::Readiness;

@@ -8,8 +8,10 @@ use crate::index::IndexVersion;
 #[derive(Clone, Debug)]
 pub struct Page {
     pub hits: Vec<Hit>,
-    /// How many products match the filters.
+    /// How many products are meant and match the filters.
     pub total: usize,
+    /// The words of the query with slips corrected, when there were any.
+    pub corrected: Option<String>,
     pub model: ModelName,
     pub index: IndexVersion,
 }

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use super::error::ServiceError;
 use super::generation::Generation;
-use crate::domain::{AttributeName, Embedding, Filters, ProductKey, Window};
+use crate::domain::{
+    AttributeName, Embedding, Filters, KnownAttributes, ProductKey, QueryText, Window, WordSearch,
+};
 use crate::index::Hits;
+use crate::index::lexical::{Reading, Synonyms};
 use crate::util::batcher::Worker;
 
 /// What a worker does.
@@ -23,23 +26,75 @@ pub(super) struct Job {
 
 /// What the products are compared with.
 pub(super) enum Target {
-    Words(Embedding),
+    Words {
+        text: QueryText,
+        /// `None`: the words alone rank.
+        vector: Option<Embedding>,
+        options: WordSearch,
+        known: KnownAttributes,
+        synonyms: Arc<Synonyms>,
+    },
+    /// The vector alone ranks.
+    Near(Embedding),
     /// The nearest products vote on what it is of: on their values of this attribute.
     Photo(Embedding, AttributeName),
 }
 
-/// A thread that answers jobs one by one.
-pub(super) fn worker() -> Worker<Job, Result<Hits, ServiceError>> {
-    Box::new(move |jobs| Ok(jobs.into_iter().map(|job| find(&job)).collect()))
+/// What a worker found.
+pub(super) struct Found {
+    pub hits: Hits,
+    /// The words with slips corrected, when there were any.
+    pub corrected: Option<String>,
 }
 
-fn find(job: &Job) -> Result<Hits, ServiceError> {
+/// A thread that answers jobs one by one.
+pub(super) fn worker() -> Worker<Job, Result<Found, ServiceError>> {
+    Box::new(move |jobs| Ok(jobs.iter().map(find).collect()))
+}
+
+fn find(job: &Job) -> Result<Found, ServiceError> {
     let index = &job.generation.index;
-    let found = match &job.target {
-        Target::Words(vector) => index.search(vector, &job.filters, job.window, &job.exclude)?,
+    let (filters, window, exclude) = (&job.filters, job.window, &job.exclude[..]);
+    let hits = match &job.target {
+        Target::Near(vector) => index.search(vector, filters, window, exclude)?,
         Target::Photo(vector, category) => {
-            index.search_photo(vector, &job.filters, job.window, &job.exclude, category)?
+            index.search_photo(vector, filters, window, exclude, category)?
+        }
+        Target::Words {
+            text,
+            vector,
+            options,
+            known,
+            synonyms,
+        } => {
+            let reading = Reading {
+                typo: options.typo,
+                prefix: options.prefix,
+                category: &known.category,
+                named: &known.shown,
+            };
+            let asked = index.read(text.as_str(), reading, synonyms);
+            // Of words that neither the catalog nor the model knows, no vector says anything.
+            let encoder = &job.generation.encoder;
+            let says_something =
+                !asked.parts.is_empty() || asked.unknown.iter().any(|word| encoder.knows(word));
+            let vector = vector.as_ref().filter(|_| says_something);
+            let hits = index.search_words(
+                &asked,
+                vector,
+                options.relevant_only,
+                filters,
+                window,
+                exclude,
+            )?;
+            return Ok(Found {
+                hits,
+                corrected: asked.corrected,
+            });
         }
     };
-    Ok(found)
+    Ok(Found {
+        hits,
+        corrected: None,
+    })
 }

@@ -22,8 +22,9 @@ use aglet::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window,
 };
 use aglet::index::graph::{Filter, Index};
+use aglet::index::lexical::{Language, ProductText};
 use aglet::index::plan::{Candidates, plan};
-use aglet::index::{Entry, Hit, IndexVersion, Saved, Searcher, rank};
+use aglet::index::{Builder, Entry, Hit, IndexVersion, Saved, Searcher, rank};
 use roaring::RoaringBitmap;
 
 use noise::Noise;
@@ -72,14 +73,36 @@ fn version() -> IndexVersion {
         catalog: 1,
         model: ModelId::new("00"),
         words_percent: 0,
+        language: Language::None,
     }
+}
+
+/// A product of the index.
+struct Product {
+    key: ProductKey,
+    embedding: Embedding,
+    attributes: Attributes,
+}
+
+fn build(dimensions: usize, products: &[Product]) -> Searcher {
+    let mut builder = Builder::new(dimensions, Language::None);
+    for product in products {
+        let entry = Entry {
+            key: product.key,
+            embedding: &product.embedding,
+            attributes: &product.attributes,
+            text: ProductText::default(),
+        };
+        builder.add(&entry).expect("in order");
+    }
+    builder.build(version()).expect("built")
 }
 
 fn share_name(share: u32) -> AttributeName {
     AttributeName::new(&format!("share_{share}")).expect("a name")
 }
 
-fn entries(space: &mut Space, count: usize) -> Vec<Entry> {
+fn entries(space: &mut Space, count: usize) -> Vec<Product> {
     let yes = || vec![AttributeValue::new("yes").expect("a value")];
     let entry = |key: usize| {
         let embedding = space.point();
@@ -87,7 +110,7 @@ fn entries(space: &mut Space, count: usize) -> Vec<Entry> {
             .into_iter()
             .filter(|&share| space.noise.below(1_000) < share as usize);
         let attributes: Attributes = carried.map(|share| (share_name(share), yes())).collect();
-        Entry {
+        Product {
             key: ProductKey(u32::try_from(key).expect("few")),
             embedding,
             attributes,
@@ -181,7 +204,7 @@ fn memory() -> String {
     line.trim_start_matches("VmRSS:").trim().to_owned()
 }
 
-fn times(entries: Vec<Entry>, dimensions: usize) -> (Searcher, Index) {
+fn times(entries: Vec<Product>, dimensions: usize) -> (Searcher, Index) {
     let folder = tempfile::tempdir().expect("a folder");
     let timed = |what: &str, action: &mut dyn FnMut()| {
         let start = Instant::now();
@@ -192,7 +215,7 @@ fn times(entries: Vec<Entry>, dimensions: usize) -> (Searcher, Index) {
     let (mut entries, mut built) = (Some(entries), None);
     timed("build", &mut || {
         let entries = entries.take().expect("once");
-        built = Some(Searcher::build(version(), dimensions, entries).expect("built"));
+        built = Some(build(dimensions, &entries));
     });
     let searcher = built.expect("built");
     let saved = Saved {

@@ -8,8 +8,9 @@ use std::thread;
 use aglet::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window,
 };
+use aglet::index::lexical::{Language, ProductText};
 use aglet::index::plan::{Plan, plan};
-use aglet::index::{Entry, Hit, Hits, IndexVersion, Saved, SearchError, Searcher, rank};
+use aglet::index::{Builder, Entry, Hit, Hits, IndexVersion, Saved, SearchError, Searcher, rank};
 use proptest::prelude::*;
 
 use crate::support::noise::Noise;
@@ -28,7 +29,39 @@ fn version(catalog: u64) -> IndexVersion {
         catalog,
         model: ModelId::new("ab".repeat(32)),
         words_percent: 30,
+        language: Language::English,
     }
+}
+
+/// A product of an index.
+#[derive(Clone, Debug)]
+struct Product {
+    key: ProductKey,
+    embedding: Embedding,
+    attributes: Attributes,
+}
+
+fn build(
+    version: IndexVersion,
+    dimensions: usize,
+    mut products: Vec<Product>,
+) -> Result<Searcher, SearchError> {
+    products.sort_by_key(|product| product.key);
+    let mut builder = Builder::new(dimensions, version.language);
+    for product in &products {
+        let title = format!("product {}", product.key.0);
+        builder.add(&Entry {
+            key: product.key,
+            embedding: &product.embedding,
+            attributes: &product.attributes,
+            text: ProductText {
+                id: &title,
+                title: &title,
+                description: None,
+            },
+        })?;
+    }
+    builder.build(version)
 }
 
 fn pair(name: &str, value: &str) -> (AttributeName, AttributeValue) {
@@ -44,7 +77,7 @@ fn filters(pairs: &[(&str, &str)]) -> Filters {
 
 /// Keys with gaps, in no order; colors by chance, sizes with several values, some products without
 /// any.
-fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Entry> {
+fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Product> {
     let mut noise = Noise(seed);
     let mut entries: Vec<_> = (0..count)
         .map(|i| {
@@ -67,7 +100,7 @@ fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Entry> {
                 attributes.insert(AttributeName::new("category").expect("a name"), kinds);
             }
             let key = ProductKey(u32::try_from(i * 3 + 5).expect("small"));
-            Entry {
+            Product {
                 key,
                 embedding: embedding(&mut noise, dimensions),
                 attributes,
@@ -80,8 +113,8 @@ fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Entry> {
     entries
 }
 
-fn searcher(entries: Vec<Entry>, dimensions: usize) -> Searcher {
-    Searcher::build(version(1), dimensions, entries).expect("built")
+fn searcher(entries: Vec<Product>, dimensions: usize) -> Searcher {
+    build(version(1), dimensions, entries).expect("built")
 }
 
 fn category() -> AttributeName {
@@ -106,7 +139,7 @@ fn of_model(folder: &Path) -> std::path::PathBuf {
 /// first.
 fn brute_force(
     searcher: &Searcher,
-    entries: &[Entry],
+    entries: &[Product],
     query: &Embedding,
     filters: &Filters,
     exclude: Option<ProductKey>,
@@ -131,7 +164,7 @@ fn brute_force(
 /// The definition of a photo's ranking: the nearest vote on the category, and each product's score
 /// rises by the share of its own; of several, of the one with most votes. The leading ones' by the
 /// whole.
-fn voted(entries: &[Entry], ranked: &[Hit]) -> Vec<(ProductKey, f64)> {
+fn voted(entries: &[Product], ranked: &[Hit]) -> Vec<(ProductKey, f64)> {
     let name = AttributeName::new("category").expect("a name");
     let categories = |key: ProductKey| -> Vec<String> {
         let entry = entries.iter().find(|e| e.key == key).expect("one of them");
@@ -257,8 +290,8 @@ proptest! {
 }
 
 /// Large enough that the graph is walked, built once.
-fn large() -> &'static (Vec<Entry>, Searcher) {
-    static LARGE: std::sync::LazyLock<(Vec<Entry>, Searcher)> = std::sync::LazyLock::new(|| {
+fn large() -> &'static (Vec<Product>, Searcher) {
+    static LARGE: std::sync::LazyLock<(Vec<Product>, Searcher)> = std::sync::LazyLock::new(|| {
         let entries = entries(5_000, 24, 11);
         let searcher = searcher(entries.clone(), 24);
         assert_eq!(plan(5_000, 5_000), Plan::Graph);
@@ -350,7 +383,7 @@ fn the_nearest_of_a_photo_lift_their_category() {
             .map(|(n, v)| (n, vec![v]))
             .collect();
         let embedding = Embedding::new(vec![x, (1.0 - x * x).sqrt()], 2).expect("not zero");
-        Entry {
+        Product {
             key: ProductKey(key),
             embedding,
             attributes,
@@ -390,7 +423,7 @@ fn the_nearest_of_a_photo_lift_their_category() {
 fn equal_vectors_are_ordered_by_key_and_all_found() {
     let same = embedding(&mut Noise(1), 12);
     for count in [300_u32, 4_000] {
-        let entries = (0..count).rev().map(|key| Entry {
+        let entries = (0..count).rev().map(|key| Product {
             key: ProductKey(key),
             embedding: same.clone(),
             attributes: Attributes::new(),
@@ -427,7 +460,7 @@ fn nothing_and_one_product() {
     );
 
     let one = entries(1, 8, 3).remove(0);
-    let searcher = Searcher::build(version(1), 8, vec![one.clone()]).expect("built");
+    let searcher = build(version(1), 8, vec![one.clone()]).expect("built");
     let hits = searcher
         .search(&one.embedding, &Filters::default(), window, &[])
         .expect("a search");
@@ -456,14 +489,14 @@ fn another_number_of_dimensions_is_an_error() {
         matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })),
         "{wrong:?}"
     );
-    let wrong = Searcher::build(version(2), 8, entries(10, 9, 4)).map(|_| ());
+    let wrong = build(version(2), 8, entries(10, 9, 4)).map(|_| ());
     assert!(
         matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })),
         "{wrong:?}"
     );
     let mut twice = entries(10, 8, 4);
     twice[3].key = twice[8].key;
-    let wrong = Searcher::build(version(2), 8, twice).map(|_| ());
+    let wrong = build(version(2), 8, twice).map(|_| ());
     assert!(
         matches!(wrong, Err(SearchError::KeyOrder { .. })),
         "{wrong:?}"
@@ -591,7 +624,7 @@ fn saves_of_two_models_at_once_never_mix() {
             model: ModelId::new(model.repeat(32)),
             ..version(1)
         };
-        Searcher::build(version, 8, entries(300, 8, seed)).expect("built")
+        build(version, 8, entries(300, 8, seed)).expect("built")
     };
     let both = [of("ab", 1), of("cd", 2)];
     thread::scope(|scope| {
@@ -621,7 +654,7 @@ fn saves_of_two_models_at_once_never_mix() {
 fn a_head_never_takes_another_ones_graph() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    let other = Searcher::build(
+    let other = build(
         IndexVersion {
             model: ModelId::new("cd".repeat(32)),
             ..version(1)

@@ -329,7 +329,7 @@ async fn embedded(
     let (mut counts, mut after) = (Counts::default(), 0_i64);
     loop {
         let rows = sqlx::query(
-            "SELECT p.key, p.attributes, photo.vector AS photo, photo.key IS NOT NULL AS embedded,
+            "SELECT p.key, p.id, p.title, p.description, p.attributes, photo.vector AS photo, photo.key IS NOT NULL AS embedded,
                     coalesce(words.vector, former.vector) AS words,
                     photo.key IS NULL AND (p.image_file IS NULL OR p.image_error IS NOT NULL OR EXISTS (
                         SELECT 1 FROM failures AS f
@@ -388,6 +388,9 @@ fn embedded_row(
     counts.pending += u64::from(!(embedded || lost) || !told);
     Ok(Embedded {
         key,
+        id: row.try_get("id")?,
+        title: row.try_get("title")?,
+        description: row.try_get("description")?,
         photo: vector("photo")?,
         words: vector("words")?,
         attributes: attributes(row.try_get("attributes")?)?,

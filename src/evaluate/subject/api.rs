@@ -26,6 +26,8 @@ pub struct ApiEngine {
     agent: Agent,
     base: String,
     authorization: Option<String>,
+    /// What ranks a question in words; `None`: as the service does by itself.
+    mode: Option<String>,
     subject: Subject,
 }
 
@@ -72,6 +74,14 @@ impl ApiEngine {
     /// # Errors
     /// When the service cannot be reached, is not ready, or does not speak this API.
     pub fn connect(base: &str, key: Option<&str>) -> Result<Self, ApiError> {
+        Self::connect_by(base, key, None)
+    }
+
+    /// As [`ApiEngine::connect`], with the API's `mode` for questions in words.
+    ///
+    /// # Errors
+    /// As [`ApiEngine::connect`].
+    pub fn connect_by(base: &str, key: Option<&str>, mode: Option<&str>) -> Result<Self, ApiError> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_mins(2)))
@@ -81,6 +91,7 @@ impl ApiEngine {
             agent: config.into(),
             base: base.trim_end_matches('/').to_owned(),
             authorization: key.map(|key| format!("Bearer {key}")),
+            mode: mode.map(str::to_owned),
             subject: Subject {
                 model: String::new(),
                 model_id: String::new(),
@@ -128,7 +139,11 @@ impl ApiEngine {
         let (url, mut response) = match ask {
             Ask::Text(text) => {
                 let url = format!("{}/search", self.base);
-                let fields: Vec<_> = std::iter::once(("q", *text)).chain(fields).collect();
+                // All products are ranked: those that are not meant come last, and a question that
+                // is about some products alone finds them there.
+                let words = [("q", *text), ("cut", "none")].into_iter();
+                let words = words.chain(self.mode.as_deref().map(|mode| ("mode", mode)));
+                let fields: Vec<_> = words.chain(fields).collect();
                 let send = || {
                     self.allow(self.agent.get(&url).query_pairs(fields.iter().copied()))
                         .call()

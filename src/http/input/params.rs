@@ -11,7 +11,8 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaT
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::domain::{
-    Ask, AttributeName, AttributeValue, Filters, MOST_EXCLUDED, ProductId, Query, QueryText, Window,
+    Ask, AttributeName, AttributeValue, Filters, MOST_EXCLUDED, Mode, ProductId, Query, QueryText,
+    Window, WordSearch,
 };
 use crate::http::output::error::{ApiError, short};
 use crate::service::Service;
@@ -28,7 +29,29 @@ pub struct RawQuery {
     offset: Option<usize>,
     exclude: Vec<String>,
     attributes: Vec<(String, String)>,
+    words: RawWords,
     takes_words: bool,
+}
+
+/// How words are to be read and ranked.
+#[derive(Debug, Default)]
+struct RawWords {
+    mode: Option<Mode>,
+    typo: Option<bool>,
+    prefix: Option<bool>,
+    relevant_only: Option<bool>,
+}
+
+impl RawWords {
+    fn options(&self) -> WordSearch {
+        let default = WordSearch::default();
+        WordSearch {
+            mode: self.mode.unwrap_or(default.mode),
+            typo: self.typo.unwrap_or(default.typo),
+            prefix: self.prefix.unwrap_or(default.prefix),
+            relevant_only: self.relevant_only.unwrap_or(default.relevant_only),
+        }
+    }
 }
 
 impl RawQuery {
@@ -61,6 +84,12 @@ impl RawQuery {
             "q" if self.takes_words => once(&mut self.q, "q", value),
             "limit" => once(&mut self.limit, "limit", number("limit", &value)?),
             "offset" => once(&mut self.offset, "offset", number("offset", &value)?),
+            "mode" if self.takes_words => once(&mut self.words.mode, "mode", mode(&value)?),
+            "typo" if self.takes_words => once(&mut self.words.typo, "typo", yes("typo", &value)?),
+            "prefix" if self.takes_words => {
+                once(&mut self.words.prefix, "prefix", yes("prefix", &value)?)
+            }
+            "cut" if self.takes_words => once(&mut self.words.relevant_only, "cut", cut(&value)?),
             "exclude" if self.exclude.len() >= MOST_EXCLUDED => Err(too_many_excluded()),
             "exclude" => {
                 self.exclude.push(value);
@@ -126,6 +155,7 @@ impl RawQuery {
             filters: Filters::new(pairs)?,
             exclude,
             window,
+            words: self.words.options(),
         })
     }
 }
@@ -135,6 +165,40 @@ fn too_many_excluded() -> ApiError {
         "exclude",
         format!("at most {MOST_EXCLUDED} products can be left out"),
     )
+}
+
+fn mode(text: &str) -> Result<Mode, ApiError> {
+    match text {
+        "hybrid" => Ok(Mode::Hybrid),
+        "lexical" => Ok(Mode::Lexical),
+        "vector" => Ok(Mode::Vector),
+        _ => Err(ApiError::parameter(
+            "mode",
+            format!("{:?} is not hybrid, lexical or vector", short(text)),
+        )),
+    }
+}
+
+fn cut(text: &str) -> Result<bool, ApiError> {
+    match text {
+        "relevant" => Ok(true),
+        "none" => Ok(false),
+        _ => Err(ApiError::parameter(
+            "cut",
+            format!("{:?} is not relevant or none", short(text)),
+        )),
+    }
+}
+
+fn yes(name: &str, text: &str) -> Result<bool, ApiError> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(ApiError::parameter(
+            name,
+            format!("{:?} is not true or false", short(text)),
+        )),
+    }
 }
 
 fn number(name: &str, text: &str) -> Result<usize, ApiError> {
@@ -168,6 +232,16 @@ pub struct SearchBody {
     /// How many of the best products are skipped, 0 to 10,000.
     #[schema(minimum = 0, maximum = 10_000, default = 0)]
     pub offset: Option<usize>,
+    /// What ranks the products: words and vectors together, or one of them alone.
+    pub mode: Option<ModeName>,
+    /// Whether slips of the pen are corrected; they are when not given.
+    #[schema(default = true)]
+    pub typo: Option<bool>,
+    /// Whether the last word may be unfinished; it is not when not given.
+    #[schema(default = false)]
+    pub prefix: Option<bool>,
+    /// Which products are counted and shown: those that are meant, or all that match the filters.
+    pub cut: Option<CutName>,
     /// The id or ids of products that are left out, 100 at most; ids that the catalog does not have
     /// are ignored.
     #[serde(default, deserialize_with = "exclude")]
@@ -175,6 +249,23 @@ pub struct SearchBody {
     /// Any attribute that `/attributes` lists, with its value or values.
     #[serde(flatten, deserialize_with = "attributes")]
     pub attributes: BTreeMap<String, OneOrMany>,
+}
+
+/// What ranks the products.
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeName {
+    Hybrid,
+    Lexical,
+    Vector,
+}
+
+/// Which products are counted and shown.
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CutName {
+    Relevant,
+    None,
 }
 
 /// `"Black"` or `["Black", "Brown"]`, as text: a number or a boolean is what it is written as, null
@@ -261,6 +352,16 @@ impl From<SearchBody> for RawQuery {
             limit: body.limit,
             offset: body.offset,
             exclude: body.exclude.map(|OneOrMany(ids)| ids).unwrap_or_default(),
+            words: RawWords {
+                mode: body.mode.map(|mode| match mode {
+                    ModeName::Hybrid => Mode::Hybrid,
+                    ModeName::Lexical => Mode::Lexical,
+                    ModeName::Vector => Mode::Vector,
+                }),
+                typo: body.typo,
+                prefix: body.prefix,
+                relevant_only: body.cut.map(|cut| matches!(cut, CutName::Relevant)),
+            },
             takes_words: true,
         }
     }

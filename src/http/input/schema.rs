@@ -61,6 +61,41 @@ impl utoipa::IntoParams for WindowParams {
     }
 }
 
+/// `mode`, `typo`, `prefix` and `cut` of a search in words.
+pub struct WordParams;
+
+impl utoipa::IntoParams for WordParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let one_of = |name: &str, description: &str, values: &[&str]| {
+            let schema = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(values.to_vec()))
+                .default(values.first().copied().map(Into::into));
+            optional(name, description.to_owned(), Schema::Object(schema.build())).build()
+        };
+        let yes = |name: &str, description: &str, default: bool| {
+            let schema = ObjectBuilder::new()
+                .schema_type(Type::Boolean)
+                .default(Some(default.into()));
+            optional(name, description.to_owned(), Schema::Object(schema.build())).build()
+        };
+        vec![
+            one_of(
+                "mode",
+                "What ranks the products: words and vectors together, or one of them alone",
+                &["hybrid", "lexical", "vector"],
+            ),
+            yes("typo", "Whether slips of the pen are corrected", true),
+            yes("prefix", "Whether the last word may be unfinished", false),
+            one_of(
+                "cut",
+                "Which products are counted and shown: those that are meant, or all that match the filters",
+                &["relevant", "none"],
+            ),
+        ]
+    }
+}
+
 /// Attributes that are filtered by, but for those that [`known`] describes: a form-style object.
 pub struct FilterParams;
 

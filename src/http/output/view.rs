@@ -16,8 +16,9 @@ use crate::util::percent;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SearchResponse {
     pub hits: Vec<Hit>,
-    /// How many products match the filters. All of them are ranked and none is cut off by its
-    /// score, so this counts what can be paged through.
+    /// How many products are meant and match the filters: what can be paged through. By photo, for
+    /// similar products, with `mode=vector` and with `cut=none` all that match the filters are
+    /// ranked.
     pub estimated_total: usize,
     /// From the whole request to the answer, in milliseconds.
     pub took_ms: f64,
@@ -32,9 +33,10 @@ pub struct SearchResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Hit {
     pub id: String,
-    /// Cosine similarity of the query and the product, -1 to 1; for a photo raised where the
-    /// nearest products are of the same category. Comparable within one model and one kind of query
-    /// only.
+    /// In words 0 to 1, by how much of the query the product covers and how near it is; above 1 for
+    /// a product whose article number or title the query is. By photo, for similar products and with
+    /// `mode=vector` the cosine similarity, -1 to 1; for a photo raised where the nearest products
+    /// are of the same category. Comparable within one answer only.
     pub score: f32,
     pub product: ProductView,
 }
@@ -46,7 +48,7 @@ pub struct ProductDocument {
     pub product: ProductView,
 }
 
-/// A product. Attributes that the service is set up to know (`category`, `color`, `gender` and
+/// A product. Attributes that the service is set up to know (`category`, `color`, `brand`, `gender` and
 /// `shoelace_color` by default) stand beside the title with their first value.
 #[derive(Debug, Serialize)]
 pub struct ProductView {
@@ -115,6 +117,9 @@ pub struct QueryEcho {
     /// The words, when there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
+    /// The words as they were understood, when slips were corrected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<String>,
     /// The product that was compared with, when there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similar_to: Option<String>,
@@ -135,6 +140,7 @@ impl QueryEcho {
         let filters = query.filters.iter();
         let mut echo = Self {
             q: None,
+            corrected: None,
             similar_to: None,
             image_bytes: None,
             filters: filters
@@ -156,11 +162,12 @@ impl QueryEcho {
 impl SearchResponse {
     pub fn new(
         page: Page,
-        query: QueryEcho,
+        mut query: QueryEcho,
         took: Duration,
         known: &KnownAttributes,
         public_url: &str,
     ) -> Self {
+        query.corrected = page.corrected;
         let hits = page.hits.into_iter().map(|hit| Hit {
             id: hit.product.product.id.to_string(),
             score: hit.score,

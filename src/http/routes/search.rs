@@ -22,7 +22,7 @@ use crate::http::state::AppState;
     get, path = "/search", operation_id = "search", tag = "search",
     params(
         ("q" = String, Query, description = "What is wanted, in words", min_length = 1, max_length = 512, example = "black formal shoes"),
-        schema::WindowParams, schema::FilterParams,
+        schema::WordParams, schema::WindowParams, schema::FilterParams,
     ),
     responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
 )]

@@ -31,6 +31,7 @@ use aglet::domain::{Embedding, Filters, KnownAttributes, ProductKey, Window};
 use aglet::encode::ImageLimits;
 use aglet::encode::session::{Counts, Sessions, Tower};
 use aglet::encode::text::TextTokenizer;
+use aglet::index::lexical::Language;
 use aglet::index::{IndexVersion, Searcher, rank};
 use aglet::model::ModelFolder;
 use aglet::vision;
@@ -179,6 +180,7 @@ impl<'a> Bench<'a> {
             catalog: revision,
             model: folder.id().clone(),
             words_percent: rank::DEFAULT_WORDS_PERCENT,
+            language: Language::default(),
         };
         let store = runtime.block_on(catalog.identity()).expect("reads");
         let index = data.join("index");

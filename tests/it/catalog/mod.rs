@@ -20,6 +20,8 @@ use aglet::catalog::{Catalog, Embedded};
 use aglet::domain::{Embedding, ModelId, ProductId};
 use aglet::encode::{EncodeError, ImageError};
 use bytes::Bytes;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Row};
 
 const DIMENSIONS: usize = 8;
 
@@ -212,6 +214,23 @@ async fn shown(catalog: &Catalog, id: &str) -> Option<Bytes> {
     let file = picture.open().await.expect("reads")?;
     let body = http_body_util::BodyExt::collect(file.body).await;
     Some(body.expect("whole").to_bytes())
+}
+
+/// Where a product's picture is: the file, or the archive and its member.
+async fn place(catalog: &Catalog, id: &str) -> Option<(PathBuf, Option<String>)> {
+    let mut database = SqliteConnectOptions::new()
+        .filename(catalog.data().join("catalog.sqlite"))
+        .connect()
+        .await
+        .expect("opens");
+    let row = sqlx::query("SELECT image_file, image_member FROM products WHERE id = ?")
+        .bind(id)
+        .fetch_one(&mut database)
+        .await
+        .expect("there");
+    let file: Option<String> = row.get("image_file");
+    // A relative path is below the data folder.
+    file.map(|file| (catalog.data().join(file), row.get("image_member")))
 }
 
 async fn title(catalog: &Catalog, id: &str) -> Option<String> {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
-use aglet::catalog::{Catalog, PicturePlace};
 use aglet::domain::{ModelId, ProductId};
 
-use super::{Fake, Shop, reject, rejects};
+use super::{Fake, Shop, place, reject, rejects};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kaggle_layout_as_it_is() {
@@ -101,26 +101,17 @@ async fn the_kaggle_layout_as_it_is() {
         ("year", "2011"),
     ];
     assert_eq!(attributes, BTreeMap::from(expected));
-    assert_eq!(
-        one.image,
-        Some(PicturePlace::file(
-            &shop.path("images/1.jpg").canonicalize().expect("there")
-        ))
-    );
+    let file = |name: &str| Some((shop.path(name).canonicalize().expect("there"), None));
+    assert_eq!(place(&catalog, "1").await, file("images/1.jpg"));
     let two = get("2").await;
     assert_eq!(
         (two.product.title.as_str(), two.product.attribute("color")),
         ("Catwalk Women, red", None)
     );
     assert_eq!(two.product.attribute("shoelace_color"), None);
-    assert_eq!(
-        two.image,
-        Some(PicturePlace::file(
-            &shop.path("small/2.png").canonicalize().expect("there")
-        ))
-    );
+    assert_eq!(place(&catalog, "2").await, file("small/2.png"));
     assert_eq!(get("5").await.product.title, "Caf\u{fffd}");
-    assert_eq!(get("../6").await.image, None);
+    assert_eq!(place(&catalog, "../6").await, None);
     assert_eq!(
         get("7").await.product.attribute("shoelace_color"),
         Some("none")
@@ -185,7 +176,7 @@ async fn json_lines() {
     let expected = serde_json::json!({"color": ["Black", "White"], "heel_height": ["3.5"], "size": ["41", "42"],
                                       "vegan": ["true"]});
     assert_eq!(json, expected);
-    let picture = seven.image.expect("picture").path();
+    let (picture, _) = place(&catalog, "7").await.expect("a picture");
     assert_eq!(std::fs::read(picture).expect("reads"), b"seven");
 
     // Beside a folder of its own, and a link that leads out of it.
@@ -281,10 +272,8 @@ async fn the_real_catalog_is_taken_whole() {
         .expect("reads")
         .expect("there");
     assert_eq!(stored.product.attribute("shoelace_color"), Some("white"));
-    assert!(
-        matches!(stored.image, Some(PicturePlace::File { .. })),
-        "the larger picture goes first"
-    );
+    let (_, member) = place(&catalog, "1635").await.expect("a picture");
+    assert_eq!(member, None, "the larger picture goes first");
     let again = ingest::load(&catalog, &source, &options, &Progress::default())
         .await
         .expect("loads");

@@ -202,7 +202,7 @@ fn the_real_service_gives_the_scores_of_the_model_folder() {
                 .expect("embedded");
         let here = retrieval::run(&mut local, &suite, folder.path(), |_| {});
         let service = Service::start(folder.path(), words_percent);
-        let mut api = ApiEngine::connect(&service.url, None).expect("connects");
+        let mut api = ApiEngine::connect_by(&service.url, None, Some("vector")).expect("connects");
         assert_eq!(api.count(&[]).expect("answers"), suite.pool.products);
         assert_eq!(api.subject().words_percent, Some(words_percent));
         let there = retrieval::run(&mut api, &suite, folder.path(), |_| {});

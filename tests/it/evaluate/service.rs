@@ -8,8 +8,10 @@ use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::encode::Encoder;
 use aglet::evaluate::data::labeled_catalog::source_at;
 use aglet::http::{AppState, Bounds, HttpOptions, router};
+use aglet::index::lexical::Language;
 use aglet::model::ModelFolder;
-use aglet::service::{self, ServiceOptions, generation};
+use aglet::service::thesaurus::Thesaurus;
+use aglet::service::{self, Making, ServiceOptions, generation};
 
 use super::one_by_one;
 use crate::support::clip::tiny_model;
@@ -89,9 +91,15 @@ async fn state(folder: &Path, words_percent: u8) -> AppState {
     )
     .await
     .expect("imports");
-    let (first, _) = generation::build(&catalog, encoder, words_percent)
+    let making = Making {
+        words_percent,
+        language: Language::default(),
+    };
+    let (first, _) = generation::build(&catalog, encoder, making)
         .await
         .expect("an index");
-    let service = service::Service::new(catalog, first, ServiceOptions::default()).expect("starts");
+    let thesaurus = Thesaurus::read(Language::default(), None).expect("the default list");
+    let service = service::Service::new(catalog, first, thesaurus, ServiceOptions::default())
+        .expect("starts");
     AppState::new(service, crate::http::metrics(), HttpOptions::default())
 }

@@ -14,8 +14,10 @@ use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
 use aglet::encode::Encoder;
 use aglet::http::{AppState, Bounds, HttpOptions, router};
+use aglet::index::lexical::Language;
 use aglet::model::ModelFolder;
-use aglet::service::{Service, ServiceOptions, generation};
+use aglet::service::thesaurus::Thesaurus;
+use aglet::service::{Making, Service, ServiceOptions, generation};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -29,7 +31,10 @@ use tower::ServiceExt;
 use crate::support;
 use crate::support::multipart::{FORM, form};
 
-const WORDS_PERCENT: u8 = 30;
+const MAKING: Making = Making {
+    words_percent: 30,
+    language: Language::English,
+};
 
 /// The whole service over the tiny model (whose embeddings mean nothing) and a shop of drawn
 /// products.
@@ -104,7 +109,7 @@ impl Shop {
             (summary.new, summary.rejected_rows),
             (PRODUCTS.len() as u64, 0)
         );
-        let (first, _) = generation::build(&catalog, encoder, WORDS_PERCENT)
+        let (first, _) = generation::build(&catalog, encoder, MAKING)
             .await
             .expect("an index");
         assert!(first.whole);
@@ -119,7 +124,9 @@ impl Shop {
         options: HttpOptions,
         folder: TempDir,
     ) -> Self {
-        let service = Service::new(catalog, first, ServiceOptions::default()).expect("starts");
+        let thesaurus = Thesaurus::read(MAKING.language, None).expect("the default list");
+        let service =
+            Service::new(catalog, first, thesaurus, ServiceOptions::default()).expect("starts");
         let state = AppState::new(service, metrics(), options);
         Self {
             router: router(state.clone()),

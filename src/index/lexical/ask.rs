@@ -1,0 +1,588 @@
+//! What a query in words asks for: its words become parts, each with the products that match it and
+//! how strongly.
+//!
+//! In order: an article number or a whole title; what is ruled out ("without", "not", "-"); parts of
+//! a product that have attributes of their own ("with red laces"); then, from left to right, the
+//! longest phrase that is a value of an attribute or that there is a synonym for, words that are
+//! written apart or together in the catalog, words as they are, and slips corrected.
+
+use roaring::RoaringBitmap;
+
+use super::lexicon::Lexicon;
+use super::spelling;
+use super::strengths::Strengths;
+use super::synonyms::Synonyms;
+use super::text::{self, Word};
+use super::values::ValueWords;
+use crate::domain::AttributeName;
+use crate::index::columns::AttributeTable;
+use crate::index::rank::{self, strength};
+
+/// Words that say nothing of a product.
+const FILLERS: [&str; 30] = [
+    "a", "an", "the", "for", "with", "in", "of", "and", "or", "on", "to", "from", "by", "my", "i",
+    "me", "want", "need", "looking", "find", "show", "please", "some", "is", "are", "at", "that",
+    "under", "s", "d",
+];
+/// Words that rule out what comes after them.
+const NEGATIONS: [&str; 7] = [
+    "without",
+    "no",
+    "not",
+    "non",
+    "except",
+    "minus",
+    "excluding",
+];
+/// Words of the longest phrase that is looked for.
+const LONGEST_PHRASE: usize = 5;
+/// Most words of the catalog that an unfinished word may be.
+const MOST_ENDINGS: usize = 64;
+/// Most words of a query that are looked at.
+const MOST_WORDS: usize = 64;
+
+/// How a query in words is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// Slips are corrected.
+    pub typo: bool,
+    /// The last word may be unfinished.
+    pub prefix: bool,
+    /// The attribute that says what a product is.
+    pub category: &'a AttributeName,
+    /// The attributes by which shoppers name what they want: who says "red" wants nothing else.
+    /// Those of parts of a product are among them.
+    pub named: &'a [AttributeName],
+}
+
+/// What a query asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    pub parts: Vec<Part>,
+    /// Products with the article number, or with the title, that the query is.
+    pub exact: RoaringBitmap,
+    /// Products that the query rules out.
+    pub excluded: RoaringBitmap,
+    /// The query with its slips corrected, when there were any.
+    pub corrected: Option<String>,
+    /// Words that the catalog does not hold and that were not corrected.
+    pub unknown: Vec<String>,
+}
+
+/// A part of a query: a word or a phrase.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// As it was understood.
+    pub text: String,
+    /// How many words it has.
+    pub words: usize,
+    /// Whether it says what the product is (it names a value of the category, or one of its words).
+    pub kind: bool,
+    /// Whether it names a value of an attribute outright, or what the product is.
+    pub named: bool,
+    pub strengths: Strengths,
+}
+
+/// A part before its products are looked up.
+struct Phrase {
+    words: Vec<String>,
+    negated: bool,
+    form: Form,
+}
+
+enum Form {
+    /// The words together, or each.
+    Words,
+    /// Written together in the catalog.
+    Joined(String),
+    /// Not finished.
+    Beginning,
+}
+
+/// The index that a query is read against.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    pub lexicon: &'a Lexicon,
+    pub values: &'a ValueWords,
+    pub attributes: &'a AttributeTable,
+    pub synonyms: &'a Synonyms,
+}
+
+impl Reader<'_> {
+    #[must_use]
+    pub fn read(&self, text: &str, reading: Reading<'_>) -> Asked {
+        let mut words = text::words(text);
+        words.truncate(MOST_WORDS);
+        let mut asked = Asked {
+            exact: self.exact(text, &words),
+            ..Asked::default()
+        };
+        let (mut kept, mut corrections) = (self.without_fillers(&words), Vec::new());
+        self.take_parts_of_products(&mut kept, &mut asked);
+        let mut phrases = self.phrases(&kept, reading, &mut asked.unknown, &mut corrections);
+        // Among words of another language one that looks like a slip is none.
+        let sure = asked.unknown.is_empty() || phrases.len() > corrections.len();
+        if !corrections.is_empty() && !sure && asked.parts.is_empty() {
+            asked
+                .unknown
+                .extend(corrections.drain(..).map(|(typed, _)| typed));
+            phrases.clear();
+        }
+        for phrase in phrases {
+            let found = self.found(&phrase, reading);
+            let (kind, named) = (!found.of_kind.is_empty(), found.named);
+            let strengths = found.joined();
+            if phrase.negated {
+                asked.excluded |= strengths.from(strength::TITLE);
+            } else if !strengths.is_empty() {
+                asked.parts.push(Part {
+                    text: phrase.words.join(" "),
+                    words: phrase.words.len(),
+                    kind,
+                    named: named || kind,
+                    strengths,
+                });
+            }
+        }
+        if !corrections.is_empty() {
+            asked.corrected = Some(replaced(&words, &corrections));
+        }
+        asked
+    }
+
+    fn exact(&self, text: &str, words: &[Word]) -> RoaringBitmap {
+        let mut exact = self.lexicon.with_id(text);
+        for word in words {
+            if word.text.len() > 2 && word.text.bytes().any(|b| b.is_ascii_digit()) {
+                exact |= self.lexicon.with_id(&word.text);
+            }
+        }
+        if words.len() > 1 {
+            exact |= self
+                .lexicon
+                .with_title(words.iter().map(|word| word.text.as_str()));
+        }
+        exact
+    }
+
+    /// The words that say something, and whether each is ruled out.
+    fn without_fillers<'w>(&self, words: &'w [Word]) -> Vec<(&'w Word, bool)> {
+        let mut kept = Vec::new();
+        let mut negated = false;
+        for (place, word) in words.iter().enumerate() {
+            let is = |list: &[&str]| list.contains(&word.text.as_str());
+            let next = words.get(place + 1);
+            if is(&NEGATIONS) && next.is_some_and(|next| !self.is_name(&word.text, &next.text)) {
+                negated = true;
+                continue;
+            }
+            // A filler that hangs together with its neighbor belongs to a name ("in-ear", "d&g").
+            let alone = word.glue.is_none() && next.is_none_or(|next| next.glue.is_none());
+            if is(&FILLERS) && alone {
+                continue;
+            }
+            kept.push((word, negated || word.minus));
+            negated = false;
+        }
+        if kept.is_empty() {
+            // Nothing but fillers: then they are what is asked for.
+            kept = words.iter().map(|word| (word, false)).collect();
+        }
+        kept
+    }
+
+    /// Whether products are called so ("no show socks"): then it is not a negation.
+    fn is_name(&self, negation: &str, next: &str) -> bool {
+        let stem = |word: &str| self.lexicon.stems().stem(word);
+        let title = |word: &str| self.lexicon.term(&stem(word)).map(|term| &term.title);
+        let (Some(negation), Some(next)) = (title(negation), title(next)) else {
+            return false;
+        };
+        // Of the products that say one of the two, most say both.
+        let both = negation.intersection_len(next);
+        2 * both > negation.len().min(next.len())
+    }
+
+    /// Takes out the nouns of a product's parts with the values beside them.
+    fn take_parts_of_products(&self, kept: &mut Vec<(&Word, bool)>, asked: &mut Asked) {
+        while let Some((place, attribute)) = self.part_of_a_product(kept) {
+            let stem = |word: &Word| self.lexicon.stems().stem(&word.text);
+            let negated = kept[place].1;
+            let value_at = |from: usize, to: usize| {
+                let words = kept.get(from..to)?;
+                let stems: Vec<String> = words.iter().map(|(word, _)| stem(word)).collect();
+                let value = self.values.of_part(&attribute, &stems)?;
+                Some((from, to, value.slots(self.attributes)?, words[0].1))
+            };
+            // "dark blue laces", "red laces", "laces red" (of "laces in red").
+            let found = [(2, 0), (1, 0)]
+                .into_iter()
+                .filter_map(|(back, _)| Some((place.checked_sub(back)?, place)))
+                .chain([(place + 1, place + 2)])
+                .find_map(|(from, to)| value_at(from, to));
+            let carriers = self.attributes.of(&attribute);
+            let with = carriers.filter(|(value, _)| !says_none(value)).fold(
+                RoaringBitmap::new(),
+                |mut all, (_, slots)| {
+                    all |= slots;
+                    all
+                },
+            );
+            let mut strengths = Strengths::default();
+            let mut text = kept[place].0.text.clone();
+            let (mut from, mut to) = (place, place + 1);
+            match found {
+                Some((first, last, slots, ruled_out)) => {
+                    (from, to) = (from.min(first), to.max(last));
+                    text = kept[from..to]
+                        .iter()
+                        .map(|(word, _)| word.text.as_str())
+                        .collect::<Vec<_>>()
+                        .join(" ");
+                    if negated || ruled_out {
+                        asked.excluded |= slots;
+                    } else {
+                        strengths.add(strength::WHOLE_VALUE, slots);
+                    }
+                }
+                None if negated => {
+                    asked.excluded |= &with;
+                    let none = self
+                        .attributes
+                        .of(&attribute)
+                        .filter(|(value, _)| says_none(value));
+                    for (_, slots) in none {
+                        strengths.add(strength::WHOLE_VALUE, slots);
+                    }
+                }
+                None => strengths.add(strength::WHOLE_VALUE, &with),
+            }
+            if !strengths.is_empty() {
+                asked.parts.push(Part {
+                    text,
+                    words: to - from,
+                    kind: false,
+                    named: true,
+                    strengths,
+                });
+            }
+            kept.drain(from..to);
+        }
+    }
+
+    /// The first noun of a part that has an attribute.
+    fn part_of_a_product(&self, kept: &[(&Word, bool)]) -> Option<(usize, AttributeName)> {
+        kept.iter().enumerate().find_map(|(place, (word, _))| {
+            let stem = self.lexicon.stems().stem(&word.text);
+            let attribute = self.values.part(&stem).or_else(|| {
+                let others = self.synonyms.of(std::slice::from_ref(&stem)).iter();
+                let nouns = others.filter(|synonym| synonym.words.len() == 1 && !synonym.near);
+                nouns
+                    .map(|synonym| self.lexicon.stems().stem(&synonym.words[0]))
+                    .find_map(|stem| self.values.part(&stem))
+            });
+            Some((place, attribute?.clone()))
+        })
+    }
+
+    /// The phrases, from left to right.
+    fn phrases(
+        &self,
+        kept: &[(&Word, bool)],
+        reading: Reading<'_>,
+        unknown: &mut Vec<String>,
+        corrections: &mut Vec<(String, String)>,
+    ) -> Vec<Phrase> {
+        let mut phrases = Vec::new();
+        let mut place = 0;
+        while place < kept.len() {
+            let (word, negated) = kept[place];
+            let text = word.text.as_str();
+            let last = place + 1 == kept.len();
+            // Words that are ruled out together with this one do not go on behind a break.
+            let most = kept[place..]
+                .iter()
+                .enumerate()
+                .take_while(|(i, (word, negated))| *i == 0 || (!negated && !word.minus))
+                .count();
+            if let Some(length) = self.longest_phrase(&kept[place..], most) {
+                phrases.push(Phrase::of(
+                    &kept[place..place + length],
+                    negated,
+                    Form::Words,
+                ));
+                place += length;
+                continue;
+            }
+            if let Some((next, false)) = kept.get(place + 1) {
+                let joined = format!("{text}{}", next.text);
+                if self.lexicon.products(&joined) > 1 {
+                    let words = &kept[place..place + 2];
+                    phrases.push(Phrase::of(words, negated, Form::Joined(joined)));
+                    place += 2;
+                    continue;
+                }
+            }
+            place += 1;
+            let single = |text: &str, form| Phrase {
+                words: vec![text.to_owned()],
+                negated,
+                form,
+            };
+            if last && reading.prefix && self.lexicon.beginning(text).next().is_some() {
+                phrases.push(single(text, Form::Beginning));
+                continue;
+            }
+            let stem = self.lexicon.stems().stem(text);
+            let has_synonym = !self.synonyms.of(std::slice::from_ref(&stem)).is_empty();
+            if has_synonym || spelling::known(self.lexicon, text) {
+                phrases.push(single(text, Form::Words));
+                continue;
+            }
+            let others: Vec<&str> = kept.iter().map(|(word, _)| word.text.as_str()).collect();
+            let corrected =
+                || spelling::corrected(self.lexicon, text, |word| self.fits(word, &others));
+            if let Some(meant) = reading.typo.then(corrected).flatten() {
+                corrections.push((text.to_owned(), meant.clone()));
+                phrases.push(single(&meant, Form::Words));
+            } else if let Some((first, second)) = spelling::split(self.lexicon, text) {
+                phrases.push(single(&first, Form::Words));
+                phrases.push(single(&second, Form::Words));
+            } else if self.lexicon.term(&stem).is_some() {
+                phrases.push(single(text, Form::Words));
+            } else {
+                unknown.push(text.to_owned());
+            }
+        }
+        phrases
+    }
+
+    /// Words of the longest phrase of two or more that begins here and is a value or has a synonym.
+    fn longest_phrase(&self, kept: &[(&Word, bool)], most: usize) -> Option<usize> {
+        let longest = self
+            .values
+            .longest()
+            .max(self.synonyms.longest())
+            .min(LONGEST_PHRASE)
+            .min(most);
+        let stems: Vec<String> = kept[..longest.min(kept.len())]
+            .iter()
+            .map(|(word, _)| self.lexicon.stems().stem(&word.text))
+            .collect();
+        (2..=stems.len()).rev().find(|length| {
+            let stems = &stems[..*length];
+            self.values.whole(stems).next().is_some() || !self.synonyms.of(stems).is_empty()
+        })
+    }
+
+    /// How many products hold the word beside another one of the query.
+    fn fits(&self, word: &str, others: &[&str]) -> u32 {
+        let all = |word: &str| {
+            let mut all = RoaringBitmap::new();
+            let stem = self.lexicon.stems().stem(word);
+            if let Some(term) = self.lexicon.term(&stem) {
+                all |= &term.title;
+            }
+            for value in self.values.holding(&stem) {
+                if let Some(slots) = value.slots(self.attributes) {
+                    all |= slots;
+                }
+            }
+            all
+        };
+        let own = all(word);
+        let together = others.iter().map(|other| own.intersection_len(&all(other)));
+        u32::try_from(together.sum::<u64>()).unwrap_or(u32::MAX)
+    }
+
+    /// Which products match a phrase.
+    fn found(&self, phrase: &Phrase, reading: Reading<'_>) -> Found {
+        let mut found = self.together(&phrase.words, reading);
+        match &phrase.form {
+            Form::Words => {}
+            Form::Joined(joined) => {
+                let other = self.together(std::slice::from_ref(joined), reading);
+                found.add(strength::JOINED, &other);
+            }
+            Form::Beginning => {
+                let beginning = phrase.words.last().map_or("", String::as_str);
+                let mut endings: Vec<_> = self.lexicon.beginning(beginning).collect();
+                endings.sort_by_key(|vocable| std::cmp::Reverse(vocable.products));
+                for vocable in endings.into_iter().take(MOST_ENDINGS) {
+                    let other = self.together(std::slice::from_ref(&vocable.text), reading);
+                    found.add(strength::UNFINISHED, &other);
+                }
+            }
+        }
+        let stems = self.stems(&phrase.words);
+        for synonym in self.synonyms.of(&stems) {
+            // What is near is not ruled out.
+            if synonym.near && phrase.negated {
+                continue;
+            }
+            let share = if synonym.near {
+                strength::NEAR
+            } else {
+                strength::SYNONYM
+            };
+            let other = self.together(&synonym.words, reading);
+            found.add(share, &other);
+            found.named |= other.named && !synonym.near;
+        }
+        found
+    }
+
+    fn stems(&self, words: &[String]) -> Vec<String> {
+        let stems = words.iter().map(|word| self.lexicon.stems().stem(word));
+        stems.collect()
+    }
+
+    /// The products that match all of the words, as a whole value or each for itself.
+    fn together(&self, words: &[String], reading: Reading<'_>) -> Found {
+        let stems = self.stems(words);
+        let (of_kind, others): (Vec<Strengths>, Vec<Strengths>) = stems
+            .iter()
+            .map(|stem| self.word(stem, reading.category))
+            .map(|found| (found.of_kind, found.others))
+            .unzip();
+        // "sports bra": a product of the kind for one of the words is enough.
+        let mut any = others.clone();
+        for (any, of_kind) in any.iter_mut().zip(&of_kind) {
+            any.add_all(1.0, of_kind);
+        }
+        let mut found = Found {
+            of_kind: Strengths::least(&of_kind),
+            others: Strengths::least(&any),
+            named: false,
+        };
+        for value in self.values.whole(&stems) {
+            if let Some(slots) = value.slots(self.attributes) {
+                let strengths = if value.attribute == *reading.category {
+                    &mut found.of_kind
+                } else {
+                    &mut found.others
+                };
+                strengths.add(strength::WHOLE_VALUE, slots);
+                found.named |= reading.named.contains(&value.attribute);
+            }
+        }
+        found
+    }
+
+    /// The products that hold a word.
+    fn word(&self, stem: &str, category: &AttributeName) -> Found {
+        let mut found = Found::default();
+        let alone = [stem.to_owned()];
+        // The attributes that the word is a value of.
+        let of: Vec<&AttributeName> = self.values.whole(&alone).map(|v| &v.attribute).collect();
+        for value in self.values.holding(stem) {
+            let Some(slots) = value.slots(self.attributes) else {
+                continue;
+            };
+            if value.attribute == *category {
+                found.of_kind.add(strength::IN_VALUE, slots);
+            } else if of.is_empty() || of.contains(&&value.attribute) {
+                found.others.add(strength::IN_VALUE, slots);
+            } else {
+                // "red" in the brand Red Tape.
+                found.others.add(strength::MENTION, slots);
+            }
+        }
+        if let Some(term) = self.lexicon.term(stem) {
+            let mut otherwise = RoaringBitmap::new();
+            for attribute in of {
+                if let Some(carriers) = self.values.carriers(attribute) {
+                    otherwise |= carriers;
+                }
+            }
+            found
+                .others
+                .add(strength::TITLE, &(&term.title - &otherwise));
+            found.others.add(strength::MENTION, &term.title);
+            found.others.add(strength::DESCRIPTION, &term.description);
+        }
+        found
+    }
+}
+
+/// The products that match words.
+#[derive(Default)]
+struct Found {
+    /// In the attribute that says what they are.
+    of_kind: Strengths,
+    /// Elsewhere.
+    others: Strengths,
+    /// Whether the words are a value.
+    named: bool,
+}
+
+impl Found {
+    fn add(&mut self, share: f32, other: &Self) {
+        self.of_kind.add_all(share, &other.of_kind);
+        self.others.add_all(share, &other.others);
+    }
+
+    /// All together.
+    fn joined(self) -> Strengths {
+        if self.of_kind.is_empty() {
+            return self.others;
+        }
+        let mut all = self.of_kind;
+        all.add_all(strength::OTHER_KIND, &self.others);
+        all
+    }
+}
+
+impl Phrase {
+    fn of(words: &[(&Word, bool)], negated: bool, form: Form) -> Self {
+        Self {
+            words: words.iter().map(|(word, _)| word.text.clone()).collect(),
+            negated,
+            form,
+        }
+    }
+}
+
+/// Whether a value of a part says that there is none ("none", "no laces").
+fn says_none(folded: &str) -> bool {
+    folded == "none"
+        || folded == "no"
+        || folded.starts_with("no ")
+        || folded.starts_with("without ")
+}
+
+/// The query with words replaced.
+fn replaced(words: &[Word], corrections: &[(String, String)]) -> String {
+    let mut text = String::new();
+    for word in words {
+        if !text.is_empty() {
+            text.push(word.glue.unwrap_or(' '));
+        }
+        let meant = corrections.iter().find(|(typed, _)| *typed == word.text);
+        text.push_str(meant.map_or(&word.text, |(_, meant)| meant));
+    }
+    text
+}
+
+impl Asked {
+    /// The products that match all that the query names outright; `None` when it names nothing, or
+    /// no product matches all of it.
+    #[must_use]
+    pub fn named(&self) -> Option<RoaringBitmap> {
+        let mut named = self.parts.iter().filter(|part| part.named);
+        let first = named.next()?.strengths.from(rank::NAMED);
+        let all = named.fold(first, |all, part| all & part.strengths.from(rank::NAMED));
+        Some(all - &self.excluded).filter(|all| !all.is_empty())
+    }
+
+    /// The weight of each part in the ranking.
+    #[must_use]
+    pub fn weights(&self, products: u32) -> Vec<f32> {
+        let matching = self.parts.iter().map(|part| part.strengths.all().len());
+        let known: Vec<(u64, usize, bool)> = matching
+            .zip(&self.parts)
+            .map(|(matching, part)| (matching, part.words, part.kind))
+            .collect();
+        rank::weights(&known, u64::from(products))
+    }
+}

@@ -1,0 +1,38 @@
+//! Words: what a query in words asks for, and which products match it how strongly.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`text`] | text -> words: folded, joined, stemmed |
+//! | [`lexicon`] | which products hold which word; every word of the catalog |
+//! | [`values`] | the words of attributes' values |
+//! | [`synonyms`] | other words for the same thing |
+//! | [`spelling`] | slips of the pen |
+//! | [`ask`] | query -> parts, each with the products that match |
+//! | [`strengths`] | sets of products by how strongly they match |
+//! | `stored` | a lexicon as bytes |
+//!
+//! How much a match counts is not decided here but in [`rank`](super::rank).
+//!
+//! # Why no search engine is underneath
+//!
+//! A search engine such as tantivy keeps, for each word, how often it comes in which document, and
+//! ranks by that (BM25). In a shop's titles a word comes once, and what matters is *where* it matches:
+//! "red" as the value of `color` and not in a name, "red laces" as the value of `shoelace_color`. Sets
+//! of products answer that, they join with filters and facets as they are, and one changed product
+//! changes a few of them. The figures beside tantivy's are in docs/benchmarks.md.
+
+pub mod ask;
+pub mod lexicon;
+pub mod spelling;
+pub(super) mod stored;
+pub mod strengths;
+pub mod synonyms;
+pub mod text;
+pub mod values;
+
+pub use ask::{Asked, Part, Reader, Reading};
+pub use lexicon::{Lexicon, LexiconBuilder, ProductText};
+pub use strengths::Strengths;
+pub use synonyms::{Synonyms, SynonymsError};
+pub use text::{Language, Stems, UnknownLanguage};
+pub use values::ValueWords;

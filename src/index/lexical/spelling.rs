@@ -1,0 +1,223 @@
+//! Slips of the pen: a word that the catalog does not hold, and the word of the catalog that was
+//! probably meant.
+
+use super::lexicon::Lexicon;
+
+/// Shorter words are not corrected: too many others are one letter away.
+const SHORTEST: usize = 4;
+/// From so many letters on, two slips are forgiven instead of one.
+const TWO_SLIPS: usize = 7;
+/// A word of the catalog that fewer products hold is taken for a slip itself.
+const FEWEST: u32 = 2;
+
+/// Whether the catalog holds the word, in this or a plain other number ("boot" for "boots").
+#[must_use]
+pub fn known(lexicon: &Lexicon, word: &str) -> bool {
+    let holds = |word: &str| lexicon.products(word) > 0;
+    if holds(word) {
+        return true;
+    }
+    let singular = [("ies", "y"), ("es", ""), ("s", "")]
+        .into_iter()
+        .filter_map(|(ending, other)| Some(format!("{}{other}", word.strip_suffix(ending)?)));
+    let plural = [("y", "ies"), ("", "es"), ("", "s")]
+        .into_iter()
+        .filter_map(|(ending, other)| Some(format!("{}{other}", word.strip_suffix(ending)?)));
+    singular
+        .chain(plural)
+        .any(|other| other.chars().count() > 1 && holds(&other))
+}
+
+/// The word of the catalog that was probably meant by one that it does not hold: the fewest slips
+/// away; then one with the same first letter, for which `fits` says most (how well it goes with the
+/// other words), which most products hold. `None` when no word is near enough, or the word is short
+/// or has a digit: article numbers are not corrected.
+#[must_use]
+pub fn corrected(lexicon: &Lexicon, word: &str, fits: impl Fn(&str) -> u32) -> Option<String> {
+    let letters: Vec<char> = word.chars().collect();
+    if letters.len() < SHORTEST || word.chars().any(|c| !c.is_alphabetic()) {
+        return None;
+    }
+    let most = if letters.len() < TWO_SLIPS { 1 } else { 2 };
+    let mask = mask(word);
+    let near = lexicon.vocabulary.iter().filter_map(|vocable| {
+        // Each slip changes at most two of the letters that come in a word.
+        let length = vocable.text.len();
+        if vocable.products < FEWEST
+            || length.abs_diff(word.len()) > 4 * most
+            || (self::mask(&vocable.text) ^ mask).count_ones() as usize > 2 * most
+        {
+            return None;
+        }
+        let slips = slips(&letters, &vocable.text, most)?;
+        (slips > 0).then_some((vocable, slips))
+    });
+    let best = near.max_by_key(|(vocable, slips)| {
+        let first = vocable.text.chars().next() == letters.first().copied();
+        (
+            std::cmp::Reverse(*slips),
+            first,
+            fits(&vocable.text),
+            vocable.products,
+        )
+    });
+    best.map(|(vocable, _)| vocable.text.clone())
+}
+
+/// Two words of the catalog that were written as one ("handbag" as "hand bag" is the other way
+/// round, see [`ask`](super::ask)); the split with the rarer half most frequent.
+#[must_use]
+pub fn split(lexicon: &Lexicon, word: &str) -> Option<(String, String)> {
+    let cuts = word.char_indices().map(|(at, _)| at).skip(2);
+    let halves = cuts.filter_map(|at| {
+        let (first, second) = word.split_at(at);
+        let least = lexicon.products(first).min(lexicon.products(second));
+        (second.chars().count() > 1 && least >= FEWEST).then_some((least, first, second))
+    });
+    let (_, first, second) = halves.max_by_key(|(least, ..)| *least)?;
+    Some((first.to_owned(), second.to_owned()))
+}
+
+/// A bit for each letter a to z and digit that comes in a word, and one for all others.
+fn mask(word: &str) -> u64 {
+    word.bytes().fold(0, |mask, byte| {
+        mask | 1
+            << match byte {
+                b'a'..=b'z' => byte - b'a',
+                b'0'..=b'9' => 26 + byte - b'0',
+                _ => 63,
+            }
+    })
+}
+
+/// How many letters have to be added, left out, changed or swapped with the next one to make one
+/// word of the other (optimal string alignment; Boytsov 2011, section 2.2); `None` above `most`.
+fn slips(word: &[char], other: &str, most: usize) -> Option<usize> {
+    let other: Vec<char> = other.chars().collect();
+    if word.len().abs_diff(other.len()) > most {
+        return None;
+    }
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (i, letter) in word.iter().enumerate() {
+        let mut row = vec![i + 1; other.len() + 1];
+        for (j, with) in other.iter().enumerate() {
+            let mut fewest = (last[j] + usize::from(letter != with))
+                .min(last[j + 1] + 1)
+                .min(row[j] + 1);
+            let swapped = i > 0 && j > 0 && *letter == other[j - 1] && word[i - 1] == *with;
+            if swapped && letter != with {
+                fewest = fewest.min(before[j - 1] + 1);
+            }
+            row[j + 1] = fewest;
+        }
+        if row.iter().min().is_some_and(|least| *least > most) {
+            return None;
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().filter(|slips| *slips <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lexicon::{LexiconBuilder, ProductText};
+    use super::super::text::Language;
+    use super::*;
+    use crate::index::columns::TableBuilder;
+
+    fn lexicon(titles: &[&str]) -> Lexicon {
+        let mut builder = LexiconBuilder::new(Language::English);
+        for title in titles {
+            for _ in 0..2 {
+                builder.add(ProductText {
+                    id: "1",
+                    title,
+                    description: None,
+                });
+            }
+        }
+        builder.finish(&TableBuilder::default().finish())
+    }
+
+    fn meant(lexicon: &Lexicon, word: &str) -> Option<String> {
+        corrected(lexicon, word, |_| 0)
+    }
+
+    #[test]
+    fn a_slip_is_one_letter_more_less_other_or_swapped() {
+        let of = |a: &str, b: &str| slips(&a.chars().collect::<Vec<_>>(), b, 2);
+        assert_eq!(of("shoe", "shoe"), Some(0));
+        assert_eq!(of("shoe", "shoes"), Some(1));
+        assert_eq!(of("tshrit", "tshirt"), Some(1));
+        assert_eq!(of("wallat", "wallet"), Some(1));
+        assert_eq!(of("addidass", "adidas"), Some(2));
+        assert_eq!(of("abcd", "dcba"), None);
+        assert_eq!(of("ca", "abc"), None, "no letter is changed twice");
+    }
+
+    #[test]
+    fn slips_are_corrected_to_the_words_of_the_catalog() {
+        let lexicon = lexicon(&[
+            "Wallet",
+            "Fossil Watch",
+            "Jeans",
+            "Lens",
+            "Sunglasses",
+            "adidas",
+        ]);
+        for (typed, expected) in [
+            ("wallat", "wallet"),
+            ("fosil", "fossil"),
+            ("sunglases", "sunglasses"),
+            ("addidas", "adidas"),
+        ] {
+            assert_eq!(meant(&lexicon, typed).as_deref(), Some(expected), "{typed}");
+        }
+        // As many slips away: the first letter decides.
+        assert_eq!(meant(&lexicon, "jens").as_deref(), Some("jeans"));
+        for typed in ["xyzxyz", "len", "4567", "wa11et"] {
+            assert_eq!(meant(&lexicon, typed), None, "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_fits_the_other_words_is_preferred() {
+        let lexicon = lexicon(&["black boots", "black books"]);
+        let with = |word: &'static str| move |other: &str| u32::from(other == word);
+        assert_eq!(
+            corrected(&lexicon, "booss", with("boots")).as_deref(),
+            Some("boots")
+        );
+        assert_eq!(
+            corrected(&lexicon, "booss", with("books")).as_deref(),
+            Some("books")
+        );
+    }
+
+    #[test]
+    fn numbers_of_a_word_are_known() {
+        let lexicon = lexicon(&["Boots", "Watch", "Accessories"]);
+        for word in [
+            "boots",
+            "boot",
+            "watch",
+            "watches",
+            "accessory",
+            "accessories",
+        ] {
+            assert!(known(&lexicon, word), "{word}");
+        }
+        assert!(!known(&lexicon, "boat") && !known(&lexicon, "s"));
+    }
+
+    #[test]
+    fn words_written_as_one_are_split() {
+        let lexicon = lexicon(&["Hand Bag", "Black Shoes"]);
+        assert_eq!(
+            split(&lexicon, "blackshoes"),
+            Some(("black".to_owned(), "shoes".to_owned()))
+        );
+        assert_eq!(split(&lexicon, "handcart"), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! The words of attributes' values, so that a query can name them: "red" is a value of `color`,
+//! "casual shoes" one of `category`.
+
+use std::collections::HashMap;
+
+use roaring::RoaringBitmap;
+
+use super::text::{self, Stems};
+use crate::domain::AttributeName;
+use crate::index::columns::AttributeTable;
+
+/// A value of an attribute.
+pub(super) struct Value {
+    pub attribute: AttributeName,
+    /// As the columns know it.
+    pub folded: String,
+}
+
+/// The values of an index by their words.
+#[derive(Default)]
+pub struct ValueWords {
+    values: Vec<Value>,
+    /// Stem -> the values that hold it.
+    holding: HashMap<String, Vec<usize>>,
+    /// Stems of a whole value, in order -> the values that are just these.
+    whole: HashMap<Vec<String>, Vec<usize>>,
+    /// Of the longest value, in words.
+    longest: usize,
+    /// The noun of an attribute that is about a part of a product (`shoelace_color`, where there is
+    /// a `color` too) -> the attribute. Its values count only beside the noun: "red shoes" are not
+    /// those with red laces.
+    parts: HashMap<String, AttributeName>,
+    /// The products that have any value of an attribute.
+    carriers: HashMap<AttributeName, RoaringBitmap>,
+}
+
+impl ValueWords {
+    #[must_use]
+    pub fn of(attributes: &AttributeTable, stems: &Stems) -> Self {
+        let mut words = Self::default();
+        for name in attributes.names() {
+            let Some((noun, of)) = name.as_str().rsplit_once('_') else {
+                continue;
+            };
+            if attributes.names().any(|other| other.as_str() == of) {
+                let noun = noun.rsplit('_').next().unwrap_or(noun);
+                words.parts.insert(stems.stem(noun), name.clone());
+            }
+        }
+        for name in attributes.names() {
+            let of = attributes
+                .of(name)
+                .fold(RoaringBitmap::new(), |mut all, (_, slots)| {
+                    all |= slots;
+                    all
+                });
+            words.carriers.insert(name.clone(), of);
+        }
+        for (attribute, folded) in attributes.folded() {
+            let value = words.values.len();
+            words.values.push(Value {
+                attribute: attribute.clone(),
+                folded: folded.to_owned(),
+            });
+            let whole: Vec<String> = text::words(folded)
+                .iter()
+                .map(|word| stems.stem(&word.text))
+                .collect();
+            let mut held: Vec<String> = text::indexed(folded)
+                .iter()
+                .map(|word| stems.stem(word))
+                .collect();
+            held.sort_unstable();
+            held.dedup();
+            for stem in held {
+                words.holding.entry(stem).or_default().push(value);
+            }
+            words.longest = words.longest.max(whole.len());
+            words.whole.entry(whole).or_default().push(value);
+        }
+        words
+    }
+
+    /// The attribute of a part that this stemmed noun names.
+    pub(super) fn part(&self, noun: &str) -> Option<&AttributeName> {
+        self.parts.get(noun)
+    }
+
+    fn is_part(&self, attribute: &AttributeName) -> bool {
+        self.parts.values().any(|part| part == attribute)
+    }
+
+    /// The values, but for those of parts, that hold the stem.
+    pub(super) fn holding(&self, stem: &str) -> impl Iterator<Item = &Value> {
+        self.among(self.holding.get(stem))
+    }
+
+    /// The values, but for those of parts, that are just these stems.
+    pub(super) fn whole(&self, stems: &[String]) -> impl Iterator<Item = &Value> {
+        self.among(self.whole.get(stems))
+    }
+
+    fn among<'a>(&'a self, values: Option<&'a Vec<usize>>) -> impl Iterator<Item = &'a Value> {
+        let values = values
+            .into_iter()
+            .flatten()
+            .map(|value| &self.values[*value]);
+        values.filter(|value| !self.is_part(&value.attribute))
+    }
+
+    /// The products that have any value of an attribute.
+    pub(super) fn carriers(&self, attribute: &AttributeName) -> Option<&RoaringBitmap> {
+        self.carriers.get(attribute)
+    }
+
+    /// The value of a part's attribute that is just these stems.
+    pub(super) fn of_part(&self, part: &AttributeName, stems: &[String]) -> Option<&Value> {
+        let values = self.whole.get(stems)?.iter();
+        values
+            .map(|value| &self.values[*value])
+            .find(|value| value.attribute == *part)
+    }
+
+    /// Words of the longest value.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+}
+
+impl Value {
+    pub(super) fn slots<'a>(&self, attributes: &'a AttributeTable) -> Option<&'a RoaringBitmap> {
+        attributes.slots(&self.attribute, &self.folded)
+    }
+}
