@@ -30,10 +30,10 @@
 //! `ln(1 + 1000 / 50) = 3.04`; "shoes" has `ln(1 + 1000 / 100) = 2.40`, but says what the product is,
 //! and weighs as much as the heaviest part, 3.04. A red shoe (`color` is Red: 1; "shoes" is a word of
 //! its category Casual Shoes: 0.97) has coverage `(3.04 * 1 + 3.04 * 0.97) / 6.08 = 0.985`. A blue
-//! shoe called "Red Tape" in its title (0.9) has 0.935; a red bag has 0.5. With a nearness of 0.8 the
-//! red shoe scores `(0.985 + 0.3 * 0.8) / 1.3 = 0.942`, and the blue one, were it as near as any
-//! product, `(0.935 + 0.3) / 1.3 = 0.95`: words decide between parts of a query, and pictures
-//! between products that match alike.
+//! shoe with "red" in its title (0.6) has 0.785, and a red bag 0.5. With a nearness of 0.8 the red
+//! shoe scores `(0.985 + 0.3 * 0.8) / 1.3 = 0.942`; the blue one, were it nearer than any other
+//! product, `(0.785 + 0.3) / 1.3 = 0.835`. So words decide between products that match a query in
+//! different ways, and pictures between those that match alike.
 //!
 //! # Photos
 //!

@@ -16,3 +16,4 @@ mod serve;
 mod support;
 #[cfg(feature = "train")]
 mod train;
+mod words;

@@ -18,8 +18,9 @@
 //! A search engine such as tantivy keeps, for each word, how often it comes in which document, and
 //! ranks by that (BM25). In a shop's titles a word comes once, and what matters is *where* it matches:
 //! "red" as the value of `color` and not in a name, "red laces" as the value of `shoelace_color`. Sets
-//! of products answer that, they join with filters and facets as they are, and one changed product
-//! changes a few of them. The figures beside tantivy's are in docs/benchmarks.md.
+//! of products answer that, they join with filters as they are, and one changed product changes a
+//! few of them. BM25 answers 0.80 of what shoppers type over the real catalog, 0.88 with corrected
+//! words, and this 0.99 (docs/benchmarks.md).
 
 pub mod ask;
 pub mod lexicon;

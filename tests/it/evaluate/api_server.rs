@@ -134,7 +134,7 @@ impl Shared {
             assert!((1..=250).contains(&limit), "limit {limit}");
             let filters: Vec<_> = fields
                 .iter()
-                .filter(|(n, _)| !["q", "limit", "offset", "exclude"].contains(&n.as_str()))
+                .filter(|(n, _)| !aglet::domain::is_parameter(n))
                 .map(|(n, v)| {
                     (
                         AttributeName::new(n).expect("name"),

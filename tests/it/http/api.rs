@@ -17,7 +17,7 @@ use super::{FORM, PRODUCTS, Server, Shop, form, ids, request};
 #[tokio::test]
 async fn words_find_products_best_first() {
     let shop = Shop::open().await;
-    let answer = shop.get("/search?q=black+shoes&limit=5").await.ok();
+    let answer = shop.get("/search?q=black+shoes&limit=5&cut=none").await.ok();
     let hits = answer["hits"].as_array().expect("hits");
     assert_eq!(hits.len(), 5);
     let scores: Vec<f64> = hits
@@ -57,7 +57,7 @@ async fn a_hit_shows_all_of_its_product() {
     assert_eq!(
         answer["hits"][0]["product"],
         json!({
-            "title": "Low Canvas Sneaker", "description": null, "category": "Casual Shoes", "color": "White",
+            "title": "Low Canvas Sneaker", "description": null, "brand": null, "category": "Casual Shoes", "color": "White",
             "gender": "Women", "shoelace_color": "beige", "price": 11.5, "url": "https://shop.example/1",
             "image_url": "/products/2/image",
             "attributes": {"category": ["Casual Shoes"], "color": ["White"], "gender": ["Women"], "shoelace_color": ["beige"]},
@@ -108,12 +108,12 @@ async fn filters_are_exact_in_every_way_to_ask() {
 #[tokio::test]
 async fn pages_fit_together() {
     let shop = Shop::open().await;
-    let all = shop.get("/search?q=boots&limit=250").await.ok();
+    let all = shop.get("/search?q=boots&limit=250&cut=none").await.ok();
     let first = shop
-        .json("/search", &json!({"q": "boots", "limit": 4}))
+        .json("/search", &json!({"q": "boots", "limit": 4, "cut": "none"}))
         .await
         .ok();
-    let second = shop.get("/search?q=boots&limit=250&offset=4").await.ok();
+    let second = shop.get("/search?q=boots&limit=250&offset=4&cut=none").await.ok();
     assert_eq!([ids(&first), ids(&second)].concat(), ids(&all));
     assert_eq!(ids(&all).len(), PRODUCTS.len());
     assert_eq!(
@@ -154,9 +154,9 @@ async fn what_is_excluded_does_not_come() {
             ("exclude", b"of another shop"),
         ])
         .await,
-        shop.get("/search?q=boots&exclude=5&exclude=a%2Fb+c&exclude=of+another+shop")
+        shop.get("/search?q=boots&cut=none&exclude=5&exclude=a%2Fb+c&exclude=of+another+shop")
             .await,
-        shop.json("/search", &json!({"q": "boots", "exclude": excluded}))
+        shop.json("/search", &json!({"q": "boots", "exclude": excluded, "cut": "none"}))
             .await,
     ] {
         let answer = answer.ok();
@@ -499,7 +499,7 @@ async fn a_real_client_over_a_real_socket() {
             .build()
             .into();
         let found = agent
-            .get(format!("{base}/search?q=red+sneaker&limit=2"))
+            .get(format!("{base}/search?q=red+sneaker&limit=2&cut=none"))
             .call()
             .expect("answers");
         let found: Value = serde_json::from_reader(found.into_body().into_reader()).expect("JSON");

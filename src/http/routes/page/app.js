@@ -148,9 +148,10 @@ function show(answer, offset) {
   $("grid").append(...cards);
   const more = hits.length > 0 && shown.hits < shown.total && offset + PAGE <= 10000;
   $("more").hidden = !more;
-  $("status").textContent = shown.total === 0
-    ? (state.filters.length ? "No product matches these filters. Remove one to see more." : "The catalog has no product yet.")
-    : `${shown.hits.toLocaleString("en")} of ${shown.total.toLocaleString("en")} products, best first · ${answer.took_ms.toFixed(1)} ms`;
+  const nothing = state.filters.length
+    ? "No product matches these filters. Remove one to see more."
+    : (answer.query.q ? "Nothing was found for these words." : "The catalog has no product yet.");
+  $("status").textContent = shown.total === 0 ? nothing : `${answer.query.corrected ? `Results for “${answer.query.corrected}”: ` : ""}${shown.hits.toLocaleString("en")} of ${shown.total.toLocaleString("en")} products, best first · ${answer.took_ms.toFixed(1)} ms`;
   $("about").textContent = `Model ${answer.model.name} · index ${answer.index_version}`;
   // After "Show more" the keyboard goes on where the new results begin.
   if (offset && cards[0]) {

@@ -1,0 +1,491 @@
+//! A search in words over a small catalog: what is found, what is meant, and that pages join.
+
+use std::collections::BTreeSet;
+
+use aglet::domain::{
+    AttributeName, AttributeValue, Attributes, Embedding, Filters, KnownAttributes, ModelId,
+    ProductKey, Window,
+};
+use aglet::index::lexical::{Asked, Language, ProductText, Reading, Stems, Synonyms};
+use aglet::index::{Builder, Entry, IndexVersion, Saved, Searcher, rank};
+use proptest::prelude::*;
+
+use crate::support::noise::Noise;
+
+const DIMENSIONS: usize = 8;
+
+/// Id, title, description, attributes.
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+const SHOP: &[Row] = &[
+    (
+        "1001",
+        "Puma Men Racer Red",
+        "Light, for every day",
+        &[
+            ("category", "Sports Shoes"),
+            ("color", "Red"),
+            ("brand", "Puma"),
+            ("gender", "Men"),
+        ],
+    ),
+    (
+        "1002",
+        "Puma Men Racer Blue",
+        "Light, not red",
+        &[
+            ("category", "Sports Shoes"),
+            ("color", "Blue"),
+            ("brand", "Puma"),
+            ("gender", "Men"),
+        ],
+    ),
+    (
+        "1003",
+        "Red Tape Men Oxford",
+        "Leather",
+        &[
+            ("category", "Formal Shoes"),
+            ("color", "Black"),
+            ("brand", "Red Tape"),
+            ("gender", "Men"),
+            ("shoelace_color", "red"),
+        ],
+    ),
+    (
+        "1004",
+        "Clarks Women Ankle Boots",
+        "Suede",
+        &[
+            ("category", "Boots"),
+            ("color", "Maroon"),
+            ("brand", "Clarks"),
+            ("gender", "Women"),
+            ("shoelace_color", "none"),
+        ],
+    ),
+    (
+        "1005",
+        "Nike T-Shirt Basic",
+        "Cotton",
+        &[
+            ("category", "Tshirts"),
+            ("color", "White"),
+            ("brand", "Nike"),
+            ("gender", "Unisex"),
+        ],
+    ),
+    (
+        "1006",
+        "Nike Hoodie Warm",
+        "Fleece",
+        &[
+            ("category", "Sweatshirts"),
+            ("color", "Grey"),
+            ("brand", "Nike"),
+            ("gender", "Men"),
+        ],
+    ),
+    (
+        "1007",
+        "Baggit Hand Bag Été",
+        "Leather",
+        &[
+            ("category", "Handbags"),
+            ("color", "Red"),
+            ("brand", "Baggit"),
+            ("gender", "Women"),
+        ],
+    ),
+    (
+        "1008",
+        "Fila No Show Socks",
+        "Short",
+        &[
+            ("category", "Socks"),
+            ("color", "White"),
+            ("brand", "Fila"),
+            ("gender", "Men"),
+        ],
+    ),
+    (
+        "1009",
+        "Lotto Jumper Shoe",
+        "Bouncy",
+        &[
+            ("category", "Sports Shoes"),
+            ("color", "White"),
+            ("brand", "Lotto"),
+            ("gender", "Men"),
+        ],
+    ),
+    (
+        "1010",
+        "Arrow Knit Classic",
+        "Wool",
+        &[
+            ("category", "Sweaters"),
+            ("color", "Blue"),
+            ("brand", "Arrow"),
+            ("gender", "Men"),
+        ],
+    ),
+    (
+        "AB-77",
+        "Arrow Knit Classic Slim",
+        "Wool",
+        &[
+            ("category", "Sweaters"),
+            ("color", "Red"),
+            ("brand", "Arrow"),
+            ("gender", "Women"),
+        ],
+    ),
+    (
+        "1012",
+        "Tommy Women Casual Sandal",
+        "Open",
+        &[
+            ("category", "Casual Shoes"),
+            ("color", "Beige"),
+            ("brand", "Tommy"),
+            ("gender", "Women"),
+            ("shoelace_color", "beige"),
+        ],
+    ),
+];
+
+fn attributes(pairs: &[(&str, &str)]) -> Attributes {
+    let mut all = Attributes::new();
+    for (name, value) in pairs {
+        let name = AttributeName::new(name).expect("a name");
+        let value = AttributeValue::new(value).expect("a value");
+        all.entry(name).or_default().push(value);
+    }
+    all
+}
+
+fn version() -> IndexVersion {
+    IndexVersion {
+        catalog: 1,
+        model: ModelId::new("ab".repeat(32)),
+        words_percent: 30,
+        language: Language::English,
+    }
+}
+
+fn embedding(noise: &mut Noise) -> Embedding {
+    let mut value =
+        || f32::from(u16::try_from(noise.bits() >> 48).expect("16 bits")) / 32_768.0 - 1.0;
+    Embedding::new((0..DIMENSIONS).map(|_| value()).collect(), DIMENSIONS).expect("not zero")
+}
+
+/// The shop so many times over; vectors by chance.
+fn shop(times: usize) -> Searcher {
+    let mut builder = Builder::new(DIMENSIONS, Language::English);
+    let mut noise = Noise(7);
+    for round in 0..times {
+        for (i, (id, title, description, pairs)) in SHOP.iter().enumerate() {
+            let (id, title) = if round == 0 {
+                ((*id).to_owned(), (*title).to_owned())
+            } else {
+                (format!("{id}/{round}"), format!("{title} {round}"))
+            };
+            let entry = Entry {
+                key: ProductKey(u32::try_from(round * SHOP.len() + i + 1).expect("small")),
+                embedding: &embedding(&mut noise),
+                attributes: &attributes(pairs),
+                text: ProductText {
+                    id: &id,
+                    title: &title,
+                    description: Some(description),
+                },
+            };
+            builder.add(&entry).expect("in order");
+        }
+    }
+    builder.build(version()).expect("built")
+}
+
+fn read(searcher: &Searcher, text: &str, typo: bool, prefix: bool) -> Asked {
+    let known = KnownAttributes::default();
+    let synonyms = Synonyms::read(&Stems::of(Language::English), None).expect("the list");
+    let reading = Reading {
+        typo,
+        prefix,
+        category: &known.category,
+        named: &known.shown,
+    };
+    searcher.read(text, reading, &synonyms)
+}
+
+/// The ids that words alone find, best first; of the first round.
+fn found(searcher: &Searcher, text: &str) -> Vec<&'static str> {
+    let asked = read(searcher, text, true, false);
+    ids(searcher, &asked, None, true)
+}
+
+fn ids(
+    searcher: &Searcher,
+    asked: &Asked,
+    vector: Option<&Embedding>,
+    relevant_only: bool,
+) -> Vec<&'static str> {
+    let window = Window::new(250, 0).expect("a window");
+    let hits = searcher
+        .search_words(
+            asked,
+            vector,
+            relevant_only,
+            &Filters::default(),
+            window,
+            &[],
+        )
+        .expect("a search");
+    assert_eq!(hits.hits.len(), hits.estimated_total.min(250));
+    let place = |key: ProductKey| (key.0 as usize - 1) % SHOP.len();
+    hits.hits.iter().map(|hit| SHOP[place(hit.key)].0).collect()
+}
+
+#[test]
+fn shoppers_find_what_they_mean() {
+    let shop = shop(1);
+    for (text, expected) in [
+        // The shoe's color, not the laces', the name's or another shoe's description.
+        ("red shoes", &["1001"][..]),
+        ("shoes with red laces", &["1003"]),
+        ("red laces shoes", &["1003"]),
+        ("shoes with laces in red", &["1003"]),
+        ("boots without laces", &["1004"]),
+        ("puma", &["1001", "1002"]),
+        ("puma shoes not blue", &["1001"]),
+        ("puma -blue", &["1001"]),
+        ("AB-77", &["AB-77"]),
+        ("ab-77", &["AB-77"]),
+        ("1004", &["1004"]),
+        ("racer blue", &["1002"]),
+        // Slips, synonyms, words apart and together, accents.
+        ("pumma", &["1001", "1002"]),
+        ("tee", &["1005"]),
+        ("tshirt", &["1005"]),
+        ("t shirt", &["1005"]),
+        ("handbag", &["1007"]),
+        ("hand bag ete", &["1007"]),
+        ("purse", &["1007"]),
+        ("no show socks", &["1008"]),
+        ("red tape", &["1003"]),
+        ("ladies boots", &["1004"]),
+        // What it says is not what it is.
+        ("jumper", &["1010", "AB-77", "1006"]),
+    ] {
+        let found = found(&shop, text);
+        let (found, expected): (BTreeSet<_>, BTreeSet<_>) = (
+            found.iter().copied().take(expected.len()).collect(),
+            expected.iter().copied().collect(),
+        );
+        assert_eq!(found, expected, "{text}");
+    }
+    for (text, meant) in [
+        ("red shoes", 1),
+        ("puma", 2),
+        ("purse", 1),
+        ("shoes for men", 4),
+    ] {
+        assert_eq!(found(&shop, text).len(), meant, "{text}");
+    }
+}
+
+#[test]
+fn the_whole_title_comes_first_and_a_longer_one_after_it() {
+    let shop = shop(1);
+    assert_eq!(found(&shop, "arrow knit classic")[..2], ["1010", "AB-77"]);
+    assert_eq!(found(&shop, "Arrow Knit Classic Slim")[0], "AB-77");
+    let asked = read(&shop, "arrow knit classic", true, false);
+    assert_eq!(asked.exact.len(), 1);
+}
+
+#[test]
+fn an_answer_says_what_was_corrected_and_can_be_told_not_to() {
+    let shop = shop(2);
+    let asked = read(&shop, "pumma racer", true, false);
+    assert_eq!(asked.corrected.as_deref(), Some("puma racer"));
+    let plain = read(&shop, "pumma racer", false, false);
+    assert_eq!(plain.corrected, None);
+    assert_eq!(plain.unknown, ["pumma"]);
+    // A word that the catalog holds is never changed.
+    assert_eq!(read(&shop, "racer puma", true, false).corrected, None);
+}
+
+#[test]
+fn nonsense_means_nothing() {
+    let shop = shop(2);
+    for text in ["asdfgh qwerty", "\u{200b}\u{200b}", "!!!", "rote schuhe"] {
+        let asked = read(&shop, text, true, false);
+        assert!(asked.parts.is_empty(), "{text}: {asked:?}");
+        assert!(ids(&shop, &asked, None, true).is_empty(), "{text}");
+        assert_eq!(ids(&shop, &asked, None, false).len(), 2 * SHOP.len());
+    }
+}
+
+#[test]
+fn an_unfinished_word_finds_those_that_begin_so() {
+    let shop = shop(1);
+    let of = |text: &str, prefix: bool| {
+        let asked = read(&shop, text, false, prefix);
+        ids(&shop, &asked, None, true)
+    };
+    assert_eq!(of("clar", true), ["1004"]);
+    assert_eq!(of("women bo", true), ["1004"]);
+    assert!(of("clar", false).is_empty());
+}
+
+#[test]
+fn negation_is_not_read_into_names() {
+    let shop = shop(1);
+    let asked = read(&shop, "white socks not red", true, false);
+    assert!(asked.excluded.contains(0), "the red shoe");
+    assert!(!asked.excluded.contains(7), "the white socks");
+    assert!(
+        read(&shop, "no show socks", true, false)
+            .excluded
+            .is_empty()
+    );
+}
+
+#[test]
+fn words_are_saved_with_the_index() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let searcher = shop(3);
+    let saved = Saved {
+        store: "a database".to_owned(),
+        whole: true,
+    };
+    searcher.save(folder.path(), &saved).expect("saved");
+    let restored = Searcher::restore(folder.path(), &version(), DIMENSIONS, "a database");
+    let (restored, _) = restored.expect("restored");
+    for text in [
+        "red shoes",
+        "pumma",
+        "AB-77",
+        "arrow knit classic",
+        "women bo",
+    ] {
+        let (before, after) = (
+            read(&searcher, text, true, true),
+            read(&restored, text, true, true),
+        );
+        assert_eq!(before.corrected, after.corrected);
+        assert_eq!(
+            ids(&searcher, &before, None, false),
+            ids(&restored, &after, None, false),
+            "{text}"
+        );
+    }
+    // By other rules other words are equal: it has to be built anew.
+    let german = IndexVersion {
+        language: Language::German,
+        ..version()
+    };
+    assert!(Searcher::restore(folder.path(), &german, DIMENSIONS, "a database").is_none());
+}
+
+#[test]
+fn the_worked_example() {
+    let weights = rank::weights(&[(50, 1, false), (100, 1, true)], 1_000);
+    assert!((weights[0] - 3.04).abs() < 0.01 && (weights[1] - weights[0]).abs() < 1e-6);
+    let coverage =
+        |red: f32, shoes: f32| (weights[0] * red + weights[1] * shoes) / (weights[0] + weights[1]);
+    let red_shoe = coverage(rank::strength::WHOLE_VALUE, rank::strength::IN_VALUE);
+    let blue_shoe = coverage(rank::strength::MENTION, rank::strength::IN_VALUE);
+    let red_bag = coverage(rank::strength::WHOLE_VALUE, 0.0);
+    assert!((red_shoe - 0.985).abs() < 1e-3, "{red_shoe}");
+    assert!((blue_shoe - 0.785).abs() < 1e-3, "{blue_shoe}");
+    assert!((red_bag - 0.5).abs() < 1e-3, "{red_bag}");
+    assert!((rank::joined(red_shoe, 0.8) - 0.942).abs() < 1e-3);
+    // However near it is.
+    assert!(rank::joined(blue_shoe, 1.0) < rank::joined(red_shoe, 0.8));
+}
+
+const TEXTS: [&str; 12] = [
+    "red shoes",
+    "puma",
+    "shoes for men",
+    "shoes with red laces",
+    "white socks not red",
+    "jumper",
+    "arrow knit classic",
+    "racer 3",
+    "warm",
+    "asdf",
+    "women",
+    "light leather",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// From any offsets, no product comes twice and none is lost; a filter makes no product relevant
+    /// that was not, and takes none away but those that do not match.
+    #[test]
+    fn pages_join_and_filters_only_take_away(
+        text in 0..TEXTS.len(),
+        with_vector in any::<bool>(),
+        relevant_only in any::<bool>(),
+        color in prop::sample::select(vec!["", "Red", "White", "Blue"]),
+        limits in prop::collection::vec(1_usize..40, 1..30),
+        seed in 1_u64..1_000,
+    ) {
+        // Built once: it is the same for every case.
+        static SHOP_OF_MANY: std::sync::LazyLock<Searcher> = std::sync::LazyLock::new(|| shop(30));
+        let searcher = &*SHOP_OF_MANY;
+        let asked = read(searcher, TEXTS[text], true, false);
+        let vector = with_vector.then(|| embedding(&mut Noise(seed)));
+        let filters = if color.is_empty() {
+            Filters::default()
+        } else {
+            let name = AttributeName::new("color").expect("a name");
+            let value = AttributeValue::new(color).expect("a value");
+            Filters::new([(name, value)]).expect("few")
+        };
+        let search = |filters: &Filters, limit, offset| {
+            let window = Window::new(limit, offset).expect("a window");
+            searcher
+                .search_words(&asked, vector.as_ref(), relevant_only, filters, window, &[])
+                .expect("a search")
+        };
+        let whole = |filters: &Filters| {
+            let mut all = search(filters, 250, 0).hits;
+            all.extend(search(filters, 250, 250).hits);
+            all
+        };
+        let expected = whole(&filters);
+        let total = search(&filters, 1, 0).estimated_total;
+        prop_assert_eq!(expected.len(), total);
+        let mut joined = Vec::new();
+        for limit in limits.iter().cycle() {
+            let page = search(&filters, *limit, joined.len()).hits;
+            if page.is_empty() {
+                break;
+            }
+            joined.extend(page);
+        }
+        prop_assert_eq!(&joined, &expected);
+        let keys: BTreeSet<u32> = expected.iter().map(|hit| hit.key.0).collect();
+        prop_assert_eq!(keys.len(), expected.len(), "none twice");
+        // The same products, in the same order, less those that do not match.
+        let unfiltered = whole(&Filters::default());
+        let of_color: Vec<_> = unfiltered
+            .into_iter()
+            .filter(|hit| {
+                let (.., pairs) = SHOP[(hit.key.0 as usize - 1) % SHOP.len()];
+                color.is_empty() || pairs.contains(&("color", color))
+            })
+            .collect();
+        prop_assert_eq!(of_color, expected);
+    }
+}
