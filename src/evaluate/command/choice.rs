@@ -81,11 +81,13 @@ pub struct ServiceChoice {
     pub url: String,
     /// Sent as a bearer token.
     pub key: Option<String>,
+    /// What ranks questions in words, as the API's `mode`.
+    pub mode: Option<String>,
 }
 
 impl ServiceChoice {
     pub(super) fn connect(&self) -> Result<ApiEngine, ApiError> {
-        ApiEngine::connect(&self.url, self.key.as_deref())
+        ApiEngine::connect_by(&self.url, self.key.as_deref(), self.mode.as_deref())
     }
 }
 

@@ -55,6 +55,10 @@ pub struct ServiceArgs {
         hide_env_values = true
     )]
     api_key: Option<String>,
+    /// What ranks questions in words, as the API's `mode`: hybrid, lexical or vector [default: as
+    /// the service does by itself]
+    #[arg(long, value_name = "MODE", requires = "api", value_parser = ["hybrid", "lexical", "vector"])]
+    mode: Option<String>,
 }
 
 impl From<ServiceArgs> for Option<ServiceChoice> {
@@ -63,6 +67,7 @@ impl From<ServiceArgs> for Option<ServiceChoice> {
         Some(ServiceChoice {
             url,
             key: args.api_key,
+            mode: args.mode,
         })
     }
 }
