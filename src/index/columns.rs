@@ -9,8 +9,15 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 
-use super::values::Facet;
 use crate::domain::{AttributeName, Attributes, Filters};
+
+/// An attribute's values with the number of products that carry each: as the shop most often writes
+/// them, the most frequent first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facet {
+    pub name: AttributeName,
+    pub values: Vec<(String, u64)>,
+}
 
 /// Which slots carry which value of which attribute.
 #[derive(Debug, Default, PartialEq)]

@@ -14,7 +14,7 @@
 //! | [`plan`] | which products may answer, and whether they are scanned or walked to |
 //! | [`graph`] | vectors and the graph over them (usearch) |
 //! | `disk` | the index on disk |
-//! | `values` | hits, facets, versions, errors |
+//! | `values` | products, hits, versions, errors |
 //!
 //! # What it promises
 //!
@@ -47,5 +47,6 @@ pub mod searcher;
 mod values;
 mod words;
 
+pub use columns::Facet;
 pub use searcher::{Builder, Searcher};
-pub use values::{Entry, Facet, Hit, Hits, IndexVersion, Saved, SearchError};
+pub use values::{Entry, Hit, Hits, IndexVersion, Saved, SearchError};

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
-use super::columns::{AttributeTable, TableBuilder};
+use super::columns::{AttributeTable, Facet, TableBuilder};
 use super::disk::{self, Unusable};
 use super::graph::{BREADTH, Filter, Index, Vectors};
 use super::lexical::{Language, Lexicon, LexiconBuilder, ValueWords};
 use super::plan::{Candidates, Plan, goes_on, plan};
 use super::rank::{self, LEADING, VOTERS};
-use super::values::{Entry, Facet, Hit, Hits, IndexVersion, Saved, SearchError};
+use super::values::{Entry, Hit, Hits, IndexVersion, Saved, SearchError};
 use crate::domain::{AttributeName, Embedding, Filters, ProductKey, Window};
 
 /// An index that is never changed; a cheap, clonable handle on it. Slot `i` of the graph and of the

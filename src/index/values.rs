@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::graph::IndexError;
 use super::lexical::{Language, ProductText};
-use crate::domain::{AttributeName, Attributes, Embedding, ModelId, ProductKey};
+use crate::domain::{Attributes, Embedding, ModelId, ProductKey};
 
 /// One product as the index sees it.
 #[derive(Clone, Copy, Debug)]
@@ -49,14 +49,6 @@ pub struct Saved {
     pub store: String,
     /// Whether everything that the catalog had was in it, or in one before it.
     pub whole: bool,
-}
-
-/// An attribute's values with the number of products that carry each: as the shop most often writes
-/// them, the most frequent first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facet {
-    pub name: AttributeName,
-    pub values: Vec<(String, u64)>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -8,14 +8,11 @@
 
 use roaring::RoaringBitmap;
 
-use super::lexicon::Lexicon;
+use super::matches::{Form, Phrase, Reader, Reading};
 use super::spelling;
 use super::strengths::Strengths;
-use super::synonyms::Synonyms;
 use super::text::{self, Word};
-use super::values::ValueWords;
 use crate::domain::AttributeName;
-use crate::index::columns::AttributeTable;
 use crate::index::rank::{self, strength};
 
 /// Words that say nothing of a product.
@@ -36,24 +33,8 @@ const NEGATIONS: [&str; 7] = [
 ];
 /// Words of the longest phrase that is looked for.
 const LONGEST_PHRASE: usize = 5;
-/// Most words of the catalog that an unfinished word may be.
-const MOST_ENDINGS: usize = 64;
 /// Most words of a query that are looked at.
 const MOST_WORDS: usize = 64;
-
-/// How a query in words is read.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading<'a> {
-    /// Slips are corrected.
-    pub typo: bool,
-    /// The last word may be unfinished.
-    pub prefix: bool,
-    /// The attribute that says what a product is.
-    pub category: &'a AttributeName,
-    /// The attributes by which shoppers name what they want: who says "red" wants nothing else.
-    /// Those of parts of a product are among them.
-    pub named: &'a [AttributeName],
-}
 
 /// What a query asks for.
 #[derive(Clone, Debug, Default)]
@@ -81,31 +62,6 @@ pub struct Part {
     /// Whether it names a value of an attribute outright, or what the product is.
     pub named: bool,
     pub strengths: Strengths,
-}
-
-/// A part before its products are looked up.
-struct Phrase {
-    words: Vec<String>,
-    negated: bool,
-    form: Form,
-}
-
-enum Form {
-    /// The words together, or each.
-    Words,
-    /// Written together in the catalog.
-    Joined(String),
-    /// Not finished.
-    Beginning,
-}
-
-/// The index that a query is read against.
-#[derive(Clone, Copy)]
-pub struct Reader<'a> {
-    pub lexicon: &'a Lexicon,
-    pub values: &'a ValueWords,
-    pub attributes: &'a AttributeTable,
-    pub synonyms: &'a Synonyms,
 }
 
 impl Reader<'_> {
@@ -393,153 +349,6 @@ impl Reader<'_> {
         let own = all(word);
         let together = others.iter().map(|other| own.intersection_len(&all(other)));
         u32::try_from(together.sum::<u64>()).unwrap_or(u32::MAX)
-    }
-
-    /// Which products match a phrase.
-    fn found(&self, phrase: &Phrase, reading: Reading<'_>) -> Found {
-        let mut found = self.together(&phrase.words, reading);
-        match &phrase.form {
-            Form::Words => {}
-            Form::Joined(joined) => {
-                let other = self.together(std::slice::from_ref(joined), reading);
-                found.add(strength::JOINED, &other);
-            }
-            Form::Beginning => {
-                let beginning = phrase.words.last().map_or("", String::as_str);
-                let mut endings: Vec<_> = self.lexicon.beginning(beginning).collect();
-                endings.sort_by_key(|vocable| std::cmp::Reverse(vocable.products));
-                for vocable in endings.into_iter().take(MOST_ENDINGS) {
-                    let other = self.together(std::slice::from_ref(&vocable.text), reading);
-                    found.add(strength::UNFINISHED, &other);
-                }
-            }
-        }
-        let stems = self.stems(&phrase.words);
-        for synonym in self.synonyms.of(&stems) {
-            // What is near is not ruled out.
-            if synonym.near && phrase.negated {
-                continue;
-            }
-            let share = if synonym.near {
-                strength::NEAR
-            } else {
-                strength::SYNONYM
-            };
-            let other = self.together(&synonym.words, reading);
-            found.add(share, &other);
-            found.named |= other.named && !synonym.near;
-        }
-        found
-    }
-
-    fn stems(&self, words: &[String]) -> Vec<String> {
-        let stems = words.iter().map(|word| self.lexicon.stems().stem(word));
-        stems.collect()
-    }
-
-    /// The products that match all of the words, as a whole value or each for itself.
-    fn together(&self, words: &[String], reading: Reading<'_>) -> Found {
-        let stems = self.stems(words);
-        let (of_kind, others): (Vec<Strengths>, Vec<Strengths>) = stems
-            .iter()
-            .map(|stem| self.word(stem, reading.category))
-            .map(|found| (found.of_kind, found.others))
-            .unzip();
-        // "sports bra": a product of the kind for one of the words is enough.
-        let mut any = others.clone();
-        for (any, of_kind) in any.iter_mut().zip(&of_kind) {
-            any.add_all(1.0, of_kind);
-        }
-        let mut found = Found {
-            of_kind: Strengths::least(&of_kind),
-            others: Strengths::least(&any),
-            named: false,
-        };
-        for value in self.values.whole(&stems) {
-            if let Some(slots) = value.slots(self.attributes) {
-                let strengths = if value.attribute == *reading.category {
-                    &mut found.of_kind
-                } else {
-                    &mut found.others
-                };
-                strengths.add(strength::WHOLE_VALUE, slots);
-                found.named |= reading.named.contains(&value.attribute);
-            }
-        }
-        found
-    }
-
-    /// The products that hold a word.
-    fn word(&self, stem: &str, category: &AttributeName) -> Found {
-        let mut found = Found::default();
-        let alone = [stem.to_owned()];
-        // The attributes that the word is a value of.
-        let of: Vec<&AttributeName> = self.values.whole(&alone).map(|v| &v.attribute).collect();
-        for value in self.values.holding(stem) {
-            let Some(slots) = value.slots(self.attributes) else {
-                continue;
-            };
-            if value.attribute == *category {
-                found.of_kind.add(strength::IN_VALUE, slots);
-            } else if of.is_empty() || of.contains(&&value.attribute) {
-                found.others.add(strength::IN_VALUE, slots);
-            } else {
-                // "red" in the brand Red Tape.
-                found.others.add(strength::MENTION, slots);
-            }
-        }
-        if let Some(term) = self.lexicon.term(stem) {
-            let mut otherwise = RoaringBitmap::new();
-            for attribute in of {
-                if let Some(carriers) = self.values.carriers(attribute) {
-                    otherwise |= carriers;
-                }
-            }
-            found
-                .others
-                .add(strength::TITLE, &(&term.title - &otherwise));
-            found.others.add(strength::MENTION, &term.title);
-            found.others.add(strength::DESCRIPTION, &term.description);
-        }
-        found
-    }
-}
-
-/// The products that match words.
-#[derive(Default)]
-struct Found {
-    /// In the attribute that says what they are.
-    of_kind: Strengths,
-    /// Elsewhere.
-    others: Strengths,
-    /// Whether the words are a value.
-    named: bool,
-}
-
-impl Found {
-    fn add(&mut self, share: f32, other: &Self) {
-        self.of_kind.add_all(share, &other.of_kind);
-        self.others.add_all(share, &other.others);
-    }
-
-    /// All together.
-    fn joined(self) -> Strengths {
-        if self.of_kind.is_empty() {
-            return self.others;
-        }
-        let mut all = self.of_kind;
-        all.add_all(strength::OTHER_KIND, &self.others);
-        all
-    }
-}
-
-impl Phrase {
-    fn of(words: &[(&Word, bool)], negated: bool, form: Form) -> Self {
-        Self {
-            words: words.iter().map(|(word, _)| word.text.clone()).collect(),
-            negated,
-            form,
-        }
     }
 }
 

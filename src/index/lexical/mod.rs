@@ -8,6 +8,7 @@
 //! | [`synonyms`] | other words for the same thing |
 //! | [`spelling`] | slips of the pen |
 //! | [`ask`] | query -> parts, each with the products that match |
+//! | [`matches`](mod@matches) | which products match a phrase, and how strongly |
 //! | [`strengths`] | sets of products by how strongly they match |
 //! | `stored` | a lexicon as bytes |
 //!
@@ -24,6 +25,7 @@
 
 pub mod ask;
 pub mod lexicon;
+pub mod matches;
 pub mod spelling;
 pub(super) mod stored;
 pub mod strengths;
@@ -31,8 +33,9 @@ pub mod synonyms;
 pub mod text;
 pub mod values;
 
-pub use ask::{Asked, Part, Reader, Reading};
+pub use ask::{Asked, Part};
 pub use lexicon::{Lexicon, LexiconBuilder, ProductText};
+pub use matches::{Reader, Reading};
 pub use strengths::Strengths;
 pub use synonyms::{Synonyms, SynonymsError};
 pub use text::{Language, Stems, UnknownLanguage};

@@ -17,7 +17,10 @@ use super::{FORM, PRODUCTS, Server, Shop, form, ids, request};
 #[tokio::test]
 async fn words_find_products_best_first() {
     let shop = Shop::open().await;
-    let answer = shop.get("/search?q=black+shoes&limit=5&cut=none").await.ok();
+    let answer = shop
+        .get("/search?q=black+shoes&limit=5&cut=none")
+        .await
+        .ok();
     let hits = answer["hits"].as_array().expect("hits");
     assert_eq!(hits.len(), 5);
     let scores: Vec<f64> = hits
@@ -113,7 +116,10 @@ async fn pages_fit_together() {
         .json("/search", &json!({"q": "boots", "limit": 4, "cut": "none"}))
         .await
         .ok();
-    let second = shop.get("/search?q=boots&limit=250&offset=4&cut=none").await.ok();
+    let second = shop
+        .get("/search?q=boots&limit=250&offset=4&cut=none")
+        .await
+        .ok();
     assert_eq!([ids(&first), ids(&second)].concat(), ids(&all));
     assert_eq!(ids(&all).len(), PRODUCTS.len());
     assert_eq!(
@@ -156,8 +162,11 @@ async fn what_is_excluded_does_not_come() {
         .await,
         shop.get("/search?q=boots&cut=none&exclude=5&exclude=a%2Fb+c&exclude=of+another+shop")
             .await,
-        shop.json("/search", &json!({"q": "boots", "exclude": excluded, "cut": "none"}))
-            .await,
+        shop.json(
+            "/search",
+            &json!({"q": "boots", "exclude": excluded, "cut": "none"}),
+        )
+        .await,
     ] {
         let answer = answer.ok();
         assert_eq!(ids(&answer).len(), PRODUCTS.len() - 2);
