@@ -20,7 +20,7 @@ pub use product::{
     ProductKey,
 };
 pub use query::{
-    Ask, Filters, MOST_EXCLUDED, Mode, PARAMETERS, Query, QueryError, QueryText, Window,
+    Ask, Facets, Filters, MOST_EXCLUDED, Mode, PARAMETERS, Query, QueryError, QueryText, Window,
     WordSearch, is_parameter,
 };
 

@@ -15,6 +15,8 @@ pub struct Query {
     /// Products that are left out; ids that the catalog does not have are passed over.
     pub exclude: Vec<ProductId>,
     pub window: Window,
+    /// Attributes whose values are counted over the products that are meant.
+    pub facets: Facets,
     /// How words are read and ranked; photos and products are ranked by their vectors.
     pub words: WordSearch,
 }
@@ -54,9 +56,28 @@ pub enum Mode {
     Vector,
 }
 
+/// Attributes whose values are counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facets {
+    pub names: Vec<AttributeName>,
+    /// Values of each, the most frequent first.
+    pub values: usize,
+}
+
+impl Facets {
+    /// Attributes that a query may have counted.
+    pub const MOST: usize = 20;
+    /// Values of each attribute, when the query does not say.
+    pub const VALUES: usize = 20;
+    /// Most values of each attribute.
+    pub const MOST_VALUES: usize = 1_000;
+}
+
 /// What the products are compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
+    /// Nothing: every product that matches the filters, in the catalog's order.
+    All,
     Words(QueryText),
     /// The bytes of an image file.
     Photo(Bytes),
@@ -67,9 +88,20 @@ pub enum Ask {
 /// The names that a request uses for the parts of a [`Query`], so that no attribute can be called
 /// so in one. Checked where attributes come in (imports, requests), not in [`AttributeName`]: a new
 /// name here must not make an old database unreadable.
-pub const PARAMETERS: [&str; 11] = [
-    "q", "limit", "offset", "exclude", "filters", "similar", "image", "mode", "typo", "prefix",
+pub const PARAMETERS: [&str; 13] = [
+    "q",
+    "limit",
+    "offset",
+    "exclude",
+    "filters",
+    "similar",
+    "image",
+    "mode",
+    "typo",
+    "prefix",
     "cut",
+    "facets",
+    "facet_limit",
 ];
 
 /// Whether a request uses this name for a part of a [`Query`].
@@ -104,7 +136,7 @@ pub enum QueryError {
     EmptyText,
     #[error("the query has {got} characters, at most {max} are allowed")]
     TextTooLong { got: usize, max: usize },
-    #[error("limit is {got}, it must be from 1 to {max}")]
+    #[error("limit is {got}, it must be from 0 to {max}")]
     Limit { got: usize, max: usize },
     #[error("offset is {got}, it must be from 0 to {max}")]
     Offset { got: usize, max: usize },
@@ -167,6 +199,14 @@ impl Filters {
         self.0.is_empty()
     }
 
+    /// These, but for those by one attribute.
+    #[must_use]
+    pub fn without(&self, name: &AttributeName) -> Self {
+        let mut others = self.0.clone();
+        others.remove(name);
+        Self(others)
+    }
+
     /// Each attribute with its folded values (see [`AttributeValue::folded`]).
     pub fn iter(&self) -> impl Iterator<Item = (&AttributeName, &BTreeSet<String>)> {
         self.0.iter()
@@ -187,10 +227,12 @@ impl Window {
     pub const MAX_LIMIT: usize = 250;
     pub const MAX_OFFSET: usize = 10_000;
 
+    /// A limit of 0 asks for the total and the facets alone.
+    ///
     /// # Errors
-    /// When `limit` is 0 or above [`Self::MAX_LIMIT`], or `offset` above [`Self::MAX_OFFSET`].
+    /// When `limit` is above [`Self::MAX_LIMIT`], or `offset` above [`Self::MAX_OFFSET`].
     pub fn new(limit: usize, offset: usize) -> Result<Self, QueryError> {
-        if limit == 0 || limit > Self::MAX_LIMIT {
+        if limit > Self::MAX_LIMIT {
             return Err(QueryError::Limit {
                 got: limit,
                 max: Self::MAX_LIMIT,
@@ -272,10 +314,7 @@ mod tests {
     #[test]
     fn windows_are_bounded() {
         assert_eq!(Window::new(250, 10_000).expect("largest").depth(), 10_250);
-        assert_eq!(
-            Window::new(0, 0),
-            Err(QueryError::Limit { got: 0, max: 250 })
-        );
+        assert_eq!(Window::new(0, 0).expect("totals alone").depth(), 0);
         assert_eq!(
             Window::new(251, 0),
             Err(QueryError::Limit { got: 251, max: 250 })

@@ -19,6 +19,16 @@ pub struct Facet {
     pub values: Vec<(String, u64)>,
 }
 
+/// An attribute's values among some products.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FacetCounts {
+    pub name: AttributeName,
+    /// As the shop most often writes them, with the number of products; the most frequent first.
+    pub values: Vec<(String, u64)>,
+    /// How many values there are, those that are not listed included.
+    pub distinct: usize,
+}
+
 /// Which slots carry which value of which attribute.
 #[derive(Debug, Default, PartialEq)]
 pub struct AttributeTable(pub(super) BTreeMap<AttributeName, BTreeMap<String, Carriers>>);
@@ -155,6 +165,29 @@ impl AttributeTable {
     pub(super) fn carriers(&self, name: &AttributeName) -> impl Iterator<Item = &RoaringBitmap> {
         let values = self.0.get(name).into_iter();
         values.flat_map(|values| values.values().map(|carriers| &carriers.slots))
+    }
+
+    /// The values of one attribute among the slots of `base`, the `most` most frequent.
+    #[must_use]
+    pub fn counts(&self, name: &AttributeName, base: &RoaringBitmap, most: usize) -> FacetCounts {
+        let carriers = self.0.get(name).into_iter().flat_map(BTreeMap::values);
+        let mut values: Vec<(&str, u64)> = carriers
+            .map(|carriers| {
+                let products = carriers.slots.intersection_len(base);
+                (carriers.spelling.as_str(), products)
+            })
+            .filter(|(_, products)| *products > 0)
+            .collect();
+        values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        FacetCounts {
+            name: name.clone(),
+            distinct: values.len(),
+            values: values
+                .into_iter()
+                .take(most)
+                .map(|(value, products)| (value.to_owned(), products))
+                .collect(),
+        }
     }
 
     /// Each attribute with its values as the shop writes them and the number of products that carry

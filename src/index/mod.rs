@@ -47,6 +47,6 @@ pub mod searcher;
 mod values;
 mod words;
 
-pub use columns::Facet;
+pub use columns::{Facet, FacetCounts};
 pub use searcher::{Builder, Searcher};
 pub use values::{Entry, Hit, Hits, IndexVersion, Saved, SearchError};

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
-use super::columns::{AttributeTable, Facet, TableBuilder};
+use super::columns::{AttributeTable, Facet, FacetCounts, TableBuilder};
 use super::disk::{self, Unusable};
 use super::graph::{BREADTH, Filter, Index, Vectors};
 use super::lexical::{Language, Lexicon, LexiconBuilder, ValueWords};
 use super::plan::{Candidates, Plan, goes_on, plan};
 use super::rank::{self, LEADING, VOTERS};
 use super::values::{Entry, Hit, Hits, IndexVersion, Saved, SearchError};
-use crate::domain::{AttributeName, Embedding, Filters, ProductKey, Window};
+use crate::domain::{AttributeName, Embedding, Facets, Filters, ProductKey, Window};
 
 /// An index that is never changed; a cheap, clonable handle on it. Slot `i` of the graph and of the
 /// bitmaps is the product `keys[i]`.
@@ -263,7 +263,61 @@ impl Searcher {
         Ok(Hits {
             hits,
             estimated_total,
+            meant: among.cloned(),
         })
+    }
+
+    /// All products that match the filters, in the catalog's order; their score is 0.
+    ///
+    /// # Errors
+    /// None today: the signature is that of every search.
+    pub fn browse(
+        &self,
+        filters: &Filters,
+        window: Window,
+        exclude: &[ProductKey],
+    ) -> Result<Hits, SearchError> {
+        self.answer(
+            filters,
+            window,
+            exclude,
+            None,
+            |inner, candidates, wanted| {
+                let slots = candidates.slots().take(wanted);
+                let hit = |slot: u32| Hit {
+                    key: inner.keys[slot as usize],
+                    score: 0.0,
+                };
+                Ok(slots.map(hit).collect())
+            },
+        )
+    }
+
+    /// How many of the products that `found` means carry each value of the attributes asked for, the
+    /// most frequent first, with how many values there are in all. The filters count, but for those
+    /// by the attribute itself: so a shopper who chose one value sees what the others would bring.
+    #[must_use]
+    pub fn counts(
+        &self,
+        found: &Hits,
+        facets: &Facets,
+        filters: &Filters,
+        exclude: &[ProductKey],
+    ) -> Vec<FacetCounts> {
+        let inner = &*self.inner;
+        let except: RoaringBitmap = exclude.iter().filter_map(|key| inner.slot(*key)).collect();
+        let mut all = RoaringBitmap::new();
+        all.insert_range(0..inner.count());
+        let meant = found.meant.as_ref().unwrap_or(&all) - &except;
+        let counted = facets.names.iter().map(|name| {
+            let others = inner.attributes.matching(&filters.without(name));
+            let base = match others {
+                Some(others) => others & &meant,
+                None => meant.clone(),
+            };
+            inner.attributes.counts(name, &base, facets.values)
+        });
+        counted.collect()
     }
 
     /// The stored vector of a product, rounded to bf16; `None` when the index has no such product.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use roaring::RoaringBitmap;
+
 use super::graph::IndexError;
 use super::lexical::{Language, ProductText};
 use crate::domain::{Attributes, Embedding, ModelId, ProductKey};
@@ -40,6 +42,8 @@ pub struct Hits {
     /// How many products match the filters (all of them are ranked; none is cut off by a score).
     /// Exact; the excluded product is not counted.
     pub estimated_total: usize,
+    /// The slots that are meant, whatever the filters; `None`: all.
+    pub(super) meant: Option<RoaringBitmap>,
 }
 
 /// What is said of a saved index beside what it holds.

@@ -4,8 +4,6 @@
 //! come first; the tiers' heads are compared by the score that [`rank::joined`] gives. So the ranking
 //! needs the cosines of the products that are shown and of few more, however many match.
 
-use std::collections::BTreeMap;
-
 use roaring::RoaringBitmap;
 
 use super::graph::BREADTH;
@@ -21,6 +19,9 @@ const SAMPLE: u32 = 1_024;
 /// In an index with more products than this, those that are meant for their nearness alone are among
 /// the nearest that a walk finds; in a smaller one all are looked at.
 const LOOKED_AT: u32 = 100_000;
+
+/// Coverages that are told apart: products less than a thousandth apart are of one tier.
+const LEVELS: usize = 1_000;
 
 /// Products that cover as much of a query as each other.
 struct Tier {
@@ -89,6 +90,7 @@ impl Searcher {
 
 /// The tiers of all products that the query does not rule out, those that cover most first; the last
 /// is of those that cover nothing.
+#[expect(clippy::cast_precision_loss, reason = "a thousand levels")]
 fn tiers(asked: &Asked, count: u32) -> Vec<Tier> {
     let weights = asked.weights(count);
     let total: f32 = weights.iter().sum();
@@ -106,10 +108,10 @@ fn tiers(asked: &Asked, count: u32) -> Vec<Tier> {
     let exact = &asked.exact - &asked.excluded;
     covered -= &asked.excluded;
     covered -= &exact;
-    let mut by_coverage: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
+    // By thousandths.
+    let mut by_coverage: Vec<Vec<u32>> = vec![Vec::new(); LEVELS + 1];
     for slot in &covered {
-        let level = thousandths(coverage[slot as usize]);
-        by_coverage.entry(level).or_default().push(slot);
+        by_coverage[level(coverage[slot as usize])].push(slot);
     }
     let mut rest = RoaringBitmap::new();
     rest.insert_range(0..count);
@@ -120,8 +122,10 @@ fn tiers(asked: &Asked, count: u32) -> Vec<Tier> {
         coverage: rank::EXACT,
         slots: exact,
     };
-    let covering = by_coverage.into_iter().rev().map(|(level, slots)| Tier {
-        coverage: f32::from(level) / 1e3,
+    let covering = by_coverage.into_iter().enumerate().rev();
+    let covering = covering.filter(|(_, slots)| !slots.is_empty());
+    let covering = covering.map(|(level, slots)| Tier {
+        coverage: level as f32 / LEVELS as f32,
         // In order: the slots were gone through in order.
         slots: RoaringBitmap::from_sorted_iter(slots).unwrap_or_default(),
     });
@@ -138,10 +142,11 @@ fn tiers(asked: &Asked, count: u32) -> Vec<Tier> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
     reason = "a share of one"
 )]
-fn thousandths(coverage: f32) -> u16 {
-    (coverage.clamp(0.0, 1.0) * 1e3).round() as u16
+fn level(coverage: f32) -> usize {
+    (coverage.clamp(0.0, 1.0) * LEVELS as f32).round() as usize
 }
 
 impl Inner {

@@ -18,7 +18,9 @@ use super::page::{Hit, Page};
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
 use crate::catalog::{Catalog, Counts, Picture, StoredProduct};
-use crate::domain::{Ask, Embedding, Filters, KnownAttributes, Mode, ProductId, ProductKey, Query};
+use crate::domain::{
+    Ask, AttributeName, Embedding, KnownAttributes, Mode, ProductId, ProductKey, Query,
+};
 use crate::encode::{EncoderStatus, Priority};
 use crate::index::lexical::Language;
 use crate::index::{self, Facet, rank};
@@ -213,13 +215,16 @@ impl Service {
         deadline: Option<Instant>,
     ) -> Result<Page, ServiceError> {
         let generation = self.answering()?;
-        check_filters(&generation.index.facets(), self.known(), &query.filters)?;
+        let named = query.filters.iter().map(|(name, _)| name);
+        let named = named.chain(&query.facets.names);
+        check_attributes(&generation.index.facets(), self.known(), named)?;
         let encoder = &generation.encoder;
         let mut exclude = match &query.exclude[..] {
             [] => Vec::new(),
             ids => self.inner.catalog.keys(ids).await?,
         };
         let target = match query.ask {
+            Ask::All => Target::Nothing,
             Ask::Words(text) => {
                 let vector = match query.words.mode {
                     Mode::Lexical => None,
@@ -255,6 +260,7 @@ impl Service {
             filters: query.filters,
             exclude,
             window: query.window,
+            facets: query.facets,
         };
         let workers = &self.inner.workers;
         let found = workers.submit(job, 0, Priority::Search, deadline).await??;
@@ -262,6 +268,7 @@ impl Service {
             hits: self.rows(&found.hits.hits).await?,
             total: found.hits.estimated_total,
             corrected: found.corrected,
+            facets: found.facets,
             model: generation.model(),
             index: generation.version().clone(),
         })
@@ -311,15 +318,15 @@ impl Service {
 
 /// A misspelled attribute is an error, not an empty page. Before anything is indexed, nothing is
 /// known, and nothing is misspelled.
-fn check_filters(
+fn check_attributes<'a>(
     facets: &[Facet],
     known: &KnownAttributes,
-    filters: &Filters,
+    named: impl Iterator<Item = &'a AttributeName>,
 ) -> Result<(), ServiceError> {
     if facets.is_empty() {
         return Ok(());
     }
-    for (name, _) in filters.iter() {
+    for name in named {
         let carried = facets.iter().any(|facet| facet.name == *name);
         if !carried && !known.shown.contains(name) {
             return Err(ServiceError::UnknownAttribute {
@@ -334,7 +341,7 @@ fn check_filters(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AttributeName, AttributeValue};
+    use crate::domain::{AttributeValue, Filters};
 
     #[test]
     fn a_misspelled_attribute_is_an_error_once_there_are_products() {
@@ -349,7 +356,11 @@ mod tests {
                     values: vec![("x".to_owned(), 1)],
                 })
                 .collect();
-            check_filters(&facets, &KnownAttributes::default(), &filters)
+            check_attributes(
+                &facets,
+                &KnownAttributes::default(),
+                filters.iter().map(|(name, _)| name),
+            )
         };
         assert!(check("heel_height", &[]).is_ok());
         assert!(check("heel_height", &["category", "heel_height"]).is_ok());

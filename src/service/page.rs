@@ -2,7 +2,7 @@
 
 use super::generation::ModelName;
 use crate::catalog::StoredProduct;
-use crate::index::IndexVersion;
+use crate::index::{FacetCounts, IndexVersion};
 
 /// Products, best first.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Page {
     pub total: usize,
     /// The words of the query with slips corrected, when there were any.
     pub corrected: Option<String>,
+    /// Of the attributes that the query has counted.
+    pub facets: Vec<FacetCounts>,
     pub model: ModelName,
     pub index: IndexVersion,
 }

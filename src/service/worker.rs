@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::error::ServiceError;
 use super::generation::Generation;
 use crate::domain::{
-    AttributeName, Embedding, Filters, KnownAttributes, ProductKey, QueryText, Window, WordSearch,
+    AttributeName, Embedding, Facets, Filters, KnownAttributes, ProductKey, QueryText, Window,
+    WordSearch,
 };
-use crate::index::Hits;
 use crate::index::lexical::{Reading, Synonyms};
+use crate::index::{FacetCounts, Hits};
 use crate::util::batcher::Worker;
 
 /// What a worker does.
@@ -22,10 +23,12 @@ pub(super) struct Job {
     pub filters: Filters,
     pub exclude: Vec<ProductKey>,
     pub window: Window,
+    pub facets: Facets,
 }
 
 /// What the products are compared with.
 pub(super) enum Target {
+    Nothing,
     Words {
         text: QueryText,
         /// `None`: the words alone rank.
@@ -45,6 +48,7 @@ pub(super) struct Found {
     pub hits: Hits,
     /// The words with slips corrected, when there were any.
     pub corrected: Option<String>,
+    pub facets: Vec<FacetCounts>,
 }
 
 /// A thread that answers jobs one by one.
@@ -55,7 +59,9 @@ pub(super) fn worker() -> Worker<Job, Result<Found, ServiceError>> {
 fn find(job: &Job) -> Result<Found, ServiceError> {
     let index = &job.generation.index;
     let (filters, window, exclude) = (&job.filters, job.window, &job.exclude[..]);
+    let mut corrected = None;
     let hits = match &job.target {
+        Target::Nothing => index.browse(filters, window, exclude)?,
         Target::Near(vector) => index.search(vector, filters, window, exclude)?,
         Target::Photo(vector, category) => {
             index.search_photo(vector, filters, window, exclude, category)?
@@ -79,22 +85,21 @@ fn find(job: &Job) -> Result<Found, ServiceError> {
             let says_something =
                 !asked.parts.is_empty() || asked.unknown.iter().any(|word| encoder.knows(word));
             let vector = vector.as_ref().filter(|_| says_something);
-            let hits = index.search_words(
-                &asked,
-                vector,
-                options.relevant_only,
-                filters,
-                window,
-                exclude,
-            )?;
-            return Ok(Found {
-                hits,
-                corrected: asked.corrected,
-            });
+            let relevant_only = options.relevant_only;
+            let hits =
+                index.search_words(&asked, vector, relevant_only, filters, window, exclude)?;
+            corrected = asked.corrected;
+            hits
         }
+    };
+    let facets = if job.facets.names.is_empty() {
+        Vec::new()
+    } else {
+        index.counts(&hits, &job.facets, filters, exclude)
     };
     Ok(Found {
         hits,
-        corrected: None,
+        corrected,
+        facets,
     })
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use aglet::domain::{
-    AttributeName, AttributeValue, Attributes, Embedding, Filters, KnownAttributes, ModelId,
-    ProductKey, Window,
+    AttributeName, AttributeValue, Attributes, Embedding, Facets, Filters, KnownAttributes,
+    ModelId, ProductKey, Window,
 };
 use aglet::index::lexical::{Asked, Language, ProductText, Reading, Stems, Synonyms};
 use aglet::index::{Builder, Entry, IndexVersion, Saved, Searcher, rank};
@@ -487,5 +487,119 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(of_color, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A facet counts what a person would count; and with a value chosen as well, as many products
+    /// are found as it said.
+    #[test]
+    fn facets_count_what_is_found(
+        text in prop::option::of(0..TEXTS.len()),
+        chosen in prop::sample::subsequence(
+            vec![("color", "Red"), ("color", "White"), ("gender", "Men"), ("brand", "Nike")],
+            0..=3,
+        ),
+        facet in prop::sample::select(vec!["color", "gender", "category", "brand"]),
+    ) {
+        static SHOP_OF_MANY: std::sync::LazyLock<Searcher> = std::sync::LazyLock::new(|| shop(12));
+        let searcher = &*SHOP_OF_MANY;
+        let name = AttributeName::new(facet).expect("a name");
+        let filters = |pairs: &[(&str, &str)]| {
+            Filters::new(pairs.iter().map(|(name, value)| (
+                AttributeName::new(name).expect("a name"),
+                AttributeValue::new(value).expect("a value"),
+            )))
+            .expect("few")
+        };
+        let search = |filters: &Filters| {
+            let window = Window::new(250, 0).expect("a window");
+            match text {
+                None => searcher.browse(filters, window, &[]),
+                Some(text) => {
+                    let asked = read(searcher, TEXTS[text], true, false);
+                    searcher.search_words(&asked, None, true, filters, window, &[])
+                }
+            }
+            .expect("a search")
+        };
+        let own = filters(&chosen);
+        let facets = Facets { names: vec![name.clone()], values: 100 };
+        let counts = searcher.counts(&search(&own), &facets, &own, &[]);
+        prop_assert_eq!(counts.len(), 1);
+        // By hand: all that is found with the other filters, value by value.
+        let found = search(&own.without(&name));
+        let mut expected = std::collections::BTreeMap::new();
+        for hit in &found.hits {
+            let (.., pairs) = SHOP[(hit.key.0 as usize - 1) % SHOP.len()];
+            for (of, value) in pairs {
+                if *of == facet {
+                    *expected.entry((*value).to_owned()).or_insert(0_u64) += 1;
+                }
+            }
+        }
+        let counted: std::collections::BTreeMap<_, _> =
+            counts[0].values.iter().cloned().collect();
+        prop_assert_eq!(&counted, &expected);
+        prop_assert_eq!(counts[0].distinct, expected.len());
+        prop_assert!(counts[0].values.is_sorted_by(|a, b| a.1 >= b.1));
+        let others: Vec<_> = chosen.iter().copied().filter(|(of, _)| *of != facet).collect();
+        for (value, count) in &counts[0].values {
+            let mut with = others.clone();
+            with.push((facet, value));
+            prop_assert_eq!(search(&filters(&with)).estimated_total as u64, *count);
+        }
+    }
+}
+
+#[test]
+fn browsing_is_in_the_catalogs_order_and_a_limit_of_nothing_counts() {
+    let searcher = shop(2);
+    let window = |limit, offset| Window::new(limit, offset).expect("a window");
+    let all = searcher
+        .browse(&Filters::default(), window(250, 0), &[ProductKey(2)])
+        .expect("a search");
+    let keys: Vec<u32> = all.hits.iter().map(|hit| hit.key.0).collect();
+    assert_eq!(keys.len(), 2 * SHOP.len() - 1);
+    assert!(keys.is_sorted() && !keys.contains(&2));
+    let none = searcher
+        .browse(&Filters::default(), window(0, 0), &[])
+        .expect("a search");
+    assert_eq!((none.hits.len(), none.estimated_total), (0, 2 * SHOP.len()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever is typed is read, and every product is ranked once at most.
+    #[test]
+    fn any_text_is_read(
+        noise in "\\PC{0,40}",
+        words in prop::collection::vec(
+            prop::sample::select(vec![
+                "red", "laces", "without", "not", "-", "no", "shoes", "t", "shirt", "pumma", "1001",
+                "of", "\u{301}", "it's", "AB-77", "a", "women", "laces", "x",
+            ]),
+            0..12,
+        ),
+        typo in any::<bool>(),
+        prefix in any::<bool>(),
+        relevant_only in any::<bool>(),
+    ) {
+        static SHOP_OF_FEW: std::sync::LazyLock<Searcher> = std::sync::LazyLock::new(|| shop(3));
+        let searcher = &*SHOP_OF_FEW;
+        let text = format!("{} {noise}", words.join(" "));
+        let asked = read(searcher, &text, typo, prefix);
+        let window = Window::new(250, 0).expect("a window");
+        let hits = searcher
+            .search_words(&asked, None, relevant_only, &Filters::default(), window, &[])
+            .expect("a search");
+        let keys: BTreeSet<_> = hits.hits.iter().map(|hit| hit.key).collect();
+        prop_assert_eq!(keys.len(), hits.hits.len());
+        prop_assert_eq!(hits.hits.len(), hits.estimated_total);
+        prop_assert!(hits.hits.is_sorted_by(|a, b| a.score >= b.score));
+        prop_assert!(typo || asked.corrected.is_none());
     }
 }

@@ -11,8 +11,8 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaT
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::domain::{
-    Ask, AttributeName, AttributeValue, Filters, MOST_EXCLUDED, Mode, ProductId, Query, QueryText,
-    Window, WordSearch,
+    Ask, AttributeName, AttributeValue, Facets, Filters, MOST_EXCLUDED, Mode, ProductId, Query,
+    QueryText, Window, WordSearch,
 };
 use crate::http::output::error::{ApiError, short};
 use crate::service::Service;
@@ -28,6 +28,8 @@ pub struct RawQuery {
     limit: Option<usize>,
     offset: Option<usize>,
     exclude: Vec<String>,
+    facets: Vec<String>,
+    facet_limit: Option<usize>,
     attributes: Vec<(String, String)>,
     words: RawWords,
     takes_words: bool,
@@ -90,6 +92,20 @@ impl RawQuery {
                 once(&mut self.words.prefix, "prefix", yes("prefix", &value)?)
             }
             "cut" if self.takes_words => once(&mut self.words.relevant_only, "cut", cut(&value)?),
+            "facets" if self.facets.len() > Facets::MOST => Err(too_many_facets()),
+            "facets" => {
+                let names = value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|name| !name.is_empty());
+                self.facets.extend(names.map(str::to_owned));
+                Ok(())
+            }
+            "facet_limit" => once(
+                &mut self.facet_limit,
+                "facet_limit",
+                number("facet_limit", &value)?,
+            ),
             "exclude" if self.exclude.len() >= MOST_EXCLUDED => Err(too_many_excluded()),
             "exclude" => {
                 self.exclude.push(value);
@@ -107,12 +123,12 @@ impl RawQuery {
         }
     }
 
-    pub fn words(&self) -> Result<QueryText, ApiError> {
-        let q = self
-            .q
-            .as_deref()
-            .ok_or(ApiError::MissingParameter { name: "q" })?;
-        Ok(QueryText::new(q)?)
+    /// What is asked in words; without any, every product is meant.
+    pub fn ask(&self) -> Result<Ask, ApiError> {
+        match self.q.as_deref() {
+            Some(q) if !q.trim().is_empty() => Ok(Ask::Words(QueryText::new(q)?)),
+            _ => Ok(Ask::All),
+        }
     }
 
     /// The query for `ask`. Whether its attributes are there is the service's to say: a name that
@@ -124,7 +140,31 @@ impl RawQuery {
         })
     }
 
-    fn query_among(self, ask: Ask, known: impl FnOnce() -> Vec<String>) -> Result<Query, ApiError> {
+    fn facet_names(&self, known: impl Fn() -> Vec<String>) -> Result<Facets, ApiError> {
+        let values = self.facet_limit.unwrap_or(Facets::VALUES);
+        if values == 0 || values > Facets::MOST_VALUES {
+            return Err(ApiError::parameter(
+                "facet_limit",
+                format!("{values} is not from 1 to {}", Facets::MOST_VALUES),
+            ));
+        }
+        let mut names: Vec<AttributeName> = Vec::with_capacity(self.facets.len());
+        for name in &self.facets {
+            let attribute = AttributeName::new(name).map_err(|_| ApiError::UnknownAttribute {
+                name: short(name),
+                known: known(),
+            })?;
+            if !names.contains(&attribute) {
+                names.push(attribute);
+            }
+        }
+        if names.len() > Facets::MOST {
+            return Err(too_many_facets());
+        }
+        Ok(Facets { names, values })
+    }
+
+    fn query_among(self, ask: Ask, known: impl Fn() -> Vec<String>) -> Result<Query, ApiError> {
         let window = Window::new(
             self.limit.unwrap_or(DEFAULT_LIMIT),
             self.offset.unwrap_or(0),
@@ -138,6 +178,7 @@ impl RawQuery {
             .map(|id| ProductId::new(id))
             .collect::<Result<_, _>>();
         let exclude = exclude.map_err(|error| ApiError::value("exclude", &error))?;
+        let facets = self.facet_names(&known)?;
         let mut pairs = Vec::with_capacity(self.attributes.len());
         for (name, value) in self.attributes {
             let Ok(attribute) = AttributeName::new(&name) else {
@@ -155,9 +196,17 @@ impl RawQuery {
             filters: Filters::new(pairs)?,
             exclude,
             window,
+            facets,
             words: self.words.options(),
         })
     }
+}
+
+fn too_many_facets() -> ApiError {
+    ApiError::parameter(
+        "facets",
+        format!("at most {} attributes can be counted", Facets::MOST),
+    )
 }
 
 fn too_many_excluded() -> ApiError {
@@ -219,15 +268,16 @@ fn number(name: &str, text: &str) -> Result<usize, ApiError> {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[schema(example = json!({"q": "black formal shoes", "gender": "Men", "color": ["Black", "Brown"], "limit": 10}))]
 pub struct SearchBody {
-    /// What is wanted, in words; 1 to 512 characters.
-    #[schema(min_length = 1, max_length = 512)]
-    pub q: String,
+    /// What is wanted, in words; 512 characters at most. Without any, every product that matches the
+    /// filters is found.
+    #[schema(max_length = 512)]
+    pub q: Option<String>,
     /// Attribute -> value or values: values of one attribute are alternatives, different attributes
     /// add up. The same as the attributes beside `q`, with which they are put together.
     #[serde(default, deserialize_with = "attributes")]
     pub filters: BTreeMap<String, OneOrMany>,
-    /// Products in the answer, 1 to 250; 20 when not given.
-    #[schema(minimum = 1, maximum = 250, default = 20)]
+    /// Products in the answer, 0 to 250; 20 when not given. 0: the total and the facets alone.
+    #[schema(minimum = 0, maximum = 250, default = 20)]
     pub limit: Option<usize>,
     /// How many of the best products are skipped, 0 to 10,000.
     #[schema(minimum = 0, maximum = 10_000, default = 0)]
@@ -242,6 +292,13 @@ pub struct SearchBody {
     pub prefix: Option<bool>,
     /// Which products are counted and shown: those that are meant, or all that match the filters.
     pub cut: Option<CutName>,
+    /// Attributes whose values are counted over the products that are found, each as if nothing
+    /// were chosen of itself; 20 at most.
+    #[schema(max_items = 20)]
+    pub facets: Option<Vec<String>>,
+    /// Values of each of them, the most frequent first; 20 when not given.
+    #[schema(minimum = 1, maximum = 1000, default = 20)]
+    pub facet_limit: Option<usize>,
     /// The id or ids of products that are left out, 100 at most; ids that the catalog does not have
     /// are ignored.
     #[serde(default, deserialize_with = "exclude")]
@@ -348,7 +405,9 @@ impl From<SearchBody> for RawQuery {
         });
         Self {
             attributes: attributes.collect(),
-            q: Some(body.q),
+            q: body.q,
+            facets: body.facets.unwrap_or_default(),
+            facet_limit: body.facet_limit,
             limit: body.limit,
             offset: body.offset,
             exclude: body.exclude.map(|OneOrMany(ids)| ids).unwrap_or_default(),
@@ -420,8 +479,8 @@ mod tests {
     }
 
     fn of_raw(raw: RawQuery) -> Result<Query, ApiError> {
-        let words = raw.words()?;
-        raw.query_among(Ask::Words(words), || vec!["color".to_owned()])
+        let ask = raw.ask()?;
+        raw.query_among(ask, || vec!["color".to_owned()])
     }
 
     fn code(query: &str) -> &'static str {
@@ -463,12 +522,20 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        assert_eq!(code(""), "missing_parameter");
-        assert_eq!(code("q="), "invalid_parameter");
+        for nothing in ["", "q=", "q=+"] {
+            assert_eq!(asked(nothing).expect("good").ask, Ask::All);
+        }
+        assert_eq!(code("facet_limit=0"), "invalid_parameter");
+        assert_eq!(code("facets=Color"), "unknown_attribute");
+        let many = (0..21).map(|i| format!("a{i}")).collect::<Vec<_>>();
+        let many = format!("facets={}", many.join(","));
+        assert_eq!(code(&many), "invalid_parameter");
+        for bad in ["mode=best", "typo=yes", "prefix=", "cut=all"] {
+            assert_eq!(code(&format!("q=a&{bad}")), "invalid_parameter", "{bad}");
+        }
         assert_eq!(code("q=a&q=b"), "repeated_parameter");
         assert_eq!(code("q=a&limit=1&limit=1"), "repeated_parameter");
         for bad in [
-            "limit=0",
             "limit=251",
             "limit=-1",
             "limit=+1",
@@ -560,7 +627,6 @@ mod tests {
                 .expect_err("refused")
                 .to_string()
         };
-        assert!(error(r#"{"query":"x"}"#).contains("missing field `q`"));
         assert!(error(r#"{"q":"x","filter":{}}"#).contains("\"filter\" holds neither"));
         assert!(
             error(r#"{"q":"x","filters":{"color":[["Black"]]}}"#)

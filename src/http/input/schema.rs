@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder,
 use utoipa::openapi::{Required, Schema};
 
 use super::params::DEFAULT_LIMIT;
-use crate::domain::{AttributeName, MOST_EXCLUDED, Window};
+use crate::domain::{AttributeName, Facets, MOST_EXCLUDED, Window};
 
 fn text() -> utoipa::openapi::Object {
     ObjectBuilder::new().schema_type(Type::String).build()
@@ -49,7 +49,7 @@ impl utoipa::IntoParams for WindowParams {
                 .build(),
         );
         vec![
-            number("limit", "Products in the answer", of(1, Window::MAX_LIMIT, DEFAULT_LIMIT)),
+            number("limit", "Products in the answer; 0: the total and the facets alone", of(0, Window::MAX_LIMIT, DEFAULT_LIMIT)),
             number("offset", "How many of the best products are skipped", of(0, Window::MAX_OFFSET, 0)),
             repeatable(
                 "exclude",
@@ -57,6 +57,37 @@ impl utoipa::IntoParams for WindowParams {
                     .to_owned(),
                 ids,
             ),
+        ]
+    }
+}
+
+/// `facets` and `facet_limit` of a search.
+pub struct FacetParams;
+
+impl utoipa::IntoParams for FacetParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let names = ArrayBuilder::new()
+            .items(text())
+            .max_items(Some(Facets::MOST));
+        let limit = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(Facets::MOST_VALUES))
+            .default(Some(Facets::VALUES.into()));
+        vec![
+            repeatable(
+                "facets",
+                "Attributes whose values are counted over the products that are found, each as if nothing were \
+                 chosen of itself; repeatable, or separated by commas"
+                    .to_owned(),
+                Schema::Array(names.build()),
+            ),
+            optional(
+                "facet_limit",
+                "Values of each facet, the most frequent first".to_owned(),
+                Schema::Object(limit.build()),
+            )
+            .build(),
         ]
     }
 }

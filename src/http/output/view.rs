@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::catalog::StoredProduct;
 use crate::domain::{Ask, AttributeValue, KnownAttributes, Query};
-use crate::index::IndexVersion;
+use crate::index::{FacetCounts, IndexVersion};
 use crate::service::{ModelName, Page};
 use crate::util::percent;
 
@@ -27,7 +27,40 @@ pub struct SearchResponse {
     pub index_version: String,
     /// Share of the words in the products' vectors, in percent; the photo has the rest.
     pub words_percent: u8,
+    /// The attributes of `facets`, in that order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub facets: Vec<FacetView>,
     pub query: QueryEcho,
+}
+
+/// An attribute's values among the products that are found.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FacetView {
+    pub name: String,
+    /// The most frequent first.
+    pub values: Vec<FacetValue>,
+    /// How many values there are, those that are not listed included.
+    pub distinct: usize,
+}
+
+/// A value, and how many products would be found with it chosen.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FacetValue {
+    pub value: String,
+    pub count: u64,
+}
+
+impl From<FacetCounts> for FacetView {
+    fn from(counts: FacetCounts) -> Self {
+        let values = counts.values.into_iter();
+        Self {
+            name: counts.name.to_string(),
+            values: values
+                .map(|(value, count)| FacetValue { value, count })
+                .collect(),
+            distinct: counts.distinct,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -151,6 +184,7 @@ impl QueryEcho {
             exclude: query.exclude.iter().map(ToString::to_string).collect(),
         };
         match &query.ask {
+            Ask::All => {}
             Ask::Words(text) => echo.q = Some(text.as_str().to_owned()),
             Ask::Photo(file) => echo.image_bytes = Some(file.len()),
             Ask::Like(id) => echo.similar_to = Some(id.to_string()),
@@ -180,6 +214,7 @@ impl SearchResponse {
             model: page.model.into(),
             index_version: index_version(&page.index),
             words_percent: page.index.words_percent,
+            facets: page.facets.into_iter().map(Into::into).collect(),
             query,
         }
     }

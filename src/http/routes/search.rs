@@ -21,8 +21,8 @@ use crate::http::state::AppState;
 #[utoipa::path(
     get, path = "/search", operation_id = "search", tag = "search",
     params(
-        ("q" = String, Query, description = "What is wanted, in words", min_length = 1, max_length = 512, example = "black formal shoes"),
-        schema::WordParams, schema::WindowParams, schema::FilterParams,
+        ("q" = Option<String>, Query, description = "What is wanted, in words; without any, every product that matches the filters is found", max_length = 512, example = "black formal shoes"),
+        schema::WordParams, schema::FacetParams, schema::WindowParams, schema::FilterParams,
     ),
     responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
 )]
@@ -50,8 +50,7 @@ pub async fn search_json(
 
 async fn in_words(state: &AppState, raw: RawQuery) -> Result<Json<SearchResponse>, ApiError> {
     let started = Instant::now();
-    let text = raw.words()?;
-    let query = raw.query(Ask::Words(text), &state.service)?;
+    let query = raw.ask().and_then(|ask| raw.query(ask, &state.service))?;
     answer(state, query, started).await
 }
 
@@ -66,8 +65,8 @@ pub struct ImageForm {
     /// The photo: JPEG, PNG, WebP, GIF (its first frame) or BMP, recognized by content.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
-    /// Products in the answer, 1 to 250; 20 when not given.
-    #[schema(minimum = 1, maximum = 250, default = 20)]
+    /// Products in the answer, 0 to 250; 20 when not given.
+    #[schema(minimum = 0, maximum = 250, default = 20)]
     limit: Option<usize>,
     /// How many of the best products are skipped, 0 to 10,000.
     #[schema(minimum = 0, maximum = 10_000, default = 0)]
@@ -75,6 +74,11 @@ pub struct ImageForm {
     /// Ids of products that are left out, 100 at most; ids that the catalog does not have are
     /// ignored.
     exclude: Option<Vec<String>>,
+    /// Attributes whose values are counted, 20 at most.
+    facets: Option<Vec<String>>,
+    /// Values of each of them, the most frequent first; 20 when not given.
+    #[schema(minimum = 1, maximum = 1000, default = 20)]
+    facet_limit: Option<usize>,
 }
 
 /// Search by photo

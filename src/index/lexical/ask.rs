@@ -34,7 +34,10 @@ const NEGATIONS: [&str; 7] = [
 /// Words of the longest phrase that is looked for.
 const LONGEST_PHRASE: usize = 5;
 /// Most words of a query that are looked at.
-const MOST_WORDS: usize = 64;
+const MOST_WORDS: usize = 32;
+/// Most words of a query that are corrected, and that a correction is held against: each goes
+/// through the whole vocabulary.
+const MOST_SLIPS: usize = 8;
 
 /// What a query asks for.
 #[derive(Clone, Debug, Default)]
@@ -295,10 +298,16 @@ impl Reader<'_> {
                 phrases.push(single(text, Form::Words));
                 continue;
             }
-            let others: Vec<&str> = kept.iter().map(|(word, _)| word.text.as_str()).collect();
+            let others: Vec<&str> = kept
+                .iter()
+                .take(MOST_SLIPS)
+                .map(|(word, _)| word.text.as_str())
+                .collect();
+            let looked_for = corrections.len() + unknown.len();
             let corrected =
                 || spelling::corrected(self.lexicon, text, |word| self.fits(word, &others));
-            if let Some(meant) = reading.typo.then(corrected).flatten() {
+            let typo = reading.typo && looked_for < MOST_SLIPS;
+            if let Some(meant) = typo.then(corrected).flatten() {
                 corrections.push((text.to_owned(), meant.clone()));
                 phrases.push(single(&meant, Form::Words));
             } else if let Some((first, second)) = spelling::split(self.lexicon, text) {

@@ -39,6 +39,32 @@ pub struct Term {
 pub struct Vocable {
     pub text: String,
     pub products: u32,
+    /// See [`letters`].
+    pub(super) letters: u64,
+}
+
+impl Vocable {
+    #[must_use]
+    pub fn new(text: String, products: u32) -> Self {
+        Self {
+            letters: letters(&text),
+            text,
+            products,
+        }
+    }
+}
+
+/// A bit for each letter a to z and digit that comes in a word, and one for all others: tells cheaply
+/// that two words are far from each other.
+pub(super) fn letters(word: &str) -> u64 {
+    word.bytes().fold(0, |letters, byte| {
+        letters
+            | 1 << match byte {
+                b'a'..=b'z' => byte - b'a',
+                b'0'..=b'9' => 26 + byte - b'0',
+                _ => 63,
+            }
+    })
 }
 
 /// What of a product is read as text; its attributes are in the columns.
@@ -118,7 +144,7 @@ impl LexiconBuilder {
         let sorted: BTreeMap<String, u32> = self.vocabulary.into_iter().collect();
         let vocabulary = sorted
             .into_iter()
-            .map(|(text, products)| Vocable { text, products });
+            .map(|(text, products)| Vocable::new(text, products));
         self.titles.sort_unstable();
         self.ids.sort_unstable();
         Lexicon {

@@ -1,7 +1,7 @@
 //! Slips of the pen: a word that the catalog does not hold, and the word of the catalog that was
 //! probably meant.
 
-use super::lexicon::Lexicon;
+use super::lexicon::{self, Lexicon};
 
 /// Shorter words are not corrected: too many others are one letter away.
 const SHORTEST: usize = 4;
@@ -39,13 +39,13 @@ pub fn corrected(lexicon: &Lexicon, word: &str, fits: impl Fn(&str) -> u32) -> O
         return None;
     }
     let most = if letters.len() < TWO_SLIPS { 1 } else { 2 };
-    let mask = mask(word);
+    let own = lexicon::letters(word);
     let near = lexicon.vocabulary.iter().filter_map(|vocable| {
         // Each slip changes at most two of the letters that come in a word.
         let length = vocable.text.len();
         if vocable.products < FEWEST
             || length.abs_diff(word.len()) > 4 * most
-            || (self::mask(&vocable.text) ^ mask).count_ones() as usize > 2 * most
+            || (vocable.letters ^ own).count_ones() as usize > 2 * most
         {
             return None;
         }
@@ -76,18 +76,6 @@ pub fn split(lexicon: &Lexicon, word: &str) -> Option<(String, String)> {
     });
     let (_, first, second) = halves.max_by_key(|(least, ..)| *least)?;
     Some((first.to_owned(), second.to_owned()))
-}
-
-/// A bit for each letter a to z and digit that comes in a word, and one for all others.
-fn mask(word: &str) -> u64 {
-    word.bytes().fold(0, |mask, byte| {
-        mask | 1
-            << match byte {
-                b'a'..=b'z' => byte - b'a',
-                b'0'..=b'9' => 26 + byte - b'0',
-                _ => 63,
-            }
-    })
 }
 
 /// How many letters have to be added, left out, changed or swapped with the next one to make one

@@ -70,7 +70,7 @@ pub fn read(bytes: &mut &[u8], language: Language, count: usize) -> Option<Lexic
     for _ in 0..take_length(bytes)? {
         let text = take_text(bytes)?;
         let products = u32::from_le_bytes(take(bytes)?);
-        vocabulary.push(Vocable { text, products });
+        vocabulary.push(Vocable::new(text, products));
     }
     let titles = take_digests(bytes, count)?;
     let ids = take_digests(bytes, count)?;

@@ -39,7 +39,6 @@ async fn every_code() {
         );
         seen.insert(code.to_owned());
     };
-    expect(shop.get("/search").await, 400, "missing_parameter");
     expect(
         shop.get("/search?q=a&limit=251").await,
         400,
@@ -94,7 +93,7 @@ async fn every_code() {
         "unknown_attribute",
     );
     expect(
-        shop.json("/search", &json!({"q": "x", "limit": 0})).await,
+        shop.json("/search", &json!({"q": "x", "limit": 251})).await,
         400,
         "invalid_parameter",
     );
