@@ -109,6 +109,60 @@ async fn filters_are_exact_in_every_way_to_ask() {
 }
 
 #[tokio::test]
+async fn a_results_page_is_one_request() {
+    let shop = Shop::open().await;
+    let count = |color: &str| PRODUCTS.iter().filter(|p| p.3 == color).count();
+    // Without words: all products, in the catalog's order.
+    let all = shop
+        .get("/search?limit=250&facets=color&color=Black")
+        .await
+        .ok();
+    assert_eq!(all["estimated_total"], count("Black"));
+    let values = all["facets"][0]["values"].as_array().expect("values");
+    assert_eq!(all["facets"][0]["name"], "color");
+    // Its own filter does not count for a facet.
+    for value in values {
+        let color = value["value"].as_str().expect("text");
+        assert_eq!(value["count"], count(color), "{color}");
+    }
+    let of = |answer: Value| (answer["hits"].clone(), answer["facets"].clone());
+    let page = "/search?q=black+shoes&cut=none&facets=color,category&facet_limit=2&limit=0";
+    let (hits, facets) = of(shop.get(page).await.ok());
+    assert_eq!(hits, json!([]));
+    assert_eq!(facets.as_array().map(Vec::len), Some(2));
+    assert_eq!(facets[0]["values"].as_array().map(Vec::len), Some(2));
+    let body = json!({"q": "black shoes", "cut": "none", "facets": ["color", "category"],
+                      "facet_limit": 2, "limit": 0});
+    assert_eq!(
+        of(shop.json("/search", &body).await.ok()),
+        (hits, facets.clone())
+    );
+    // By photo and for similar products too.
+    let picture = shop.picture("5");
+    let by_photo = shop
+        .upload(&[("image", &picture), ("facets", b"color")])
+        .await
+        .ok();
+    assert_eq!(by_photo["facets"][0]["name"], "color");
+    let similar = shop.get("/products/5/similar?facets=category").await.ok();
+    assert_eq!(similar["facets"][0]["name"], "category");
+}
+
+#[tokio::test]
+async fn slips_are_corrected_and_said_so() {
+    let shop = Shop::open().await;
+    let answer = shop.get("/search?q=snaeker").await.ok();
+    assert_eq!(answer["query"]["corrected"], "sneaker");
+    assert!(!ids(&answer).is_empty());
+    let plain = shop.get("/search?q=snaeker&typo=false").await.ok();
+    assert!(plain["query"]["corrected"].is_null());
+    let vector = shop.get("/search?q=snaeker&mode=vector").await.ok();
+    assert_eq!(vector["estimated_total"], PRODUCTS.len());
+    let nothing = shop.get("/search?q=qwxz+zzyx&mode=lexical").await.ok();
+    assert_eq!(nothing["estimated_total"], 0);
+}
+
+#[tokio::test]
 async fn pages_fit_together() {
     let shop = Shop::open().await;
     let all = shop.get("/search?q=boots&limit=250&cut=none").await.ok();

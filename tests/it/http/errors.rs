@@ -72,8 +72,8 @@ async fn every_code() {
     );
     expect(
         shop.json("/search", &json!({"query": "x"})).await,
-        422,
-        "invalid_body",
+        400,
+        "unknown_attribute",
     );
     expect(
         shop.json("/search", &json!({"q": "x", "color": {"is": "red"}}))
@@ -98,9 +98,15 @@ async fn every_code() {
         "invalid_parameter",
     );
     expect(
-        shop.json("/search", &json!({"q": " "})).await,
+        shop.json("/search", &json!({"q": "x", "facet_limit": 0}))
+            .await,
         400,
         "invalid_parameter",
+    );
+    expect(
+        shop.get("/search?q=x&facets=colour").await,
+        400,
+        "unknown_attribute",
     );
     let post = async |kind: &str, body: &'static [u8]| {
         let kind = (header::CONTENT_TYPE.as_str(), kind);
