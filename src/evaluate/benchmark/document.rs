@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::result::{CatalogResult, TitleResult};
 use super::retrieval::RetrievalResult;
+use super::shopper::ShopperResult;
 use super::zero_shot::ZeroShotResult;
 use crate::evaluate::stats::bootstrap::{Estimate, Paired};
 use crate::evaluate::stats::figure::{Figure, Series};
@@ -50,6 +51,7 @@ pub enum Outcome {
         /// Over the whole ranking; empty when asked through an API.
         whole_titles: Vec<TitleResult>,
     },
+    Shopper(ShopperResult),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,7 @@ impl Outcome {
             Self::ZeroShot(_) => 0,
             Self::Retrieval(result) => result.errors(),
             Self::Catalog { result, .. } => result.failures.len(),
+            Self::Shopper(result) => result.failures.len(),
         }
     }
 }
@@ -92,6 +95,7 @@ impl Part {
                 result,
                 whole_titles,
             } => result.figures(whole_titles),
+            Outcome::Shopper(result) => result.figures(),
         };
         if !self.prefix.is_empty() {
             for figure in &mut figures {
@@ -111,6 +115,7 @@ impl Part {
                 result,
                 whole_titles,
             } => result.series(whole_titles),
+            Outcome::Shopper(result) => result.series(),
         }
     }
 

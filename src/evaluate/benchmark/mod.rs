@@ -5,6 +5,7 @@
 //! | [`zero_shot`] | labeled images, each taken for the class whose text is nearest |
 //! | [`retrieval`] | a suite's cases, scored in four ways |
 //! | [`catalog`] | questions made of a catalog: precision of words and photos, recall of titles |
+//! | [`shopper`] | what shoppers type: right products in the first ten, by kind |
 //! | [`document`] | the results of one subject as JSON, and paired tests between two documents |
 //! | [`gate`] | figures that must not be lower |
 //! | [`part_names`] | the names of a document's parts |
@@ -19,4 +20,5 @@ pub mod document;
 pub mod gate;
 pub mod part_names;
 pub mod retrieval;
+pub mod shopper;
 pub mod zero_shot;

@@ -10,6 +10,7 @@ use crate::evaluate::benchmark::zero_shot::ZeroShotError;
 use crate::evaluate::data::labeled_catalog::LabeledCatalogError;
 use crate::evaluate::data::labeled_images::LabeledImagesError;
 use crate::evaluate::data::prompts::PromptsError;
+use crate::evaluate::data::shopper::ShopperError;
 use crate::evaluate::data::suite::SuiteError;
 use crate::evaluate::data::suite_build::BuildError;
 use crate::evaluate::subject::embedder::EmbedderError;
@@ -55,6 +56,8 @@ pub enum CommandError {
     /// The weights of a training run could not be read, or this program does not read any.
     #[error(transparent)]
     Run(Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Shopper(#[from] ShopperError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]

@@ -6,6 +6,7 @@
 //! | [`labeled`] | `aglet evaluate classify` and `zero-shot`; the labeled sets of a benchmark |
 //! | [`retrieval`] | `aglet evaluate retrieval` |
 //! | [`benchmark`] | `aglet evaluate benchmark` |
+//! | [`shopper`] | `aglet evaluate shopper` |
 //! | [`compare`] | `aglet evaluate compare` and `aglet-train compare`, with their arguments |
 //! | [`suite`] | `aglet suite build` |
 //! | [`choice`] | which model, service and catalog are meant |
@@ -21,6 +22,7 @@ pub mod error;
 pub mod labeled;
 pub mod output;
 pub mod retrieval;
+pub mod shopper;
 pub mod suite;
 
 pub use console::Console;

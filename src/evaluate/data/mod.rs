@@ -9,6 +9,7 @@
 //! | [`labeled_images`] | labeled images, in the layouts that benchmarks come in |
 //! | [`prompts`] | the texts that classes of labeled images are asked with |
 //! | [`questions`] | questions made from a catalog ("navy blue tshirts") |
+//! | [`shopper`] | what shoppers type, with a rule for what is right |
 //! | [`suite`] | the suite file: retrieval cases with what they expect |
 //! | [`suite_build`] | makes a suite out of a labeled catalog |
 
@@ -18,6 +19,7 @@ pub mod labeled_catalog;
 pub mod labeled_images;
 pub mod prompts;
 pub mod questions;
+pub mod shopper;
 pub mod split;
 pub mod suite;
 pub mod suite_build;

@@ -148,6 +148,22 @@ fn part(part: &Part) -> TestSuite {
                 );
             }
         }
+        Outcome::Shopper(result) => {
+            for query in &result.queries {
+                let line = format!("right in the first ten: {:.2}", query.score);
+                suite.case(
+                    &query.kind,
+                    &query.text,
+                    None,
+                    &format!("<system-out>{}</system-out>", escaped(&line)),
+                );
+            }
+            for failure in &result.failures {
+                suite.errors += 1;
+                let line = format!("<error>{}</error>", escaped(failure));
+                suite.case("unanswered", failure, None, &line);
+            }
+        }
         Outcome::Catalog { result, .. } => {
             for question in &result.questions {
                 let (category, both) = (question.category_p10, question.both_p10);

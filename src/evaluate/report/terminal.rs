@@ -8,8 +8,12 @@ use crate::evaluate::benchmark::catalog::result::CatalogResult;
 use crate::evaluate::benchmark::document::{Document, Outcome};
 use crate::evaluate::benchmark::gate::GateResult;
 use crate::evaluate::benchmark::retrieval::RetrievalResult;
+use crate::evaluate::benchmark::shopper::ShopperResult;
 use crate::evaluate::benchmark::zero_shot::ZeroShotResult;
 use crate::evaluate::stats::figure::Figure;
+
+/// Queries with less than half right that are listed.
+const WORST: usize = 10;
 
 /// What the terminal shows of a document.
 #[must_use]
@@ -24,6 +28,7 @@ pub fn document(document: &Document) -> String {
             Outcome::ZeroShot(result) => zero_shot(result, &part.figures()),
             Outcome::Retrieval(result) => retrieval(result),
             Outcome::Catalog { result, .. } => catalog(result, &part.figures()),
+            Outcome::Shopper(result) => shopper(result, &part.figures()),
         };
     }
     text
@@ -64,6 +69,19 @@ fn catalog(result: &CatalogResult, all: &[Figure]) -> String {
         some(result.failures.len(), "FAILED"),
         figures(all).plain()
     );
+    for failure in &result.failures {
+        let _ = writeln!(text, "FAILED {failure}");
+    }
+    text
+}
+
+fn shopper(result: &ShopperResult, all: &[Figure]) -> String {
+    let mut text = figures(all).plain();
+    let mut worst: Vec<_> = result.queries.iter().filter(|q| q.score < 0.5).collect();
+    worst.sort_by(|a, b| a.score.total_cmp(&b.score));
+    for query in worst.iter().take(WORST) {
+        let _ = writeln!(text, "{:.1}  {} ({})", query.score, query.text, query.kind);
+    }
     for failure in &result.failures {
         let _ = writeln!(text, "FAILED {failure}");
     }

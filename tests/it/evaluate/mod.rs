@@ -35,6 +35,7 @@ use service::Service;
 mod api_server;
 mod drawn;
 mod service;
+mod shopper;
 
 const COLORS: [(&str, [u8; 3]); 4] = [
     ("white", [240, 240, 240]),

@@ -5,6 +5,7 @@ mod benchmark;
 mod console;
 mod labeled;
 mod retrieval;
+mod shopper;
 
 use aglet::evaluate::command::compare::{self, CompareArgs};
 pub use args::CatalogArgs;
@@ -29,6 +30,8 @@ enum EvaluateCommand {
     Retrieval(retrieval::RetrievalArgs),
     /// Guard general ability: labeled sets, and the catalog's own questions
     Benchmark(benchmark::BenchmarkArgs),
+    /// Ask a running service what shoppers type: right products in the first ten, by kind of query
+    Shopper(shopper::ShopperArgs),
     Compare(CompareArgs),
 }
 
@@ -39,6 +42,7 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<()> {
         EvaluateCommand::ZeroShot(args) => labeled::zero_shot(args, &mut terminal),
         EvaluateCommand::Retrieval(args) => retrieval::run(args, &mut terminal),
         EvaluateCommand::Benchmark(args) => benchmark::run(args, &mut terminal),
+        EvaluateCommand::Shopper(args) => shopper::run(args, &mut terminal),
         EvaluateCommand::Compare(args) => {
             Ok(compare::run(&args, &write_checkpoint, &mut terminal)?)
         }

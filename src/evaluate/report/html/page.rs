@@ -15,6 +15,7 @@ use crate::evaluate::benchmark::catalog::result::CatalogResult;
 use crate::evaluate::benchmark::compare::Comparison;
 use crate::evaluate::benchmark::document::{Document, Outcome, Part};
 use crate::evaluate::benchmark::gate::GateResult;
+use crate::evaluate::benchmark::shopper::ShopperResult;
 use crate::evaluate::report::markup::escaped;
 use crate::evaluate::report::table::Table;
 use crate::evaluate::report::tables;
@@ -167,8 +168,28 @@ fn part(part: &Part, baseline: Option<&Document>, thumbnails: &Thumbnails) -> St
             cases::section(result, other, thumbnails)
         }
         Outcome::Catalog { result, .. } => bars() + &questions(result),
+        Outcome::Shopper(result) => bars() + &queries(result),
     };
     format!("<h2>{}</h2>\n{inside}", escaped(&part.title))
+}
+
+/// What the figures of shoppers' queries mean, and every query, the weakest first.
+fn queries(result: &ShopperResult) -> String {
+    let mut html = "<p class=\"note\">A query's score is the share of right products in the first ten, of those that \
+                    there are. shopper is the mean of the kinds' means.</p>\n"
+        .to_owned();
+    for failure in &result.failures {
+        let failure = escaped(failure);
+        let _ = writeln!(html, "<p class=\"error\">not answered: {failure}</p>");
+    }
+    let mut rows = Table::new(&["query", "kind", "right in the first ten"]);
+    let mut queries: Vec<_> = result.queries.iter().collect();
+    queries.sort_by(|a, b| a.score.total_cmp(&b.score));
+    for query in queries {
+        rows.push([query.text.clone(), query.kind.clone(), percent(query.score)]);
+    }
+    let _ = writeln!(html, "{}", table(&rows));
+    html
 }
 
 /// What the figures of the catalog benchmark mean, what was not answered, and every question.
