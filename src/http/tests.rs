@@ -686,20 +686,25 @@ async fn served(
     router: Router,
     drain: Duration,
 ) -> (String, oneshot::Sender<()>, tokio::task::JoinHandle<usize>) {
+    let bounds = Bounds {
+        connections: 1_000,
+        drain,
+    };
+    served_within(router, bounds).await
+}
+
+async fn served_within(
+    router: Router,
+    bounds: Bounds,
+) -> (String, oneshot::Sender<()>, tokio::task::JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
     let (stop, stopped) = oneshot::channel();
     let shutdown = async { stopped.await.unwrap_or(()) };
     let task = tokio::spawn(async move {
-        {
-            let bounds = Bounds {
-                connections: 1_000,
-                drain,
-            };
-            serve(listener, router, shutdown, bounds)
-        }
-        .await
-        .expect("serves")
+        serve(listener, router, shutdown, bounds)
+            .await
+            .expect("serves")
     });
     (address, stop, task)
 }
@@ -750,6 +755,38 @@ async fn a_stop_answers_what_is_in_work_and_takes_no_more() {
     assert!(read_all(busy).await.starts_with("HTTP/1.1 200"));
     assert!(read_all(hold).await.starts_with("HTTP/1.1 200"));
     assert_eq!(task.await.expect("no panic"), 0);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_takes_the_place_of_the_one_idle_for_longest() {
+    let bounds = Bounds {
+        connections: 2,
+        drain: Duration::ZERO,
+    };
+    let (address, _stop, _task) = served_within(plain(), bounds).await;
+    let asked = async || {
+        let mut connection = TcpStream::connect(&address).await.expect("connects");
+        connection
+            .write_all(b"GET /search HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .expect("writes");
+        let mut first = [0; 12];
+        connection.read_exact(&mut first).await.expect("an answer");
+        // Idle times are compared in milliseconds.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        (connection, first)
+    };
+    let (oldest, _) = asked().await;
+    let (mut second, _) = asked().await;
+    let (_third, answer) = asked().await;
+    assert_eq!(answer, *b"HTTP/1.1 200");
+    // The oldest is closed, the other goes on.
+    assert!(read_all(oldest).await.ends_with("found "));
+    second
+        .write_all(b"GET /search HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .expect("writes");
+    assert!(read_all(second).await.contains("HTTP/1.1 200"));
 }
 
 #[tokio::test]

@@ -274,7 +274,7 @@ pub struct SearchBody {
     pub q: Option<String>,
     /// Attribute -> value or values: values of one attribute are alternatives, different attributes
     /// add up. The same as the attributes beside `q`, with which they are put together.
-    #[serde(default, deserialize_with = "attributes")]
+    #[serde(default, deserialize_with = "filters")]
     pub filters: BTreeMap<String, OneOrMany>,
     /// Products in the answer, 0 to 250; 20 when not given. 0: the total and the facets alone.
     #[schema(minimum = 0, maximum = 250, default = 20)]
@@ -382,6 +382,16 @@ fn attributes<'de, D: Deserializer<'de>>(
         .into_iter()
         .map(|(name, given)| Ok((name.clone(), one_or_many(&name, given)?)))
         .collect()
+}
+
+/// As [`attributes`], or null for none.
+fn filters<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, OneOrMany>, D::Error> {
+    match Option::<Value>::deserialize(deserializer)? {
+        None => Ok(BTreeMap::new()),
+        Some(given) => attributes(given).map_err(serde::de::Error::custom),
+    }
 }
 
 fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OneOrMany>, D::Error> {
@@ -590,6 +600,12 @@ mod tests {
         };
         assert_eq!(excluded(r#"{"q":"x","exclude":["7","9"]}"#), ["7", "9"]);
         assert_eq!(excluded(r#"{"q":"x","exclude":7}"#), ["7"]);
+        assert!(
+            read(r#"{"q":"x","filters":null}"#)
+                .expect("none")
+                .filters
+                .is_empty()
+        );
         assert_eq!(asked_in_url("q=x&exclude=7&exclude=9"), ["7", "9"]);
         let many = format!(r#"{{"q":"x","exclude":{:?}}}"#, vec!["1"; 101]);
         assert_eq!(

@@ -131,16 +131,25 @@ impl Stems {
     }
 }
 
-/// In lower case, without accents: "Été" is "ete".
+/// In lower case, without accents and without what is not seen: "Été" is "ete".
 #[must_use]
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
     text.nfkd()
-        .filter(|c| !is_combining_mark(*c))
+        .filter(|c| !is_combining_mark(*c) && !is_unseen(*c))
         .flat_map(char::to_lowercase)
         .collect()
+}
+
+/// Soft hyphens, zero-width spaces and joiners, byte order marks: they come along when text is copied
+/// from a page, and no shopper typed them.
+fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'
+    )
 }
 
 /// A word of a text, folded.
@@ -242,6 +251,10 @@ mod tests {
         assert_eq!(plain("Levi's Men's jeans"), ["levi", "men", "jeans"]);
         assert_eq!(plain("rock'n'roll \u{2019}80s"), ["rocknroll", "80s"]);
         assert_eq!(plain("50% off!!"), ["50", "off"]);
+        assert_eq!(
+            plain("for\u{200b}mal sh\u{ad}oes\u{feff}"),
+            ["formal", "shoes"]
+        );
         assert_eq!(plain("ﬁne Ⅳ"), ["fine", "iv"]);
         assert_eq!(plain(" \u{200b} -- "), [""; 0]);
         assert_eq!(plain(&"x".repeat(500)), ["x".repeat(LONGEST)]);
