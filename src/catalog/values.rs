@@ -1,6 +1,6 @@
 //! What the catalog gives: products, vectors, counts.
 
-use crate::domain::{Attributes, Embedding, Product, ProductKey};
+use crate::domain::{Attributes, Embedding, Product, ProductFields, ProductKey};
 
 /// A product with what the catalog adds.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct StoredProduct {
 #[derive(Clone, Copy, Debug)]
 pub struct AllEmbedded {
     /// That the products are the state of.
-    pub revision: u64,
+    pub revision: Revision,
     pub counts: Counts,
 }
 
@@ -30,6 +30,19 @@ pub struct Embedded {
     /// Of the title and the attributes that describe it (see [`caption`](crate::catalog::caption)).
     pub words: Option<Embedding>,
     pub attributes: Attributes,
+    pub fields: ProductFields,
+}
+
+/// A state of the catalog. Both numbers start at or after the time of creation in Unix milliseconds
+/// where they are not 0, so that another database in the same place never answers with a number that
+/// this one had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision {
+    /// Grows with every change that the index must be built anew for, and with every one that
+    /// leaves something to embed.
+    pub products: u64,
+    /// Grows with every other change of what products are filtered and sorted by: of prices.
+    pub fields: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

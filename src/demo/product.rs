@@ -96,6 +96,10 @@ pub struct DemoProduct {
     pub usage: &'static str,
     pub season: &'static str,
     pub year: u16,
+    /// In cents.
+    pub price: u32,
+    /// In cents; a fifth of the products have one.
+    pub sale_price: Option<u32>,
     pub view: View,
     /// Decides everything that has no field: the cut, the sole, the camera, the light.
     pub look: u64,
@@ -179,6 +183,16 @@ pub fn draw(seed: u64, index: u64) -> DemoProduct {
             (View::Pair, 0.16),
         ],
     });
+    let usage = usage(category, r);
+    let season = r.weighted(&[
+        ("Summer", 4.0),
+        ("Winter", 2.0),
+        ("Fall", 3.0),
+        ("Spring", 1.0),
+    ]);
+    let year = *r.pick(&[2023, 2024, 2025, 2026]);
+    let look = r.number();
+    let (price, sale_price) = prices(category, look);
     DemoProduct {
         id: FIRST_ID.saturating_add(index),
         gender,
@@ -186,17 +200,32 @@ pub fn draw(seed: u64, index: u64) -> DemoProduct {
         color,
         laces,
         title: format!("{brand} {gender}{model} {} {kind}", color.name),
-        usage: usage(category, r),
-        season: r.weighted(&[
-            ("Summer", 4.0),
-            ("Winter", 2.0),
-            ("Fall", 3.0),
-            ("Spring", 1.0),
-        ]),
-        year: *r.pick(&[2023, 2024, 2025, 2026]),
+        usage,
+        season,
+        year,
+        price,
+        sale_price,
         view,
-        look: r.number(),
+        look,
     }
+}
+
+/// Of the number that decides what has no field, so that the drawings are what they were before
+/// products had prices.
+fn prices(category: Category, look: u64) -> (u32, Option<u32>) {
+    let least = match category {
+        Category::FlipFlops => 9,
+        Category::Sandals | Category::Flats => 29,
+        Category::CasualShoes | Category::SportsShoes => 49,
+        Category::Heels | Category::FormalShoes => 69,
+        Category::Boots => 89,
+    };
+    let mut random = Random::of(look, 0);
+    let r = &mut random;
+    let steps = *r.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12]);
+    let price = (least + 10 * steps) * 100 + 90;
+    let percent = r.chance(0.2).then(|| *r.pick(&[70, 75, 80, 90]));
+    (price, percent.map(|percent| price * percent / 100))
 }
 
 fn gender(category: Category, r: &mut Random) -> &'static str {

@@ -151,8 +151,12 @@ fn tables(products: &[DemoProduct], out: &Path) -> Result<(), DemoError> {
         "season",
         "year",
         "usage",
+        "price",
+        "sale_price",
+        "currency",
         "productDisplayName",
     ];
+    let money = |cents: u32| format!("{}.{:02}", cents / 100, cents % 100);
     let styles = products.iter().map(|p| {
         [
             &p.id.to_string(),
@@ -164,6 +168,9 @@ fn tables(products: &[DemoProduct], out: &Path) -> Result<(), DemoError> {
             p.season,
             &p.year.to_string(),
             p.usage,
+            &money(p.price),
+            &p.sale_price.map(money).unwrap_or_default(),
+            "EUR",
             &p.title,
         ]
         .map(str::to_owned)

@@ -5,24 +5,30 @@
 //! | --- | --- |
 //! | [`product`] | products, attributes, their names and values |
 //! | [`query`] | what a shopper asks for |
+//! | [`filter`] | which products may answer |
+//! | [`typed`] | values that are numbers, booleans or dates |
 //! | [`embedding`] | vectors, and which model made them |
 //!
 //! A value that exists is valid: the constructors parse, and the rest of the program never checks
 //! again.
 
 pub mod embedding;
+pub mod filter;
 pub mod product;
 pub mod query;
+pub mod typed;
 
 pub use embedding::{Embedding, EmbeddingError, ModelId};
+pub use filter::{Condition, Filters, Interval, Range, Test};
 pub use product::{
-    AttributeName, AttributeValue, Attributes, KnownAttributes, Product, ProductError, ProductId,
-    ProductKey,
+    AttributeName, AttributeValue, Attributes, KnownAttributes, Product, ProductError,
+    ProductFields, ProductId, ProductKey, check_currency,
 };
 pub use query::{
-    Ask, Facets, Filters, MOST_EXCLUDED, Mode, PARAMETERS, Query, QueryError, QueryText, Window,
-    WordSearch, is_parameter,
+    Ask, Facets, MOST_EXCLUDED, Mode, Order, PARAMETERS, Query, QueryError, QueryText, SortBy,
+    SortKey, Window, WordSearch, is_parameter,
 };
+pub use typed::{FIELDS, Tally, Types, ValueType, is_field};
 
 /// A text on one line, with one space between its words and none around them.
 #[must_use]

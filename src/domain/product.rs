@@ -65,9 +65,40 @@ pub struct Product {
     pub title: String,
     pub description: Option<String>,
     pub attributes: Attributes,
-    /// In the shop's own currency; finite, not negative.
+    /// Finite, not negative.
     pub price: Option<f64>,
+    /// What is asked for now in place of the price; finite, not negative.
+    pub sale_price: Option<f64>,
+    /// Of both prices, as ISO 4217 writes it: `EUR`. `None`: the shop's own.
+    pub currency: Option<String>,
+    /// When the shop got it, in Unix seconds; from a catalog: when that got it, where the shop does
+    /// not say.
+    pub created: Option<i64>,
     pub url: Option<String>,
+}
+
+/// What a product has beside its attributes that can be filtered and sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProductFields {
+    pub price: Option<f64>,
+    pub sale_price: Option<f64>,
+    /// In Unix seconds.
+    pub created: Option<i64>,
+}
+
+impl ProductFields {
+    /// One of [`FIELDS`](super::typed::FIELDS) as filters and sorts see it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        match name {
+            "price" => self.price,
+            "sale_price" => self.sale_price,
+            "current_price" => self.sale_price.or(self.price),
+            #[expect(clippy::cast_precision_loss, reason = "seconds of these centuries")]
+            "created" => self.created.map(|seconds| seconds as f64),
+            _ => None,
+        }
+    }
 }
 
 /// Why a value is none of a product's.
@@ -89,6 +120,8 @@ pub enum ProductError {
     AttributeName { name: String },
     #[error("the price {price} is negative or not finite")]
     Price { price: f64 },
+    #[error("{currency:?} is not a currency as ISO 4217 writes it, such as EUR")]
+    Currency { currency: String },
 }
 
 /// Trimmed, not empty, at most `max` characters, without control characters.
@@ -105,6 +138,17 @@ fn line(what: &'static str, text: &str, max: usize) -> Result<String, ProductErr
         return Err(ProductError::ControlCharacter { what });
     }
     Ok(text.to_owned())
+}
+
+/// # Errors
+/// When `currency` is not three capital letters.
+pub fn check_currency(currency: &str) -> Result<(), ProductError> {
+    if currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_uppercase()) {
+        return Ok(());
+    }
+    Err(ProductError::Currency {
+        currency: currency.chars().take(40).collect(),
+    })
 }
 
 impl ProductId {
@@ -174,6 +218,9 @@ impl Product {
             description: None,
             attributes: Attributes::new(),
             price: None,
+            sale_price: None,
+            currency: None,
+            created: None,
             url: None,
         })
     }
@@ -181,8 +228,13 @@ impl Product {
     /// # Errors
     /// When the price is negative or not finite, or the URL or the description is too long.
     pub fn check(self) -> Result<Self, ProductError> {
-        if let Some(price) = self.price.filter(|p| !p.is_finite() || *p < 0.0) {
-            return Err(ProductError::Price { price });
+        for price in [self.price, self.sale_price].into_iter().flatten() {
+            if !price.is_finite() || price < 0.0 {
+                return Err(ProductError::Price { price });
+            }
+        }
+        if let Some(currency) = &self.currency {
+            check_currency(currency)?;
         }
         if let Some(url) = &self.url {
             line("the url", url, 2_048)?;
@@ -196,6 +248,16 @@ impl Product {
             });
         }
         Ok(self)
+    }
+
+    /// What it has beside its attributes that can be filtered and sorted by.
+    #[must_use]
+    pub fn fields(&self) -> ProductFields {
+        ProductFields {
+            price: self.price,
+            sale_price: self.sale_price,
+            created: self.created,
+        }
     }
 
     /// The first value of an attribute, as responses show it.

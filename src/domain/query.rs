@@ -1,10 +1,11 @@
 //! What a shopper asks for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::product::{AttributeName, AttributeValue, Attributes, ProductId};
+use super::filter::{Filters, Range};
+use super::product::{AttributeName, ProductId};
 
 /// A whole question: what the products are compared with, which of them may answer, and which part
 /// of the ranking is wanted.
@@ -15,14 +16,65 @@ pub struct Query {
     /// Products that are left out; ids that the catalog does not have are passed over.
     pub exclude: Vec<ProductId>,
     pub window: Window,
+    pub order: Order,
     /// Attributes whose values are counted over the products that are meant.
     pub facets: Facets,
     /// How words are read and ranked; photos and products are ranked by their vectors.
     pub words: WordSearch,
+    /// Each hit is to say why it is where it is.
+    pub explain: bool,
+}
+
+/// In which order products come, and which of them share a place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Order {
+    /// The first that tells two products apart decides; after the last, the ranking does. None: the
+    /// ranking alone.
+    pub keys: Vec<SortKey>,
+    /// Of the products with the same value of this attribute only the first is shown.
+    pub group_by: Option<AttributeName>,
+    /// How much products that are like those before them are put off: 0 (not at all) to 1.
+    pub diversify: f32,
+}
+
+/// What products are sorted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortKey {
+    pub by: SortBy,
+    pub descending: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortBy {
+    /// The ranking, the best first in any case.
+    Relevance,
+    /// An attribute, or one of [`FIELDS`](super::typed::FIELDS). Products without it come last.
+    Attribute(AttributeName),
+}
+
+impl Order {
+    /// Keys that one query may be sorted by.
+    pub const MOST_KEYS: usize = 5;
+
+    /// Whether the ranking alone decides.
+    #[must_use]
+    pub fn is_ranking(&self) -> bool {
+        self.keys
+            .first()
+            .is_none_or(|key| key.by == SortBy::Relevance)
+    }
+
+    /// The attributes that products are sorted by.
+    pub fn names(&self) -> impl Iterator<Item = &AttributeName> {
+        self.keys.iter().filter_map(|key| match &key.by {
+            SortBy::Attribute(name) => Some(name),
+            SortBy::Relevance => None,
+        })
+    }
 }
 
 /// How a question in words is read and ranked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WordSearch {
     pub mode: Mode,
     /// Words that the catalog does not hold are corrected to those that it holds.
@@ -31,6 +83,8 @@ pub struct WordSearch {
     pub prefix: bool,
     /// Only the products that are meant; else all are ranked.
     pub relevant_only: bool,
+    /// The share of the words in a score, 0 to 1; `None`: as the ranking has it.
+    pub weight: Option<f32>,
 }
 
 impl Default for WordSearch {
@@ -40,6 +94,7 @@ impl Default for WordSearch {
             typo: true,
             prefix: false,
             relevant_only: true,
+            weight: None,
         }
     }
 }
@@ -62,15 +117,28 @@ pub struct Facets {
     pub names: Vec<AttributeName>,
     /// Values of each, the most frequent first.
     pub values: usize,
+    /// Of these attributes only values with a word that begins so are listed.
+    pub beginnings: BTreeMap<AttributeName, String>,
+    /// Ranges of these attributes that are counted.
+    pub ranges: BTreeMap<AttributeName, Vec<Range>>,
 }
 
 impl Facets {
+    /// Has an attribute counted, once.
+    pub fn add(&mut self, name: AttributeName) {
+        if !self.names.contains(&name) {
+            self.names.push(name);
+        }
+    }
+
     /// Attributes that a query may have counted.
     pub const MOST: usize = 20;
     /// Values of each attribute, when the query does not say.
     pub const VALUES: usize = 20;
     /// Most values of each attribute.
     pub const MOST_VALUES: usize = 1_000;
+    /// Ranges that a query may have counted.
+    pub const MOST_RANGES: usize = 100;
 }
 
 /// What the products are compared with.
@@ -88,12 +156,16 @@ pub enum Ask {
 /// The names that a request uses for the parts of a [`Query`], so that no attribute can be called
 /// so in one. Checked where attributes come in (imports, requests), not in [`AttributeName`]: a new
 /// name here must not make an old database unreadable.
-pub const PARAMETERS: [&str; 13] = [
+pub const PARAMETERS: [&str; 21] = [
     "q",
     "limit",
     "offset",
     "exclude",
+    "filter",
     "filters",
+    "sort",
+    "group_by",
+    "diversify",
     "similar",
     "image",
     "mode",
@@ -102,6 +174,10 @@ pub const PARAMETERS: [&str; 13] = [
     "cut",
     "facets",
     "facet_limit",
+    "facet_query",
+    "facet_ranges",
+    "words_weight",
+    "explain",
 ];
 
 /// Whether a request uses this name for a part of a [`Query`].
@@ -113,11 +189,6 @@ pub fn is_parameter(name: &str) -> bool {
 /// A question in words: 1 to 512 characters, trimmed, white space collapsed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueryText(String);
-
-/// Which products may answer: for every attribute named, one of its values must be the product's.
-/// No attribute named: every product may.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filters(BTreeMap<AttributeName, BTreeSet<String>>);
 
 /// Products that a search may leave out by their ids.
 pub const MOST_EXCLUDED: usize = 100;
@@ -142,6 +213,10 @@ pub enum QueryError {
     Offset { got: usize, max: usize },
     #[error("there are {got} filter values, at most {max} are allowed")]
     TooManyFilters { got: usize, max: usize },
+    #[error(
+        "{range:?} is not a range: two numbers or two dates, the lower first, one of them may be left out"
+    )]
+    Range { range: String },
 }
 
 impl QueryText {
@@ -169,57 +244,6 @@ impl QueryText {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl Filters {
-    pub const MAX_VALUES: usize = 256;
-
-    /// # Errors
-    /// When there are more than [`Self::MAX_VALUES`] values in all.
-    pub fn new(
-        values: impl IntoIterator<Item = (AttributeName, AttributeValue)>,
-    ) -> Result<Self, QueryError> {
-        let mut filters: BTreeMap<AttributeName, BTreeSet<String>> = BTreeMap::new();
-        for (name, value) in values {
-            filters.entry(name).or_default().insert(value.folded());
-        }
-        let got = filters.values().map(BTreeSet::len).sum();
-        if got > Self::MAX_VALUES {
-            return Err(QueryError::TooManyFilters {
-                got,
-                max: Self::MAX_VALUES,
-            });
-        }
-        Ok(Self(filters))
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// These, but for those by one attribute.
-    #[must_use]
-    pub fn without(&self, name: &AttributeName) -> Self {
-        let mut others = self.0.clone();
-        others.remove(name);
-        Self(others)
-    }
-
-    /// Each attribute with its folded values (see [`AttributeValue::folded`]).
-    pub fn iter(&self) -> impl Iterator<Item = (&AttributeName, &BTreeSet<String>)> {
-        self.0.iter()
-    }
-
-    /// The definition that the bitmaps are tested against.
-    #[must_use]
-    pub fn matches(&self, attributes: &Attributes) -> bool {
-        self.0.iter().all(|(name, wanted)| {
-            attributes
-                .get(name)
-                .is_some_and(|values| values.iter().any(|v| wanted.contains(&v.folded())))
-        })
     }
 }
 
@@ -268,13 +292,6 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn pair(name: &str, value: &str) -> (AttributeName, AttributeValue) {
-        (
-            AttributeName::new(name).expect("name"),
-            AttributeValue::new(value).expect("value"),
-        )
-    }
-
     #[test]
     fn text_is_trimmed_and_bounded() {
         assert_eq!(
@@ -287,28 +304,6 @@ mod tests {
             QueryText::new(&"x".repeat(513)),
             Err(QueryError::TextTooLong { got: 513, max: 512 })
         );
-    }
-
-    #[test]
-    fn values_of_one_attribute_are_alternatives_and_attributes_add_up() {
-        let filters = Filters::new([
-            pair("color", "black"),
-            pair("color", "White"),
-            pair("gender", "Men"),
-        ])
-        .expect("few");
-        let product = |values: &[(&str, &str)]| -> Attributes {
-            values
-                .iter()
-                .map(|(n, v)| pair(n, v))
-                .map(|(n, v)| (n, vec![v]))
-                .collect()
-        };
-        assert!(filters.matches(&product(&[("color", "Black"), ("gender", "men")])));
-        assert!(filters.matches(&product(&[("color", "white"), ("gender", "Men")])));
-        assert!(!filters.matches(&product(&[("color", "Red"), ("gender", "Men")])));
-        assert!(!filters.matches(&product(&[("color", "Black")])));
-        assert!(Filters::default().matches(&product(&[])));
     }
 
     #[test]

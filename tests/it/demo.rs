@@ -88,7 +88,7 @@ fn the_layout_is_kaggles() {
     let (header, styles) = read("styles.csv");
     assert_eq!(
         header,
-        "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
+        "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,price,sale_price,currency,productDisplayName"
     );
     let (header, laces) = read("shoelaces.csv");
     assert_eq!(header, "id,shoelace_colour,basis");
@@ -102,10 +102,14 @@ fn the_layout_is_kaggles() {
             (product.category.name(), product.color.name)
         );
         assert_eq!(&lace[1], product.shoelace_color());
+        let cents = |text: &str| text.replace('.', "").parse::<u32>().ok();
+        assert_eq!(cents(&style[9]), Some(product.price));
+        assert_eq!((cents(&style[10]), &style[11]), (product.sale_price, "EUR"));
+        assert!(product.sale_price.is_none_or(|sale| sale < product.price));
         assert!(
-            style[9].contains(&style[4]) && style[9].contains(&style[5]),
+            style[12].contains(&style[4]) && style[12].contains(&style[5]),
             "{}",
-            &style[9]
+            &style[12]
         );
         let photo =
             image::open(folder.path().join(format!("images/{}.jpg", &style[0]))).expect("a photo");

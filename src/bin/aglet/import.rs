@@ -1,5 +1,6 @@
 //! `aglet import`: brings a catalog in and embeds what is missing.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress, Status, Summary};
 use aglet::catalog::source::Source;
 use aglet::config::{self, Config, Settings};
+use aglet::domain::{Types, ValueType};
 use aglet::encode::{Device, Encoder};
 use aglet::model::ModelFolder;
 use aglet::telemetry::{self, LogFormat};
@@ -33,7 +35,8 @@ pub struct ImportArgs {
     /// styles.csv in the layout of Kaggle's "Fashion Product Images"
     #[arg(long, value_name = "FILE")]
     styles: Option<PathBuf>,
-    /// A file of JSON Lines: id, title, and optionally description, image, attributes, price, url
+    /// A file of JSON Lines: id, title, and optionally description, image, attributes, price,
+    /// sale_price, currency, created, url
     #[arg(long, value_name = "FILE")]
     products: Option<PathBuf>,
     /// Folder or zip archive of photos; may be repeated, the first that has a product's photo gives
@@ -61,6 +64,9 @@ pub struct ImportArgs {
     /// Folder of the catalog's database [default: data]
     #[arg(long, env = "AGLET_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
+    /// File that says what attributes are, as `aglet serve` takes it [default: none]
+    #[arg(long, env = "AGLET_TYPES", value_name = "FILE")]
+    types: Option<PathBuf>,
     /// ONNX Runtime's library, or the folder that holds it [default: .runtime]
     #[arg(long, env = "AGLET_RUNTIME", value_name = "PATH")]
     runtime: Option<PathBuf>,
@@ -88,6 +94,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings {
         model: args.model,
         data: args.data,
+        types: args.types,
         runtime: args.runtime,
         device: args.device,
         log_format: args.log_format,
@@ -120,7 +127,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let summary = runtime.block_on(import(&config, &source, &options, args.skip_embedding))?;
-    report(&summary);
+    report(&summary, &config.types);
     Ok(if summary.rejects.is_none() {
         ExitCode::SUCCESS
     } else {
@@ -222,7 +229,32 @@ fn line(status: &Status) -> String {
     )
 }
 
-fn report(summary: &Summary) {
+/// What the service takes the attributes for.
+fn report_types(summary: &Summary, said: &Types) {
+    let mut names: BTreeMap<ValueType, Vec<&str>> = BTreeMap::new();
+    for (name, tally) in &summary.attributes {
+        let kind = said.0.get(name).copied().unwrap_or_else(|| tally.kind());
+        names.entry(kind).or_default().push(name.as_str());
+    }
+    for (kind, names) in names {
+        println!("{:<9} {}", kind.as_str(), names.join(", "));
+    }
+    for (name, kind) in &said.0 {
+        let Some(tally) = summary.attributes.get(name) else {
+            println!("types     no product has the attribute {name}");
+            continue;
+        };
+        let others = tally.values() - tally.of(*kind);
+        if others > 0 {
+            println!(
+                "types     {others} of {} values of {name} are no {kind}: found as text alone",
+                tally.values()
+            );
+        }
+    }
+}
+
+fn report(summary: &Summary, types: &Types) {
     let Summary {
         new,
         changed,
@@ -251,6 +283,7 @@ fn report(summary: &Summary) {
     if let Some(path) = &summary.rejects {
         println!("          listed in {}", path.display());
     }
+    report_types(summary, types);
     for (name, rows) in &summary.ignored {
         println!("ignored   field {name:?} of {rows} rows");
     }

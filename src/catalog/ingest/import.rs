@@ -15,7 +15,7 @@ use crate::catalog::source::read::{self, Source};
 use crate::catalog::source::row::{Item, Record};
 use crate::catalog::store::Catalog;
 use crate::catalog::store::write::{Change, Writer};
-use crate::domain::ProductKey;
+use crate::domain::{ProductKey, Tally};
 use crate::encode::Encoder;
 use crate::util::blocking::{BlockingError, blocking};
 
@@ -120,7 +120,17 @@ async fn load_rows(
     let (mut batch, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
     while let Some(item) = receive.recv().await {
         match item {
-            Item::Record(record) => batch.push(record),
+            Item::Record(record) => {
+                for (name, values) in &record.product.attributes {
+                    if !summary.attributes.contains_key(name) {
+                        summary.attributes.insert(name.clone(), Tally::default());
+                    }
+                    if let Some(tally) = summary.attributes.get_mut(name) {
+                        values.iter().for_each(|value| tally.add(value.as_str()));
+                    }
+                }
+                batch.push(record);
+            }
             Item::Reject(reject) => {
                 rejects.add(&reject)?;
                 rejected.extend(reject.id);

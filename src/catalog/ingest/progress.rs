@@ -1,11 +1,13 @@
 //! How far an import is, what it did, why it ended.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::catalog::error::CatalogError;
 use crate::catalog::source::{Ignored, SourceError};
+use crate::domain::{AttributeName, Tally};
 use crate::encode::EncodeError;
 
 #[derive(Clone, Debug, Default)]
@@ -103,6 +105,8 @@ pub struct Summary {
     pub rejects: Option<PathBuf>,
     /// Fields that mean nothing here, with the number of rows that have them.
     pub ignored: Ignored,
+    /// The attributes of the rows that were taken, with what their values are.
+    pub attributes: BTreeMap<AttributeName, Tally>,
     /// Products should have been removed and were not: a rejected row has no readable id and might
     /// be one of them.
     pub prune_skipped: bool,

@@ -1,16 +1,17 @@
 //! JSON Lines (<https://jsonlines.org>): one product a line, for any shop.
 //!
 //! ```json
-//! {"id": "7", "title": "Urban Low", "image": "photos/7.jpg", "price": 49.9, "url": "https://shop.example/7",
-//!  "description": "..", "attributes": {"color": "Black", "size": [41, 42], "vegan": true}}
+//! {"id": "7", "title": "Urban Low", "image": "photos/7.jpg", "price": 49.9, "sale_price": 39.9, "currency": "EUR",
+//!  "url": "https://shop.example/7", "created": "2026-11-29", "description": "..", "attributes": {"color": "Black", "size": [41, 42], "vegan": true}}
 //! ```
 //!
 //! `id` (a string or a whole number) and `title` must be there. `image` is a path relative to the
 //! file, or to one of the picture sources given. Attribute values are strings, numbers, booleans,
 //! or lists of them; names are lowered and their spaces and hyphens become `_`. No attribute may be
-//! called `image`: the upload form of the API has a field of that name. Fields that are not named
-//! here are ignored and counted; null is the same as absent. An attribute or a picture that cannot
-//! be used is rejected alone, anything else with the row.
+//! called `image`: the upload form of the API has a field of that name. `created` is a day or a time
+//! (RFC 3339): when the shop got the product; without it, when the catalog first did. Fields that are not named
+//! here are ignored and counted; null is the same as absent. An attribute, a picture, a
+//! sale price, a currency or a date that cannot be used is rejected alone, anything else with the row.
 
 use std::path::Path;
 
@@ -21,7 +22,10 @@ use super::lines::{Line, Lines};
 use super::pictures::PictureFolders;
 use super::row::{Ignored, Item, Lost, NOT_UTF8, Record, Reject, SourceError};
 use crate::catalog::media::PicturePlace;
-use crate::domain::{AttributeName, AttributeValue, Attributes, Product, ProductId, is_parameter};
+use crate::domain::{
+    AttributeName, AttributeValue, Attributes, Product, ProductId, check_currency, is_field,
+    is_parameter, typed,
+};
 
 #[derive(Deserialize)]
 struct Row {
@@ -32,6 +36,9 @@ struct Row {
     attributes: Option<Map<String, Value>>,
     price: Option<f64>,
     url: Option<String>,
+    sale_price: Option<Value>,
+    currency: Option<Value>,
+    created: Option<Value>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -103,6 +110,24 @@ fn parse(
     let text = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
     (product.description, product.url, product.price) =
         (text(row.description), text(row.url), row.price);
+    product.sale_price = part(row.sale_price, lost, |value| {
+        value
+            .as_f64()
+            .filter(|price| *price >= 0.0)
+            .ok_or_else(|| format!("sale_price {value} is not a price"))
+    });
+    product.currency = part(row.currency, lost, |value| {
+        let text = value.as_str().unwrap_or_default().trim().to_uppercase();
+        check_currency(&text).map_err(|_| format!("currency {value} is not one: EUR, say"))?;
+        Ok(text)
+    });
+    product.created = part(row.created, lost, |value| {
+        let period = value.as_str().and_then(typed::date);
+        #[expect(clippy::cast_possible_truncation, reason = "seconds of a date")]
+        let seconds = period.map(|period| period.first as i64);
+        seconds
+            .ok_or_else(|| format!("created {value} is neither a day nor a time: 2026-11-29, say"))
+    });
     product.attributes = attributes(row.attributes.unwrap_or_default(), lost);
     let product = product.check().map_err(|e| fail(e.to_string()))?;
     let image = row.image.filter(|i| !i.trim().is_empty()).and_then(|path| {
@@ -119,6 +144,23 @@ fn parse(
         product,
         image,
     })
+}
+
+/// A part of a row that is lost alone when it cannot be read.
+fn part<T>(
+    given: Option<Value>,
+    lost: &mut Vec<(Lost, String)>,
+    read: impl Fn(&Value) -> Result<T, String>,
+) -> Option<T> {
+    let given = given.filter(|value| !value.is_null())?;
+    match read(&given) {
+        Ok(value) => Some(value),
+        Err(reason) => {
+            let reason: String = reason.chars().take(200).collect();
+            lost.push((Lost::Attribute, reason));
+            None
+        }
+    }
 }
 
 fn id_text(id: &Value) -> Option<String> {
@@ -163,6 +205,12 @@ fn attribute(name: &str, value: Value) -> Result<(AttributeName, Vec<AttributeVa
     if is_parameter(plain.as_str()) {
         return Err(format!(
             "{:?} is a parameter of the search itself and cannot name an attribute",
+            plain.as_str()
+        ));
+    }
+    if is_field(plain.as_str()) {
+        return Err(format!(
+            "{:?} is a field of a product itself and cannot name an attribute",
             plain.as_str()
         ));
     }

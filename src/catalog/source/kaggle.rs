@@ -2,7 +2,8 @@
 //! (<https://www.kaggle.com/datasets/paramaggarwal/fashion-product-images-dataset>).
 //!
 //! `styles.csv` is read by the names of its columns: `id` and `productDisplayName` must be there,
-//! [`COLUMNS`] are attributes, others are ignored. A value that is empty or `NA` is left out. The
+//! [`COLUMNS`] are attributes; `price`, `sale_price` and `currency` (ISO 4217) are read where a shop has
+//! added them, others are ignored. A value that is empty or `NA` is left out. The
 //! original file does not quote names that hold commas: fields beyond the header belong to the
 //! name, its last column. Each line is a row of its own: a stray quote costs that row and not the
 //! rest of the file.
@@ -18,7 +19,9 @@ use super::brand::Brands;
 use super::lines::{Line, Lines};
 use super::pictures::PictureFolders;
 use super::row::{Item, Lost, NOT_UTF8, Record, Reject, SourceError};
-use crate::domain::{AttributeName, AttributeValue, Product, ProductError, ProductId};
+use crate::domain::{
+    AttributeName, AttributeValue, Product, ProductError, ProductId, check_currency, typed,
+};
 
 /// Column -> attribute.
 pub(super) const COLUMNS: [(&str, &str); 8] = [
@@ -134,6 +137,11 @@ fn read_styles(
         .iter()
         .filter_map(|(column, name)| Some((table.find(column)?, attribute(name))))
         .collect();
+    let money = Money {
+        price: table.find("price"),
+        sale_price: table.find("sale_price"),
+        currency: table.find("currency"),
+    };
     let mut rows = Vec::new();
     while let Some(line) = table.lines.next()? {
         let fields = match table.fields(&line, Some(name)) {
@@ -156,17 +164,56 @@ fn read_styles(
             }
         }
         match product(&fields, id, name, &columns) {
-            Ok(product) => rows.push(Record {
-                line: line.number,
-                product,
-                image: None,
-            }),
+            Ok(mut product) => {
+                for reason in money.read(&fields, &mut product) {
+                    let id = given(&fields[id]);
+                    emit(reject(line.number, id, Lost::Attribute, reason));
+                }
+                rows.push(Record {
+                    line: line.number,
+                    product,
+                    image: None,
+                });
+            }
             Err(error) => {
                 emit(reject(line.number, given(&fields[id]), Lost::Row, error));
             }
         }
     }
     Ok(rows)
+}
+
+/// The columns of prices, where there are any.
+struct Money {
+    price: Option<usize>,
+    sale_price: Option<usize>,
+    currency: Option<usize>,
+}
+
+impl Money {
+    /// Puts the prices of a row on its product; what cannot be read costs itself alone.
+    fn read(&self, fields: &[String], product: &mut Product) -> Vec<String> {
+        let mut lost = Vec::new();
+        let text = |column: Option<usize>| given(&fields[column?]);
+        let mut price = |column| {
+            let text = text(column)?;
+            let price = typed::number(text).filter(|price| *price >= 0.0);
+            if price.is_none() {
+                lost.push(format!("{text:?} is not a price"));
+            }
+            price
+        };
+        product.price = price(self.price);
+        product.sale_price = price(self.sale_price);
+        if let Some(text) = text(self.currency) {
+            let currency = text.to_uppercase();
+            match check_currency(&currency) {
+                Ok(()) => product.currency = Some(currency),
+                Err(error) => lost.push(error.to_string()),
+            }
+        }
+        lost
+    }
 }
 
 fn product(

@@ -17,7 +17,7 @@ use crate::util::budget::Budget;
 
 /// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
 /// folder would compile sqlx and SQLite a second time, for the compiler's own use.
-const MIGRATION_FILES: [(i64, &str, &str); 3] = [
+const MIGRATION_FILES: [(i64, &str, &str); 4] = [
     (
         1,
         "catalog",
@@ -32,6 +32,11 @@ const MIGRATION_FILES: [(i64, &str, &str); 3] = [
         3,
         "unneeded embeddings",
         include_str!("../../../migrations/0003_unneeded.sql"),
+    ),
+    (
+        4,
+        "prices and dates",
+        include_str!("../../../migrations/0004_prices_and_dates.sql"),
     ),
 ];
 

@@ -10,8 +10,10 @@ use super::database::Catalog;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PicturePlace;
 use crate::catalog::media::picture::Picture;
-use crate::catalog::values::{AllEmbedded, Counts, Embedded, StoredProduct};
-use crate::domain::{Attributes, Embedding, ModelId, Product, ProductId, ProductKey};
+use crate::catalog::values::{AllEmbedded, Counts, Embedded, Revision, StoredProduct};
+use crate::domain::{
+    Attributes, Embedding, ModelId, Product, ProductFields, ProductId, ProductKey,
+};
 
 /// A page of [`embedded`]: bounds what is held twice while rows become values.
 const PAGE: i64 = 1024;
@@ -73,14 +75,24 @@ impl Catalog {
         identity(self).await
     }
 
-    /// Grows with every change that the index must follow, and with every one that leaves something
-    /// to embed. Starts at the time of creation in Unix milliseconds, so that another database in
-    /// the same place never answers with a number that this one had.
+    /// Which state the catalog is in.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn revision(&self) -> Result<u64, CatalogError> {
-        revision(self).await
+    pub async fn revision(&self) -> Result<Revision, CatalogError> {
+        state(&self.inner.upkeep).await.map_err(|e| self.error(e))
+    }
+
+    /// Gives what every product has beside its attributes to `each`, in the order of the keys, and
+    /// says which state of the catalog that was.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn fields(
+        &self,
+        each: impl FnMut(ProductKey, ProductFields),
+    ) -> Result<Revision, CatalogError> {
+        fields(self, each).await
     }
 
     /// How many products there are, and how many of them have an embedding of `model`. Goes through
@@ -138,6 +150,9 @@ pub(super) fn stored(row: &SqliteRow) -> Result<StoredProduct, sqlx::Error> {
         description: row.try_get("description")?,
         attributes: attributes(row.try_get("attributes")?)?,
         price: row.try_get("price")?,
+        sale_price: row.try_get("sale_price")?,
+        currency: row.try_get("currency")?,
+        created: row.try_get("created")?,
         url: row.try_get("url")?,
     };
     Ok(StoredProduct {
@@ -179,7 +194,8 @@ async fn picture(
 
 async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
     let row = sqlx::query(
-        "SELECT key, id, title, description, price, url, attributes, image_decoded
+        "SELECT key, id, title, description, price, sale_price, currency, created, url, attributes,
+                image_decoded
          FROM products WHERE id = ?",
     )
     .bind(id.as_str())
@@ -198,7 +214,8 @@ async fn products(
     // size.
     let keys = serde_json::json!(keys.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
     let rows = sqlx::query(
-        "SELECT p.key, p.id, p.title, p.description, p.price, p.url, p.attributes, p.image_decoded
+        "SELECT p.key, p.id, p.title, p.description, p.price, p.sale_price, p.currency, p.created,
+                p.url, p.attributes, p.image_decoded
          FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value
          ORDER BY wanted.key",
     )
@@ -225,15 +242,6 @@ pub(super) async fn keys<S: Serialize>(
         .fetch_all(pool)
         .await;
     rows.and_then(|rows| rows.iter().map(key).collect())
-        .map_err(|e| catalog.error(e))
-}
-
-async fn revision(catalog: &Catalog) -> Result<u64, CatalogError> {
-    let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state")
-        .fetch_one(&catalog.inner.upkeep)
-        .await;
-    revision
-        .map(i64::unsigned_abs)
         .map_err(|e| catalog.error(e))
 }
 
@@ -322,14 +330,12 @@ async fn embedded(
         .begin()
         .await
         .map_err(|e| catalog.error(e))?;
-    let revision = sqlx::query_scalar::<_, i64>("SELECT revision FROM state")
-        .fetch_one(&mut *read)
-        .await;
-    let revision = revision.map_err(|e| catalog.error(e))?.unsigned_abs();
+    let revision = state(&mut *read).await.map_err(|e| catalog.error(e))?;
     let (mut counts, mut after) = (Counts::default(), 0_i64);
     loop {
         let rows = sqlx::query(
-            "SELECT p.key, p.id, p.title, p.description, p.attributes, photo.vector AS photo, photo.key IS NOT NULL AS embedded,
+            "SELECT p.key, p.id, p.title, p.description, p.attributes, p.price, p.sale_price, p.created,
+                    photo.vector AS photo, photo.key IS NOT NULL AS embedded,
                     coalesce(words.vector, former.vector) AS words,
                     photo.key IS NULL AND (p.image_file IS NULL OR p.image_error IS NOT NULL OR EXISTS (
                         SELECT 1 FROM failures AS f
@@ -394,5 +400,55 @@ fn embedded_row(
         photo: vector("photo")?,
         words: vector("words")?,
         attributes: attributes(row.try_get("attributes")?)?,
+        fields: fields_row(row)?,
+    })
+}
+
+fn fields_row(row: &SqliteRow) -> Result<ProductFields, sqlx::Error> {
+    Ok(ProductFields {
+        price: row.try_get("price")?,
+        sale_price: row.try_get("sale_price")?,
+        created: row.try_get("created")?,
+    })
+}
+
+async fn fields(
+    catalog: &Catalog,
+    mut each: impl FnMut(ProductKey, ProductFields),
+) -> Result<Revision, CatalogError> {
+    let read = async {
+        let mut read = catalog.inner.upkeep.begin().await?;
+        let revision = state(&mut *read).await?;
+        let mut after = 0_i64;
+        loop {
+            let rows = sqlx::query(
+                "SELECT key, price, sale_price, created FROM products
+                 WHERE key > ? ORDER BY key LIMIT ?",
+            )
+            .bind(after)
+            .bind(16 * PAGE)
+            .fetch_all(&mut *read)
+            .await?;
+            let Some(last) = rows.last() else { break };
+            after = last.try_get("key")?;
+            for row in &rows {
+                each(key(row)?, fields_row(row)?);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(revision)
+    };
+    read.await.map_err(|e| catalog.error(e))
+}
+
+async fn state<'a>(
+    from: impl sqlx::Executor<'a, Database = sqlx::Sqlite>,
+) -> Result<Revision, sqlx::Error> {
+    let row = sqlx::query("SELECT revision, fields FROM state")
+        .fetch_one(from)
+        .await?;
+    Ok(Revision {
+        products: row.try_get::<i64, _>("revision")?.unsigned_abs(),
+        fields: row.try_get::<i64, _>("fields")?.unsigned_abs(),
     })
 }

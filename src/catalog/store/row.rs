@@ -30,6 +30,10 @@ pub(super) struct Columns {
     pub(super) title: String,
     pub(super) description: Option<String>,
     pub(super) price: Option<f64>,
+    pub(super) sale_price: Option<f64>,
+    pub(super) currency: Option<String>,
+    /// `None`, of a source: it does not say.
+    pub(super) created: Option<i64>,
     pub(super) url: Option<String>,
     pub(super) attributes: String,
     pub(super) caption_hash: Hash,
@@ -59,6 +63,9 @@ impl Columns {
             title: product.title.clone(),
             description: product.description.clone(),
             price: product.price,
+            sale_price: product.sale_price,
+            currency: product.currency.clone(),
+            created: product.created,
             url: product.url.clone(),
             attributes: serde_json::json!(product.attributes).to_string(),
             caption_hash: hash(caption(product).as_bytes()),
@@ -74,6 +81,9 @@ impl Columns {
             title: row.try_get("title")?,
             description: row.try_get("description")?,
             price: row.try_get("price")?,
+            sale_price: row.try_get("sale_price")?,
+            currency: row.try_get("currency")?,
+            created: row.try_get("created")?,
             url: row.try_get("url")?,
             attributes: row.try_get("attributes")?,
             caption_hash: hash_column(row.try_get("caption_hash")?)?,
@@ -88,8 +98,18 @@ impl Columns {
             == Self {
                 key: self.key,
                 image_root: self.image_root.clone(),
+                created: new.created.or(self.created),
                 ..new.clone()
             }
+    }
+
+    /// Whether what is filtered and sorted by, beside the attributes, is something else.
+    pub(super) fn fields_differ(&self, new: &Self) -> bool {
+        self.price != new.price
+            || self.sale_price != new.sale_price
+            || new
+                .created
+                .is_some_and(|created| self.created != Some(created))
     }
 
     pub(super) fn same_image(&self, new: &Self) -> bool {
@@ -110,8 +130,9 @@ impl Columns {
     ) -> Result<ProductKey, sqlx::Error> {
         let sql = "INSERT INTO products
                    (id, title, description, price, url, attributes, words_hash, caption_hash,
-                    image_file, image_member, image_root)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10) RETURNING key";
+                    image_file, image_member, image_root, sale_price, currency, created)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12,
+                           coalesce(?13, unixepoch())) RETURNING key";
         let query = sqlx::query(sql)
             .bind(record.product.id.as_str())
             .bind(&self.title)
@@ -125,6 +146,10 @@ impl Columns {
             .bind(&self.image_file)
             .bind(&self.image_member)
             .bind(&self.image_root);
+        let query = query
+            .bind(self.sale_price)
+            .bind(&self.currency)
+            .bind(self.created);
         read::key(&query.fetch_one(&mut **transaction).await?)
     }
 
@@ -143,7 +168,8 @@ impl Columns {
                      THEN caption_hash ELSE words_hash END,
                    caption_hash = ?6, image_file = ?7, image_member = ?8, image_root = ?9,
                    image_stamp = iif(?10, image_stamp, NULL), image_error = iif(?10, image_error, NULL),
-                   image_hash = iif(?11, image_hash, NULL), image_decoded = iif(?11, image_decoded, 0)
+                   image_hash = iif(?11, image_hash, NULL), image_decoded = iif(?11, image_decoded, 0),
+                   sale_price = ?13, currency = ?14, created = coalesce(?15, created)
              WHERE key = ?12";
         let same = old.same_image(self);
         let query = sqlx::query(sql)
@@ -161,7 +187,10 @@ impl Columns {
         let query = query
             .bind(same)
             .bind(self.image_file.is_some())
-            .bind(old.key);
+            .bind(old.key)
+            .bind(self.sale_price)
+            .bind(&self.currency)
+            .bind(self.created);
         query.execute(&mut **transaction).await.map(|_| ())
     }
 }

@@ -174,7 +174,8 @@ impl Writer {
                 ));
             }
         }
-        let (mut changes, mut index_follows) = (Vec::with_capacity(records.len()), false);
+        let mut changes = Vec::with_capacity(records.len());
+        let (mut index_follows, mut fields_follow) = (false, false);
         for (record, known) in records.iter().zip(known_rows) {
             let columns = Columns::of(record, self.catalog.data());
             let change = match &known {
@@ -183,6 +184,7 @@ impl Writer {
                     // A picture that takes the place of none leaves something to embed.
                     index_follows |=
                         old.index_differs(&columns) || (*unread && !old.same_image(&columns));
+                    fields_follow |= old.fields_differ(&columns);
                     columns.update(old, &mut transaction).await?;
                     (ProductKey(old.key), Change::Changed)
                 }
@@ -195,6 +197,8 @@ impl Writer {
         }
         if index_follows {
             follow(&mut transaction).await?;
+        } else if fields_follow {
+            raise("fields", &mut transaction).await?;
         }
         transaction.commit().await?;
         Ok(changes)
@@ -403,11 +407,22 @@ impl Writer {
 
 /// Raises the revision; see `migrations/0001_catalog.sql` for why it is bound to the clock.
 async fn follow(transaction: &mut Transaction<'static, Sqlite>) -> Result<(), sqlx::Error> {
+    raise("revision", transaction).await
+}
+
+/// Raises one of the numbers that say which state the catalog is in.
+async fn raise(
+    number: &'static str,
+    transaction: &mut Transaction<'static, Sqlite>,
+) -> Result<(), sqlx::Error> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
-    let sql = "UPDATE state SET revision = max(revision + 1, ?)";
+    let sql = match number {
+        "fields" => "UPDATE state SET fields = max(fields + 1, ?)",
+        _ => "UPDATE state SET revision = max(revision + 1, ?)",
+    };
     sqlx::query(sql)
         .bind(i64::try_from(now).unwrap_or_default())
         .execute(&mut **transaction)

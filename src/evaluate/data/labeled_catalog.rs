@@ -165,7 +165,7 @@ impl LabeledCatalog {
     #[must_use]
     pub fn only(mut self, filters: &Filters, wanted: impl Fn(&Product) -> bool) -> Self {
         self.products
-            .retain(|p| filters.matches(&p.product.attributes) && wanted(&p.product));
+            .retain(|p| filters.matches(&p.product) && wanted(&p.product));
         self
     }
 

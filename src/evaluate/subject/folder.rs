@@ -172,7 +172,7 @@ impl Engine for FolderEngine {
         let query = self.embed(ask)?;
         let mut ranked = self.ranked(&query);
         ranked.retain(|(LabeledProduct { product, .. }, _)| {
-            !need.exclude.contains(&product.id) && filters.matches(&product.attributes)
+            !need.exclude.contains(&product.id) && filters.matches(product)
         });
         if let Ask::Photo(_) = ask {
             count_votes(&mut ranked);

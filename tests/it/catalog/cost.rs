@@ -46,7 +46,10 @@ async fn at_full_size() {
         for _ in 0..2 {
             let start = Instant::now();
             let revision = catalog.revision().await.expect("revision");
-            eprintln!("{dimensions}: revision {:?} ({revision})", start.elapsed());
+            eprintln!(
+                "{dimensions}: revision {:?} ({revision:?})",
+                start.elapsed()
+            );
             let start = Instant::now();
             let counts = catalog.counts(&fake.model).await.expect("counts");
             eprintln!("{dimensions}: counts {:?} ({counts:?})", start.elapsed());

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use aglet::catalog::Counts;
 use aglet::catalog::ingest::{self, ImportOptions, IngestError, Progress};
 use aglet::catalog::source::Source;
+use aglet::catalog::{Catalog, Counts, Revision};
+use aglet::domain::{ProductFields, ProductId};
 use bytes::Bytes;
 
 use super::{
@@ -402,4 +403,94 @@ async fn products_come_in_the_order_asked_for() {
         .collect();
     assert_eq!(ids, ["3", "2", "1"]);
     assert!(catalog.products(&[]).await.expect("reads").is_empty());
+}
+
+/// The products of a feed with prices, and what they are filtered and sorted by.
+async fn fields(catalog: &Catalog) -> (Vec<ProductFields>, Revision) {
+    let mut all = Vec::new();
+    let revision = catalog
+        .fields(|_, fields| all.push(fields))
+        .await
+        .expect("reads");
+    assert_eq!(catalog.revision().await.expect("revision"), revision);
+    (all, revision)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_and_dates_are_taken_over_and_move_a_number_of_their_own() {
+    let shop = Shop::new(&[]);
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    let source = Source::JsonLines {
+        file: shop.path("catalog.jsonl"),
+        images: vec![],
+    };
+    let feed = async |rows: &[&str]| {
+        shop.write("catalog.jsonl", rows.join("\n"));
+        shop.import(&catalog, &fake, &source, false).await
+    };
+    let summary = feed(&[
+        r#"{"id":"1","title":"A","price":20,"sale_price":15.5,"currency":"eur","created":"2026-11-01"}"#,
+        r#"{"id":"2","title":"B","price":30}"#,
+        r#"{"id":"3","title":"C","sale_price":"cheap","currency":"euros","created":"yesterday"}"#,
+    ])
+    .await;
+    assert_eq!(
+        (summary.new, summary.rejected_rows, summary.rejected_parts),
+        (3, 0, 3)
+    );
+    let (all, start) = fields(&catalog).await;
+    assert_eq!((all[0].price, all[0].sale_price), (Some(20.0), Some(15.5)));
+    assert_eq!(all[0].created, Some(1_793_491_200));
+    assert!(
+        all[1].created > Some(1_700_000_000),
+        "when the catalog got it"
+    );
+    assert_eq!((all[2].price, all[2].sale_price), (None, None));
+    let id = ProductId::new("1").expect("an id");
+    let stored = catalog.product(&id).await.expect("reads").expect("there");
+    assert_eq!(stored.product.currency.as_deref(), Some("EUR"));
+
+    // Another price alone: nothing is embedded, and the index need not be built anew.
+    fake.calls();
+    let changed = feed(&[
+        r#"{"id":"1","title":"A","price":20,"currency":"eur"}"#,
+        r#"{"id":"2","title":"B","price":31}"#,
+        r#"{"id":"3","title":"C"}"#,
+    ])
+    .await;
+    assert_eq!(
+        (changed.changed, changed.unchanged, fake.calls()),
+        (2, 1, (0, 0))
+    );
+    let (now, revision) = fields(&catalog).await;
+    assert_eq!((now[0].sale_price, now[1].price), (None, Some(31.0)));
+    assert_eq!(
+        now[0].created, all[0].created,
+        "a feed that does not say changes nothing"
+    );
+    assert_eq!(revision.products, start.products);
+    assert!(revision.fields > start.fields);
+
+    // The same again: nothing moves.
+    let same = feed(&[r#"{"id":"2","title":"B","price":31}"#]).await;
+    assert_eq!((same.unchanged, fields(&catalog).await.1), (1, revision));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_beside_the_columns_of_kaggle() {
+    let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two"), (3, "Puma Three")]);
+    shop.write(
+        "styles.csv",
+        "id,articleType,price,sale_price,currency,productDisplayName\n\
+         1,Shoes,49.90,39.90,EUR,Puma One\n2,Shoes,dear,,,Puma Two\n3,Shoes,-1,,Pounds,Puma, Three\n",
+    );
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    let summary = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    assert_eq!(
+        (summary.new, summary.rejected_rows, summary.rejected_parts),
+        (3, 0, 3)
+    );
+    let (all, _) = fields(&catalog).await;
+    assert_eq!((all[0].price, all[0].sale_price), (Some(49.9), Some(39.9)));
+    assert_eq!((all[1].price, all[2].price), (None, None));
 }

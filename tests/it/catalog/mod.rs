@@ -183,7 +183,7 @@ impl Shop {
 
 /// What an index would be built of.
 struct Snapshot {
-    revision: u64,
+    revision: aglet::catalog::Revision,
     products: Vec<Embedded>,
 }
 

@@ -176,6 +176,19 @@ async fn json_lines() {
     let expected = serde_json::json!({"color": ["Black", "White"], "heel_height": ["3.5"], "size": ["41", "42"],
                                       "vegan": ["true"]});
     assert_eq!(json, expected);
+    let number = aglet::domain::ValueType::Number;
+    let kind = |name: &str| {
+        let name = aglet::domain::AttributeName::new(name).expect("a name");
+        summary
+            .attributes
+            .get(&name)
+            .map(aglet::domain::Tally::kind)
+    };
+    assert_eq!(
+        (kind("size"), kind("heel_height")),
+        (Some(number), Some(number))
+    );
+    assert_eq!(kind("color"), Some(aglet::domain::ValueType::Text));
     let (picture, _) = place(&catalog, "7").await.expect("a picture");
     assert_eq!(std::fs::read(picture).expect("reads"), b"seven");
 

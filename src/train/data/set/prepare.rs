@@ -317,10 +317,7 @@ fn choose(
                 labeled.push(name.to_string());
             }
         }
-        if !filters
-            .as_ref()
-            .is_some_and(|f| f.matches(&product.attributes))
-        {
+        if !filters.as_ref().is_some_and(|f| f.matches(&product)) {
             report.drop(None, "left out by the filters", "");
             continue;
         }
