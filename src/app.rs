@@ -77,9 +77,10 @@ impl App {
         let making = Making {
             words_percent: config.words_percent,
             language: config.language,
+            types: config.types.clone(),
         };
         let thesaurus = Thesaurus::read(config.language, config.synonyms.clone())?;
-        let first = generation::restore(&catalog, encoder, making).await?;
+        let first = generation::restore(&catalog, encoder, &making).await?;
         let options = ServiceOptions {
             known: config.known.clone(),
             queue: config.encoder.queue,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{AttributeName, KnownAttributes, is_parameter};
+use crate::domain::{AttributeName, KnownAttributes, Types, is_field, is_parameter};
 use crate::encode::{Device, EncoderOptions, ImageLimits};
 use crate::index::lexical::Language;
 use crate::telemetry::LogFormat;
@@ -101,6 +101,9 @@ settings! {
     /// File of synonyms beside the default list, read again when it changes; empty: none. A rule a
     /// line: `purse, handbag`, one way `pants => trousers`, near in meaning `red ~> maroon`.
     synonyms: PathBuf = PathBuf::new(), "AGLET_SYNONYMS";
+    /// File that says what attributes are, a TOML table: `heel_height = "number"` (text, number,
+    /// boolean or date); empty: none. Those of the others are seen in their values.
+    types: PathBuf = PathBuf::new(), "AGLET_TYPES";
     /// Attribute that the products nearest to a photo vote on.
     category_attribute: String = KnownAttributes::default().category.to_string(), "AGLET_CATEGORY_ATTRIBUTE";
     /// Largest request body in bytes.
@@ -160,6 +163,8 @@ pub struct Config {
     pub language: Language,
     /// The shop's own synonyms.
     pub synonyms: Option<PathBuf>,
+    /// What the shop says its attributes are.
+    pub types: Types,
     pub known: KnownAttributes,
     pub max_body_bytes: usize,
     pub max_upload_bytes: usize,
@@ -236,6 +241,7 @@ impl Config {
         let values = settings.fill();
         let mut problems = problems(&values);
         let known = known(&values, &mut problems);
+        let types = types(&values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
@@ -265,6 +271,7 @@ impl Config {
             words_percent: values.words_percent,
             language: values.language,
             synonyms: Some(values.synonyms).filter(|path| !path.as_os_str().is_empty()),
+            types,
             known,
             max_body_bytes: values.max_body_bytes,
             max_upload_bytes: values.max_upload_bytes,
@@ -389,16 +396,31 @@ fn known(values: &Values, problems: &mut Vec<Problem>) -> KnownAttributes {
     known
 }
 
+fn types(values: &Values, problems: &mut Vec<Problem>) -> Types {
+    if values.types.as_os_str().is_empty() {
+        return Types::default();
+    }
+    let read = std::fs::read_to_string(&values.types).map_err(|error| error.to_string());
+    let read = read.and_then(|text| text.parse());
+    read.unwrap_or_else(|error: String| {
+        problems.push(Problem {
+            setting: "types",
+            reason: format!("{}: {}", values.types.display(), error.trim()),
+        });
+        Types::default()
+    })
+}
+
 fn is_product_field(name: &str) -> bool {
     let fields = [
         "title",
         "description",
-        "price",
+        "currency",
         "url",
         "image_url",
         "attributes",
     ];
-    fields.contains(&name) || is_parameter(name)
+    fields.contains(&name) || is_field(name) || is_parameter(name)
 }
 
 /// An absolute http(s) address without query and fragment.

@@ -8,7 +8,8 @@
 //! - `index.head`: what they are of, and everything else. Layout: the 8 bytes of [`MAGIC`]; the
 //!   length of the header (u32); the header (JSON, [`Head`]); the product keys (u32 each,
 //!   ascending); the bitmaps of the attributes' values in the header's order (Roaring's portable
-//!   format); the words (`lexical/stored`); the sha256 of everything before it. Numbers are little
+//!   format); the prices and the date of each product (f64, f64, i64; not a number and the least
+//!   number where there is none); the words (`lexical/stored`); the sha256 of everything before it. Numbers are little
 //!   endian;
 //! - `save.lock`: held by whoever saves.
 //!
@@ -29,15 +30,17 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::columns::{AttributeTable, Carriers};
+use super::columns::AttributeTable;
+use super::columns::table::Carriers;
 use super::graph::{self, Index};
 use super::lexical::{Language, Lexicon, stored};
+use super::searcher::Content;
 use super::values::{IndexVersion, Saved, SearchError};
-use crate::domain::{AttributeName, ModelId, ProductKey};
+use crate::domain::{AttributeName, ModelId, ProductFields, ProductKey};
 use crate::util::digest::{hex, sha256};
 
 /// The last byte is the format's version.
-const MAGIC: &[u8; 8] = b"AGLETIX3";
+const MAGIC: &[u8; 8] = b"AGLETIX4";
 const HEAD: &str = "index.head";
 const TEMPORARY: &str = ".tmp";
 const LOCK: &str = "save.lock";
@@ -49,6 +52,7 @@ pub(super) struct Parts<'a> {
     pub keys: &'a [ProductKey],
     pub index: &'a Index,
     pub attributes: &'a AttributeTable,
+    pub fields: &'a [ProductFields],
     pub lexicon: &'a Lexicon,
 }
 
@@ -56,10 +60,7 @@ pub(super) struct Parts<'a> {
 pub(super) struct Restored {
     pub version: IndexVersion,
     pub saved: Saved,
-    pub keys: Vec<ProductKey>,
-    pub index: Index,
-    pub attributes: AttributeTable,
-    pub lexicon: Lexicon,
+    pub content: Content,
 }
 
 /// Why a snapshot was left alone.
@@ -81,6 +82,7 @@ pub(super) enum Unusable {
 struct Head {
     store: String,
     catalog: u64,
+    fields: u64,
     whole: bool,
     model: ModelId,
     words_percent: u8,
@@ -98,6 +100,7 @@ impl Head {
     fn version(&self) -> IndexVersion {
         IndexVersion {
             catalog: self.catalog,
+            fields: self.fields,
             model: self.model.clone(),
             words_percent: self.words_percent,
             language: self.language,
@@ -223,6 +226,7 @@ pub(super) fn restore(
     };
     let keys = parse_keys(&mut rest, head.count)?;
     let attributes = parse_attributes(&mut rest, head.attributes, head.count)?;
+    let fields = parse_fields(&mut rest, head.count)?;
     let damaged = || Unusable::Damaged { what: "the words" };
     let lexicon = stored::read(&mut rest, head.language, head.count).ok_or_else(damaged)?;
     if !rest.is_empty() {
@@ -242,10 +246,13 @@ pub(super) fn restore(
     Ok(Restored {
         version,
         saved,
-        keys,
-        index,
-        attributes,
-        lexicon,
+        content: Content {
+            keys,
+            index,
+            attributes,
+            fields,
+            lexicon,
+        },
     })
 }
 
@@ -281,6 +288,7 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
     let head = serde_json::to_vec(&Head {
         store: parts.saved.store.clone(),
         catalog: parts.version.catalog,
+        fields: parts.version.fields,
         whole: parts.saved.whole,
         model: parts.version.model.clone(),
         words_percent: parts.version.words_percent,
@@ -302,6 +310,17 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         bytes.extend(key.0.to_le_bytes());
     }
     bytes.extend(bitmaps);
+    for fields in parts.fields {
+        let ProductFields {
+            price,
+            sale_price,
+            created,
+        } = fields;
+        for price in [price, sale_price] {
+            bytes.extend(price.unwrap_or(f64::NAN).to_le_bytes());
+        }
+        bytes.extend(created.unwrap_or(i64::MIN).to_le_bytes());
+    }
     stored::write(parts.lexicon, &mut bytes)?;
     let sha256 = sha256(&bytes);
     bytes.extend(sha256);
@@ -381,10 +400,35 @@ fn parse_attributes(
     Ok(table)
 }
 
+/// The prices and the date of each product: 24 bytes.
+fn parse_fields(rest: &mut &[u8], count: usize) -> Result<Vec<ProductFields>, Unusable> {
+    let damaged = Unusable::Damaged { what: "the prices" };
+    let Some((fields, after)) = count
+        .checked_mul(24)
+        .and_then(|length| rest.split_at_checked(length))
+    else {
+        return Err(damaged);
+    };
+    *rest = after;
+    let (numbers, _) = fields.as_chunks::<8>();
+    let (products, _) = numbers.as_chunks::<3>();
+    let price = |bytes: [u8; 8]| Some(f64::from_le_bytes(bytes)).filter(|price| price.is_finite());
+    let fields = products.iter().map(|[price_of, sale_price, created]| {
+        let created = i64::from_le_bytes(*created);
+        ProductFields {
+            price: price(*price_of),
+            sale_price: price(*sale_price),
+            created: (created != i64::MIN).then_some(created),
+        }
+    });
+    Ok(fields.collect())
+}
+
 /// What a graph is of, as its digest begins.
 fn subject(version: &IndexVersion, store: &str, keys: &[ProductKey]) -> Vec<u8> {
     let IndexVersion {
         catalog,
+        fields: _,
         model,
         words_percent,
         language,

@@ -10,7 +10,11 @@
 //! | [`searcher`] | one index: filter, walk or scan, ranking |
 //! | `words` | a search in words: which products are meant, and their order |
 //! | [`lexical`] | what a query in words asks for, and which products match it |
-//! | [`columns`] | attribute filters as bitmaps |
+//! | `ranking` | what ranks the candidates of a search: their vectors, a vote, words |
+//! | `order` | other orders: sorts, groups, diversity |
+//! | [`columns`] | what products are filtered, counted and sorted by |
+//! | `facets` | how many of the products found carry which value |
+//! | `explain` | why a product is where it is |
 //! | [`plan`] | which products may answer, and whether they are scanned or walked to |
 //! | [`graph`] | vectors and the graph over them (usearch) |
 //! | `disk` | the index on disk |
@@ -39,14 +43,22 @@
 
 pub mod columns;
 mod disk;
+mod explain;
+mod facets;
 pub mod graph;
 pub mod lexical;
+mod order;
 pub mod plan;
 pub mod rank;
+mod ranking;
 pub mod searcher;
 mod values;
 mod words;
 
-pub use columns::{Facet, FacetCounts};
+pub use columns::Facet;
+pub use facets::FacetCounts;
 pub use searcher::{Builder, Searcher};
-pub use values::{Entry, Hit, Hits, IndexVersion, Saved, SearchError};
+pub use values::{
+    Entry, Explanation, Group, Hit, Hits, IndexVersion, PartMatch, Saved, SearchError, Selection,
+};
+pub use words::Joining;

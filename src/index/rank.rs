@@ -107,7 +107,7 @@ const COVERED: f32 = 0.85;
 const HALF_COVERED: f32 = 0.4;
 const NEAR_TOO: f32 = 0.8;
 /// Where the catalog knows none of the words, a product that is this near is meant.
-const NEAR_ALONE: f32 = 0.7;
+pub const NEAR_ALONE: f32 = 0.7;
 
 /// The weight of each part of a query. `parts`: how many products match it, of how many words it is,
 /// and whether it says what the product is.
@@ -157,11 +157,16 @@ impl Spread {
     }
 }
 
+/// The share of the words in a score unless a query says otherwise: that of the coverage in
+/// `coverage + NEARNESS * nearness`.
+pub const WORDS_WEIGHT: f32 = 1.0 / (1.0 + NEARNESS);
+
 /// The score of a product that covers so much of the query and is so near to it: 0 to 1, and above 1
-/// for [`EXACT`].
+/// for [`EXACT`]. `words_weight`: the share of the words, [`WORDS_WEIGHT`] unless the query says
+/// otherwise.
 #[must_use]
-pub fn joined(coverage: f32, nearness: f32) -> f32 {
-    (coverage + NEARNESS * nearness) / (1.0 + NEARNESS)
+pub fn joined(coverage: f32, nearness: f32, words_weight: f32) -> f32 {
+    words_weight * coverage + (1.0 - words_weight) * nearness
 }
 
 /// Whether a product is meant by a query: it covers about as much as the product that covers most
@@ -249,6 +254,12 @@ pub fn shares<K: Ord>(voters: Vec<(f32, Vec<K>)>) -> Vec<(K, f32)> {
 #[must_use]
 pub fn lean(cosine: f32, share: f32) -> f32 {
     (cosine + AGREEMENT * share) / (1.0 + AGREEMENT)
+}
+
+/// The share of the votes that makes this score of this cosine: [`lean`] the other way round.
+#[must_use]
+pub fn share_of(score: f32, cosine: f32) -> f32 {
+    ((score * (1.0 + AGREEMENT) - cosine) / AGREEMENT).clamp(0.0, 1.0)
 }
 
 /// The scores of products after the vote. `ranked`: the cosine of each with its categories, best

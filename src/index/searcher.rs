@@ -1,20 +1,19 @@
 //! One index: which products may answer, how they are found, and in which order they come.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
-use super::columns::{AttributeTable, Facet, FacetCounts, TableBuilder};
+use super::columns::{AttributeTable, Columns, Facet, TableBuilder};
 use super::disk::{self, Unusable};
-use super::graph::{BREADTH, Filter, Index, Vectors};
+use super::graph::{Index, Vectors};
 use super::lexical::{Language, Lexicon, LexiconBuilder, ValueWords};
-use super::plan::{Candidates, Plan, goes_on, plan};
-use super::rank::{self, LEADING, VOTERS};
-use super::values::{Entry, Hit, Hits, IndexVersion, Saved, SearchError};
-use crate::domain::{AttributeName, Embedding, Facets, Filters, ProductKey, Window};
+use super::plan::Candidates;
+use super::ranking::Ranking;
+use super::values::{Entry, Hits, IndexVersion, Saved, SearchError, Selection};
+use crate::domain::{AttributeName, Embedding, ProductFields, ProductKey, Types};
 
 /// An index that is never changed; a cheap, clonable handle on it. Slot `i` of the graph and of the
 /// bitmaps is the product `keys[i]`.
@@ -23,15 +22,17 @@ pub struct Searcher {
     pub(super) inner: Arc<Inner>,
 }
 
+/// Behind pointers is what another index may share: one with other prices shares all but those.
 pub(super) struct Inner {
     version: IndexVersion,
     /// Ascending, so that the order of slots is the order of keys.
-    pub(super) keys: Vec<ProductKey>,
-    pub(super) index: Index,
-    pub(super) attributes: AttributeTable,
-    pub(super) lexicon: Lexicon,
-    pub(super) values: ValueWords,
+    pub(super) keys: Arc<Vec<ProductKey>>,
+    pub(super) index: Arc<Index>,
+    pub(super) columns: Columns,
+    pub(super) lexicon: Arc<Lexicon>,
+    pub(super) values: Arc<ValueWords>,
     facets: Arc<Vec<Facet>>,
+    fields: Vec<ProductFields>,
 }
 
 /// Gathers what an index is built of, in the form that the index keeps it in: a million vectors are
@@ -40,7 +41,17 @@ pub struct Builder {
     keys: Vec<ProductKey>,
     vectors: Vectors,
     attributes: TableBuilder,
+    fields: Vec<ProductFields>,
     lexicon: LexiconBuilder,
+}
+
+/// What an index holds.
+pub(super) struct Content {
+    pub keys: Vec<ProductKey>,
+    pub index: Index,
+    pub attributes: AttributeTable,
+    pub fields: Vec<ProductFields>,
+    pub lexicon: Lexicon,
 }
 
 impl Builder {
@@ -50,6 +61,7 @@ impl Builder {
             keys: Vec::new(),
             vectors: Vectors::new(dimensions),
             attributes: TableBuilder::default(),
+            fields: Vec::new(),
             lexicon: LexiconBuilder::new(language),
         }
     }
@@ -64,17 +76,18 @@ impl Builder {
         }
         self.vectors.push(entry.embedding)?;
         self.attributes.add(entry.attributes);
+        self.fields.push(entry.fields);
         self.lexicon.add(entry.text);
         self.keys.push(entry.key);
         Ok(())
     }
 
     /// Builds the index. Blocking, on all cores (docs/benchmarks.md), at the system's lowest
-    /// priority, so that searches in another index do not wait for it.
+    /// priority, so that searches in another index do not wait for it. `types`: see [`Columns::new`].
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn build(self, version: IndexVersion) -> Result<Searcher, SearchError> {
+    pub fn build(self, version: IndexVersion, types: &Types) -> Result<Searcher, SearchError> {
         let (start, products) = (Instant::now(), self.keys.len());
         let index = Index::build(self.vectors)?;
         if products > 0 {
@@ -83,7 +96,14 @@ impl Builder {
         }
         let attributes = self.attributes.finish();
         let lexicon = self.lexicon.finish(&attributes);
-        Ok(Searcher::of(version, self.keys, index, attributes, lexicon))
+        let parts = Content {
+            keys: self.keys,
+            index,
+            attributes,
+            fields: self.fields,
+            lexicon,
+        };
+        Ok(Searcher::of(version, parts, types))
     }
 }
 
@@ -96,25 +116,63 @@ impl Searcher {
     #[must_use]
     pub fn empty(version: IndexVersion, dimensions: usize) -> Self {
         Builder::new(dimensions, version.language)
-            .build(version)
+            .build(version, &Types::default())
             .expect("nothing to add, nothing to fail")
     }
 
-    fn of(
-        version: IndexVersion,
-        keys: Vec<ProductKey>,
-        index: Index,
-        attributes: AttributeTable,
-        lexicon: Lexicon,
-    ) -> Self {
-        let inner = Inner {
-            version,
+    fn of(version: IndexVersion, content: Content, types: &Types) -> Self {
+        let Content {
             keys,
             index,
-            facets: Arc::new(attributes.facets()),
-            values: ValueWords::of(&attributes, lexicon.stems()),
             attributes,
+            fields,
             lexicon,
+        } = content;
+        let values = ValueWords::of(&attributes, lexicon.stems());
+        let columns = Columns::new(attributes, &fields, types);
+        let inner = Inner {
+            version,
+            keys: Arc::new(keys),
+            index: Arc::new(index),
+            facets: Arc::new(columns.facets()),
+            values: Arc::new(values),
+            columns,
+            lexicon: Arc::new(lexicon),
+            fields,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The same index with other prices and dates: those of each key, in any order. A product that
+    /// is not among them keeps its own. `revision`: that these are of.
+    #[must_use]
+    pub fn with_fields(
+        &self,
+        others: impl IntoIterator<Item = (ProductKey, ProductFields)>,
+        revision: u64,
+    ) -> Self {
+        let inner = &*self.inner;
+        let mut fields = inner.fields.clone();
+        for (key, other) in others {
+            if let Some(slot) = inner.slot(key) {
+                fields[slot as usize] = other;
+            }
+        }
+        let columns = inner.columns.with_fields(&fields);
+        let inner = Inner {
+            version: IndexVersion {
+                fields: revision,
+                ..inner.version.clone()
+            },
+            keys: Arc::clone(&inner.keys),
+            index: Arc::clone(&inner.index),
+            facets: Arc::new(columns.facets()),
+            values: Arc::clone(&inner.values),
+            columns,
+            lexicon: Arc::clone(&inner.lexicon),
+            fields,
         };
         Self {
             inner: Arc::new(inner),
@@ -133,6 +191,7 @@ impl Searcher {
         expected: &IndexVersion,
         dimensions: usize,
         store: &str,
+        types: &Types,
     ) -> Option<(Self, Saved)> {
         let start = Instant::now();
         let restored = match disk::restore(folder, expected, dimensions, store) {
@@ -149,18 +208,14 @@ impl Searcher {
         let disk::Restored {
             version,
             saved,
-            keys,
-            index,
-            attributes,
-            lexicon,
+            content,
         } = restored;
         tracing::info!(
-            products = keys.len(),
+            products = content.keys.len(),
             seconds = start.elapsed().as_secs_f32(),
             "restored the index"
         );
-        let searcher = Self::of(version, keys, index, attributes, lexicon);
-        Some((searcher, saved))
+        Some((Self::of(version, content, types), saved))
     }
 
     /// Saves the index, atomically: a save that is killed leaves the one before it, or none. Two
@@ -170,154 +225,107 @@ impl Searcher {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn save(&self, folder: &Path, saved: &Saved) -> Result<(), SearchError> {
-        let Inner {
-            version,
-            keys,
-            index,
-            attributes,
-            lexicon,
-            ..
-        } = &*self.inner;
+        let inner = &*self.inner;
         let parts = disk::Parts {
-            version,
+            version: &inner.version,
             saved,
-            keys,
-            index,
-            attributes,
-            lexicon,
+            keys: &inner.keys,
+            index: &inner.index,
+            attributes: inner.columns.table(),
+            fields: &inner.fields,
+            lexicon: &inner.lexicon,
         };
         disk::save(folder, &parts)
     }
 
     /// The products nearest to `query` among those that match: `window.limit()` of them after
-    /// `window.offset()`, fewer only when fewer match. `exclude`: products that are left out,
-    /// such as the one that the query is made of ("similar"); what the index does not hold is
-    /// passed over.
+    /// `window.offset()`, fewer only when fewer match.
     ///
-    /// CPU work, without I/O: see the module's note on cost. Ranks past [`BREADTH`] cost
-    /// more, those past four times as many a scan of all that match.
+    /// CPU work, without I/O: see the module's note on cost. Ranks past
+    /// [`BREADTH`](super::graph::BREADTH) cost more, those past four times as many a scan of all that
+    /// match. Sorted by something else, those alone are found that are near enough to the query to
+    /// be meant by it.
     ///
     /// # Errors
     /// When the query has another number of dimensions, or the vector library fails (memory).
-    pub fn search(
-        &self,
-        query: &Embedding,
-        filters: &Filters,
-        window: Window,
-        exclude: &[ProductKey],
-    ) -> Result<Hits, SearchError> {
-        self.answer(
-            filters,
-            window,
-            exclude,
-            None,
-            |index, candidates, wanted| index.ranked(query, candidates, wanted),
-        )
+    pub fn search(&self, query: &Embedding, selection: &Selection) -> Result<Hits, SearchError> {
+        let among = self.meant_by(query, selection)?;
+        self.explained_answer(selection, among.as_ref(), Ranking::Near(query))
     }
 
     /// As [`Searcher::search`] for a query that is a photo: the products' categories count (see
-    /// [`rank`]), those of the nearest among the products that may answer. Costs a search more for
-    /// every category that they may be of.
+    /// [`rank`](super::rank)), those of the nearest among the products that may answer. Costs a
+    /// search more for every category that they may be of.
     ///
     /// # Errors
     /// As [`Searcher::search`].
     pub fn search_photo(
         &self,
         query: &Embedding,
-        filters: &Filters,
-        window: Window,
-        exclude: &[ProductKey],
         category: &AttributeName,
+        selection: &Selection,
     ) -> Result<Hits, SearchError> {
-        self.answer(
-            filters,
-            window,
-            exclude,
-            None,
-            |index, candidates, wanted| index.ranked_by_vote(query, candidates, wanted, category),
-        )
-    }
-
-    /// `among`: the slots that are meant; `None`: all.
-    pub(super) fn answer(
-        &self,
-        filters: &Filters,
-        window: Window,
-        exclude: &[ProductKey],
-        among: Option<&RoaringBitmap>,
-        rank: impl FnOnce(&Inner, &Candidates, usize) -> Result<Vec<Hit>, SearchError>,
-    ) -> Result<Hits, SearchError> {
-        let inner = &*self.inner;
-        let except = exclude.iter().filter_map(|key| inner.slot(*key)).collect();
-        let matching = inner.attributes.matching(filters);
-        let candidates = Candidates::new(inner.count(), matching, except);
-        let candidates = match among {
-            Some(slots) => candidates.among(slots),
-            None => candidates,
-        };
-        let estimated_total = candidates.len();
-        let depth = window.depth().min(estimated_total);
-        let wanted = if window.offset() < depth { depth } else { 0 };
-        let mut hits = rank(inner, &candidates, wanted)?;
-        hits.drain(..window.offset().min(hits.len()));
-        Ok(Hits {
-            hits,
-            estimated_total,
-            meant: among.cloned(),
-        })
+        let among = self.meant_by(query, selection)?;
+        self.explained_answer(selection, among.as_ref(), Ranking::Vote(query, category))
     }
 
     /// All products that match the filters, in the catalog's order; their score is 0.
     ///
     /// # Errors
-    /// None today: the signature is that of every search.
-    pub fn browse(
-        &self,
-        filters: &Filters,
-        window: Window,
-        exclude: &[ProductKey],
-    ) -> Result<Hits, SearchError> {
-        self.answer(
-            filters,
-            window,
-            exclude,
-            None,
-            |inner, candidates, wanted| {
-                let slots = candidates.slots().take(wanted);
-                let hit = |slot: u32| Hit {
-                    key: inner.keys[slot as usize],
-                    score: 0.0,
-                };
-                Ok(slots.map(hit).collect())
-            },
-        )
+    /// As [`Searcher::search`].
+    pub fn browse(&self, selection: &Selection) -> Result<Hits, SearchError> {
+        self.answer(selection, None, Ranking::Catalog)
     }
 
-    /// How many of the products that `found` means carry each value of the attributes asked for, the
-    /// most frequent first, with how many values there are in all. The filters count, but for those
-    /// by the attribute itself: so a shopper who chose one value sees what the others would bring.
-    #[must_use]
-    pub fn counts(
+    /// The slots that a vector means: all where it ranks, those that are near where something else
+    /// does.
+    fn meant_by(
         &self,
-        found: &Hits,
-        facets: &Facets,
-        filters: &Filters,
-        exclude: &[ProductKey],
-    ) -> Vec<FacetCounts> {
+        query: &Embedding,
+        selection: &Selection,
+    ) -> Result<Option<RoaringBitmap>, SearchError> {
+        if selection.order.is_ranking() || selection.all {
+            return Ok(None);
+        }
+        self.inner.near_enough(query).map(Some)
+    }
+
+    fn explained_answer(
+        &self,
+        selection: &Selection,
+        among: Option<&RoaringBitmap>,
+        ranking: Ranking<'_>,
+    ) -> Result<Hits, SearchError> {
+        let mut hits = self.answer(selection, among, ranking)?;
+        if selection.explain {
+            hits.explanations = self.inner.explained(&hits.hits, ranking, None)?;
+        }
+        Ok(hits)
+    }
+
+    /// `among`: the slots that are meant; `None`: all.
+    pub(super) fn answer(
+        &self,
+        selection: &Selection,
+        among: Option<&RoaringBitmap>,
+        ranking: Ranking<'_>,
+    ) -> Result<Hits, SearchError> {
         let inner = &*self.inner;
-        let except: RoaringBitmap = exclude.iter().filter_map(|key| inner.slot(*key)).collect();
-        let mut all = RoaringBitmap::new();
-        all.insert_range(0..inner.count());
-        let meant = found.meant.as_ref().unwrap_or(&all) - &except;
-        let counted = facets.names.iter().map(|name| {
-            let others = inner.attributes.matching(&filters.without(name));
-            let base = match others {
-                Some(others) => others & &meant,
-                None => meant.clone(),
-            };
-            inner.attributes.counts(name, &base, facets.values)
-        });
-        counted.collect()
+        let except = inner.slots_of(&selection.exclude);
+        let matching = inner.columns.matching(&selection.filters);
+        let candidates = Candidates::new(inner.count(), matching, except);
+        let candidates = match among {
+            Some(slots) => candidates.among(slots),
+            None => candidates,
+        };
+        let (hits, groups, total) = inner.ordered(ranking, &candidates, selection)?;
+        Ok(Hits {
+            hits,
+            groups,
+            estimated_total: total,
+            explanations: Vec::new(),
+            meant: among.cloned(),
+        })
     }
 
     /// The stored vector of a product, rounded to bf16; `None` when the index has no such product.
@@ -356,147 +364,22 @@ impl Inner {
         u32::try_from(self.keys.len()).unwrap_or(u32::MAX)
     }
 
-    fn slot(&self, key: ProductKey) -> Option<u32> {
+    /// Every slot.
+    pub(super) fn all(&self) -> RoaringBitmap {
+        let mut all = RoaringBitmap::new();
+        all.insert_range(0..self.count());
+        all
+    }
+
+    /// The slots of the products that the index holds of these.
+    pub(super) fn slots_of(&self, keys: &[ProductKey]) -> RoaringBitmap {
+        keys.iter().filter_map(|key| self.slot(*key)).collect()
+    }
+
+    pub(super) fn slot(&self, key: ProductKey) -> Option<u32> {
         self.keys
             .binary_search(&key)
             .ok()
             .and_then(|slot| u32::try_from(slot).ok())
     }
-
-    /// The first `wanted` of `candidates`, which are at least as many.
-    ///
-    /// Where the graph is walked, a deeper walk may find a product that a shallow one missed, so
-    /// that pages cut from walks of different depth would repeat a product or lose one. Therefore
-    /// the ranking is put together from parts that do not depend on how deep the question goes: the
-    /// best of a shallow walk, then what a deeper walk adds, then all others in exact order. A
-    /// question takes as many parts as it needs.
-    pub(super) fn ranked(
-        &self,
-        query: &Embedding,
-        candidates: &Candidates,
-        wanted: usize,
-    ) -> Result<Vec<Hit>, SearchError> {
-        let mut ranked: Vec<Hit> = Vec::new();
-        let mut known: HashSet<u32> = HashSet::new();
-        if plan(self.index.len(), candidates.len()) == Plan::Graph {
-            for breadth in [BREADTH, 4 * BREADTH] {
-                if ranked.len() >= wanted {
-                    break;
-                }
-                let filter = Filter {
-                    allow: &|slot| candidates.contains(slot),
-                    go_on: &|seen, passed| goes_on(seen, passed, candidates.len()),
-                };
-                let unfiltered =
-                    matches!(candidates, Candidates::All { except, .. } if except.is_empty());
-                let filter = (!unfiltered).then_some(filter);
-                // Gave up, or too few: near the query hardly anything matches, or the walk came to
-                // a part of the graph without a way out. The scan below finds them all.
-                let Some(found) = self
-                    .index
-                    .near(query, breadth, filter)?
-                    .filter(|found| found.len() >= breadth.min(candidates.len()))
-                else {
-                    break;
-                };
-                let new: Vec<u32> = found
-                    .into_iter()
-                    .filter(|&slot| known.insert(slot))
-                    .collect();
-                ranked.extend(self.best(query, new.into_iter(), usize::MAX)?);
-            }
-        }
-        if ranked.len() < wanted {
-            let others = candidates.slots().filter(|slot| !known.contains(slot));
-            let rest = wanted - ranked.len();
-            ranked.extend(self.best(query, others, rest)?);
-        }
-        ranked.truncate(wanted);
-        Ok(ranked)
-    }
-
-    /// As `ranked`, with the vote of the nearest on the category counted in.
-    ///
-    /// The products of each category that got votes are ranked by themselves, all others too, and
-    /// the heads of these rankings compared. Within one all scores rise by the same, so that each
-    /// keeps its order, and pages join as they do without a vote.
-    fn ranked_by_vote(
-        &self,
-        query: &Embedding,
-        candidates: &Candidates,
-        wanted: usize,
-        category: &AttributeName,
-    ) -> Result<Vec<Hit>, SearchError> {
-        if wanted == 0 {
-            return Ok(Vec::new());
-        }
-        let voters = self.ranked(query, candidates, VOTERS.min(candidates.len()))?;
-        let categories: Vec<_> = self.attributes.carriers(category).collect();
-        let of = |slot: u32| {
-            (0..categories.len())
-                .filter(|&i| categories[i].contains(slot))
-                .collect()
-        };
-        let vote = |hit: &Hit| (hit.score, self.slot(hit.key).map(of).unwrap_or_default());
-        let shares = rank::shares(voters.iter().map(vote).collect());
-        let leading: Vec<Hit> = voters.into_iter().take(LEADING).collect();
-        let mut others = candidates.without(
-            &leading
-                .iter()
-                .filter_map(|hit| self.slot(hit.key))
-                .collect(),
-        );
-        let mut rankings = Vec::with_capacity(shares.len() + 2);
-        rankings.push((leading, 1.0));
-        for (category, share) in shares {
-            // A product of two categories is of the one with more votes.
-            let own = others.among(categories[category]);
-            others = others.without(categories[category]);
-            rankings.push((self.ranked(query, &own, wanted.min(own.len()))?, share));
-        }
-        rankings.push((self.ranked(query, &others, wanted.min(others.len()))?, 0.0));
-        Ok(merged(rankings, wanted))
-    }
-
-    fn best(
-        &self,
-        query: &Embedding,
-        slots: impl Iterator<Item = u32>,
-        count: usize,
-    ) -> Result<Vec<Hit>, SearchError> {
-        let hit = |(slot, score)| Hit {
-            key: self.keys[slot as usize],
-            score,
-        };
-        Ok(rank::best(
-            self.index.scores(query, slots)?.map(hit).collect(),
-            count,
-        ))
-    }
-}
-
-/// The first `wanted` of several rankings, whose scores rise by the share beside them: always the
-/// better of their heads.
-fn merged(rankings: Vec<(Vec<Hit>, f32)>, wanted: usize) -> Vec<Hit> {
-    let lifted = |(hits, share): (Vec<Hit>, f32)| {
-        hits.into_iter()
-            .map(move |hit| Hit {
-                score: rank::lean(hit.score, share),
-                ..hit
-            })
-            .peekable()
-    };
-    let mut rankings: Vec<_> = rankings.into_iter().map(lifted).collect();
-    let mut merged = Vec::new();
-    while merged.len() < wanted {
-        let heads = rankings
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(i, ranking)| Some((i, *ranking.peek()?)));
-        let Some((first, _)) = heads.min_by(|a, b| rank::best_first(&a.1, &b.1)) else {
-            break;
-        };
-        merged.extend(rankings[first].next());
-    }
-    merged
 }

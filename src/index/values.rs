@@ -6,7 +6,9 @@ use roaring::RoaringBitmap;
 
 use super::graph::IndexError;
 use super::lexical::{Language, ProductText};
-use crate::domain::{Attributes, Embedding, ModelId, ProductKey};
+use crate::domain::{
+    Attributes, Embedding, Filters, ModelId, Order, ProductFields, ProductKey, Window,
+};
 
 /// One product as the index sees it.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +16,7 @@ pub struct Entry<'a> {
     pub key: ProductKey,
     pub embedding: &'a Embedding,
     pub attributes: &'a Attributes,
+    pub fields: ProductFields,
     pub text: ProductText<'a>,
 }
 
@@ -22,11 +25,43 @@ pub struct Entry<'a> {
 pub struct IndexVersion {
     /// The catalog's revision (see `catalog::Catalog::revision`).
     pub catalog: u64,
+    /// The same of prices and dates, which can be exchanged alone.
+    pub fields: u64,
     pub model: ModelId,
     /// Share of the words in each product's vector (see [`rank::fuse`](super::rank::fuse)), in percent.
     pub words_percent: u8,
     /// By whose rules the endings of words are cut off.
     pub language: Language,
+}
+
+/// Which of the products that a search finds are wanted, and in which order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    pub filters: Filters,
+    /// Products that are left out, such as the one that the query is made of; what the index does not
+    /// hold is passed over.
+    pub exclude: Vec<ProductKey>,
+    pub window: Window,
+    pub order: Order,
+    /// All that match are ranked, whether or not the query means them.
+    pub all: bool,
+    /// Each hit says why it is where it is.
+    pub explain: bool,
+}
+
+impl Selection {
+    /// Those that match the filters, by the ranking.
+    #[must_use]
+    pub fn of(filters: &Filters, window: Window, exclude: &[ProductKey]) -> Self {
+        Self {
+            filters: filters.clone(),
+            exclude: exclude.to_vec(),
+            window,
+            order: Order::default(),
+            all: false,
+            explain: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,11 +74,47 @@ pub struct Hit {
 #[derive(Clone, Debug)]
 pub struct Hits {
     pub hits: Vec<Hit>,
-    /// How many products match the filters (all of them are ranked; none is cut off by a score).
-    /// Exact; the excluded product is not counted.
+    /// Where products are grouped, the group of each hit; of a product without the value, none.
+    pub groups: Vec<Option<Group>>,
+    /// How many products, or groups of products, are meant and match the filters. Exact; the excluded
+    /// product is not counted.
     pub estimated_total: usize,
+    /// Of each hit, when that was asked for.
+    pub explanations: Vec<Explanation>,
     /// The slots that are meant, whatever the filters; `None`: all.
     pub(super) meant: Option<RoaringBitmap>,
+}
+
+/// Products with the same value, of which the first is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub value: String,
+    /// How many of them are meant and match the filters.
+    pub products: u64,
+}
+
+/// Why a product is where it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Explanation {
+    /// How much of the query in words the product covers; above 1: it is what the query names.
+    pub coverage: Option<f32>,
+    /// Where its cosine lies between the mean of the index (0) and the nearest product (1).
+    pub nearness: Option<f32>,
+    pub cosine: Option<f32>,
+    /// Of a photo: the share of the votes that its category has.
+    pub votes: Option<f32>,
+    /// The parts of the query in words that it matches.
+    pub parts: Vec<PartMatch>,
+}
+
+/// How a product matches a part of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartMatch {
+    pub text: String,
+    /// The share of the part in the query.
+    pub weight: f32,
+    /// How strongly the product matches it, 0 to 1.
+    pub strength: f32,
 }
 
 /// What is said of a saved index beside what it holds.

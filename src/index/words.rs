@@ -4,29 +4,44 @@
 //! come first; the tiers' heads are compared by the score that [`rank::joined`] gives. So the ranking
 //! needs the cosines of the products that are shown and of few more, however many match.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use roaring::RoaringBitmap;
 
-use super::graph::BREADTH;
 use super::lexical::{Asked, Reader, Reading, Synonyms};
 use super::plan::Candidates;
 use super::rank::{self, Spread};
+use super::ranking::Ranking;
 use super::searcher::{Inner, Searcher};
-use super::values::{Hit, Hits, SearchError};
-use crate::domain::{Embedding, Filters, ProductKey, Window};
-
-/// Products whose cosines say where the mean of an index lies.
-const SAMPLE: u32 = 1_024;
-/// In an index with more products than this, those that are meant for their nearness alone are among
-/// the nearest that a walk finds; in a smaller one all are looked at.
-const LOOKED_AT: u32 = 100_000;
+use super::values::{Hit, Hits, SearchError, Selection};
+use crate::domain::Embedding;
 
 /// Coverages that are told apart: products less than a thousandth apart are of one tier.
 const LEVELS: usize = 1_000;
 
 /// Products that cover as much of a query as each other.
-struct Tier {
-    coverage: f32,
-    slots: RoaringBitmap,
+pub(super) struct Tier {
+    pub coverage: f32,
+    pub slots: RoaringBitmap,
+}
+
+/// How words and vectors rank together.
+#[derive(Clone, Copy, Debug)]
+pub struct Joining<'a> {
+    /// `None`: the words alone rank.
+    pub vector: Option<&'a Embedding>,
+    /// The share of the words in a score (see [`rank::joined`]).
+    pub words_weight: f32,
+}
+
+impl Default for Joining<'_> {
+    fn default() -> Self {
+        Self {
+            vector: None,
+            words_weight: rank::WORDS_WEIGHT,
+        }
+    }
 }
 
 impl Searcher {
@@ -37,15 +52,15 @@ impl Searcher {
         let reader = Reader {
             lexicon: &inner.lexicon,
             values: &inner.values,
-            attributes: &inner.attributes,
+            attributes: inner.columns.table(),
             synonyms,
         };
         reader.read(text, reading)
     }
 
     /// The products that words ask for, among those that match the filters: ranked by how much of
-    /// the query they cover and, with a `vector`, by how near they are (see [`rank`]).
-    /// `relevant_only`: those that are meant; else all products are ranked.
+    /// the query they cover and, with a vector, by how near they are (see [`rank`]). Only those that
+    /// are meant, unless the selection is of all.
     ///
     /// Which products are meant, and their scores, do not depend on the filters.
     ///
@@ -54,89 +69,76 @@ impl Searcher {
     pub fn search_words(
         &self,
         asked: &Asked,
-        vector: Option<&Embedding>,
-        relevant_only: bool,
-        filters: &Filters,
-        window: Window,
-        exclude: &[ProductKey],
+        joining: Joining<'_>,
+        selection: &Selection,
     ) -> Result<Hits, SearchError> {
         let inner = &*self.inner;
-        let near = match vector {
+        let near = match joining.vector {
             Some(query) => Some((query, inner.spread(query)?)),
             None => None,
         };
-        let mut tiers = tiers(asked, inner.count());
-        if relevant_only {
-            if let Some(named) = asked.named() {
-                for tier in &mut tiers {
-                    tier.slots &= &named | &asked.exact;
-                }
-            }
+        let among = inner.ranked_at_all(asked, selection.all);
+        let mut tiers = tiers(asked, &among, inner.count());
+        if !selection.all {
             inner.keep_relevant(&mut tiers, near)?;
         }
         let meant = tiers.iter().fold(RoaringBitmap::new(), |mut all, tier| {
             all |= &tier.slots;
             all
         });
-        self.answer(
-            filters,
-            window,
-            exclude,
-            Some(&meant),
-            |_, candidates, wanted| inner.ranked_tiers(&tiers, candidates, near, wanted),
-        )
+        let ranking = Ranking::Words {
+            tiers: &tiers,
+            near,
+            weight: joining.words_weight,
+        };
+        let mut hits = self.answer(selection, Some(&meant), ranking)?;
+        if selection.explain {
+            hits.explanations = inner.explained(&hits.hits, ranking, Some(asked))?;
+        }
+        Ok(hits)
     }
 }
 
-/// The tiers of all products that the query does not rule out, those that cover most first; the last
-/// is of those that cover nothing.
+/// The tiers of the products of `among`, those that cover most first; the last is of those that cover
+/// nothing.
 #[expect(clippy::cast_precision_loss, reason = "a thousand levels")]
-fn tiers(asked: &Asked, count: u32) -> Vec<Tier> {
+fn tiers(asked: &Asked, among: &RoaringBitmap, count: u32) -> Vec<Tier> {
+    let exact = &asked.exact - &asked.excluded;
+    // Sets of products that match all parts so far alike are split by each further part.
+    let mut alike = vec![(0.0_f32, among - &asked.excluded - &exact)];
     let weights = asked.weights(count);
     let total: f32 = weights.iter().sum();
-    let mut coverage = vec![0.0_f32; count as usize];
-    let mut covered = RoaringBitmap::new();
     for (part, weight) in asked.parts.iter().zip(weights) {
-        for (strength, slots) in part.strengths.each() {
-            let share = weight * strength / total;
-            for slot in &slots {
-                coverage[slot as usize] += share;
+        let share = weight / total;
+        let mut split = Vec::with_capacity(2 * alike.len());
+        for (coverage, mut slots) in alike {
+            for (strength, matching) in part.strengths.sets() {
+                let own = &slots & matching;
+                if !own.is_empty() {
+                    slots -= &own;
+                    split.push((coverage + share * strength, own));
+                }
             }
-            covered |= slots;
+            if !slots.is_empty() {
+                split.push((coverage, slots));
+            }
         }
+        alike = split;
     }
-    let exact = &asked.exact - &asked.excluded;
-    covered -= &asked.excluded;
-    covered -= &exact;
-    // By thousandths.
-    let mut by_coverage: Vec<Vec<u32>> = vec![Vec::new(); LEVELS + 1];
-    for slot in &covered {
-        by_coverage[level(coverage[slot as usize])].push(slot);
+    // By thousandths, the greatest first.
+    let mut levels: BTreeMap<Reverse<usize>, RoaringBitmap> = BTreeMap::new();
+    for (coverage, slots) in alike {
+        *levels.entry(Reverse(level(coverage))).or_default() |= slots;
     }
-    let mut rest = RoaringBitmap::new();
-    rest.insert_range(0..count);
-    rest -= &covered;
-    rest -= &exact;
-    rest -= &asked.excluded;
     let exact = Tier {
         coverage: rank::EXACT,
         slots: exact,
     };
-    let covering = by_coverage.into_iter().enumerate().rev();
-    let covering = covering.filter(|(_, slots)| !slots.is_empty());
-    let covering = covering.map(|(level, slots)| Tier {
+    let covering = levels.into_iter().map(|(Reverse(level), slots)| Tier {
         coverage: level as f32 / LEVELS as f32,
-        // In order: the slots were gone through in order.
-        slots: RoaringBitmap::from_sorted_iter(slots).unwrap_or_default(),
+        slots,
     });
-    let rest = Tier {
-        coverage: 0.0,
-        slots: rest,
-    };
-    std::iter::once(exact)
-        .chain(covering)
-        .chain([rest])
-        .collect()
+    std::iter::once(exact).chain(covering).collect()
 }
 
 #[expect(
@@ -150,21 +152,22 @@ fn level(coverage: f32) -> usize {
 }
 
 impl Inner {
-    /// Where the cosines of all products lie.
-    fn spread(&self, query: &Embedding) -> Result<Spread, SearchError> {
-        let all = Candidates::new(self.count(), None, RoaringBitmap::new());
-        let best = self.ranked(query, &all, 1.min(all.len()))?;
-        let step = (self.count() / SAMPLE).max(1) as usize;
-        let sample = (0..self.count()).step_by(step);
-        let (mut sum, mut number) = (0.0, 0.0);
-        for (_, cosine) in self.index.scores(query, sample)? {
-            sum += cosine;
-            number += 1.0;
+    /// The products that a query in words ranks: all, or those of which some may be meant. These match
+    /// what it names outright; where it names nothing, anything of it; where no product does, they are
+    /// all, some of which are near.
+    fn ranked_at_all(&self, asked: &Asked, all: bool) -> RoaringBitmap {
+        if all {
+            return self.all();
         }
-        Ok(Spread {
-            mean: sum / f32::max(number, 1.0),
-            best: best.first().map_or(0.0, |hit| hit.score),
-        })
+        if let Some(named) = asked.named() {
+            return named;
+        }
+        let matching = asked.parts.iter().map(|part| part.strengths.all());
+        let matching = matching.fold(RoaringBitmap::new(), |all, part| all | part);
+        if matching.is_subset(&asked.excluded) {
+            return self.all();
+        }
+        matching
     }
 
     /// Leaves in each tier the products that are meant.
@@ -182,11 +185,11 @@ impl Inner {
             match (rank::needed_nearness(tier.coverage, best), near) {
                 (Some(needed), _) if needed <= 0.0 => {}
                 (Some(needed), Some((query, spread))) => {
-                    if self.count() > LOOKED_AT {
-                        let found = match &nearest {
-                            Some(found) => found,
-                            None => nearest.insert(self.nearest(query)?),
-                        };
+                    let found = match &nearest {
+                        Some(found) => found,
+                        None => nearest.insert(self.nearest(query)?),
+                    };
+                    if let Some(found) = found {
                         tier.slots &= found;
                     }
                     let least = spread.cosine(needed);
@@ -200,23 +203,19 @@ impl Inner {
         Ok(())
     }
 
-    fn nearest(&self, query: &Embedding) -> Result<RoaringBitmap, SearchError> {
-        let found = self.index.near(query, 4 * BREADTH, None)?;
-        Ok(found.into_iter().flatten().collect())
-    }
-
     /// The first `wanted` candidates of the tiers.
-    fn ranked_tiers(
+    pub(super) fn ranked_tiers(
         &self,
         tiers: &[Tier],
         candidates: &Candidates,
         near: Option<(&Embedding, Spread)>,
+        weight: f32,
         wanted: usize,
     ) -> Result<Vec<Hit>, SearchError> {
         let score = |coverage: f32, cosine: Option<f32>| {
             let nearness = near.zip(cosine);
             let nearness = nearness.map_or(0.0, |((_, spread), cosine)| spread.nearness(cosine));
-            rank::joined(coverage, nearness)
+            rank::joined(coverage, nearness, weight)
         };
         let mut waiting = tiers.iter().peekable();
         let mut open = Vec::new();
@@ -245,14 +244,11 @@ impl Inner {
                         });
                         scored.collect()
                     }
-                    None => own
-                        .slots()
-                        .take(most)
-                        .map(|slot| Hit {
-                            key: self.keys[slot as usize],
-                            score: score(tier.coverage, None),
-                        })
-                        .collect(),
+                    None => {
+                        let score = score(tier.coverage, None);
+                        let slots = own.slots().take(most);
+                        slots.map(|slot| self.hit(slot, score)).collect()
+                    }
                 };
                 open.push(hits.into_iter().peekable());
                 continue;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::check;
 use super::error::ServiceError;
 use super::generation::{Generation, Making};
 use super::health::Health;
@@ -18,12 +19,10 @@ use super::page::{Hit, Page};
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
 use crate::catalog::{Catalog, Counts, Picture, StoredProduct};
-use crate::domain::{
-    Ask, AttributeName, Embedding, KnownAttributes, Mode, ProductId, ProductKey, Query,
-};
+use crate::domain::{Ask, Embedding, KnownAttributes, Mode, ProductId, ProductKey, Query, Types};
 use crate::encode::{EncoderStatus, Priority};
 use crate::index::lexical::Language;
-use crate::index::{self, Facet, rank};
+use crate::index::{self, Explanation, Facet, Group, Selection, rank};
 use crate::util::batcher::{BatchOptions, Batcher};
 use crate::util::blocking::blocking;
 
@@ -50,6 +49,7 @@ impl Default for ServiceOptions {
             making: Making {
                 words_percent: rank::DEFAULT_WORDS_PERCENT,
                 language: Language::default(),
+                types: Types::default(),
             },
         }
     }
@@ -215,9 +215,7 @@ impl Service {
         deadline: Option<Instant>,
     ) -> Result<Page, ServiceError> {
         let generation = self.answering()?;
-        let named = query.filters.iter().map(|(name, _)| name);
-        let named = named.chain(&query.facets.names);
-        check_attributes(&generation.index.facets(), self.known(), named)?;
+        check::attributes(&generation.index.facets(), self.known(), &query)?;
         let encoder = &generation.encoder;
         let mut exclude = match &query.exclude[..] {
             [] => Vec::new(),
@@ -254,18 +252,26 @@ impl Service {
                 Target::Near(vector)
             }
         };
-        let job = Job {
-            generation: Arc::clone(&generation),
-            target,
+        let selection = Selection {
             filters: query.filters,
             exclude,
             window: query.window,
+            order: query.order,
+            all: !query.words.relevant_only,
+            explain: query.explain,
+        };
+        let job = Job {
+            generation: Arc::clone(&generation),
+            target,
+            selection,
             facets: query.facets,
         };
         let workers = &self.inner.workers;
         let found = workers.submit(job, 0, Priority::Search, deadline).await??;
         Ok(Page {
-            hits: self.rows(&found.hits.hits).await?,
+            hits: self
+                .rows(found.hits.hits, found.hits.groups, found.hits.explanations)
+                .await?,
             total: found.hits.estimated_total,
             corrected: found.corrected,
             facets: found.facets,
@@ -275,15 +281,25 @@ impl Service {
     }
 
     /// The products of the hits; one that was removed since the index was built is left out.
-    async fn rows(&self, found: &[index::Hit]) -> Result<Vec<Hit>, ServiceError> {
+    async fn rows(
+        &self,
+        found: Vec<index::Hit>,
+        groups: Vec<Option<Group>>,
+        explanations: Vec<Explanation>,
+    ) -> Result<Vec<Hit>, ServiceError> {
         let keys: Vec<ProductKey> = found.iter().map(|hit| hit.key).collect();
         let rows = self.inner.catalog.products(&keys).await?;
         let mut rows: HashMap<ProductKey, StoredProduct> =
             rows.into_iter().map(|row| (row.key, row)).collect();
+        let mut groups = groups.into_iter();
+        let mut explanations = explanations.into_iter();
         let hits = found.iter().filter_map(|hit| {
+            let (group, explanation) = (groups.next().flatten(), explanations.next());
             let product = rows.remove(&hit.key)?;
             Some(Hit {
                 score: hit.score,
+                group,
+                explanation,
                 product,
             })
         });
@@ -313,62 +329,5 @@ impl Service {
         Some(self.generation())
             .filter(|generation| generation.answers())
             .ok_or(ServiceError::NotReady)
-    }
-}
-
-/// A misspelled attribute is an error, not an empty page. Before anything is indexed, nothing is
-/// known, and nothing is misspelled.
-fn check_attributes<'a>(
-    facets: &[Facet],
-    known: &KnownAttributes,
-    named: impl Iterator<Item = &'a AttributeName>,
-) -> Result<(), ServiceError> {
-    if facets.is_empty() {
-        return Ok(());
-    }
-    for name in named {
-        let carried = facets.iter().any(|facet| facet.name == *name);
-        if !carried && !known.shown.contains(name) {
-            return Err(ServiceError::UnknownAttribute {
-                name: name.to_string(),
-                known: facets.iter().map(|facet| facet.name.to_string()).collect(),
-            });
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{AttributeValue, Filters};
-
-    #[test]
-    fn a_misspelled_attribute_is_an_error_once_there_are_products() {
-        let name = |name: &str| AttributeName::new(name).expect("a name");
-        let check = |asked: &str, carried: &[&str]| {
-            let value = AttributeValue::new("x").expect("a value");
-            let filters = Filters::new([(name(asked), value)]).expect("few");
-            let facets: Vec<Facet> = carried
-                .iter()
-                .map(|carried| Facet {
-                    name: name(carried),
-                    values: vec![("x".to_owned(), 1)],
-                })
-                .collect();
-            check_attributes(
-                &facets,
-                &KnownAttributes::default(),
-                filters.iter().map(|(name, _)| name),
-            )
-        };
-        assert!(check("heel_height", &[]).is_ok());
-        assert!(check("heel_height", &["category", "heel_height"]).is_ok());
-        assert!(check("shoelace_color", &["category"]).is_ok(), "known");
-        let wrong = check("colour", &["category", "color"]);
-        let Err(ServiceError::UnknownAttribute { name, known }) = wrong else {
-            panic!("{wrong:?}");
-        };
-        assert_eq!((name.as_str(), known.len()), ("colour", 2));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::CatalogError;
+use crate::domain::ValueType;
 use crate::encode::EncodeError;
 use crate::index::SearchError;
 use crate::util::batcher::BatchError;
@@ -14,6 +15,14 @@ pub enum ServiceError {
     NotReady,
     #[error("{name:?} is not an attribute of the products")]
     UnknownAttribute { name: String, known: Vec<String> },
+    #[error("{range:?} is not a range of {name:?}, whose values are {}", of(*.kind))]
+    NoRange {
+        name: String,
+        kind: ValueType,
+        range: String,
+    },
+    #[error("products cannot be grouped by {name:?}: it is not an attribute")]
+    NoGroup { name: String },
     #[error("there is no product {id:?}")]
     NoProduct { id: String },
     #[error("the product {id:?} has no embedding yet, so nothing can be compared with it")]
@@ -30,6 +39,16 @@ pub enum ServiceError {
     Catalog(#[from] CatalogError),
     #[error("a search ended without a result: {0}")]
     Failed(Arc<str>),
+}
+
+/// What ranges of such values are of.
+fn of(kind: ValueType) -> &'static str {
+    match kind {
+        ValueType::Text => "text; the file that the setting `types` names says what they are",
+        ValueType::Number => "numbers",
+        ValueType::Boolean => "true or false",
+        ValueType::Date => "dates: 2026-11-29, or a time as RFC 3339 writes it",
+    }
 }
 
 impl From<EncodeError> for ServiceError {

@@ -169,13 +169,18 @@ impl Follower {
     async fn renew(&self) -> Result<bool, GenerationError> {
         let (service, now) = (&self.service, self.service.generation());
         let catalog = service.catalog();
-        if now.version().catalog == catalog.revision().await? {
-            self.note_whole(&now).await?;
+        let revision = catalog.revision().await?;
+        if now.version().catalog == revision.products {
+            if now.version().fields == revision.fields {
+                self.note_whole(&now).await?;
+            } else {
+                self.renew_fields(&now).await?;
+            }
             return Ok(false);
         }
         let started = Instant::now();
         let (built, counts) =
-            generation::build(catalog, now.encoder.clone(), service.inner.options.making).await?;
+            generation::build(catalog, now.encoder.clone(), &service.inner.options.making).await?;
         service.inner.health.counted(Ok(counts));
         let next = Generation {
             // What was searchable stays so: no product leaves the index but by being removed.
@@ -190,6 +195,23 @@ impl Follower {
         Ok(true)
     }
 
+    /// Takes over prices and dates alone, which costs a pass over the products and no graph. Not
+    /// saved: an index that is restored takes them over anew.
+    async fn renew_fields(&self, now: &Generation) -> Result<(), GenerationError> {
+        let started = Instant::now();
+        let mut fields = Vec::with_capacity(now.index.len());
+        let catalog = self.service.catalog();
+        let revision = catalog.fields(|key, of| fields.push((key, of))).await?;
+        if revision.products != now.version().catalog {
+            // Another index is to be built, with these in it.
+            return Ok(());
+        }
+        let next = now.with_fields(fields, revision);
+        self.service.swap(next);
+        tracing::info!(elapsed = ?started.elapsed(), "prices and dates are taken over");
+        Ok(())
+    }
+
     /// An index that waited for embeddings is whole once it is known that none comes any more.
     async fn note_whole(&self, now: &Arc<Generation>) -> Result<(), GenerationError> {
         if now.whole {
@@ -201,7 +223,7 @@ impl Follower {
             return Ok(());
         };
         // Nothing may have come in between.
-        if self.service.catalog().revision().await? == now.version().catalog {
+        if self.service.catalog().revision().await?.products == now.version().catalog {
             tracing::info!(products = counts.products, "the index is whole");
             let whole = Generation {
                 encoder: now.encoder.clone(),

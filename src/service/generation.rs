@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::catalog::{Catalog, CatalogError, Counts};
-use crate::domain::ModelId;
+use crate::catalog::{Catalog, CatalogError, Counts, Revision};
+use crate::domain::{ModelId, ProductFields, ProductKey, Types};
 use crate::encode::Encoder;
 use crate::index::lexical::{Language, ProductText};
 use crate::index::{Builder, Entry, IndexVersion, SearchError, Searcher, rank};
@@ -22,17 +22,20 @@ pub struct Generation {
 }
 
 /// How an index is made of a catalog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Making {
     /// See [`rank::fuse`].
     pub words_percent: u8,
     pub language: Language,
+    /// What the shop says its attributes are.
+    pub types: Types,
 }
 
 impl Making {
-    fn version(self, catalog: u64, encoder: &Encoder) -> IndexVersion {
+    fn version(&self, catalog: Revision, encoder: &Encoder) -> IndexVersion {
         IndexVersion {
-            catalog,
+            catalog: catalog.products,
+            fields: catalog.fields,
             model: encoder.model_id().clone(),
             words_percent: self.words_percent,
             language: self.language,
@@ -51,8 +54,8 @@ pub struct ModelName {
 impl Generation {
     /// Over nothing, for a service that starts before its catalog is embedded.
     #[must_use]
-    pub fn empty(encoder: Encoder, making: Making) -> Self {
-        let version = making.version(0, &encoder);
+    pub fn empty(encoder: Encoder, making: &Making) -> Self {
+        let version = making.version(Revision::default(), &encoder);
         let index = Searcher::empty(version, encoder.dimensions());
         Self {
             encoder,
@@ -72,6 +75,20 @@ impl Generation {
     #[must_use]
     pub fn version(&self) -> &IndexVersion {
         self.index.version()
+    }
+
+    /// With other prices and dates, of this state of the catalog.
+    #[must_use]
+    pub fn with_fields(
+        &self,
+        fields: Vec<(ProductKey, ProductFields)>,
+        revision: Revision,
+    ) -> Self {
+        Self {
+            encoder: self.encoder.clone(),
+            index: self.index.with_fields(fields, revision.fields),
+            whole: self.whole,
+        }
     }
 
     /// Whether searches are answered: something is indexed, or it is known that there is nothing.
@@ -105,13 +122,14 @@ pub(super) fn folder(catalog: &Catalog) -> PathBuf {
 pub async fn restore(
     catalog: &Catalog,
     encoder: Encoder,
-    making: Making,
+    making: &Making,
 ) -> Result<Generation, GenerationError> {
     let expected = making.version(catalog.revision().await?, &encoder);
     let (store, folder) = (catalog.identity().await?, folder(catalog));
     let dimensions = encoder.dimensions();
+    let types = making.types.clone();
     let restored =
-        blocking(move || Searcher::restore(&folder, &expected, dimensions, &store)).await?;
+        blocking(move || Searcher::restore(&folder, &expected, dimensions, &store, &types)).await?;
     Ok(match restored {
         Some((index, saved)) => Generation {
             encoder,
@@ -130,7 +148,7 @@ pub async fn restore(
 pub async fn build(
     catalog: &Catalog,
     encoder: Encoder,
-    making: Making,
+    making: &Making,
 ) -> Result<(Generation, Counts), GenerationError> {
     let mut builder = Builder::new(encoder.dimensions(), making.language);
     let mut failed = None;
@@ -144,6 +162,7 @@ pub async fn build(
                 key: product.key,
                 embedding: &vector,
                 attributes: &product.attributes,
+                fields: product.fields,
                 text: ProductText {
                     id: product.id.as_str(),
                     title: &product.title,
@@ -159,7 +178,8 @@ pub async fn build(
         return Err(error.into());
     }
     let version = making.version(read.revision, &encoder);
-    let index = blocking(move || builder.build(version)).await??;
+    let types = making.types.clone();
+    let index = blocking(move || builder.build(version, &types)).await??;
     let whole = read.counts.pending == 0;
     let generation = Generation {
         encoder,

@@ -4,6 +4,7 @@
 //! | file | what it is for |
 //! | --- | --- |
 //! | [`api`] | [`Service`]: query -> page, products, pictures |
+//! | `check` | whether a query asks for what the products have |
 //! | `worker` | the threads that search |
 //! | [`thesaurus`] | the synonyms in use, read again when their file changes |
 //! | [`generation`] | an encoder and the index of what it embedded, put in use together |
@@ -17,6 +18,7 @@
 //! cannot be done in time ([`ServiceError::Overloaded`]) rather than piling it up.
 
 pub mod api;
+mod check;
 pub mod error;
 pub mod follow;
 pub mod generation;

@@ -2,13 +2,13 @@
 
 use super::generation::ModelName;
 use crate::catalog::StoredProduct;
-use crate::index::{FacetCounts, IndexVersion};
+use crate::index::{Explanation, FacetCounts, Group, IndexVersion};
 
 /// Products, best first.
 #[derive(Clone, Debug)]
 pub struct Page {
     pub hits: Vec<Hit>,
-    /// How many products are meant and match the filters.
+    /// How many products, or groups of products, are meant and match the filters.
     pub total: usize,
     /// The words of the query with slips corrected, when there were any.
     pub corrected: Option<String>,
@@ -22,5 +22,9 @@ pub struct Page {
 pub struct Hit {
     /// See [`crate::index::Hit::score`].
     pub score: f32,
+    /// The products that it stands for, where the query groups them.
+    pub group: Option<Group>,
+    /// Why it is where it is, where the query asks.
+    pub explanation: Option<Explanation>,
     pub product: StoredProduct,
 }

@@ -8,21 +8,16 @@ use std::sync::Arc;
 
 use super::error::ServiceError;
 use super::generation::Generation;
-use crate::domain::{
-    AttributeName, Embedding, Facets, Filters, KnownAttributes, ProductKey, QueryText, Window,
-    WordSearch,
-};
+use crate::domain::{AttributeName, Embedding, Facets, KnownAttributes, QueryText, WordSearch};
 use crate::index::lexical::{Reading, Synonyms};
-use crate::index::{FacetCounts, Hits};
+use crate::index::{FacetCounts, Hits, Joining, Selection, rank};
 use crate::util::batcher::Worker;
 
 /// What a worker does.
 pub(super) struct Job {
     pub generation: Arc<Generation>,
     pub target: Target,
-    pub filters: Filters,
-    pub exclude: Vec<ProductKey>,
-    pub window: Window,
+    pub selection: Selection,
     pub facets: Facets,
 }
 
@@ -58,14 +53,12 @@ pub(super) fn worker() -> Worker<Job, Result<Found, ServiceError>> {
 
 fn find(job: &Job) -> Result<Found, ServiceError> {
     let index = &job.generation.index;
-    let (filters, window, exclude) = (&job.filters, job.window, &job.exclude[..]);
+    let selection = &job.selection;
     let mut corrected = None;
     let hits = match &job.target {
-        Target::Nothing => index.browse(filters, window, exclude)?,
-        Target::Near(vector) => index.search(vector, filters, window, exclude)?,
-        Target::Photo(vector, category) => {
-            index.search_photo(vector, filters, window, exclude, category)?
-        }
+        Target::Nothing => index.browse(selection)?,
+        Target::Near(vector) => index.search(vector, selection)?,
+        Target::Photo(vector, category) => index.search_photo(vector, category, selection)?,
         Target::Words {
             text,
             vector,
@@ -85,9 +78,11 @@ fn find(job: &Job) -> Result<Found, ServiceError> {
             let says_something =
                 !asked.parts.is_empty() || asked.unknown.iter().any(|word| encoder.knows(word));
             let vector = vector.as_ref().filter(|_| says_something);
-            let relevant_only = options.relevant_only;
-            let hits =
-                index.search_words(&asked, vector, relevant_only, filters, window, exclude)?;
+            let joining = Joining {
+                vector,
+                words_weight: options.weight.unwrap_or(rank::WORDS_WEIGHT),
+            };
+            let hits = index.search_words(&asked, joining, selection)?;
             corrected = asked.corrected;
             hits
         }
@@ -95,7 +90,7 @@ fn find(job: &Job) -> Result<Found, ServiceError> {
     let facets = if job.facets.names.is_empty() {
         Vec::new()
     } else {
-        index.counts(&hits, &job.facets, filters, exclude)
+        index.counts(&hits, &job.facets, selection)
     };
     Ok(Found {
         hits,

@@ -19,12 +19,13 @@ mod noise;
 use std::time::{Duration, Instant};
 
 use aglet::domain::{
-    AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window,
+    AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductFields,
+    ProductKey, Types, Window,
 };
 use aglet::index::graph::{Filter, Index};
 use aglet::index::lexical::{Language, ProductText};
 use aglet::index::plan::{Candidates, plan};
-use aglet::index::{Builder, Entry, Hit, IndexVersion, Saved, Searcher, rank};
+use aglet::index::{Builder, Entry, Hit, IndexVersion, Saved, Searcher, Selection, rank};
 use roaring::RoaringBitmap;
 
 use noise::Noise;
@@ -71,6 +72,7 @@ impl Space {
 fn version() -> IndexVersion {
     IndexVersion {
         catalog: 1,
+        fields: 1,
         model: ModelId::new("00"),
         words_percent: 0,
         language: Language::None,
@@ -91,11 +93,12 @@ fn build(dimensions: usize, products: &[Product]) -> Searcher {
             key: product.key,
             embedding: &product.embedding,
             attributes: &product.attributes,
+            fields: ProductFields::default(),
             text: ProductText::default(),
         };
         builder.add(&entry).expect("in order");
     }
-    builder.build(version()).expect("built")
+    builder.build(version(), &Types::default()).expect("built")
 }
 
 fn share_name(share: u32) -> AttributeName {
@@ -228,7 +231,13 @@ fn times(entries: Vec<Product>, dimensions: usize) -> (Searcher, Index) {
     });
     let mut restored = None;
     timed("restore", &mut || {
-        restored = Searcher::restore(folder.path(), &version(), dimensions, &saved.store);
+        restored = Searcher::restore(
+            folder.path(),
+            &version(),
+            dimensions,
+            &saved.store,
+            &Types::default(),
+        );
     });
     let (restored, _) = restored.expect("whole");
     let of_model = folder.path().join(version().model.short());
@@ -317,7 +326,7 @@ fn main() {
         let window = Window::new(limit, offset).expect("allowed");
         let search = |q: &Embedding| {
             searcher
-                .search(q, &Filters::default(), window, &[])
+                .search(q, &Selection::of(&Filters::default(), window, &[]))
                 .expect("hits")
                 .hits
         };
@@ -343,7 +352,7 @@ fn main() {
         let window = Window::new(10, 0).expect("allowed");
         let search = |q: &Embedding| {
             searcher
-                .search(q, &filters, window, &[])
+                .search(q, &Selection::of(&filters, window, &[]))
                 .expect("hits")
                 .hits
         };

@@ -7,10 +7,12 @@ mod noise;
 
 use std::path::Path;
 
-use aglet::domain::{AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductKey};
+use aglet::domain::{
+    AttributeName, AttributeValue, Attributes, Embedding, Filters, ProductFields, ProductKey, Types,
+};
 use aglet::encode::ImageLimits;
 use aglet::encode::text::TextTokenizer;
-use aglet::index::columns::TableBuilder;
+use aglet::index::columns::{Columns, TableBuilder};
 use aglet::index::graph::Vectors;
 use aglet::index::plan::Candidates;
 use aglet::index::{Hit, rank};
@@ -137,7 +139,8 @@ fn matching_products(bencher: Bencher<'_, '_>) {
     for product in &products {
         table.add(product);
     }
-    let table = table.finish();
+    let fields = vec![ProductFields::default(); PRODUCTS];
+    let table = Columns::new(table.finish(), &fields, &Types::default());
     let filter = |of: &str, number: u8| (name(of), value(format!("{of} {number}")));
     let filters = Filters::new([
         filter("category", 3),

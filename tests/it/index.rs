@@ -6,11 +6,14 @@ use std::path::Path;
 use std::thread;
 
 use aglet::domain::{
-    AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductKey, Window,
+    AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductFields,
+    ProductId, ProductKey, Types, Window,
 };
 use aglet::index::lexical::{Language, ProductText};
 use aglet::index::plan::{Plan, plan};
-use aglet::index::{Builder, Entry, Hit, Hits, IndexVersion, Saved, SearchError, Searcher, rank};
+use aglet::index::{
+    Builder, Entry, Hit, Hits, IndexVersion, Saved, SearchError, Searcher, Selection, rank,
+};
 use proptest::prelude::*;
 
 use crate::support::noise::Noise;
@@ -27,6 +30,7 @@ fn embedding(noise: &mut Noise, dimensions: usize) -> Embedding {
 fn version(catalog: u64) -> IndexVersion {
     IndexVersion {
         catalog,
+        fields: 1,
         model: ModelId::new("ab".repeat(32)),
         words_percent: 30,
         language: Language::English,
@@ -54,6 +58,7 @@ fn build(
             key: product.key,
             embedding: &product.embedding,
             attributes: &product.attributes,
+            fields: ProductFields::default(),
             text: ProductText {
                 id: &title,
                 title: &title,
@@ -61,7 +66,7 @@ fn build(
             },
         })?;
     }
-    builder.build(version)
+    builder.build(version, &Types::default())
 }
 
 fn pair(name: &str, value: &str) -> (AttributeName, AttributeValue) {
@@ -73,6 +78,15 @@ fn pair(name: &str, value: &str) -> (AttributeName, AttributeValue) {
 
 fn filters(pairs: &[(&str, &str)]) -> Filters {
     Filters::new(pairs.iter().map(|(n, v)| pair(n, v))).expect("few")
+}
+
+fn matches(filters: &Filters, attributes: &Attributes) -> bool {
+    let id = ProductId::new("1").expect("an id");
+    let plain = aglet::domain::Product::new(id, "x").expect("a title");
+    filters.matches(&aglet::domain::Product {
+        attributes: attributes.clone(),
+        ..plain
+    })
 }
 
 /// Keys with gaps, in no order; colors by chance, sizes with several values, some products without
@@ -155,7 +169,7 @@ fn brute_force(
     };
     let matching = entries
         .iter()
-        .filter(|e| filters.matches(&e.attributes) && Some(e.key) != exclude);
+        .filter(|e| matches(filters, &e.attributes) && Some(e.key) != exclude);
     let mut all: Vec<_> = matching.map(|e| (e.key, cosine(e.key))).collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     all
@@ -250,15 +264,15 @@ proptest! {
         let window = Window::new(limit, offset).expect("small");
         let exclude = excluded.and_then(|i| entries.get(i)).map(|e| e.key);
 
-        let hits = searcher.search(&query, &filters, window, exclude.as_slice()).expect("a search");
+        let hits = searcher.search(&query, &Selection::of(&filters, window, exclude.as_slice())).expect("a search");
         let expected = brute_force(&searcher, &entries, &query, &filters, exclude);
         assert_exact(&hits, &expected, window);
 
         // The vote is on the scores as the index has them: in bf16 they differ by more than the
         // weights forgive.
-        let all = searcher.search(&query, &filters, Window::new(250, 0).expect("all"), exclude.as_slice());
+        let all = searcher.search(&query, &Selection::of(&filters, Window::new(250, 0).expect("all"), exclude.as_slice()));
         let all = all.expect("a search").hits;
-        let hits = searcher.search_photo(&query, &filters, window, exclude.as_slice(), &category()).expect("a search");
+        let hits = searcher.search_photo(&query, &category(), &Selection::of(&filters, window, exclude.as_slice())).expect("a search");
         assert_exact(&hits, &voted(&entries, &all), window);
     }
 
@@ -277,7 +291,7 @@ proptest! {
         let exclude = exclude.then_some(entries[0].key);
         let window = Window::new(limit, offset).expect("allowed");
 
-        let hits = searcher.search(&query, &filters, window, exclude.as_slice()).expect("a search");
+        let hits = searcher.search(&query, &Selection::of(&filters, window, exclude.as_slice())).expect("a search");
         let matching: BTreeMap<_, _> =
             brute_force(searcher, entries, &query, &filters, exclude).into_iter().collect();
         prop_assert_eq!(hits.estimated_total, matching.len());
@@ -306,7 +320,7 @@ fn recall_at_10(filters: &Filters) -> usize {
     let mut noise = Noise(23);
     let found = |query: Embedding| {
         let hits = searcher
-            .search(&query, filters, top, &[])
+            .search(&query, &Selection::of(filters, top, &[]))
             .expect("a search")
             .hits;
         let exact = brute_force(searcher, entries, &query, filters, None);
@@ -326,7 +340,7 @@ fn the_walk_finds_nearly_all_of_the_best() {
     let count = large()
         .0
         .iter()
-        .filter(|e| most.matches(&e.attributes))
+        .filter(|e| matches(&most, &e.attributes))
         .count();
     assert_eq!(plan(5_000, count), Plan::Graph);
     let with = recall_at_10(&most);
@@ -348,9 +362,13 @@ fn pages_join_without_repeating_or_losing_a_product() {
                 let window = Window::new(limit, offset).expect("allowed");
                 let exclude = exclude.as_slice();
                 let hits = if photo {
-                    searcher.search_photo(&query, &filters, window, exclude, &category())
+                    searcher.search_photo(
+                        &query,
+                        &category(),
+                        &Selection::of(&filters, window, exclude),
+                    )
                 } else {
-                    searcher.search(&query, &filters, window, exclude)
+                    searcher.search(&query, &Selection::of(&filters, window, exclude))
                 };
                 hits.expect("a search")
             };
@@ -400,13 +418,17 @@ fn the_nearest_of_a_photo_lift_their_category() {
     let window = Window::new(5, 0).expect("allowed");
     let keys = |exclude: &[ProductKey]| -> Vec<u32> {
         let hits = searcher
-            .search_photo(&query, &Filters::default(), window, exclude, &category())
+            .search_photo(
+                &query,
+                &category(),
+                &Selection::of(&Filters::default(), window, exclude),
+            )
             .expect("a search")
             .hits;
         hits.iter().map(|hit| hit.key.0).collect()
     };
     let plain = searcher
-        .search(&query, &Filters::default(), window, &[])
+        .search(&query, &Selection::of(&Filters::default(), window, &[]))
         .expect("a search")
         .hits;
     assert_eq!(
@@ -431,7 +453,7 @@ fn equal_vectors_are_ordered_by_key_and_all_found() {
         let searcher = searcher(entries.collect(), 12);
         let window = Window::new(200, 0).expect("allowed");
         let hits = searcher
-            .search(&same, &Filters::default(), window, &[])
+            .search(&same, &Selection::of(&Filters::default(), window, &[]))
             .expect("a search")
             .hits;
         assert_eq!(hits.len(), 200);
@@ -449,7 +471,10 @@ fn nothing_and_one_product() {
     let query = embedding(&mut Noise(2), 8);
     let window = Window::new(250, 0).expect("allowed");
     let hits = searcher
-        .search(&query, &Filters::default(), window, &[ProductKey(1)])
+        .search(
+            &query,
+            &Selection::of(&Filters::default(), window, &[ProductKey(1)]),
+        )
         .expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0);
     assert_eq!(*searcher.version(), version(0));
@@ -462,13 +487,19 @@ fn nothing_and_one_product() {
     let one = entries(1, 8, 3).remove(0);
     let searcher = build(version(1), 8, vec![one.clone()]).expect("built");
     let hits = searcher
-        .search(&one.embedding, &Filters::default(), window, &[])
+        .search(
+            &one.embedding,
+            &Selection::of(&Filters::default(), window, &[]),
+        )
         .expect("a search");
     assert_eq!((hits.hits.len(), hits.estimated_total), (1, 1));
     assert_eq!(*searcher.version(), version(1));
     assert!(hits.hits[0].key == one.key && hits.hits[0].score > 0.99);
     let hits = searcher
-        .search(&one.embedding, &Filters::default(), window, &[one.key])
+        .search(
+            &one.embedding,
+            &Selection::of(&Filters::default(), window, &[one.key]),
+        )
         .expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0);
     let stored = searcher.embedding(one.key).expect("indexed");
@@ -481,9 +512,7 @@ fn another_number_of_dimensions_is_an_error() {
     let window = Window::new(3, 0).expect("allowed");
     let wrong = searcher.search(
         &embedding(&mut Noise(1), 9),
-        &Filters::default(),
-        window,
-        &[],
+        &Selection::of(&Filters::default(), window, &[]),
     );
     assert!(
         matches!(wrong, Err(SearchError::Dimensions { index: 8, query: 9 })),
@@ -515,7 +544,7 @@ fn many_threads_search_one_index() {
                 for _ in 0..20 {
                     let query = embedding(&mut noise, 16);
                     let hits = searcher
-                        .search(&query, &Filters::default(), window, &[])
+                        .search(&query, &Selection::of(&Filters::default(), window, &[]))
                         .expect("a search");
                     assert_eq!((hits.estimated_total, hits.hits.len()), (1_500, 20));
                 }
@@ -529,7 +558,10 @@ fn answers(searcher: &Searcher) -> Vec<(u32, u32)> {
     let window = Window::new(20, 0).expect("allowed");
     let of = |query| {
         searcher
-            .search(&query, &filters(&[("color", "black")]), window, &[])
+            .search(
+                &query,
+                &Selection::of(&filters(&[("color", "black")]), window, &[]),
+            )
             .expect("a search")
             .hits
     };
@@ -549,7 +581,8 @@ fn restored_as(
     dimensions: usize,
     store: &str,
 ) -> Option<Searcher> {
-    let (searcher, said) = Searcher::restore(folder, expected, dimensions, store)?;
+    let (searcher, said) =
+        Searcher::restore(folder, expected, dimensions, store, &Types::default())?;
     assert_eq!(said, saved());
     Some(searcher)
 }
@@ -576,9 +609,7 @@ fn a_snapshot_gives_back_the_same_index() {
     let answers = |s: &Searcher| {
         s.search(
             &embedding(&mut Noise(3), 24),
-            &Filters::default(),
-            window,
-            &[],
+            &Selection::of(&Filters::default(), window, &[]),
         )
         .expect("hits")
         .hits
@@ -808,7 +839,10 @@ fn facets_count_what_a_filter_finds() {
         let window = Window::new(1, 0).expect("allowed");
         let filter = filters(&[("color", value)]);
         let hits = searcher
-            .search(&embedding(&mut Noise(1), 8), &filter, window, &[])
+            .search(
+                &embedding(&mut Noise(1), 8),
+                &Selection::of(&filter, window, &[]),
+            )
             .expect("a search");
         assert_eq!(hits.estimated_total as u64, *count, "{value}");
     }

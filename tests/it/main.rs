@@ -12,6 +12,7 @@ mod evaluate;
 mod http;
 mod index;
 mod model;
+mod order;
 mod serve;
 mod support;
 #[cfg(feature = "train")]

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use aglet::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Facets, Filters, KnownAttributes,
-    ModelId, ProductKey, Window,
+    ModelId, ProductFields, ProductKey, Types, Window,
 };
 use aglet::index::lexical::{Asked, Language, ProductText, Reading, Stems, Synonyms};
-use aglet::index::{Builder, Entry, IndexVersion, Saved, Searcher, rank};
+use aglet::index::{Builder, Entry, IndexVersion, Joining, Saved, Searcher, Selection, rank};
 use proptest::prelude::*;
 
 use crate::support::noise::Noise;
@@ -173,6 +173,7 @@ fn attributes(pairs: &[(&str, &str)]) -> Attributes {
 fn version() -> IndexVersion {
     IndexVersion {
         catalog: 1,
+        fields: 1,
         model: ModelId::new("ab".repeat(32)),
         words_percent: 30,
         language: Language::English,
@@ -200,6 +201,7 @@ fn shop(times: usize) -> Searcher {
                 key: ProductKey(u32::try_from(round * SHOP.len() + i + 1).expect("small")),
                 embedding: &embedding(&mut noise),
                 attributes: &attributes(pairs),
+                fields: ProductFields::default(),
                 text: ProductText {
                     id: &id,
                     title: &title,
@@ -209,7 +211,14 @@ fn shop(times: usize) -> Searcher {
             builder.add(&entry).expect("in order");
         }
     }
-    builder.build(version()).expect("built")
+    builder.build(version(), &Types::default()).expect("built")
+}
+
+fn joining(vector: Option<&Embedding>) -> Joining<'_> {
+    Joining {
+        vector,
+        ..Joining::default()
+    }
 }
 
 fn read(searcher: &Searcher, text: &str, typo: bool, prefix: bool) -> Asked {
@@ -240,11 +249,11 @@ fn ids(
     let hits = searcher
         .search_words(
             asked,
-            vector,
-            relevant_only,
-            &Filters::default(),
-            window,
-            &[],
+            joining(vector),
+            &Selection {
+                all: !relevant_only,
+                ..Selection::of(&Filters::default(), window, &[])
+            },
         )
         .expect("a search");
     assert_eq!(hits.hits.len(), hits.estimated_total.min(250));
@@ -366,7 +375,13 @@ fn words_are_saved_with_the_index() {
         whole: true,
     };
     searcher.save(folder.path(), &saved).expect("saved");
-    let restored = Searcher::restore(folder.path(), &version(), DIMENSIONS, "a database");
+    let restored = Searcher::restore(
+        folder.path(),
+        &version(),
+        DIMENSIONS,
+        "a database",
+        &Types::default(),
+    );
     let (restored, _) = restored.expect("restored");
     for text in [
         "red shoes",
@@ -391,7 +406,16 @@ fn words_are_saved_with_the_index() {
         language: Language::German,
         ..version()
     };
-    assert!(Searcher::restore(folder.path(), &german, DIMENSIONS, "a database").is_none());
+    assert!(
+        Searcher::restore(
+            folder.path(),
+            &german,
+            DIMENSIONS,
+            "a database",
+            &Types::default()
+        )
+        .is_none()
+    );
 }
 
 #[test]
@@ -406,9 +430,12 @@ fn the_worked_example() {
     assert!((red_shoe - 0.985).abs() < 1e-3, "{red_shoe}");
     assert!((blue_shoe - 0.785).abs() < 1e-3, "{blue_shoe}");
     assert!((red_bag - 0.5).abs() < 1e-3, "{red_bag}");
-    assert!((rank::joined(red_shoe, 0.8) - 0.942).abs() < 1e-3);
+    assert!((rank::joined(red_shoe, 0.8, rank::WORDS_WEIGHT) - 0.942).abs() < 1e-3);
     // However near it is.
-    assert!(rank::joined(blue_shoe, 1.0) < rank::joined(red_shoe, 0.8));
+    assert!(
+        rank::joined(blue_shoe, 1.0, rank::WORDS_WEIGHT)
+            < rank::joined(red_shoe, 0.8, rank::WORDS_WEIGHT)
+    );
 }
 
 const TEXTS: [&str; 12] = [
@@ -455,7 +482,10 @@ proptest! {
         let search = |filters: &Filters, limit, offset| {
             let window = Window::new(limit, offset).expect("a window");
             searcher
-                .search_words(&asked, vector.as_ref(), relevant_only, filters, window, &[])
+                .search_words(&asked, joining(vector.as_ref()), &Selection {
+                    all: !relevant_only,
+                    ..Selection::of(filters, window, &[])
+                })
                 .expect("a search")
         };
         let whole = |filters: &Filters| {
@@ -517,17 +547,18 @@ proptest! {
         let search = |filters: &Filters| {
             let window = Window::new(250, 0).expect("a window");
             match text {
-                None => searcher.browse(filters, window, &[]),
+                None => searcher.browse(&Selection::of(filters, window, &[])),
                 Some(text) => {
                     let asked = read(searcher, TEXTS[text], true, false);
-                    searcher.search_words(&asked, None, true, filters, window, &[])
+                    searcher.search_words(&asked, joining(None), &Selection::of(filters, window, &[]))
                 }
             }
             .expect("a search")
         };
         let own = filters(&chosen);
-        let facets = Facets { names: vec![name.clone()], values: 100 };
-        let counts = searcher.counts(&search(&own), &facets, &own, &[]);
+        let facets = Facets { names: vec![name.clone()], values: 100, ..Facets::default() };
+        let window = Window::new(250, 0).expect("a window");
+        let counts = searcher.counts(&search(&own), &facets, &Selection::of(&own, window, &[]));
         prop_assert_eq!(counts.len(), 1);
         // By hand: all that is found with the other filters, value by value.
         let found = search(&own.without(&name));
@@ -559,13 +590,17 @@ fn browsing_is_in_the_catalogs_order_and_a_limit_of_nothing_counts() {
     let searcher = shop(2);
     let window = |limit, offset| Window::new(limit, offset).expect("a window");
     let all = searcher
-        .browse(&Filters::default(), window(250, 0), &[ProductKey(2)])
+        .browse(&Selection::of(
+            &Filters::default(),
+            window(250, 0),
+            &[ProductKey(2)],
+        ))
         .expect("a search");
     let keys: Vec<u32> = all.hits.iter().map(|hit| hit.key.0).collect();
     assert_eq!(keys.len(), 2 * SHOP.len() - 1);
     assert!(keys.is_sorted() && !keys.contains(&2));
     let none = searcher
-        .browse(&Filters::default(), window(0, 0), &[])
+        .browse(&Selection::of(&Filters::default(), window(0, 0), &[]))
         .expect("a search");
     assert_eq!((none.hits.len(), none.estimated_total), (0, 2 * SHOP.len()));
 }
@@ -594,7 +629,10 @@ proptest! {
         let asked = read(searcher, &text, typo, prefix);
         let window = Window::new(250, 0).expect("a window");
         let hits = searcher
-            .search_words(&asked, None, relevant_only, &Filters::default(), window, &[])
+            .search_words(&asked, joining(None), &Selection {
+                all: !relevant_only,
+                ..Selection::of(&Filters::default(), window, &[])
+            })
             .expect("a search");
         let keys: BTreeSet<_> = hits.hits.iter().map(|hit| hit.key).collect();
         prop_assert_eq!(keys.len(), hits.hits.len());

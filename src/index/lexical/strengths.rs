@@ -61,6 +61,13 @@ impl Strengths {
         self.at_least(thousandths(strength))
     }
 
+    /// How strongly a slot matches; `None` when it does not.
+    #[must_use]
+    pub fn of(&self, slot: u32) -> Option<f32> {
+        let strongest = self.0.iter().find(|(_, slots)| slots.contains(slot));
+        strongest.map(|(strength, _)| f32::from(*strength) / 1e3)
+    }
+
     /// All slots that match.
     #[must_use]
     pub fn all(&self) -> RoaringBitmap {
@@ -72,8 +79,15 @@ impl Strengths {
         self.0.is_empty()
     }
 
+    /// Each strength, the greatest first, with slots that match at least so strongly.
+    pub fn sets(&self) -> impl Iterator<Item = (f32, &RoaringBitmap)> {
+        let sets = self.0.iter();
+        sets.map(|(strength, slots)| (f32::from(*strength) / 1e3, slots))
+    }
+
     /// Each strength with the slots that match just so strongly.
-    pub fn each(&self) -> impl Iterator<Item = (f32, RoaringBitmap)> + '_ {
+    #[cfg(test)]
+    fn each(&self) -> impl Iterator<Item = (f32, RoaringBitmap)> + '_ {
         let mut seen = RoaringBitmap::new();
         self.0.iter().map(move |(strength, slots)| {
             let new = slots - &seen;

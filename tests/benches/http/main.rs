@@ -27,12 +27,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aglet::catalog::Catalog;
-use aglet::domain::{Embedding, Filters, KnownAttributes, ProductKey, Window};
+use aglet::domain::{Embedding, Filters, KnownAttributes, ProductKey, Types, Window};
 use aglet::encode::ImageLimits;
 use aglet::encode::session::{Counts, Sessions, Tower};
 use aglet::encode::text::TextTokenizer;
 use aglet::index::lexical::Language;
-use aglet::index::{IndexVersion, Searcher, rank};
+use aglet::index::{IndexVersion, Searcher, Selection, rank};
 use aglet::model::ModelFolder;
 use aglet::vision;
 use tokio::runtime::Runtime;
@@ -177,15 +177,22 @@ impl<'a> Bench<'a> {
         let catalog = runtime.block_on(Catalog::open(data)).expect("opens");
         let revision = runtime.block_on(catalog.revision()).expect("reads");
         let version = IndexVersion {
-            catalog: revision,
+            catalog: revision.products,
+            fields: revision.fields,
             model: folder.id().clone(),
             words_percent: rank::DEFAULT_WORDS_PERCENT,
             language: Language::default(),
         };
         let store = runtime.block_on(catalog.identity()).expect("reads");
         let index = data.join("index");
-        let (searcher, _) = Searcher::restore(&index, &version, manifest.dimensions, &store)
-            .expect("the service saved its index");
+        let (searcher, _) = Searcher::restore(
+            &index,
+            &version,
+            manifest.dimensions,
+            &store,
+            &Types::default(),
+        )
+        .expect("the service saved its index");
         Self {
             runtime,
             folder,
@@ -218,9 +225,9 @@ impl<'a> Bench<'a> {
             .take(|| {
                 let index = &self.searcher;
                 if photo {
-                    index.search_photo(query, &filters, window, &[], &category)
+                    index.search_photo(query, &category, &Selection::of(&filters, window, &[]))
                 } else {
-                    index.search(query, &filters, window, &[])
+                    index.search(query, &Selection::of(&filters, window, &[]))
                 }
             })
             .expect("hits")

@@ -94,8 +94,9 @@ async fn state(folder: &Path, words_percent: u8) -> AppState {
     let making = Making {
         words_percent,
         language: Language::default(),
+        types: aglet::domain::Types::default(),
     };
-    let (first, _) = generation::build(&catalog, encoder, making)
+    let (first, _) = generation::build(&catalog, encoder, &making)
         .await
         .expect("an index");
     let thesaurus = Thesaurus::read(Language::default(), None).expect("the default list");

@@ -1,42 +1,24 @@
-//! Attribute filters: which products may answer, exactly.
+//! Which products carry which value of which attribute.
 //!
-//! Every value of every attribute has a bitmap of the slots that carry it. A question is answered
-//! by OR within an attribute and AND across attributes, so the set of products that match is known
-//! before the search: the search never guesses how many there are, and never finds fewer than it
-//! should because others were in the way.
+//! Every value of every attribute has a bitmap of the slots that carry it. A filter is answered by OR
+//! within an attribute and AND across attributes, so the set of products that match is known before
+//! the search: the search never guesses how many there are, and never finds fewer than it should
+//! because others were in the way.
 
 use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 
-use crate::domain::{AttributeName, Attributes, Filters};
-
-/// An attribute's values with the number of products that carry each: as the shop most often writes
-/// them, the most frequent first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facet {
-    pub name: AttributeName,
-    pub values: Vec<(String, u64)>,
-}
-
-/// An attribute's values among some products.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FacetCounts {
-    pub name: AttributeName,
-    /// As the shop most often writes them, with the number of products; the most frequent first.
-    pub values: Vec<(String, u64)>,
-    /// How many values there are, those that are not listed included.
-    pub distinct: usize,
-}
+use crate::domain::{AttributeName, Attributes};
 
 /// Which slots carry which value of which attribute.
 #[derive(Debug, Default, PartialEq)]
-pub struct AttributeTable(pub(super) BTreeMap<AttributeName, BTreeMap<String, Carriers>>);
+pub struct AttributeTable(pub(in crate::index) BTreeMap<AttributeName, BTreeMap<String, Carriers>>);
 
 /// The products that carry a value (see
 /// [`AttributeValue::folded`](crate::domain::AttributeValue::folded)).
 #[derive(Debug, PartialEq)]
-pub(super) struct Carriers {
+pub(in crate::index) struct Carriers {
     /// How the shop most often writes the value; of two ways equally frequent, the one that sorts
     /// first.
     pub spelling: String,
@@ -102,32 +84,23 @@ impl TableBuilder {
 
 impl AttributeTable {
     #[cfg(test)]
-    fn build<'a>(products: impl Iterator<Item = &'a Attributes>) -> Self {
+    pub(in crate::index) fn build<'a>(products: impl Iterator<Item = &'a Attributes>) -> Self {
         let mut builder = TableBuilder::default();
         products.for_each(|attributes| builder.add(attributes));
         builder.finish()
     }
 
-    /// The slots that match; `None` when nothing is asked for and every slot does. An attribute or
-    /// a value that no product has matches none. Costs some microseconds for 100,000 products.
+    /// Whether any product has a value of the attribute.
     #[must_use]
-    pub fn matching(&self, filters: &Filters) -> Option<RoaringBitmap> {
-        let mut matching: Option<RoaringBitmap> = None;
-        for (name, wanted) in filters.iter() {
-            let known = self.0.get(name);
-            let any = wanted.iter().filter_map(|value| known?.get(value)).fold(
-                RoaringBitmap::new(),
-                |mut any, c| {
-                    any |= &c.slots;
-                    any
-                },
-            );
-            matching = Some(match matching {
-                None => any,
-                Some(all) => all & any,
-            });
-        }
-        matching
+    pub fn has(&self, name: &AttributeName) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The values of one attribute as the shop most often writes them, in the order in which they
+    /// are compared, with the slots that carry them.
+    pub fn spelled(&self, name: &AttributeName) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
+        let values = self.0.get(name).into_iter().flat_map(BTreeMap::values);
+        values.map(|carriers| (carriers.spelling.as_str(), &carriers.slots))
     }
 
     /// The attributes.
@@ -149,7 +122,7 @@ impl AttributeTable {
     }
 
     /// The values of one attribute as they are compared, with the slots that carry them.
-    pub fn of(&self, name: &AttributeName) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
+    pub fn of(&self, name: &AttributeName) -> impl Iterator<Item = (&str, &RoaringBitmap)> + Clone {
         let values = self.0.get(name).into_iter().flatten();
         values.map(|(folded, carriers)| (folded.as_str(), &carriers.slots))
     }
@@ -162,48 +135,25 @@ impl AttributeTable {
 
     /// The slots that carry each of an attribute's values, in the order of the values; none of an
     /// unknown attribute.
-    pub(super) fn carriers(&self, name: &AttributeName) -> impl Iterator<Item = &RoaringBitmap> {
+    pub(in crate::index) fn carriers(
+        &self,
+        name: &AttributeName,
+    ) -> impl Iterator<Item = &RoaringBitmap> {
         let values = self.0.get(name).into_iter();
         values.flat_map(|values| values.values().map(|carriers| &carriers.slots))
-    }
-
-    /// The values of one attribute among the slots of `base`, the `most` most frequent.
-    #[must_use]
-    pub fn counts(&self, name: &AttributeName, base: &RoaringBitmap, most: usize) -> FacetCounts {
-        let carriers = self.0.get(name).into_iter().flat_map(BTreeMap::values);
-        let mut values: Vec<(&str, u64)> = carriers
-            .map(|carriers| {
-                let products = carriers.slots.intersection_len(base);
-                (carriers.spelling.as_str(), products)
-            })
-            .filter(|(_, products)| *products > 0)
-            .collect();
-        values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        FacetCounts {
-            name: name.clone(),
-            distinct: values.len(),
-            values: values
-                .into_iter()
-                .take(most)
-                .map(|(value, products)| (value.to_owned(), products))
-                .collect(),
-        }
     }
 
     /// Each attribute with its values as the shop writes them and the number of products that carry
     /// each; the most frequent value first, of equals the one that sorts first.
     #[must_use]
-    pub fn facets(&self) -> Vec<Facet> {
+    pub fn facets(&self) -> Vec<(AttributeName, Vec<(String, u64)>)> {
         let facet = |(name, values): (&AttributeName, &BTreeMap<String, Carriers>)| {
             let mut values: Vec<_> = values
                 .values()
                 .map(|c| (c.spelling.clone(), c.slots.len()))
                 .collect();
             values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            Facet {
-                name: name.clone(),
-                values,
-            }
+            (name.clone(), values)
         };
         self.0.iter().map(facet).collect()
     }
@@ -236,54 +186,21 @@ mod tests {
         AttributeTable::build(products.iter())
     }
 
-    fn matching(pairs: &[(&str, &str)]) -> Option<Vec<u32>> {
-        let filters = attributes(pairs)
-            .into_iter()
-            .flat_map(|(n, vs)| vs.into_iter().map(move |v| (n.clone(), v)));
-        let filters = Filters::new(filters).expect("few");
-        table()
-            .matching(&filters)
-            .map(|slots| slots.iter().collect())
-    }
-
-    #[test]
-    fn or_within_an_attribute_and_across() {
-        assert_eq!(matching(&[]), None);
-        assert_eq!(matching(&[("color", "black")]), Some(vec![0, 1, 2]));
-        assert_eq!(
-            matching(&[("color", "black"), ("color", "WHITE")]),
-            Some(vec![0, 1, 2, 3])
-        );
-        assert_eq!(
-            matching(&[("color", "black"), ("gender", "men")]),
-            Some(vec![0, 2])
-        );
-        assert_eq!(
-            matching(&[("color", "black"), ("gender", "nobody")]),
-            Some(vec![])
-        );
-        assert_eq!(matching(&[("heel", "flat")]), Some(vec![]));
-    }
-
     #[test]
     fn facets_count_products_and_keep_the_usual_spelling() {
         let facets = table().facets();
-        let color = facets
-            .iter()
-            .find(|f| f.name.as_str() == "color")
-            .expect("color");
+        let of = |wanted: &str| {
+            let found = facets.iter().find(|(name, _)| name.as_str() == wanted);
+            &found.expect(wanted).1
+        };
         // Slot 3 carries white twice, in two spellings, and counts once; "White" is written twice,
         // "white" once.
         assert_eq!(
-            color.values,
+            *of("color"),
             [("Black".to_owned(), 3), ("White".to_owned(), 2)]
         );
-        let gender = facets
-            .iter()
-            .find(|f| f.name.as_str() == "gender")
-            .expect("gender");
         assert_eq!(
-            gender.values,
+            *of("gender"),
             [("Men".to_owned(), 2), ("Women".to_owned(), 1)]
         );
     }
@@ -295,7 +212,7 @@ mod tests {
             attributes(&[("color", "Red")]),
         ];
         assert_eq!(
-            AttributeTable::build(products.iter()).facets()[0].values,
+            AttributeTable::build(products.iter()).facets()[0].1,
             [("Red".to_owned(), 2)]
         );
     }

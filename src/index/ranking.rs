@@ -1,0 +1,292 @@
+//! What ranks the candidates of a search, and their first so many.
+
+use std::collections::{HashMap, HashSet};
+
+use roaring::RoaringBitmap;
+
+use super::graph::{BREADTH, Filter};
+use super::plan::{Candidates, Plan, goes_on, plan};
+use super::rank::{self, LEADING, Spread, VOTERS};
+use super::searcher::Inner;
+use super::values::{Hit, SearchError};
+use super::words::Tier;
+use crate::domain::{AttributeName, Embedding};
+
+/// In an index with more products than this, those that are meant for their nearness alone are among
+/// the nearest that a walk finds; in a smaller one all are looked at.
+const LOOKED_AT: u32 = 100_000;
+/// Products whose cosines say where the mean of an index lies.
+const SAMPLE: u32 = 1_024;
+
+/// What ranks the candidates. Each ranking is the same however many of it are asked for: pages join.
+#[derive(Clone, Copy)]
+pub(super) enum Ranking<'a> {
+    /// Nothing: they come in the order of the catalog.
+    Catalog,
+    /// Their vectors.
+    Near(&'a Embedding),
+    /// Their vectors, and the vote of the nearest on this attribute.
+    Vote(&'a Embedding, &'a AttributeName),
+    /// How much of the query they cover, and their vectors.
+    Words {
+        tiers: &'a [Tier],
+        near: Option<(&'a Embedding, Spread)>,
+        /// The share of the words.
+        weight: f32,
+    },
+}
+
+/// What a product is ranked by.
+pub(super) struct Scored {
+    pub score: f32,
+    /// Tells products of equal scores apart: those that are further than the mean are equally near.
+    pub cosine: f32,
+}
+
+impl Inner {
+    /// The first `wanted` of the candidates, which are at least as many.
+    pub(super) fn first(
+        &self,
+        ranking: Ranking<'_>,
+        candidates: &Candidates,
+        wanted: usize,
+    ) -> Result<Vec<Hit>, SearchError> {
+        match ranking {
+            Ranking::Catalog => {
+                let slots = candidates.slots().take(wanted);
+                Ok(slots.map(|slot| self.hit(slot, 0.0)).collect())
+            }
+            Ranking::Near(query) => self.ranked(query, candidates, wanted),
+            Ranking::Vote(query, category) => {
+                self.ranked_by_vote(query, candidates, wanted, category)
+            }
+            Ranking::Words {
+                tiers,
+                near,
+                weight,
+            } => self.ranked_tiers(tiers, candidates, near, weight, wanted),
+        }
+    }
+
+    /// The score of each slot, in the order given.
+    pub(super) fn scored(
+        &self,
+        ranking: Ranking<'_>,
+        slots: &[u32],
+    ) -> Result<Vec<Scored>, SearchError> {
+        let query = match ranking {
+            Ranking::Catalog => None,
+            // Of products that are sorted by something else the vote tells nothing.
+            Ranking::Near(query) | Ranking::Vote(query, _) => Some(query),
+            Ranking::Words { near, .. } => near.map(|(query, _)| query),
+        };
+        let cosines = match query {
+            None => vec![0.0; slots.len()],
+            Some(query) => {
+                let scores = self.index.scores(query, slots.iter().copied())?;
+                scores.map(|(_, cosine)| cosine).collect()
+            }
+        };
+        let Ranking::Words {
+            tiers,
+            near,
+            weight,
+        } = ranking
+        else {
+            let scored = |cosine| Scored {
+                score: cosine,
+                cosine,
+            };
+            return Ok(cosines.into_iter().map(scored).collect());
+        };
+        let among: RoaringBitmap = slots.iter().copied().collect();
+        let covering = tiers.iter().flat_map(|tier| {
+            let own = &tier.slots & &among;
+            own.into_iter().map(|slot| (slot, tier.coverage))
+        });
+        let coverage: HashMap<u32, f32> = covering.collect();
+        let scored = |(slot, cosine): (&u32, f32)| {
+            let coverage = coverage.get(slot).copied().unwrap_or_default();
+            let nearness = near.map_or(0.0, |(_, spread)| spread.nearness(cosine));
+            Scored {
+                score: rank::joined(coverage, nearness, weight),
+                cosine,
+            }
+        };
+        Ok(slots.iter().zip(cosines).map(scored).collect())
+    }
+
+    pub(super) fn hit(&self, slot: u32, score: f32) -> Hit {
+        Hit {
+            key: self.keys[slot as usize],
+            score,
+        }
+    }
+
+    /// Where the cosines of all products lie.
+    pub(super) fn spread(&self, query: &Embedding) -> Result<Spread, SearchError> {
+        let all = Candidates::new(self.count(), None, RoaringBitmap::new());
+        let best = self.ranked(query, &all, 1.min(all.len()))?;
+        let step = (self.count() / SAMPLE).max(1) as usize;
+        let sample = (0..self.count()).step_by(step);
+        let (mut sum, mut number) = (0.0, 0.0);
+        for (_, cosine) in self.index.scores(query, sample)? {
+            sum += cosine;
+            number += 1.0;
+        }
+        Ok(Spread {
+            mean: sum / f32::max(number, 1.0),
+            best: best.first().map_or(0.0, |hit| hit.score),
+        })
+    }
+
+    /// The slots among which products are looked for that are meant for their nearness; `None`: all.
+    pub(super) fn nearest(&self, query: &Embedding) -> Result<Option<RoaringBitmap>, SearchError> {
+        if self.count() <= LOOKED_AT {
+            return Ok(None);
+        }
+        let found = self.index.near(query, 4 * BREADTH, None)?;
+        Ok(Some(found.into_iter().flatten().collect()))
+    }
+
+    /// The products that are near enough to a query to be meant by it.
+    pub(super) fn near_enough(&self, query: &Embedding) -> Result<RoaringBitmap, SearchError> {
+        let least = self.spread(query)?.cosine(rank::NEAR_ALONE);
+        let among = self.nearest(query)?.unwrap_or_else(|| self.all());
+        let scores = self.index.scores(query, among.iter())?;
+        let near = scores.filter(|(_, cosine)| *cosine >= least);
+        Ok(near.map(|(slot, _)| slot).collect())
+    }
+
+    /// The first `wanted` of `candidates`, which are at least as many.
+    ///
+    /// Where the graph is walked, a deeper walk may find a product that a shallow one missed, so
+    /// that pages cut from walks of different depth would repeat a product or lose one. Therefore
+    /// the ranking is put together from parts that do not depend on how deep the question goes: the
+    /// best of a shallow walk, then what a deeper walk adds, then all others in exact order. A
+    /// question takes as many parts as it needs.
+    pub(super) fn ranked(
+        &self,
+        query: &Embedding,
+        candidates: &Candidates,
+        wanted: usize,
+    ) -> Result<Vec<Hit>, SearchError> {
+        let mut ranked: Vec<Hit> = Vec::new();
+        let mut known: HashSet<u32> = HashSet::new();
+        if plan(self.index.len(), candidates.len()) == Plan::Graph {
+            for breadth in [BREADTH, 4 * BREADTH] {
+                if ranked.len() >= wanted {
+                    break;
+                }
+                let filter = Filter {
+                    allow: &|slot| candidates.contains(slot),
+                    go_on: &|seen, passed| goes_on(seen, passed, candidates.len()),
+                };
+                let unfiltered =
+                    matches!(candidates, Candidates::All { except, .. } if except.is_empty());
+                let filter = (!unfiltered).then_some(filter);
+                // Gave up, or too few: near the query hardly anything matches, or the walk came to
+                // a part of the graph without a way out. The scan below finds them all.
+                let Some(found) = self
+                    .index
+                    .near(query, breadth, filter)?
+                    .filter(|found| found.len() >= breadth.min(candidates.len()))
+                else {
+                    break;
+                };
+                let new: Vec<u32> = found
+                    .into_iter()
+                    .filter(|&slot| known.insert(slot))
+                    .collect();
+                ranked.extend(self.best(query, new.into_iter(), usize::MAX)?);
+            }
+        }
+        if ranked.len() < wanted {
+            let others = candidates.slots().filter(|slot| !known.contains(slot));
+            let rest = wanted - ranked.len();
+            ranked.extend(self.best(query, others, rest)?);
+        }
+        ranked.truncate(wanted);
+        Ok(ranked)
+    }
+
+    /// As `ranked`, with the vote of the nearest on the category counted in.
+    ///
+    /// The products of each category that got votes are ranked by themselves, all others too, and
+    /// the heads of these rankings compared. Within one all scores rise by the same, so that each
+    /// keeps its order, and pages join as they do without a vote.
+    fn ranked_by_vote(
+        &self,
+        query: &Embedding,
+        candidates: &Candidates,
+        wanted: usize,
+        category: &AttributeName,
+    ) -> Result<Vec<Hit>, SearchError> {
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
+        let voters = self.ranked(query, candidates, VOTERS.min(candidates.len()))?;
+        let categories: Vec<_> = self.columns.table().carriers(category).collect();
+        let of = |slot: u32| {
+            (0..categories.len())
+                .filter(|&i| categories[i].contains(slot))
+                .collect()
+        };
+        let vote = |hit: &Hit| (hit.score, self.slot(hit.key).map(of).unwrap_or_default());
+        let shares = rank::shares(voters.iter().map(vote).collect());
+        let leading: Vec<Hit> = voters.into_iter().take(LEADING).collect();
+        let mut others = candidates.without(
+            &leading
+                .iter()
+                .filter_map(|hit| self.slot(hit.key))
+                .collect(),
+        );
+        let mut rankings = Vec::with_capacity(shares.len() + 2);
+        rankings.push((leading, 1.0));
+        for (category, share) in shares {
+            // A product of two categories is of the one with more votes.
+            let own = others.among(categories[category]);
+            others = others.without(categories[category]);
+            rankings.push((self.ranked(query, &own, wanted.min(own.len()))?, share));
+        }
+        rankings.push((self.ranked(query, &others, wanted.min(others.len()))?, 0.0));
+        Ok(merged(rankings, wanted))
+    }
+
+    fn best(
+        &self,
+        query: &Embedding,
+        slots: impl Iterator<Item = u32>,
+        count: usize,
+    ) -> Result<Vec<Hit>, SearchError> {
+        let scores = self.index.scores(query, slots)?;
+        let hits = scores.map(|(slot, score)| self.hit(slot, score));
+        Ok(rank::best(hits.collect(), count))
+    }
+}
+
+/// The first `wanted` of several rankings, whose scores rise by the share beside them: always the
+/// better of their heads.
+fn merged(rankings: Vec<(Vec<Hit>, f32)>, wanted: usize) -> Vec<Hit> {
+    let lifted = |(hits, share): (Vec<Hit>, f32)| {
+        hits.into_iter()
+            .map(move |hit| Hit {
+                score: rank::lean(hit.score, share),
+                ..hit
+            })
+            .peekable()
+    };
+    let mut rankings: Vec<_> = rankings.into_iter().map(lifted).collect();
+    let mut merged = Vec::new();
+    while merged.len() < wanted {
+        let heads = rankings
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(i, ranking)| Some((i, *ranking.peek()?)));
+        let Some((first, _)) = heads.min_by(|a, b| rank::best_first(&a.1, &b.1)) else {
+            break;
+        };
+        merged.extend(rankings[first].next());
+    }
+    merged
+}
