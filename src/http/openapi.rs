@@ -89,7 +89,7 @@ fn name_attributes(document: &mut OpenApi, known: &KnownAttributes) {
         {
             if let Some(at) = parameters
                 .iter()
-                .position(|p| matches!(p, RefOr::T(p) if p.name == schema::FILTERS))
+                .position(|p| matches!(p, RefOr::T(p) if p.name == schema::FILTER))
             {
                 parameters.splice(
                     at..at,

@@ -1,18 +1,13 @@
 //! What a client asks for, from a query string, a form or JSON, into domain values; a bad value is
 //! answered here.
 
-use std::collections::BTreeMap;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type};
-use utoipa::openapi::{RefOr, Schema};
 
+use super::values::{self, RawTest};
 use crate::domain::{
-    Ask, AttributeName, AttributeValue, Facets, Filters, MOST_EXCLUDED, Mode, ProductId, Query,
-    QueryText, Window, WordSearch,
+    Ask, AttributeName, Facets, Filters, MOST_EXCLUDED, Mode, Order, ProductId, Query, QueryText,
+    Range, Window, WordSearch,
 };
 use crate::http::output::error::{ApiError, short};
 use crate::service::Service;
@@ -24,24 +19,33 @@ pub const DEFAULT_LIMIT: usize = 20;
 /// The parameters of a request as they come in, before anything is known about attributes.
 #[derive(Debug, Default)]
 pub struct RawQuery {
-    q: Option<String>,
-    limit: Option<usize>,
-    offset: Option<usize>,
-    exclude: Vec<String>,
-    facets: Vec<String>,
-    facet_limit: Option<usize>,
-    attributes: Vec<(String, String)>,
-    words: RawWords,
-    takes_words: bool,
+    pub(super) q: Option<String>,
+    pub(super) limit: Option<usize>,
+    pub(super) offset: Option<usize>,
+    pub(super) exclude: Vec<String>,
+    pub(super) facets: Vec<String>,
+    pub(super) facet_limit: Option<usize>,
+    /// `name:beginning`.
+    pub(super) facet_queries: Vec<String>,
+    /// `name:from..to`.
+    pub(super) facet_ranges: Vec<String>,
+    pub(super) tests: Vec<RawTest>,
+    pub(super) sort: Vec<String>,
+    pub(super) group_by: Option<String>,
+    pub(super) diversify: Option<f32>,
+    pub(super) explain: Option<bool>,
+    pub(super) words: RawWords,
+    pub(super) takes_words: bool,
 }
 
 /// How words are to be read and ranked.
 #[derive(Debug, Default)]
-struct RawWords {
-    mode: Option<Mode>,
-    typo: Option<bool>,
-    prefix: Option<bool>,
-    relevant_only: Option<bool>,
+pub(super) struct RawWords {
+    pub(super) mode: Option<Mode>,
+    pub(super) typo: Option<bool>,
+    pub(super) prefix: Option<bool>,
+    pub(super) relevant_only: Option<bool>,
+    pub(super) weight: Option<f32>,
 }
 
 impl RawWords {
@@ -52,6 +56,7 @@ impl RawWords {
             typo: self.typo.unwrap_or(default.typo),
             prefix: self.prefix.unwrap_or(default.prefix),
             relevant_only: self.relevant_only.unwrap_or(default.relevant_only),
+            weight: self.weight,
         }
     }
 }
@@ -82,45 +87,54 @@ impl RawQuery {
                 }),
             }
         }
+        let list = |value: &str| -> Vec<String> {
+            let items = value.split(',').map(str::trim);
+            let items = items.filter(|item| !item.is_empty());
+            items.map(str::to_owned).collect()
+        };
+        let takes_words = self.takes_words;
         match name.as_str() {
-            "q" if self.takes_words => once(&mut self.q, "q", value),
-            "limit" => once(&mut self.limit, "limit", number("limit", &value)?),
-            "offset" => once(&mut self.offset, "offset", number("offset", &value)?),
-            "mode" if self.takes_words => once(&mut self.words.mode, "mode", mode(&value)?),
-            "typo" if self.takes_words => once(&mut self.words.typo, "typo", yes("typo", &value)?),
-            "prefix" if self.takes_words => {
-                once(&mut self.words.prefix, "prefix", yes("prefix", &value)?)
+            "q" if takes_words => once(&mut self.q, &name, value)?,
+            "limit" => once(&mut self.limit, &name, values::number(&name, &value)?)?,
+            "offset" => once(&mut self.offset, &name, values::number(&name, &value)?)?,
+            "mode" if takes_words => once(&mut self.words.mode, &name, values::mode(&value)?)?,
+            "typo" if takes_words => {
+                once(&mut self.words.typo, &name, values::yes(&name, &value)?)?;
             }
-            "cut" if self.takes_words => once(&mut self.words.relevant_only, "cut", cut(&value)?),
-            "facets" if self.facets.len() > Facets::MOST => Err(too_many_facets()),
-            "facets" => {
-                let names = value
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|name| !name.is_empty());
-                self.facets.extend(names.map(str::to_owned));
-                Ok(())
+            "prefix" if takes_words => {
+                once(&mut self.words.prefix, &name, values::yes(&name, &value)?)?;
             }
-            "facet_limit" => once(
-                &mut self.facet_limit,
-                "facet_limit",
-                number("facet_limit", &value)?,
-            ),
-            "exclude" if self.exclude.len() >= MOST_EXCLUDED => Err(too_many_excluded()),
-            "exclude" => {
-                self.exclude.push(value);
-                Ok(())
+            "words_weight" if takes_words => {
+                once(&mut self.words.weight, &name, values::share(&name, &value)?)?;
             }
+            "cut" => once(&mut self.words.relevant_only, &name, values::cut(&value)?)?,
+            "sort" if self.sort.len() > Order::MOST_KEYS => return Err(values::too_many_keys()),
+            "sort" => self.sort.extend(list(&value)),
+            "group_by" => once(&mut self.group_by, &name, value)?,
+            "diversify" => once(&mut self.diversify, &name, values::share(&name, &value)?)?,
+            "explain" => once(&mut self.explain, &name, values::yes(&name, &value)?)?,
+            "facets" if self.facets.len() > Facets::MOST => return Err(too_many_facets()),
+            "facets" => self.facets.extend(list(&value)),
+            "facet_limit" => once(&mut self.facet_limit, &name, values::number(&name, &value)?)?,
+            "facet_query" if self.facet_queries.len() >= Facets::MOST => {
+                return Err(too_many_facets());
+            }
+            "facet_query" => self.facet_queries.push(value),
+            "facet_ranges" if self.facet_ranges.len() >= Facets::MOST_RANGES => {
+                return Err(too_many_ranges());
+            }
+            "facet_ranges" => self.facet_ranges.push(value),
+            "exclude" if self.exclude.len() >= MOST_EXCLUDED => return Err(too_many_excluded()),
+            "exclude" => self.exclude.push(value),
             // Far above what `Filters` allows: only a bound on the work before it is asked.
-            _ if self.attributes.len() >= 4 * Filters::MAX_VALUES => Err(ApiError::parameter(
-                "filters",
-                "there are far too many of them",
-            )),
-            _ => {
-                self.attributes.push((name, value));
-                Ok(())
+            _ if self.tests.len() >= 4 * Filters::MAX_VALUES => {
+                let reason = "there are far too many of them";
+                return Err(ApiError::parameter("filters", reason));
             }
+            "filter" => self.tests.push(RawTest::parse(&value)?),
+            _ => self.tests.push(RawTest::of(name, value)),
         }
+        Ok(())
     }
 
     /// What is asked in words; without any, every product is meant.
@@ -140,7 +154,7 @@ impl RawQuery {
         })
     }
 
-    fn facet_names(&self, known: impl Fn() -> Vec<String>) -> Result<Facets, ApiError> {
+    fn asked_facets(&self, known: impl Fn() -> Vec<String>) -> Result<Facets, ApiError> {
         let values = self.facet_limit.unwrap_or(Facets::VALUES);
         if values == 0 || values > Facets::MOST_VALUES {
             return Err(ApiError::parameter(
@@ -148,20 +162,50 @@ impl RawQuery {
                 format!("{values} is not from 1 to {}", Facets::MOST_VALUES),
             ));
         }
-        let mut names: Vec<AttributeName> = Vec::with_capacity(self.facets.len());
+        let mut facets = Facets {
+            values,
+            ..Facets::default()
+        };
         for name in &self.facets {
-            let attribute = AttributeName::new(name).map_err(|_| ApiError::UnknownAttribute {
-                name: short(name),
-                known: known(),
-            })?;
-            if !names.contains(&attribute) {
-                names.push(attribute);
-            }
+            facets.add(attribute(name, &known)?);
         }
-        if names.len() > Facets::MOST {
+        for text in &self.facet_queries {
+            let (name, beginning) = values::of_facet("facet_query", text)?;
+            let name = attribute(name, &known)?;
+            facets.add(name.clone());
+            facets.beginnings.insert(name, beginning.trim().to_owned());
+        }
+        for text in &self.facet_ranges {
+            let (name, range) = values::of_facet("facet_ranges", text)?;
+            let name = attribute(name, &known)?;
+            let range = match Range::parse(range) {
+                Some(range) => range,
+                None => Range::new(Some(range), Some(range)),
+            };
+            let range = range.map_err(|error| ApiError::parameter("facet_ranges", error))?;
+            facets.add(name.clone());
+            facets.ranges.entry(name).or_default().push(range);
+        }
+        if facets.names.len() > Facets::MOST {
             return Err(too_many_facets());
         }
-        Ok(Facets { names, values })
+        if self.facet_ranges.len() > Facets::MOST_RANGES {
+            return Err(too_many_ranges());
+        }
+        Ok(facets)
+    }
+
+    fn asked_order(&self, known: impl Fn() -> Vec<String>) -> Result<Order, ApiError> {
+        if self.sort.len() > Order::MOST_KEYS {
+            return Err(values::too_many_keys());
+        }
+        let keys = self.sort.iter().map(|text| values::sort_key(text, &known));
+        let group_by = self.group_by.as_deref();
+        Ok(Order {
+            keys: keys.collect::<Result<_, _>>()?,
+            group_by: group_by.map(|name| attribute(name, &known)).transpose()?,
+            diversify: self.diversify.unwrap_or_default(),
+        })
     }
 
     fn query_among(self, ask: Ask, known: impl Fn() -> Vec<String>) -> Result<Query, ApiError> {
@@ -178,28 +222,37 @@ impl RawQuery {
             .map(|id| ProductId::new(id))
             .collect::<Result<_, _>>();
         let exclude = exclude.map_err(|error| ApiError::value("exclude", &error))?;
-        let facets = self.facet_names(&known)?;
-        let mut pairs = Vec::with_capacity(self.attributes.len());
-        for (name, value) in self.attributes {
-            let Ok(attribute) = AttributeName::new(&name) else {
-                return Err(ApiError::UnknownAttribute {
-                    name: short(&name),
-                    known: known(),
-                });
-            };
-            let value =
-                AttributeValue::new(&value).map_err(|error| ApiError::value(&name, &error))?;
-            pairs.push((attribute, value));
+        let facets = self.asked_facets(&known)?;
+        let order = self.asked_order(&known)?;
+        let mut tests = Vec::with_capacity(self.tests.len());
+        for raw in &self.tests {
+            tests.push((attribute(&raw.name, &known)?, raw.test()?, raw.wanted));
         }
         Ok(Query {
             ask,
-            filters: Filters::new(pairs)?,
+            filters: Filters::of(tests)?,
             exclude,
             window,
+            order,
             facets,
             words: self.words.options(),
+            explain: self.explain.unwrap_or_default(),
         })
     }
+}
+
+fn attribute(name: &str, known: impl Fn() -> Vec<String>) -> Result<AttributeName, ApiError> {
+    AttributeName::new(name).map_err(|_| ApiError::UnknownAttribute {
+        name: short(name),
+        known: known(),
+    })
+}
+
+fn too_many_ranges() -> ApiError {
+    ApiError::parameter(
+        "facet_ranges",
+        format!("at most {} ranges can be counted", Facets::MOST_RANGES),
+    )
 }
 
 fn too_many_facets() -> ApiError {
@@ -214,226 +267,6 @@ fn too_many_excluded() -> ApiError {
         "exclude",
         format!("at most {MOST_EXCLUDED} products can be left out"),
     )
-}
-
-fn mode(text: &str) -> Result<Mode, ApiError> {
-    match text {
-        "hybrid" => Ok(Mode::Hybrid),
-        "lexical" => Ok(Mode::Lexical),
-        "vector" => Ok(Mode::Vector),
-        _ => Err(ApiError::parameter(
-            "mode",
-            format!("{:?} is not hybrid, lexical or vector", short(text)),
-        )),
-    }
-}
-
-fn cut(text: &str) -> Result<bool, ApiError> {
-    match text {
-        "relevant" => Ok(true),
-        "none" => Ok(false),
-        _ => Err(ApiError::parameter(
-            "cut",
-            format!("{:?} is not relevant or none", short(text)),
-        )),
-    }
-}
-
-fn yes(name: &str, text: &str) -> Result<bool, ApiError> {
-    match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(ApiError::parameter(
-            name,
-            format!("{:?} is not true or false", short(text)),
-        )),
-    }
-}
-
-fn number(name: &str, text: &str) -> Result<usize, ApiError> {
-    // `parse` takes a leading '+', which a number here never has.
-    match text.parse() {
-        Ok(number) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
-        _ => Err(ApiError::parameter(
-            name,
-            format!(
-                "{:?} is not a number",
-                text.chars().take(40).collect::<String>()
-            ),
-        )),
-    }
-}
-
-/// `POST /search`. Every further field is an attribute, as in `GET /search`.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[schema(example = json!({"q": "black formal shoes", "gender": "Men", "color": ["Black", "Brown"], "limit": 10}))]
-pub struct SearchBody {
-    /// What is wanted, in words; 512 characters at most. Without any, every product that matches the
-    /// filters is found.
-    #[schema(max_length = 512)]
-    pub q: Option<String>,
-    /// Attribute -> value or values: values of one attribute are alternatives, different attributes
-    /// add up. The same as the attributes beside `q`, with which they are put together.
-    #[serde(default, deserialize_with = "filters")]
-    pub filters: BTreeMap<String, OneOrMany>,
-    /// Products in the answer, 0 to 250; 20 when not given. 0: the total and the facets alone.
-    #[schema(minimum = 0, maximum = 250, default = 20)]
-    pub limit: Option<usize>,
-    /// How many of the best products are skipped, 0 to 10,000.
-    #[schema(minimum = 0, maximum = 10_000, default = 0)]
-    pub offset: Option<usize>,
-    /// What ranks the products: words and vectors together, or one of them alone.
-    pub mode: Option<ModeName>,
-    /// Whether slips of the pen are corrected; they are when not given.
-    #[schema(default = true)]
-    pub typo: Option<bool>,
-    /// Whether the last word may be unfinished; it is not when not given.
-    #[schema(default = false)]
-    pub prefix: Option<bool>,
-    /// Which products are counted and shown: those that are meant, or all that match the filters.
-    pub cut: Option<CutName>,
-    /// Attributes whose values are counted over the products that are found, each as if nothing
-    /// were chosen of itself; 20 at most.
-    #[schema(max_items = 20)]
-    pub facets: Option<Vec<String>>,
-    /// Values of each of them, the most frequent first; 20 when not given.
-    #[schema(minimum = 1, maximum = 1000, default = 20)]
-    pub facet_limit: Option<usize>,
-    /// The id or ids of products that are left out, 100 at most; ids that the catalog does not have
-    /// are ignored.
-    #[serde(default, deserialize_with = "exclude")]
-    pub exclude: Option<OneOrMany>,
-    /// Any attribute that `/attributes` lists, with its value or values.
-    #[serde(flatten, deserialize_with = "attributes")]
-    pub attributes: BTreeMap<String, OneOrMany>,
-}
-
-/// What ranks the products.
-#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ModeName {
-    Hybrid,
-    Lexical,
-    Vector,
-}
-
-/// Which products are counted and shown.
-#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum CutName {
-    Relevant,
-    None,
-}
-
-/// `"Black"` or `["Black", "Brown"]`, as text: a number or a boolean is what it is written as, null
-/// is not a value.
-#[derive(Debug)]
-pub struct OneOrMany(Vec<String>);
-
-impl OneOrMany {
-    fn of(given: Value) -> Option<Self> {
-        let given = if let Value::Array(list) = given {
-            list
-        } else {
-            vec![given]
-        };
-        let text = |value| match value {
-            Value::String(text) => Some(text),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Bool(yes) => Some(yes.to_string()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        };
-        given
-            .into_iter()
-            .filter(|value| !value.is_null())
-            .map(text)
-            .collect::<Option<_>>()
-            .map(Self)
-    }
-}
-
-/// By hand: a schema of one line where the derive would make three.
-impl utoipa::PartialSchema for OneOrMany {
-    fn schema() -> RefOr<Schema> {
-        let value = || {
-            ObjectBuilder::new().schema_type(SchemaType::from_iter([
-                Type::String,
-                Type::Number,
-                Type::Boolean,
-            ]))
-        };
-        let schema = OneOfBuilder::new()
-            .item(value())
-            .item(ArrayBuilder::new().items(value()))
-            .description(Some("`\"Black\"` or `[\"Black\", \"Brown\"]`; a number or a boolean is read as its text."));
-        RefOr::T(Schema::OneOf(schema.build()))
-    }
-}
-
-impl utoipa::ToSchema for OneOrMany {}
-
-/// Attributes with their values; one without a value is reported by its name, which serde alone would not
-/// tell.
-fn attributes<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, OneOrMany>, D::Error> {
-    let given = BTreeMap::<String, Value>::deserialize(deserializer)?;
-    given
-        .into_iter()
-        .map(|(name, given)| Ok((name.clone(), one_or_many(&name, given)?)))
-        .collect()
-}
-
-/// As [`attributes`], or null for none.
-fn filters<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, OneOrMany>, D::Error> {
-    match Option::<Value>::deserialize(deserializer)? {
-        None => Ok(BTreeMap::new()),
-        Some(given) => attributes(given).map_err(serde::de::Error::custom),
-    }
-}
-
-fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OneOrMany>, D::Error> {
-    one_or_many("exclude", Value::deserialize(deserializer)?).map(Some)
-}
-
-fn one_or_many<E: serde::de::Error>(name: &str, given: Value) -> Result<OneOrMany, E> {
-    OneOrMany::of(given).ok_or_else(|| {
-        let name = short(name);
-        E::custom(format!(
-            "{name:?} holds neither text, a number, a boolean, nor a list of them"
-        ))
-    })
-}
-
-impl From<SearchBody> for RawQuery {
-    fn from(body: SearchBody) -> Self {
-        let attributes = body.attributes.into_iter().chain(body.filters);
-        let attributes = attributes.flat_map(|(name, OneOrMany(values))| {
-            values.into_iter().map(move |value| (name.clone(), value))
-        });
-        Self {
-            attributes: attributes.collect(),
-            q: body.q,
-            facets: body.facets.unwrap_or_default(),
-            facet_limit: body.facet_limit,
-            limit: body.limit,
-            offset: body.offset,
-            exclude: body.exclude.map(|OneOrMany(ids)| ids).unwrap_or_default(),
-            words: RawWords {
-                mode: body.mode.map(|mode| match mode {
-                    ModeName::Hybrid => Mode::Hybrid,
-                    ModeName::Lexical => Mode::Lexical,
-                    ModeName::Vector => Mode::Vector,
-                }),
-                typo: body.typo,
-                prefix: body.prefix,
-                relevant_only: body.cut.map(|cut| matches!(cut, CutName::Relevant)),
-            },
-            takes_words: true,
-        }
-    }
 }
 
 /// The decoded pairs of the query string, in order.
@@ -481,14 +314,14 @@ impl<S: Send + Sync> FromRequestParts<S> for IdPath {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn asked(query: &str) -> Result<Query, ApiError> {
+    pub(in crate::http::input) fn asked(query: &str) -> Result<Query, ApiError> {
         of_raw(RawQuery::of_pairs(decode(query)?, true)?)
     }
 
-    fn of_raw(raw: RawQuery) -> Result<Query, ApiError> {
+    pub(in crate::http::input) fn of_raw(raw: RawQuery) -> Result<Query, ApiError> {
         let ask = raw.ask()?;
         raw.query_among(ask, || vec!["color".to_owned()])
     }
@@ -508,14 +341,11 @@ mod tests {
         let filters: Vec<_> = asked
             .filters
             .iter()
-            .map(|(n, v)| (n.as_str(), v.iter().map(String::as_str).collect::<Vec<_>>()))
+            .flat_map(|(name, of)| of.any.iter().map(move |test| format!("{name}:{test}")))
             .collect();
         assert_eq!(
             filters,
-            [
-                ("category", vec!["casual shoes"]),
-                ("color", vec!["black", "white"])
-            ]
+            ["category:casual shoes", "color:black", "color:white"]
         );
     }
 
@@ -573,80 +403,5 @@ mod tests {
     fn percent_signs_that_escape_nothing_stand_for_themselves() {
         assert_eq!(component("100%+wool%2").expect("text"), "100% wool%2");
         assert_eq!(component("%+1%2b").expect("text"), "% 1+");
-    }
-
-    #[test]
-    fn json_takes_attributes_beside_the_words_or_under_filters() {
-        let read = |text: &str| {
-            let body: SearchBody = serde_json::from_str(text).expect(text);
-            of_raw(RawQuery::from(body))
-        };
-        let get = asked("q=x&color=Black&color=White&category=Boots").expect("good");
-        for same in [
-            r#"{"q":"x","filters":{"color":["Black","White"],"category":"Boots"}}"#,
-            r#"{"q":"x","color":["Black","White"],"category":"Boots"}"#,
-            r#"{"q":"x","color":"Black","filters":{"color":"White","category":["Boots"]},"limit":null}"#,
-            r#"{"q":"x","color":["Black",null,"White"],"category":"Boots","size":null}"#,
-        ] {
-            assert_eq!(read(same).expect(same), get, "{same}");
-        }
-        let excluded = |text: &str| {
-            read(text)
-                .expect(text)
-                .exclude
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(excluded(r#"{"q":"x","exclude":["7","9"]}"#), ["7", "9"]);
-        assert_eq!(excluded(r#"{"q":"x","exclude":7}"#), ["7"]);
-        assert!(
-            read(r#"{"q":"x","filters":null}"#)
-                .expect("none")
-                .filters
-                .is_empty()
-        );
-        assert_eq!(asked_in_url("q=x&exclude=7&exclude=9"), ["7", "9"]);
-        let many = format!(r#"{{"q":"x","exclude":{:?}}}"#, vec!["1"; 101]);
-        assert_eq!(
-            read(&many).expect_err("too many").code().as_str(),
-            "invalid_parameter"
-        );
-        let asked = read(r#"{"q":"x","size":[41,42.5],"vegan":true}"#).expect("good");
-        let filters: Vec<_> = asked
-            .filters
-            .iter()
-            .flat_map(|(_, values)| values.iter().map(String::as_str))
-            .collect();
-        assert_eq!(filters, ["41", "42.5", "true"]);
-        // An attribute of an old catalog that has the name of a parameter is reached under
-        // `filters`.
-        let old = read(r#"{"q":"x","filters":{"limit":"a"}}"#).expect("good");
-        assert_eq!(old.filters.iter().count(), 1);
-        let unknown = read(r#"{"q":"x","Color":"Black"}"#).expect_err("not a name");
-        assert!(matches!(unknown, ApiError::UnknownAttribute { name, .. } if name == "Color"));
-    }
-
-    fn asked_in_url(query: &str) -> Vec<String> {
-        asked(query)
-            .expect("good")
-            .exclude
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    #[test]
-    fn json_that_holds_no_value_is_told_by_its_name() {
-        let error = |text: &str| {
-            serde_json::from_str::<SearchBody>(text)
-                .expect_err("refused")
-                .to_string()
-        };
-        assert!(error(r#"{"q":"x","filter":{}}"#).contains("\"filter\" holds neither"));
-        assert!(
-            error(r#"{"q":"x","filters":{"color":[["Black"]]}}"#)
-                .contains("\"color\" holds neither")
-        );
     }
 }

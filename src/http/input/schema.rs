@@ -1,11 +1,11 @@
 //! The parameters of searches as OpenAPI describes them.
 
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Required, Schema};
 
 use super::params::DEFAULT_LIMIT;
-use crate::domain::{AttributeName, Facets, MOST_EXCLUDED, Window};
+use crate::domain::{AttributeName, Facets, Filters, MOST_EXCLUDED, Order, Window};
 
 fn text() -> utoipa::openapi::Object {
     ObjectBuilder::new().schema_type(Type::String).build()
@@ -74,6 +74,10 @@ impl utoipa::IntoParams for FacetParams {
             .minimum(Some(1))
             .maximum(Some(Facets::MOST_VALUES))
             .default(Some(Facets::VALUES.into()));
+        let texts = |most: usize, example: &str| {
+            let texts = ArrayBuilder::new().items(text()).max_items(Some(most));
+            Schema::Array(texts.examples([serde_json::json!([example])]).build())
+        };
         vec![
             repeatable(
                 "facets",
@@ -88,11 +92,83 @@ impl utoipa::IntoParams for FacetParams {
                 Schema::Object(limit.build()),
             )
             .build(),
+            repeatable(
+                "facet_query",
+                "Of a facet only the values with a word that begins so: `brand:ni`".to_owned(),
+                texts(Facets::MOST, "brand:ni"),
+            ),
+            repeatable(
+                "facet_ranges",
+                "Ranges of a facet of numbers or dates that are counted: `price:0..50`, `price:50..`"
+                    .to_owned(),
+                texts(Facets::MOST_RANGES, "price:0..50"),
+            ),
         ]
     }
 }
 
-/// `mode`, `typo`, `prefix` and `cut` of a search in words.
+/// `sort`, `group_by`, `diversify` and `explain` of a search.
+pub struct OrderParams;
+
+impl utoipa::IntoParams for OrderParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let keys = ArrayBuilder::new()
+            .items(text())
+            .max_items(Some(Order::MOST_KEYS))
+            .examples([serde_json::json!(["price:asc"])]);
+        let share = ObjectBuilder::new()
+            .schema_type(Type::Number)
+            .minimum(Some(0))
+            .maximum(Some(1))
+            .default(Some(0.into()));
+        let yes = ObjectBuilder::new()
+            .schema_type(Type::Boolean)
+            .default(Some(false.into()));
+        let one = |name: &str, description: &str, schema: Schema| {
+            optional(name, description.to_owned(), schema).build()
+        };
+        vec![
+            repeatable(
+                "sort",
+                "What products are sorted by: attributes, `price`, `sale_price`, `current_price` (the sale \
+                 price where there is one), `created`, `relevance`; with `:desc` behind or `-` before it the \
+                 greatest first. Repeatable, or separated by commas; products without the value come last"
+                    .to_owned(),
+                Schema::Array(keys.build()),
+            ),
+            one(
+                "group_by",
+                "An attribute: of the products with the same value only the first is shown, and totals and \
+                 pages count these",
+                Schema::Object(text()),
+            ),
+            one(
+                "diversify",
+                "How much products that look like those before them are put off, 0 (not at all) to 1",
+                Schema::Object(share.build()),
+            ),
+            one(
+                "explain",
+                "Whether each hit says why it is where it is",
+                Schema::Object(yes.build()),
+            ),
+            one(
+                "cut",
+                "Which products are counted and shown: those that are meant, or all that match the filters. \
+                 By photo and for similar products only where they are sorted",
+                Schema::Object(
+                    ObjectBuilder::new()
+                        .schema_type(Type::String)
+                        .enum_values(Some(["relevant", "none"]))
+                        .default(Some("relevant".into()))
+                        .build(),
+                ),
+            ),
+        ]
+    }
+}
+
+/// `mode`, `typo`, `prefix` and `words_weight` of a search in words.
 pub struct WordParams;
 
 impl utoipa::IntoParams for WordParams {
@@ -118,35 +194,45 @@ impl utoipa::IntoParams for WordParams {
             ),
             yes("typo", "Whether slips of the pen are corrected", true),
             yes("prefix", "Whether the last word may be unfinished", false),
-            one_of(
-                "cut",
-                "Which products are counted and shown: those that are meant, or all that match the filters",
-                &["relevant", "none"],
-            ),
+            optional(
+                "words_weight",
+                "The share of the words in a score, 0 to 1; the vectors have the rest".to_owned(),
+                Schema::Object(
+                    ObjectBuilder::new()
+                        .schema_type(Type::Number)
+                        .minimum(Some(0))
+                        .maximum(Some(1))
+                        .build(),
+                ),
+            )
+            .build(),
         ]
     }
 }
 
-/// Attributes that are filtered by, but for those that [`known`] describes: a form-style object.
+/// Attributes that are filtered by, but for those that [`known`] describes.
 pub struct FilterParams;
 
 impl utoipa::IntoParams for FilterParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let any = ObjectBuilder::new()
-            .schema_type(Type::Object)
-            .additional_properties(Some(AdditionalProperties::RefOr(texts().into())))
-            .build();
+        let filters = ArrayBuilder::new()
+            .items(text())
+            .max_items(Some(Filters::MAX_VALUES))
+            .examples([serde_json::json!(["brand:Nike", "price:50..100"])]);
         vec![repeatable(
-            FILTERS,
-            "Any other attribute that `/attributes` lists, each under its own name and repeatable"
+            FILTER,
+            "What an attribute must be: `brand:Nike`; a range of numbers or dates `price:50..100`, \
+             `price:50..`, `created:2026-11-01..`; any value `sale_price:*`; with `-` before it what it must \
+             not be: `-color:Blue`. Repeatable: what is said of one attribute are alternatives, different \
+             attributes and what must not be add up"
                 .to_owned(),
-            Schema::Object(any),
+            Schema::Array(filters.build()),
         )]
     }
 }
 
 /// The name of the parameter that [`FilterParams`] describes.
-pub const FILTERS: &str = "attributes";
+pub const FILTER: &str = "filter";
 
 /// The filter by an attribute that the catalog is known to have.
 pub fn known(name: &AttributeName) -> Parameter {

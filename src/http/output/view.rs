@@ -1,14 +1,16 @@
 //! Products and answers as clients see them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::catalog::StoredProduct;
-use crate::domain::{Ask, AttributeValue, KnownAttributes, Query};
-use crate::index::{FacetCounts, IndexVersion};
+use crate::domain::{
+    Ask, AttributeValue, Condition, KnownAttributes, Query, SortBy, SortKey, Test, ValueType, typed,
+};
+use crate::index::{Explanation, FacetCounts, IndexVersion};
 use crate::service::{ModelName, Page};
 use crate::util::percent;
 
@@ -16,9 +18,9 @@ use crate::util::percent;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SearchResponse {
     pub hits: Vec<Hit>,
-    /// How many products are meant and match the filters: what can be paged through. By photo, for
-    /// similar products, with `mode=vector` and with `cut=none` all that match the filters are
-    /// ranked.
+    /// How many products are meant and match the filters: what can be paged through. With `group_by`
+    /// how many groups of them. By photo, for similar products, with `mode=vector` and with
+    /// `cut=none` all that match the filters are ranked.
     pub estimated_total: usize,
     /// From the whole request to the answer, in milliseconds.
     pub took_ms: f64,
@@ -37,10 +39,46 @@ pub struct SearchResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FacetView {
     pub name: String,
-    /// The most frequent first.
+    /// What its values are.
+    #[serde(rename = "type")]
+    pub kind: TypeName,
+    /// The most frequent first; empty for prices and `created`.
     pub values: Vec<FacetValue>,
     /// How many values there are, those that are not listed included.
     pub distinct: usize,
+    /// The least number, or date in Unix seconds; absent when no product found has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub min: Option<f64>,
+    /// The greatest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub max: Option<f64>,
+    /// The ranges asked for, in that order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<FacetRange>,
+}
+
+/// What the values of an attribute are.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ValueType)]
+pub enum TypeName {
+    Text,
+    Number,
+    Boolean,
+    Date,
+}
+
+impl From<ValueType> for TypeName {
+    fn from(kind: ValueType) -> Self {
+        match kind {
+            ValueType::Text => Self::Text,
+            ValueType::Number => Self::Number,
+            ValueType::Boolean => Self::Boolean,
+            ValueType::Date => Self::Date,
+        }
+    }
 }
 
 /// A value, and how many products would be found with it chosen.
@@ -50,15 +88,99 @@ pub struct FacetValue {
     pub count: u64,
 }
 
+/// A range, and how many products would be found with it chosen. Dates in Unix seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FacetRange {
+    /// Absent when the range has no lower end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub from: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub to: Option<f64>,
+    pub count: u64,
+}
+
 impl From<FacetCounts> for FacetView {
     fn from(counts: FacetCounts) -> Self {
         let values = counts.values.into_iter();
+        let ranges = counts.ranges.into_iter();
+        let ranges = ranges.map(|(interval, count)| FacetRange {
+            from: Some(interval.from).filter(|from| from.is_finite()),
+            to: Some(interval.to).filter(|to| to.is_finite()),
+            count,
+        });
         Self {
             name: counts.name.to_string(),
+            kind: counts.kind.into(),
             values: values
                 .map(|(value, count)| FacetValue { value, count })
                 .collect(),
             distinct: counts.distinct,
+            min: counts.bounds.map(|(min, _)| min),
+            max: counts.bounds.map(|(_, max)| max),
+            ranges: ranges.collect(),
+        }
+    }
+}
+
+/// The products with the same value of the attribute `group_by`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GroupView {
+    pub value: String,
+    /// How many of them are meant and match the filters.
+    pub products: u64,
+}
+
+/// Why a product is where it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExplanationView {
+    /// In words: how much of the query the product covers, 0 to 1; 2 when it is what the query names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub coverage: Option<f32>,
+    /// In words and vectors: where the cosine lies between the mean of the catalog (0) and the nearest
+    /// product (1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub nearness: Option<f32>,
+    /// Between the query's and the product's embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cosine: Option<f32>,
+    /// By photo: the share of the votes that the product's category has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub votes: Option<f32>,
+    /// The parts of the query in words that the product matches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartView>,
+}
+
+/// How a product matches a part of a query in words.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PartView {
+    /// As it was understood.
+    pub text: String,
+    /// The share of the part in the query; all parts together are 1.
+    pub weight: f32,
+    /// How strongly the product matches it, 0 to 1.
+    pub strength: f32,
+}
+
+impl From<Explanation> for ExplanationView {
+    fn from(explanation: Explanation) -> Self {
+        let parts = explanation.parts.into_iter().map(|part| PartView {
+            text: part.text,
+            weight: part.weight,
+            strength: part.strength,
+        });
+        Self {
+            coverage: explanation.coverage,
+            nearness: explanation.nearness,
+            cosine: explanation.cosine,
+            votes: explanation.votes,
+            parts: parts.collect(),
         }
     }
 }
@@ -71,6 +193,14 @@ pub struct Hit {
     /// `mode=vector` the cosine similarity, -1 to 1; for a photo raised where the nearest products
     /// are of the same category. Comparable within one answer only.
     pub score: f32,
+    /// With `group_by`: the products that this one stands for; absent when it has no value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub group: Option<GroupView>,
+    /// With `explain=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub explanation: Option<ExplanationView>,
     pub product: ProductView,
 }
 
@@ -89,8 +219,14 @@ pub struct ProductView {
     pub description: Option<String>,
     #[serde(flatten)]
     pub known: BTreeMap<String, Option<String>>,
-    /// In the shop's own currency.
+    /// In `currency`.
     pub price: Option<f64>,
+    /// What is asked for now in place of the price, in `currency`.
+    pub sale_price: Option<f64>,
+    /// As ISO 4217 writes it (`EUR`); null: the shop's own.
+    pub currency: Option<String>,
+    /// When the shop got the product, or the catalog where the shop does not say: RFC 3339.
+    pub created: Option<String>,
     /// The product's page in the shop.
     pub url: Option<String>,
     /// Where its picture is; relative to this service unless it is set up with a public address.
@@ -107,12 +243,25 @@ pub struct ProductView {
 #[expect(dead_code, reason = "describes the product in the OpenAPI document")]
 struct ProductViewSchema {
     title: String,
+    #[schema(required)]
     description: Option<String>,
-    /// In the shop's own currency.
+    /// In `currency`.
+    #[schema(required)]
     price: Option<f64>,
+    /// What is asked for now in place of the price, in `currency`.
+    #[schema(required)]
+    sale_price: Option<f64>,
+    /// As ISO 4217 writes it (`EUR`); null: the shop's own.
+    #[schema(required)]
+    currency: Option<String>,
+    /// When the shop got the product, or the catalog where the shop does not say: RFC 3339.
+    #[schema(required)]
+    created: Option<String>,
     /// The product's page in the shop.
+    #[schema(required)]
     url: Option<String>,
     /// Where its picture is; relative to this service unless it is set up with a public address.
+    #[schema(required)]
     image_url: Option<String>,
     /// Every attribute with its values.
     attributes: BTreeMap<String, Vec<String>>,
@@ -159,8 +308,19 @@ pub struct QueryEcho {
     /// The size of the photo in bytes, when there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_bytes: Option<usize>,
-    /// Attribute -> values, in lower case as they are compared.
+    /// Attribute -> values of which one must be the product's, in lower case as they are compared;
+    /// ranges as `50..100`, `*` for any value.
     pub filters: BTreeMap<String, Vec<String>>,
+    /// Attribute -> the same that must not be the product's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub excluded_values: BTreeMap<String, Vec<String>>,
+    /// What the products are sorted by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sort: Vec<String>,
+    /// What they are grouped by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub group_by: Option<String>,
     pub limit: usize,
     pub offset: usize,
     /// Products that are left out.
@@ -170,15 +330,28 @@ pub struct QueryEcho {
 
 impl QueryEcho {
     pub fn of(query: &Query) -> Self {
-        let filters = query.filters.iter();
+        let tests = |of: fn(&Condition) -> &BTreeSet<Test>| {
+            let filters = query.filters.iter().map(|(name, condition)| {
+                let tests = of(condition).iter().map(ToString::to_string);
+                (name.to_string(), tests.collect::<Vec<String>>())
+            });
+            filters.filter(|(_, tests)| !tests.is_empty()).collect()
+        };
+        let key = |key: &SortKey| match &key.by {
+            SortBy::Relevance => "relevance".to_owned(),
+            SortBy::Attribute(name) => {
+                format!("{name}:{}", if key.descending { "desc" } else { "asc" })
+            }
+        };
         let mut echo = Self {
             q: None,
             corrected: None,
             similar_to: None,
             image_bytes: None,
-            filters: filters
-                .map(|(name, values)| (name.to_string(), values.iter().cloned().collect()))
-                .collect(),
+            filters: tests(|condition| &condition.any),
+            excluded_values: tests(|condition| &condition.none),
+            sort: query.order.keys.iter().map(key).collect(),
+            group_by: query.order.group_by.as_ref().map(ToString::to_string),
             limit: query.window.limit(),
             offset: query.window.offset(),
             exclude: query.exclude.iter().map(ToString::to_string).collect(),
@@ -205,6 +378,11 @@ impl SearchResponse {
         let hits = page.hits.into_iter().map(|hit| Hit {
             id: hit.product.product.id.to_string(),
             score: hit.score,
+            group: hit.group.map(|group| GroupView {
+                value: group.value,
+                products: group.products,
+            }),
+            explanation: hit.explanation.map(Into::into),
             product: ProductView::new(hit.product, known, public_url),
         });
         Self {
@@ -246,6 +424,9 @@ impl ProductView {
             title: product.title,
             description: product.description,
             price: product.price,
+            sale_price: product.sale_price,
+            currency: product.currency,
+            created: product.created.and_then(typed::date_text),
             url: product.url,
             image_url,
         }
@@ -254,8 +435,9 @@ impl ProductView {
 
 pub fn index_version(version: &IndexVersion) -> String {
     format!(
-        "{}-{}-w{}",
+        "{}-{}-{}-w{}",
         version.catalog,
+        version.fields,
         version.model.short(),
         version.words_percent
     )

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::http::input::params::Pairs;
 use crate::http::output::error::{ApiError, Problems, short};
-use crate::http::output::view::index_version;
+use crate::http::output::view::{TypeName, index_version};
 use crate::http::state::AppState;
 
 /// Values shown of one attribute when `values` is not given: a shop may have thousands of brands.
@@ -26,10 +26,21 @@ pub struct AttributesResponse {
 pub struct AttributeFacet {
     /// The parameter's name in searches.
     pub name: String,
+    /// What its values are.
+    #[serde(rename = "type")]
+    pub kind: TypeName,
     /// How many different values there are.
     pub distinct: usize,
     /// The commonest values first.
     pub values: Vec<ValueCount>,
+    /// The least number, or date in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub min: Option<f64>,
+    /// The greatest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub max: Option<f64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,8 +52,9 @@ pub struct ValueCount {
 
 /// Attributes and their values
 ///
-/// For a storefront's filters: every attribute with its values and the number of products that
-/// carry each.
+/// For a storefront's filters: every attribute with what its values are, and the number of products
+/// that carry each; `price`, `sale_price`, `current_price` and `created`, without values, where a
+/// product has one.
 #[utoipa::path(
     get, path = "/attributes", operation_id = "attributes", tag = "search",
     params(("values" = Option<usize>, Query, description = "Values of each attribute at most; the commonest are kept", minimum = 1, maximum = 10_000)),
@@ -63,8 +75,11 @@ pub async fn attributes(
         });
         AttributeFacet {
             name: facet.name.to_string(),
+            kind: facet.kind.into(),
             distinct: facet.values.len(),
             values: values.collect(),
+            min: facet.bounds.map(|(min, _)| min),
+            max: facet.bounds.map(|(_, max)| max),
         }
     });
     let attributes = attributes.collect();

@@ -87,7 +87,7 @@ pub async fn product_image(
     get, path = "/products/{id}/similar", operation_id = "similar", tag = "products",
     params(
         ("id" = String, Path, description = "The shop's own id of the product", max_length = 128),
-        schema::FacetParams, schema::WindowParams, schema::FilterParams,
+        schema::FilterParams, schema::OrderParams, schema::FacetParams, schema::WindowParams,
     ),
     responses((status = 200, description = "Products, most similar first", body = SearchResponse), Problems)
 )]

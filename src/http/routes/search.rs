@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use crate::domain::{Ask, Query};
 use crate::http::input::body::{JsonBody, Upload};
-use crate::http::input::params::{Pairs, RawQuery, SearchBody};
+use crate::http::input::json::{CutName, SearchBody};
+use crate::http::input::params::{Pairs, RawQuery};
 use crate::http::input::schema;
 use crate::http::output::error::{ApiError, Problems};
 use crate::http::output::view::{QueryEcho, SearchResponse};
@@ -16,13 +17,14 @@ use crate::http::state::AppState;
 
 /// Search in words
 ///
-/// Every attribute of the products is a parameter of the same name: given more than once, its
-/// values are alternatives; different attributes add up. `/attributes` lists them.
+/// Every attribute of the products is a parameter of the same name (`brand=Nike` is the same as
+/// `filter=brand:Nike`): given more than once, its values are alternatives; different attributes add
+/// up. `/attributes` lists them.
 #[utoipa::path(
     get, path = "/search", operation_id = "search", tag = "search",
     params(
         ("q" = Option<String>, Query, description = "What is wanted, in words; without any, every product that matches the filters is found", max_length = 512, example = "black formal shoes"),
-        schema::WordParams, schema::FacetParams, schema::WindowParams, schema::FilterParams,
+        schema::FilterParams, schema::OrderParams, schema::WordParams, schema::FacetParams, schema::WindowParams,
     ),
     responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
 )]
@@ -35,8 +37,8 @@ pub async fn search(
 
 /// Search in words, as JSON
 ///
-/// The same as `GET /search`, for filters that are too many for a URL: attributes stand beside `q`,
-/// each under its own name, or under `filters`.
+/// The same as `GET /search`, for filters that are too many for a URL. Attributes may stand beside
+/// `q`, each under its own name, too.
 #[utoipa::path(
     post, path = "/search", operation_id = "search_json", tag = "search", request_body = SearchBody,
     responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
@@ -45,7 +47,7 @@ pub async fn search_json(
     State(state): State<AppState>,
     JsonBody(body): JsonBody<SearchBody>,
 ) -> Result<Json<SearchResponse>, ApiError> {
-    in_words(&state, body.into()).await
+    in_words(&state, body.raw()?).await
 }
 
 async fn in_words(state: &AppState, raw: RawQuery) -> Result<Json<SearchResponse>, ApiError> {
@@ -66,19 +68,46 @@ pub struct ImageForm {
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
     /// Products in the answer, 0 to 250; 20 when not given.
-    #[schema(minimum = 0, maximum = 250, default = 20)]
+    #[schema(minimum = 0, maximum = 250, nullable = false)]
     limit: Option<usize>,
     /// How many of the best products are skipped, 0 to 10,000.
-    #[schema(minimum = 0, maximum = 10_000, default = 0)]
+    #[schema(minimum = 0, maximum = 10_000, nullable = false)]
     offset: Option<usize>,
+    /// What an attribute must be, as in `GET /search`: `brand:Nike`, `price:50..100`, `-color:Blue`.
+    #[schema(nullable = false)]
+    filter: Option<Vec<String>>,
+    /// What products are sorted by, as in `GET /search`: those that are near enough to the photo to be
+    /// meant by it.
+    #[schema(nullable = false)]
+    sort: Option<Vec<String>>,
+    /// As in `GET /search`.
+    #[schema(nullable = false)]
+    group_by: Option<String>,
+    /// As in `GET /search`.
+    #[schema(minimum = 0, maximum = 1, nullable = false)]
+    diversify: Option<f32>,
+    /// Whether each hit says why it is where it is.
+    #[schema(nullable = false)]
+    explain: Option<bool>,
+    /// `none`: sorted products are all that match the filters.
+    #[schema(nullable = false)]
+    cut: Option<CutName>,
     /// Ids of products that are left out, 100 at most; ids that the catalog does not have are
     /// ignored.
+    #[schema(nullable = false)]
     exclude: Option<Vec<String>>,
     /// Attributes whose values are counted, 20 at most.
+    #[schema(nullable = false)]
     facets: Option<Vec<String>>,
     /// Values of each of them, the most frequent first; 20 when not given.
-    #[schema(minimum = 1, maximum = 1000, default = 20)]
+    #[schema(minimum = 1, maximum = 1000, nullable = false)]
     facet_limit: Option<usize>,
+    /// Of a facet only the values with a word that begins so: `brand:ni`.
+    #[schema(nullable = false)]
+    facet_query: Option<Vec<String>>,
+    /// Ranges of a facet of numbers or dates that are counted: `price:0..50`.
+    #[schema(nullable = false)]
+    facet_ranges: Option<Vec<String>>,
 }
 
 /// Search by photo

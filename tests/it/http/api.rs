@@ -61,7 +61,8 @@ async fn a_hit_shows_all_of_its_product() {
         answer["hits"][0]["product"],
         json!({
             "title": "Low Canvas Sneaker", "description": null, "brand": null, "category": "Casual Shoes", "color": "White",
-            "gender": "Women", "shoelace_color": "beige", "price": 11.5, "url": "https://shop.example/1",
+            "gender": "Women", "shoelace_color": "beige", "price": 11.5, "sale_price": null, "currency": "EUR",
+            "created": "2026-01-02T00:00:00Z", "url": "https://shop.example/1",
             "image_url": "/products/2/image",
             "attributes": {"category": ["Casual Shoes"], "color": ["White"], "gender": ["Women"], "shoelace_color": ["beige"]},
         })
@@ -146,6 +147,192 @@ async fn a_results_page_is_one_request() {
     assert_eq!(by_photo["facets"][0]["name"], "color");
     let similar = shop.get("/products/5/similar?facets=category").await.ok();
     assert_eq!(similar["facets"][0]["name"], "category");
+}
+
+/// A search in each of the ways to ask it, which must answer the same.
+async fn all_ways(shop: &Shop, query: &str, body: &Value) -> Value {
+    let of = |mut answer: Value| {
+        answer["took_ms"] = Value::Null;
+        answer
+    };
+    let get = of(shop.get(&format!("/search?{query}")).await.ok());
+    assert_eq!(of(shop.json("/search", body).await.ok()), get, "{body}");
+    get
+}
+
+#[tokio::test]
+async fn prices_are_sorted_filtered_and_counted() {
+    let shop = Shop::open().await;
+    let query = "sort=-price&filter=price:11..14&facets=price&facet_ranges=price:..12&facet_ranges=price:13..";
+    let body = json!({"sort": ["price:desc"], "filters": {"price": {"from": 11, "to": 14}}, "facets": ["price"],
+                      "facet_ranges": ["price:..12", "price:13.."]});
+    let answer = all_ways(&shop, query, &body).await;
+    let prices: Vec<f64> = answer["hits"]
+        .as_array()
+        .expect("hits")
+        .iter()
+        .map(|hit| hit["product"]["price"].as_f64().expect("a price"))
+        .collect();
+    assert_eq!(prices, [13.5, 12.5, 11.5]);
+    assert_eq!(answer["estimated_total"], 3);
+    let least = 10.5;
+    let greatest = 10.5 + (PRODUCTS.len() - 1) as f64;
+    // Its own filter does not count for a facet.
+    let expected = json!({"name": "price", "type": "number", "values": [], "distinct": 0, "min": least, "max": greatest,
+                          "ranges": [{"to": 12.0, "count": 2}, {"from": 13.0, "count": PRODUCTS.len() - 3}]});
+    assert_eq!(answer["facets"][0], expected);
+    assert_eq!(answer["query"]["filters"], json!({"price": ["11..14"]}));
+    assert_eq!(answer["query"]["sort"], json!(["price:desc"]));
+    // What is paid now, then the newest.
+    let answer = all_ways(
+        &shop,
+        "sort=current_price&sort=created:desc&limit=3",
+        &json!({"sort": ["current_price:asc", "-created"], "limit": 3}),
+    )
+    .await;
+    let on_sale: Vec<_> = (0..PRODUCTS.len())
+        .filter(|number| number % 4 == 0)
+        .rev()
+        .collect();
+    let expected: Vec<&str> = on_sale
+        .iter()
+        .map(|number| PRODUCTS[*number].0)
+        .take(3)
+        .collect();
+    assert_eq!(ids(&answer), expected);
+    // Not, missing, dates.
+    let answer = all_ways(
+        &shop,
+        "filter=-color:Black&filter=-sale_price:*&filter=created:2026-01-02..2026-01-06&limit=250",
+        &json!({"filters": {"color": {"not": "Black"}, "sale_price": {"exists": false},
+                            "created": {"from": "2026-01-02", "to": "2026-01-06"}}, "limit": 250}),
+    )
+    .await;
+    let expected = (1..=5)
+        .filter(|number| number % 4 != 0 && PRODUCTS[*number].3 != "Black")
+        .map(|number| PRODUCTS[number].0);
+    assert_eq!(ids(&answer), expected.collect::<Vec<_>>());
+    assert_eq!(
+        answer["query"]["excluded_values"],
+        json!({"color": ["black"], "sale_price": ["*"]})
+    );
+    // By photo: those that are near, and all of them when asked.
+    let picture = shop.picture("5");
+    let near = shop
+        .upload(&[("image", &picture), ("sort", b"price"), ("limit", b"250")])
+        .await
+        .ok();
+    let all = shop
+        .upload(&[
+            ("image", &picture),
+            ("sort", b"price"),
+            ("cut", b"none"),
+            ("limit", b"250"),
+        ])
+        .await
+        .ok();
+    assert_eq!(all["estimated_total"], PRODUCTS.len());
+    assert!(ids(&near).len() < PRODUCTS.len() && ids(&near).contains(&"5"));
+}
+
+#[tokio::test]
+async fn products_are_grouped_put_off_and_explained() {
+    let shop = Shop::open().await;
+    let answer = all_ways(
+        &shop,
+        "group_by=color&facets=gender&limit=250",
+        &json!({"group_by": "color", "facets": ["gender"], "limit": 250}),
+    )
+    .await;
+    let colors: std::collections::BTreeSet<&str> = PRODUCTS.iter().map(|p| p.3).collect();
+    assert_eq!(answer["estimated_total"], colors.len());
+    let mut in_groups = 0;
+    for hit in answer["hits"].as_array().expect("hits") {
+        assert_eq!(hit["group"]["value"], hit["product"]["color"]);
+        in_groups += hit["group"]["products"].as_u64().expect("a number");
+    }
+    assert_eq!(in_groups, PRODUCTS.len() as u64);
+    for value in answer["facets"][0]["values"].as_array().expect("values") {
+        let gender = value["value"].as_str().expect("text");
+        let of = PRODUCTS.iter().filter(|p| p.4 == gender).map(|p| p.3);
+        let groups: std::collections::BTreeSet<&str> = of.collect();
+        assert_eq!(value["count"], groups.len(), "{gender}");
+    }
+    let query = "q=black+shoes&explain=true&words_weight=1&cut=none&limit=250";
+    let body = json!({"q": "black shoes", "explain": true, "words_weight": 1, "cut": "none", "limit": 250});
+    let answer = all_ways(&shop, query, &body).await;
+    for hit in answer["hits"].as_array().expect("hits") {
+        let why = &hit["explanation"];
+        let number = |of: &Value| of.as_f64().expect("a number");
+        assert!(
+            (number(&why["coverage"]) - number(&hit["score"])).abs() < 1e-6,
+            "{hit}"
+        );
+        let parts = why["parts"].as_array().map_or(&[][..], Vec::as_slice);
+        let covered: f64 = parts
+            .iter()
+            .map(|part| number(&part["weight"]) * number(&part["strength"]))
+            .sum();
+        assert!((covered - number(&why["coverage"])).abs() < 2e-3, "{hit}");
+        assert!(why["cosine"].is_number() && why["nearness"].is_number());
+    }
+    let plain = shop.get("/search?q=black+shoes").await.ok();
+    assert!(
+        plain["hits"][0].get("explanation").is_none() && plain["hits"][0].get("group").is_none()
+    );
+    let picture = shop.picture("5");
+    let photo = shop
+        .upload(&[
+            ("image", &picture),
+            ("explain", b"true"),
+            ("diversify", b"0.5"),
+        ])
+        .await
+        .ok();
+    assert!(photo["hits"][0]["explanation"]["votes"].is_number());
+    // Of a facet with many values those that begin so.
+    let answer = all_ways(
+        &shop,
+        "facet_query=color:bl",
+        &json!({"facet_query": ["color:bl"]}),
+    )
+    .await;
+    let values = answer["facets"][0]["values"].as_array().expect("values");
+    assert!(!values.is_empty());
+    for value in values {
+        assert!(value["value"].as_str().expect("text").starts_with("Bl"));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_sorted_grouped_or_filtered_is_refused() {
+    let shop = Shop::open().await;
+    for (query, code, parameter) in [
+        ("sort=prize", "unknown_attribute", "prize"),
+        ("sort=price:up", "invalid_parameter", "sort"),
+        ("sort=a,b,c,d,e,f", "invalid_parameter", "sort"),
+        ("group_by=price", "invalid_parameter", "group_by"),
+        ("group_by=stile", "unknown_attribute", "stile"),
+        ("group_by=a&group_by=b", "repeated_parameter", "group_by"),
+        ("filter=color", "invalid_parameter", "filter"),
+        ("filter=colour:Red", "unknown_attribute", "colour"),
+        ("filter=color:1..2", "invalid_parameter", "color"),
+        ("filter=price:9..1", "invalid_parameter", "price"),
+        ("filter=price:2026-01-01..", "invalid_parameter", "price"),
+        ("price=cheap", "invalid_parameter", "price"),
+        ("filter=created:5..", "invalid_parameter", "created"),
+        ("diversify=2", "invalid_parameter", "diversify"),
+        ("q=x&words_weight=-1", "invalid_parameter", "words_weight"),
+        ("explain=yes", "invalid_parameter", "explain"),
+        ("facet_query=color", "invalid_parameter", "facet_query"),
+        ("facet_ranges=price", "invalid_parameter", "facet_ranges"),
+        ("facet_ranges=color:1..2", "invalid_parameter", "color"),
+    ] {
+        let answer = shop.get(&format!("/search?{query}")).await;
+        assert_eq!(answer.problem(), (400, code.to_owned()), "{query}");
+        let problem: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        assert_eq!(problem["parameter"], parameter, "{query}");
+    }
 }
 
 #[tokio::test]
@@ -301,7 +488,30 @@ async fn attributes_list_what_can_be_filtered_by() {
         .iter()
         .map(|f| f["name"].as_str().expect("text"))
         .collect();
-    assert_eq!(names, ["category", "color", "gender", "shoelace_color"]);
+    // The fields that products have come after their attributes.
+    let fields = ["created", "current_price", "price", "sale_price"];
+    assert_eq!(
+        names,
+        [
+            &["category", "color", "gender", "shoelace_color"][..],
+            &fields
+        ]
+        .concat()
+    );
+    let kinds: Vec<&str> = facets
+        .iter()
+        .map(|f| f["type"].as_str().expect("text"))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "text", "text", "text", "text", "date", "number", "number", "number"
+        ]
+    );
+    assert_eq!(
+        (&facets[6]["min"], &facets[6]["values"]),
+        (&json!(10.5), &json!([]))
+    );
     assert_eq!(facets[0]["distinct"], 5);
     assert_eq!(
         facets[1]["values"][0],
@@ -313,7 +523,8 @@ async fn attributes_list_what_can_be_filtered_by() {
             .as_array()
             .expect("a list")
             .iter()
-            .all(|f| f["values"].as_array().expect("values").len() == 1)
+            .all(|f| f["values"].as_array().expect("values").len()
+                == usize::from(f["type"] == "text"))
     );
 }
 
@@ -415,6 +626,12 @@ async fn the_page_and_the_documentation_come_from_the_binary() {
     for (path, kind) in [
         ("/", "text/html; charset=utf-8"),
         ("/page/app.js", "text/javascript; charset=utf-8"),
+        ("/page/address.js", "text/javascript; charset=utf-8"),
+        ("/page/cards.js", "text/javascript; charset=utf-8"),
+        ("/page/dom.js", "text/javascript; charset=utf-8"),
+        ("/page/facets.js", "text/javascript; charset=utf-8"),
+        ("/page/photo.js", "text/javascript; charset=utf-8"),
+        ("/page/request.js", "text/javascript; charset=utf-8"),
         ("/page/style.css", "text/css; charset=utf-8"),
         ("/page/icon.svg", "image/svg+xml"),
     ] {

@@ -225,7 +225,7 @@ fn beside(shop: &Shop, whole: bool) -> Shop {
     let encoder = service.generation().encoder.clone();
     let nothing = Generation {
         whole,
-        ..Generation::empty(encoder, super::MAKING)
+        ..Generation::empty(encoder, &super::MAKING)
     };
     let folder = tempfile::tempdir().expect("a folder");
     Shop::over(

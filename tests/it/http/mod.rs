@@ -34,6 +34,7 @@ use crate::support::multipart::{FORM, form};
 const MAKING: Making = Making {
     words_percent: 30,
     language: Language::English,
+    types: aglet::domain::Types(std::collections::BTreeMap::new()),
 };
 
 /// The whole service over the tiny model (whose embeddings mean nothing) and a shop of drawn
@@ -109,7 +110,7 @@ impl Shop {
             (summary.new, summary.rejected_rows),
             (PRODUCTS.len() as u64, 0)
         );
-        let (first, _) = generation::build(&catalog, encoder, MAKING)
+        let (first, _) = generation::build(&catalog, encoder, &MAKING)
             .await
             .expect("an index");
         assert!(first.whole);
@@ -290,11 +291,15 @@ fn draw(folder: &Path) -> Source {
     let mut lines = String::new();
     for (number, (id, title, category, color, gender, laces)) in (0_u8..).zip(PRODUCTS) {
         let file = format!("{}.png", id.replace(['/', ' '], "-"));
-        let mut product = json!({"id": id, "title": title, "price": 10.5 + f64::from(number),
+        let mut product = json!({"id": id, "title": title, "price": 10.5 + f64::from(number), "currency": "EUR",
+            "created": format!("2026-01-{:02}", 1 + number),
             "url": format!("https://shop.example/{number}"),
             "attributes": {"category": category, "color": color, "gender": gender}});
         if !laces.is_empty() {
             product["attributes"]["shoelace_color"] = json!(laces);
+        }
+        if number % 4 == 0 {
+            product["sale_price"] = json!(5.0);
         }
         if *id != "no-picture" {
             let shade = 20 * number;

@@ -265,7 +265,7 @@ impl From<QueryError> for ApiError {
             QueryError::EmptyText | QueryError::TextTooLong { .. } => "q",
             QueryError::Limit { .. } => "limit",
             QueryError::Offset { .. } => "offset",
-            QueryError::TooManyFilters { .. } => "filters",
+            QueryError::TooManyFilters { .. } | QueryError::Range { .. } => "filters",
         };
         Self::parameter(name, error)
     }
@@ -294,6 +294,8 @@ impl From<ServiceError> for ApiError {
             ServiceError::UnknownAttribute { name, known } => {
                 Self::UnknownAttribute { name, known }
             }
+            ServiceError::NoRange { ref name, .. } => Self::parameter(name.clone(), error),
+            ServiceError::NoGroup { .. } => Self::parameter("group_by", error),
             ServiceError::NoProduct { id } => Self::NoProduct { id },
             ServiceError::NotEmbedded { id } => Self::NotEmbedded { id },
             ServiceError::Encode(EncodeError::Image(error)) => Self::Image(error),
