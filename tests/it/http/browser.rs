@@ -115,11 +115,13 @@ async fn a_person_searches_filters_and_looks_for_the_like() {
             10
         );
 
-        let refused = rendered(&chromium, &format!("{base}/?q=x&size=9"));
-        assert!(
-            between(&refused, "id=\"error-text\"", "</p>")
-                .contains("attributes are: category, color")
+        // What the catalog does not have, and what trackers add to an address, is not asked for.
+        let tracked = rendered(
+            &chromium,
+            &format!("{base}/?q=leather+shoes&category=Formal+Shoes&size=9&utm_source=x&gclid=1"),
         );
+        assert!(between(&tracked, "role=\"status\"", "</p>").contains("2 of 2 products"));
+        assert!(!between(&tracked, "id=\"curl\"", "</code>").contains("utm"));
         let nothing = rendered(&chromium, &format!("{base}/?q=x&color=Mauve"));
         assert!(
             between(&nothing, "role=\"status\"", "</p>")

@@ -29,9 +29,9 @@ function contrast(one, other) {
   return (lighter + 0.05) / (darker + 0.05);
 }
 
-await until(() => document.querySelectorAll("#pickers select").length > 0);
+await until(() => document.querySelectorAll("#sort option").length > 0);
 const press = new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true, cancelable: true });
-document.querySelector("#pickers select").dispatchEvent(press);
+$("sort").dispatchEvent(press);
 await searchByPhoto();
 const placeholder = getComputedStyle($("q"), "::placeholder");
 const root = document.documentElement;

@@ -1,276 +1,356 @@
-// The search page. The URL is the state: q, similar, and one parameter per attribute, as the API has them. A photo
-// cannot be in a URL; it is kept in memory under a number that the history entry holds.
+// The search page: what a person does changes the state, the state is written to the address, and render() asks for and
+// shows what belongs to it. address.js has the state, request.js the requests, facets.js the filters.
 
-const $ = (id) => document.getElementById(id);
+import { EMPTY, grouping, parameter, read, valueOf, wants, without, write } from "./address.js";
+import { card, plainClick, skeletons } from "./cards.js";
+import { $, counted, element, label, money, number, said, sync, wait } from "./dom.js";
+import { Filters } from "./facets.js";
+import { listenForPhotos, photo } from "./photo.js";
+import { ask, curl, reason, target } from "./request.js";
+
 const PAGE = 24;
-const UPLOAD_LIMIT = 9 * 1024 * 1024;
-const FIRST = ["category", "color", "gender", "shoelace_color"];
+// What the API gives in one answer, and how far it goes.
+const MOST = 250;
+const LAST = 10000;
+const CATEGORIES = 24;
 const IDEAS = ["black formal shoes", "white sneakers with red laces", "brown boots", "sandals for women"];
+// By what is asked for a product now, on sale or not, where the catalog has that. `same` are other ways to ask for an
+// order.
+const SORTS = [
+  { value: "", text: "Relevance", same: ["relevance"] },
+  { value: "current_price:asc", text: "Price, low to high", needs: "current_price", same: ["current_price", "price:asc", "price"] },
+  { value: "price:asc", text: "Price, low to high", needs: "price", unless: "current_price", same: ["price"] },
+  { value: "current_price:desc", text: "Price, high to low", needs: "current_price", same: ["-current_price", "price:desc", "-price"] },
+  { value: "price:desc", text: "Price, high to low", needs: "price", unless: "current_price", same: ["-price"] },
+  { value: "-created", text: "Newest", needs: "created", same: ["created:desc"] },
+];
 
-const photos = new Map();
-let facets = [];
-let state = { q: "", similar: "", photo: 0, filters: [] };
-let shown = { hits: 0, total: 0, best: 1, running: null };
+let attributes = new Map();
+let state = EMPTY;
+let shown = { hits: 0, total: 0, best: null, currency: "", running: null };
+const titles = new Map();
+const filters = new Filters($("facets"), {
+  change: (chosen) => go({ filters: chosen, all: true }),
+  ask: (more, signal) => ask(request({ limit: 0, more }), signal),
+});
 
-// ---- state and URL
+// ---- from one state to the next
 
-function fromLocation() {
-  const read = { q: "", similar: "", photo: history.state?.photo ?? 0, filters: [] };
-  for (const [name, value] of new URLSearchParams(location.search)) {
-    if (name === "q") read.q = value;
-    else if (name === "similar") read.similar = value;
-    else if (name !== "limit" && name !== "offset" && value) read.filters.push([name, value]);
-  }
-  return read;
-}
-
-function parameters(withWords) {
-  const all = new URLSearchParams();
-  if (withWords && state.q) all.append("q", state.q);
-  for (const [name, value] of state.filters) all.append(name, value);
-  return all;
-}
-
-function pageUrl() {
-  const all = parameters(true);
-  if (state.similar) all.append("similar", state.similar);
-  const text = all.toString();
-  return text ? `/?${text}` : "/";
-}
-
-function go(change, { replace = false } = {}) {
+function go(change) {
   state = { ...state, ...change };
-  history[replace ? "replaceState" : "pushState"]({ photo: state.photo }, "", pageUrl());
+  const address = write(state);
+  const again = address === location.pathname + location.search && state.photo === (history.state?.photo ?? 0);
+  if (again) history.replaceState({ photo: state.photo }, "", address);
+  else {
+    remember({ y: scrollY });
+    history.pushState({ photo: state.photo }, "", address);
+  }
   render();
 }
 
-// ---- the request behind the state
-
-function target(offset) {
-  if (state.photo) return { path: "/search/image", photo: photos.get(state.photo), offset };
-  const window = { limit: String(PAGE), ...(offset ? { offset: String(offset) } : {}) };
-  const path = state.similar ? `/products/${encodeURIComponent(state.similar)}/similar` : "/search";
-  const all = parameters(!state.similar);
-  for (const [name, value] of Object.entries(window)) all.append(name, value);
-  return { path: `${path}?${all}` };
+// The history entry holds what the address does not: the photo's number, how many products were shown, and how far the
+// page was scrolled.
+function remember(more) {
+  history.replaceState({ photo: state.photo, ...history.state, ...more }, "");
 }
 
-async function ask({ path, photo, offset }, signal) {
-  const request = { signal, headers: { accept: "application/json" } };
-  if (photo) {
-    const form = new FormData();
-    form.append("image", photo.file, photo.file.name || "photo");
-    for (const [name, value] of state.filters) form.append(name, value);
-    form.append("limit", String(PAGE));
-    if (offset) form.append("offset", String(offset));
-    request.method = "POST";
-    request.body = form;
-  }
-  const response = await fetch(path, request);
-  const body = await response.json().catch(() => null);
-  if (response.ok && body) return body;
-  throw new Error(explain(response.status, body));
+function restore() {
+  state = { ...read(location.search, attributes), photo: history.state?.photo ?? 0 };
+  render(history.state);
 }
 
-function explain(status, problem) {
-  switch (problem?.code) {
-    case "unsupported_image_format": return "This file is no picture that can be read. JPEG, PNG, WebP, GIF and BMP can.";
-    case "broken_image": return "This picture is broken and cannot be read.";
-    case "image_too_large": return "This picture has too many pixels.";
-    case "body_too_large": return "This file is too large.";
-    case "product_not_found": return "This product does not exist any more.";
-    case "overloaded": return "Many people are searching right now. Please try again in a moment.";
-    case "not_ready": return "The catalog is still being prepared. Please try again in a moment.";
-    default: return problem?.detail ?? `The service answered with status ${status}.`;
-  }
-}
-
-function quoted(text) {
-  return `'${text.replaceAll("'", "'\\''")}'`;
-}
-
-function curl() {
-  const { path, photo } = target(0);
-  if (!photo) return `curl ${quoted(location.origin + path)}`;
-  const parts = [`curl ${quoted(location.origin + path)}`, `-F ${quoted(`image=@${photo.file.name || "photo.jpg"}`)}`];
-  for (const [name, value] of state.filters) parts.push(`--form-string ${quoted(`${name}=${value}`)}`);
-  parts.push(`-F limit=${PAGE}`);
-  return parts.join(" ");
-}
+const words = (q) => go({ q, similar: "", photo: 0, sort: "", typo: true });
 
 // ---- searching
 
-async function search(offset = 0) {
+function request(window) {
+  return target(state, attributes, photo(state.photo)?.file, window);
+}
+
+async function search({ offset = 0, before = null } = {}) {
   shown.running?.abort();
+  if (!offset) filters.abort();
   const running = new AbortController();
   shown.running = running;
-  const anything = state.q || state.similar || state.photo;
   $("error").hidden = true;
-  $("start").hidden = Boolean(anything);
+  const anything = wants(state);
+  $("start").hidden = anything;
+  $("shop").hidden = !anything;
   $("request").hidden = !anything;
   if (!anything) {
-    $("grid").replaceChildren();
-    $("more").hidden = true;
-    $("status").textContent = "";
+    clearResults();
     $("results").setAttribute("aria-busy", "false");
     return;
   }
-  $("curl").textContent = curl();
+  const limit = offset ? PAGE : Math.min(MOST, Math.max(PAGE, before?.shown ?? 0));
+  // More products of the same search leave the counts as they are, so these are asked for once.
+  const wanted = request({ limit, offset, more: offset ? [] : filters.fields(state.filters) });
+  if (!offset) $("curl").textContent = curl(wanted);
   $("results").setAttribute("aria-busy", "true");
-  $("status").textContent = offset ? "Loading more…" : "Searching…";
-  if (!offset) skeletons();
+  // The products of the search before stay until the answer is there, so that nothing jumps.
+  if (!offset && !$("grid").childElementCount) {
+    $("grid").replaceChildren(...skeletons());
+    $("nothing").hidden = true;
+  }
   try {
-    const answer = await ask(target(offset), running.signal);
+    const answer = await ask(wanted, running.signal);
     if (running.signal.aborted) return;
-    show(answer, offset);
+    show(answer, offset, before);
   } catch (error) {
     if (running.signal.aborted) return;
-    if (!offset) $("grid").replaceChildren();
-    $("more").hidden = !offset;
-    $("status").textContent = "";
-    $("error-text").textContent = error instanceof TypeError ? "The service cannot be reached." : error.message;
-    $("error").hidden = false;
-    $("retry").onclick = () => search(offset);
+    if (error.code === "unknown_attribute" && !offset && (await renewed())) return;
+    if (!offset) clearResults();
+    complain(reason(error), () => search({ offset, before }));
   } finally {
     if (shown.running === running) $("results").setAttribute("aria-busy", "false");
   }
 }
 
-function show(answer, offset) {
-  const hits = answer.hits;
+function show(answer, offset, before) {
+  const { hits, estimated_total: total } = answer;
   if (!offset) {
     $("grid").replaceChildren();
-    shown = { ...shown, hits: 0, best: Math.max(hits[0]?.score ?? 1, 0.001) };
+    const scored = !state.sort && (state.q || state.similar || state.photo);
+    shown = { ...shown, hits: 0, best: scored ? Math.max(hits[0]?.score ?? 1, 0.001) : null };
+    shown.currency = hits.find(({ product }) => product.currency)?.product.currency ?? shown.currency;
+    filters.show(state.filters, answer.facets ?? []);
+    renderChips();
+    renderCorrection(answer.query.corrected);
   }
   shown.hits += hits.length;
-  shown.total = answer.estimated_total;
-  const cards = hits.map(card);
-  $("grid").append(...cards);
-  const more = hits.length > 0 && shown.hits < shown.total && offset + PAGE <= 10000;
-  $("more").hidden = !more;
-  const nothing = state.filters.length
-    ? "No product matches these filters. Remove one to see more."
-    : (answer.query.q ? "Nothing was found for these words." : "The catalog has no product yet.");
-  $("status").textContent = shown.total === 0 ? nothing : `${answer.query.corrected ? `Results for “${answer.query.corrected}”: ` : ""}${shown.hits.toLocaleString("en")} of ${shown.total.toLocaleString("en")} products, best first · ${answer.took_ms.toFixed(1)} ms`;
-  $("about").textContent = `Model ${answer.model.name} · index ${answer.index_version}`;
-  // After "Show more" the keyboard goes on where the new results begin.
-  if (offset && cards[0]) {
-    const first = cards[0].querySelector(".card");
-    first.tabIndex = -1;
-    first.focus({ preventScroll: true });
-  }
-}
-
-function skeletons() {
-  const one = () => {
-    const item = document.createElement("li");
-    item.setAttribute("aria-hidden", "true");
-    item.innerHTML = '<div class="card skeleton"><div class="picture"></div><div class="text"><div class="line"></div><div class="line short"></div></div></div>';
-    return item;
-  };
-  $("grid").replaceChildren(...Array.from({ length: 8 }, one));
-}
-
-function card(hit) {
-  const { product } = hit;
-  const item = $("card").content.firstElementChild.cloneNode(true);
-  const part = (selector) => item.querySelector(selector);
-  const heading = part("h2");
-  heading.textContent = product.title;
-  heading.title = product.title;
-  const image = part("img");
-  if (product.image_url) {
-    image.src = product.image_url;
-    image.alt = product.title;
-    image.addEventListener("error", () => image.remove());
-  } else {
-    image.remove();
-  }
-  part(".meter span").style.width = `${Math.round(100 * Math.min(1, Math.max(0, hit.score / shown.best)))}%`;
-  part(".number").textContent = hit.score.toFixed(3);
-  part(".score").title = "Cosine similarity; the bar is relative to the best hit";
-  part(".number").setAttribute("aria-label", `score ${hit.score.toFixed(3)}`);
-  part(".attributes").append(...tags(product));
-  part(".price").textContent = product.price == null ? "" : product.price.toLocaleString("en", { maximumFractionDigits: 2 });
-  const shop = part(".shop");
-  if (product.url && /^https?:\/\//i.test(product.url)) {
-    shop.href = product.url;
-    shop.setAttribute("aria-label", `View ${product.title} in the shop`);
-  } else {
-    shop.remove();
-  }
-  const similar = part(".similar");
-  similar.setAttribute("aria-label", `Similar to ${product.title}`);
-  similar.addEventListener("click", () => {
-    titles.set(hit.id, product.title);
-    go({ q: "", photo: 0, similar: hit.id });
-    scrollTo({ top: 0 });
-    $("results").focus({ preventScroll: true });
-  });
-  return item;
-}
-
-function tags(product) {
-  const laces = product.shoelace_color && product.shoelace_color !== "none" ? `${product.shoelace_color} laces` : null;
-  return [product.category, product.color, laces, product.gender].filter(Boolean).map((text) => {
-    const item = document.createElement("li");
-    item.textContent = text;
-    return item;
-  });
-}
-
-// ---- filters
-
-function label(name) {
-  const words = name.replaceAll("_", " ");
-  return words[0].toUpperCase() + words.slice(1);
-}
-
-async function loadFacets() {
-  try {
-    const response = await fetch("/attributes");
-    if (!response.ok) return;
-    const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
-    const answer = await response.json();
-    facets = answer.attributes.sort((a, b) => rank(a.name) - rank(b.name) || a.name.localeCompare(b.name));
-    $("about").textContent ||= `Index ${answer.index_version}`;
-    renderFilters();
-  } catch {
-    // Searching works without filters; the search itself will tell what is wrong.
-  }
-}
-
-function chosen(name, value) {
-  return state.filters.some(([n, v]) => n === name && v.toLowerCase() === value.toLowerCase());
-}
-
-function renderFilters() {
-  const focused = document.activeElement?.dataset?.attribute;
-  $("filters").hidden = facets.length === 0 && state.filters.length === 0 && !state.similar;
-  $("pickers").replaceChildren(...facets.map((facet) => {
-    const select = document.createElement("select");
-    select.dataset.attribute = facet.name;
-    select.setAttribute("aria-label", `Filter by ${label(facet.name).toLowerCase()}`);
-    select.append(new Option(label(facet.name), ""));
-    for (const { value, count } of facet.values) {
-      if (!chosen(facet.name, value)) select.append(new Option(`${value} (${count.toLocaleString("en")})`, value));
-    }
-    select.addEventListener("change", () => {
-      if (select.value) go({ filters: [...state.filters, [facet.name, select.value]] });
-    });
-    select.addEventListener("keydown", openInstead);
-    return select;
+  shown.total = total;
+  const group = grouping(state, attributes);
+  const ofGroup = (value) => [...state.filters, valueOf(group, value)];
+  const cards = hits.map((hit) => card(hit, {
+    best: shown.best,
+    group,
+    similar,
+    variants: (value) => go({ filters: ofGroup(value) }),
+    address: (value) => write({ ...state, filters: ofGroup(value) }),
   }));
-  if (focused) $("pickers").querySelector(`[data-attribute="${CSS.escape(focused)}"]`)?.focus();
-  const chips = state.filters.map(([name, value], index) =>
-    chip(label(name), value, () => go({ filters: state.filters.filter((_, at) => at !== index) })));
-  if (state.similar) {
-    chips.unshift(chip("Similar to", titles.get(state.similar) ?? state.similar, () => go({ similar: "" })));
+  $("grid").append(...cards);
+  $("more").hidden = hits.length === 0 || shown.hits >= total || shown.hits > LAST;
+  const found = `${number(shown.hits)} of ${counted(total, "product", "products")}${shown.best === null ? "" : ", best first"}`;
+  $("status").textContent = total === 0 ? nothing() : found;
+  $("nothing").hidden = total > 0;
+  $("nothing-text").textContent = state.filters.length
+    ? "Take away a filter above, or all of them."
+    : "Try other words, or look through the categories.";
+  $("nothing-clear").hidden = state.filters.length === 0;
+  $("drawer-show").textContent = total === 0 ? "No products" : `Show ${counted(total, "product", "products")}`;
+  $("drawer-status").textContent = counted(total, "product", "products");
+  $("about").textContent = `Model ${answer.model.name} · index ${answer.index_version} · ${number(answer.took_ms, 1)} ms`;
+  remember({ shown: shown.hits });
+  if (offset) {
+    // The keyboard goes on where the new results begin.
+    const first = cards[0]?.querySelector(".card");
+    if (first) first.tabIndex = -1;
+    first?.focus({ preventScroll: true });
+  } else {
+    scrollTo({ top: before?.y ?? 0 });
   }
-  $("chips").replaceChildren(...chips);
 }
 
-// In some browsers these keys choose the next value of a closed select, which would be a filter at every press on the
+function nothing() {
+  if (state.filters.length) return "No product matches these filters.";
+  return state.q ? "Nothing was found for these words." : "The catalog has no product yet.";
+}
+
+function clearResults() {
+  $("grid").replaceChildren();
+  $("more").hidden = true;
+  $("nothing").hidden = true;
+  $("status").textContent = "";
+}
+
+function complain(text, again = null) {
+  $("error-text").textContent = text;
+  $("error").hidden = false;
+  $("retry").textContent = again ? "Try again" : "Close";
+  $("retry").onclick = () => {
+    $("error").hidden = true;
+    again?.();
+  };
+}
+
+function similar({ id, product }) {
+  titles.set(id, product.title);
+  go({ q: "", photo: 0, sort: "", similar: id });
+  scrollTo({ top: 0 });
+  $("results").focus({ preventScroll: true });
+}
+
+// ---- attributes
+
+async function loadAttributes() {
+  const answer = await ask({ path: "/attributes" });
+  attributes = new Map(answer.attributes.map((one) => [one.name, one]));
+  $("about").textContent ||= `Index ${answer.index_version}`;
+  filters.use(attributes, attributes.has("style") ? "style" : "");
+  renderCategories();
+}
+
+// The catalog may have changed since the page was opened. Returns whether an attribute of this search is gone, and if so
+// searches without it.
+async function renewed() {
+  const before = [...attributes.keys()].join("\n");
+  try {
+    await loadAttributes();
+  } catch {
+    return false;
+  }
+  if (before === [...attributes.keys()].join("\n")) return false;
+  go({ ...read(write(state), attributes), photo: state.photo });
+  return true;
+}
+
+function renderCategories() {
+  const categories = attributes.get("category");
+  const link = (text, count, change) => {
+    const to = { ...EMPTY, ...change };
+    const made = element("a", { href: write(to) }, text);
+    if (count !== null) made.append(" ", element("span", { className: "count", textContent: number(count) }));
+    made.addEventListener("click", (event) => { if (plainClick(event)) go(to); });
+    return element("li", {}, made);
+  };
+  const links = (categories?.values ?? []).slice(0, CATEGORIES)
+    .map(({ value, count }) => link(value, count, { filters: [valueOf("category", value)] }));
+  if (attributes.has("created")) links.push(link("Newest products", null, { sort: "-created" }));
+  links.push(link("All products", null, { all: true }));
+  $("categories").replaceChildren(...links);
+  $("browse").hidden = attributes.size === 0;
+}
+
+// ---- what is chosen
+
+function amount(text, name) {
+  const value = Number(text);
+  if (text === "" || Number.isNaN(value)) return text;
+  return name.endsWith("price") ? money(value, shown.currency) : text;
+}
+
+// A filter in words: what it is of, and the value.
+function described({ name, not, kind, value, from, to }) {
+  const of = not ? `Not ${label(name).toLowerCase()}` : label(name);
+  const type = attributes.get(name)?.type;
+  if (kind === "value") return [of, said(value, type)];
+  if (kind === "any") return name === "sale_price" ? ["Price", not ? "not on sale" : "on sale"] : [label(name), not ? "none" : "any"];
+  const [low, high] = type === "number" ? [amount(from, name), amount(to, name)] : [from, to];
+  if (!to) return [of, `from ${low}`];
+  return [of, from ? `${low} – ${high}` : `up to ${high}`];
+}
+
+function renderChips() {
+  const chips = state.filters.map((one) => {
+    const [of, value] = described(one);
+    return { key: parameter(one).join("\n"), of, value, remove: () => go({ filters: without(state.filters, one), all: true }) };
+  });
+  if (state.similar) {
+    chips.unshift({ key: "similar", of: "Similar to", value: titles.get(state.similar) ?? state.similar, remove: () => go({ similar: "" }) });
+  }
+  sync($("chips"), chips, {
+    key: (chip) => chip.key,
+    make: () => element("li", {}, element("button", { type: "button", className: "chip" },
+      element("span"), element("span", { className: "x", textContent: "×" }))),
+    update: (item, { of, value, remove }) => {
+      const button = item.firstChild;
+      button.setAttribute("aria-label", `Remove ${of}: ${value}`);
+      button.firstChild.replaceChildren(`${of}: `, element("b", { textContent: value }));
+      button.onclick = () => {
+        const at = [...$("chips").children].indexOf(item);
+        remove();
+        // The chip is gone: the next best place is its neighbor, or the results.
+        const left = $("chips").querySelectorAll("button");
+        (left[Math.min(at, left.length - 1)] ?? $("results")).focus({ preventScroll: true });
+      };
+    },
+  });
+  const count = state.filters.length;
+  $("chosen").hidden = chips.length === 0;
+  $("clear").hidden = count === 0;
+  $("drawer-clear").disabled = count === 0;
+  $("open-count").hidden = count === 0;
+  $("open-count").replaceChildren(String(count), element("span", { className: "unseen", textContent: " chosen" }));
+}
+
+function renderCorrection(corrected) {
+  const note = $("correction");
+  const other = (text, typo) => {
+    const link = element("a", { href: write({ ...state, typo }), textContent: text });
+    link.addEventListener("click", (event) => { if (plainClick(event)) go({ typo }); });
+    return link;
+  };
+  if (corrected && state.q) {
+    const instead = other(`Search for “${state.q}” instead`, false);
+    note.replaceChildren("Results for ", element("b", { textContent: corrected }), `, instead of “${state.q}”. `, instead);
+  } else if (state.q && !state.typo) {
+    note.replaceChildren("Results for the words exactly as typed. ", other("Correct the spelling", true));
+  } else {
+    note.replaceChildren();
+  }
+  note.hidden = !note.firstChild;
+}
+
+function heading() {
+  if (state.q) return `“${state.q}”`;
+  if (state.similar) return titles.has(state.similar) ? `Similar to ${titles.get(state.similar)}` : "Similar products";
+  if (state.photo) return "Products like your photo";
+  const values = state.filters.filter(({ kind, not }) => kind === "value" && !not);
+  const categories = values.filter(({ name }) => name === "category");
+  return (categories.length ? categories : values).map(({ value }) => value).join(", ") || "All products";
+}
+
+function renderHeading() {
+  $("heading").textContent = heading();
+  document.title = wants(state) ? `${heading()} · Aglet` : "Aglet: product search";
+}
+
+function renderSorts() {
+  const sorts = SORTS.filter(({ needs, unless }) => (!needs || attributes.has(needs)) && !attributes.has(unless));
+  let now = sorts.find(({ value, same }) => value === state.sort || same.includes(state.sort));
+  if (!now) sorts.push((now = { value: state.sort, text: "As in the address" }));
+  sync($("sort"), sorts, { key: ({ value }) => value, make: ({ value, text }) => new Option(text, value) });
+  $("sort").value = now.value;
+  $("sort").closest("label").hidden = sorts.length < 2;
+}
+
+async function nameSimilar() {
+  const id = state.similar;
+  if (!id || titles.has(id)) return;
+  const answer = await ask({ path: `/products/${encodeURIComponent(id)}` }).catch(() => null);
+  if (!answer) return;
+  titles.set(id, answer.product.title);
+  renderChips();
+  renderHeading();
+}
+
+// ---- putting it on the page
+
+function render(before = null) {
+  // After a reload the history entry still has its number, but the photo is gone.
+  if (state.photo && !photo(state.photo)) {
+    state.photo = 0;
+    remember({ photo: 0 });
+  }
+  // Words that are being typed stay when something else changes.
+  if ($("q").dataset.searched !== state.q || before) $("q").value = state.q;
+  $("q").dataset.searched = state.q;
+  const picture = photo(state.photo);
+  $("photo").hidden = !picture;
+  if (picture) {
+    $("photo-picture").src = picture.url;
+    $("photo-picture").alt = `Your photo ${picture.file.name ?? ""}`.trim();
+  }
+  $("q").placeholder = picture ? "your photo" : "black formal shoes";
+  renderHeading();
+  renderSorts();
+  renderChips();
+  filters.show(state.filters, null);
+  nameSimilar();
+  search({ before });
+}
+
+// In some browsers these keys choose the next value of a closed select, which would be a search at every press on the
 // way to the value that is wanted: they open its list instead.
 const CHOOSING = ["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "Home", "End", "PageDown", "PageUp"];
 
@@ -285,137 +365,48 @@ function openInstead(event) {
   }
 }
 
-function chip(name, value, remove) {
-  const item = document.createElement("li");
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "chip";
-  button.setAttribute("aria-label", `Remove ${name}: ${value}`);
-  const bold = document.createElement("b");
-  bold.textContent = value;
-  const text = document.createElement("span");
-  text.append(`${name}: `, bold);
-  const cross = document.createElement("span");
-  cross.className = "x";
-  cross.textContent = "×";
-  button.append(text, cross);
-  button.addEventListener("click", () => {
-    remove();
-    // The chip is gone: the next best place is another chip, or the field.
-    ($("chips").querySelector("button") ?? $("q")).focus();
-  });
-  item.append(button);
-  return item;
-}
-
-const titles = new Map();
-
-async function nameSimilar() {
-  const id = state.similar;
-  if (!id || titles.has(id)) return;
-  const response = await fetch(`/products/${encodeURIComponent(id)}`).catch(() => null);
-  if (!response?.ok) return;
-  titles.set(id, (await response.json()).product.title);
-  renderFilters();
-}
-
-// ---- photos
-
-async function usePhoto(file) {
-  if (!file) return;
-  if (file.type && !file.type.startsWith("image/")) {
-    return complain("This file is no picture. JPEG, PNG, WebP, GIF and BMP can be searched with.");
-  }
-  const ready = await shrink(file);
-  const key = photos.size + 1;
-  photos.set(key, { file: ready, url: URL.createObjectURL(ready) });
-  go({ q: "", similar: "", photo: key });
-}
-
-// A photo above the upload limit is made smaller here, where it costs nobody a transfer.
-async function shrink(file) {
-  if (file.size <= UPLOAD_LIMIT) return file;
-  try {
-    const bitmap = await createImageBitmap(file);
-    const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-    canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
-    return blob ? new File([blob], "photo.jpg", { type: "image/jpeg" }) : file;
-  } catch {
-    return file;
-  }
-}
-
-function complain(text) {
-  $("error-text").textContent = text;
-  $("error").hidden = false;
-  $("retry").onclick = () => { $("error").hidden = true; };
-}
-
-// ---- putting it on the page
-
-function render() {
-  // After a reload the history entry still has its number, but the photo is gone.
-  if (state.photo && !photos.has(state.photo)) {
-    state.photo = 0;
-    history.replaceState({ photo: 0 }, "", pageUrl());
-  }
-  $("q").value = state.q;
-  const photo = photos.get(state.photo);
-  $("photo").hidden = !photo;
-  if (photo) {
-    $("photo-picture").src = photo.url;
-    $("photo-picture").alt = `Your photo ${photo.file.name ?? ""}`.trim();
-  }
-  $("q").placeholder = photo ? "your photo" : "black formal shoes";
-  const subject = state.q || (state.similar && "similar products") || (photo && "by photo");
-  document.title = subject ? `${subject} · Aglet` : "Aglet: product search";
-  renderFilters();
-  nameSimilar();
-  search();
-}
-
 function listen() {
   $("form").addEventListener("submit", (event) => {
     event.preventDefault();
     const q = $("q").value.trim();
-    if (q) go({ q, similar: "", photo: 0 });
+    if (q) words(q);
     else if (state.q) go({ q: "" });
     // On a phone the keyboard gives way to the results; elsewhere the words stay at hand.
     if (matchMedia("(pointer: coarse)").matches) $("q").blur();
   });
   $("home").addEventListener("click", (event) => {
-    event.preventDefault();
-    go({ q: "", similar: "", photo: 0, filters: [] });
+    if (!plainClick(event)) return;
+    go(EMPTY);
     $("q").focus();
   });
-  $("more").addEventListener("click", () => search(shown.hits));
+  // Not a step in the history, which a link to a part of the page would be.
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    (wants(state) ? $("results") : $("q")).focus();
+  });
+  $("more").addEventListener("click", () => search({ offset: shown.hits }));
+  $("sort").addEventListener("change", () => go({ sort: $("sort").value, all: true }));
+  $("sort").addEventListener("keydown", openInstead);
+  for (const id of ["clear", "nothing-clear", "drawer-clear"]) {
+    $(id).addEventListener("click", () => {
+      go({ filters: [], all: true });
+      $(id === "drawer-clear" ? "drawer-show" : "results").focus({ preventScroll: true });
+    });
+  }
+  $("nothing-home").addEventListener("click", (event) => { if (plainClick(event)) go(EMPTY); });
   $("photo-remove").addEventListener("click", () => {
     go({ photo: 0 });
     $("q").focus();
   });
-  for (const id of ["file", "camera"]) {
-    $(id).addEventListener("change", (event) => {
-      usePhoto(event.target.files[0]);
-      event.target.value = "";
-    });
-  }
   $("copy").addEventListener("click", async () => {
     const done = await navigator.clipboard?.writeText($("curl").textContent).then(() => true, () => false);
     if (!done) getSelection().selectAllChildren($("curl"));
     $("copy").textContent = done ? "Copied" : "Selected";
     setTimeout(() => { $("copy").textContent = "Copy"; }, 1600);
   });
-  addEventListener("popstate", () => {
-    state = fromLocation();
-    render();
-  });
   addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input, select, textarea");
-    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey && !$("drawer").open) {
       event.preventDefault();
       $("q").focus();
       $("q").select();
@@ -424,51 +415,65 @@ function listen() {
       else $("q").blur();
     }
   });
-  addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
-    if (file) {
-      event.preventDefault();
-      usePhoto(file);
-    }
+  listenForPhotos((key) => go({ q: "", similar: "", sort: "", photo: key }), complain);
+}
+
+// Where the window is narrow, the filters are in a dialog.
+function listenForDrawer() {
+  const drawer = $("drawer");
+  const narrow = matchMedia("(max-width: 860px)");
+  const place = () => {
+    if (drawer.open) drawer.close();
+    $(narrow.matches ? "drawer-body" : "side").append($("filters"));
+  };
+  narrow.addEventListener("change", place);
+  place();
+  $("filters").addEventListener("submit", (event) => event.preventDefault());
+  $("open").addEventListener("click", () => drawer.showModal());
+  for (const id of ["drawer-close", "drawer-show"]) $(id).addEventListener("click", () => drawer.close());
+  // The ground behind the dialog is the dialog's own, outside its box.
+  drawer.addEventListener("click", (event) => {
+    if (event.target === drawer) drawer.close();
   });
-  let depth = 0;
-  const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  addEventListener("dragenter", (event) => {
-    if (carriesFile(event) && ++depth === 1) document.body.classList.add("dragging");
-  });
-  addEventListener("dragleave", (event) => {
-    if (carriesFile(event) && --depth <= 0) {
-      depth = 0;
-      document.body.classList.remove("dragging");
-    }
-  });
-  addEventListener("dragover", (event) => { if (carriesFile(event)) event.preventDefault(); });
-  addEventListener("drop", (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    depth = 0;
-    document.body.classList.remove("dragging");
-    usePhoto(event.dataTransfer.files[0]);
+}
+
+function listenForHistory() {
+  history.scrollRestoration = "manual";
+  const place = wait(150, () => remember({ y: scrollY }));
+  addEventListener("scroll", place, { passive: true });
+  addEventListener("popstate", () => {
+    place.cancel();
+    if ($("drawer").open) $("drawer").close();
+    restore();
   });
 }
 
 function ideas() {
   $("ideas").append(...IDEAS.map((text) => {
-    const item = document.createElement("li");
-    const link = document.createElement("a");
-    link.href = `/?q=${encodeURIComponent(text)}`;
-    link.textContent = text;
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      go({ q: text, similar: "", photo: 0 });
-    });
-    item.append(link);
-    return item;
+    const link = element("a", { href: write({ ...EMPTY, q: text }), textContent: text });
+    link.addEventListener("click", (event) => { if (plainClick(event)) words(text); });
+    return element("li", {}, link);
   }));
 }
 
+// The attributes come first: they tell which parameters of the address are filters.
+async function begin() {
+  try {
+    await loadAttributes();
+  } catch (error) {
+    complain(reason(error), begin);
+    return;
+  }
+  listenForHistory();
+  restore();
+}
+
+$("q").value = $("q").dataset.searched = new URLSearchParams(location.search).get("q")?.trim() ?? "";
+if ($("q").value) {
+  $("shop").hidden = false;
+  $("grid").replaceChildren(...skeletons());
+}
 ideas();
 listen();
-loadFacets();
-state = fromLocation();
-render();
+listenForDrawer();
+begin();

@@ -16,7 +16,7 @@ struct File {
     text: &'static str,
 }
 
-const FILES: [File; 4] = [
+const FILES: [File; 10] = [
     File {
         path: "/",
         kind: "text/html; charset=utf-8",
@@ -26,6 +26,36 @@ const FILES: [File; 4] = [
         path: "/page/app.js",
         kind: "text/javascript; charset=utf-8",
         text: include_str!("app.js"),
+    },
+    File {
+        path: "/page/address.js",
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("address.js"),
+    },
+    File {
+        path: "/page/cards.js",
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("cards.js"),
+    },
+    File {
+        path: "/page/dom.js",
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("dom.js"),
+    },
+    File {
+        path: "/page/facets.js",
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("facets.js"),
+    },
+    File {
+        path: "/page/photo.js",
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("photo.js"),
+    },
+    File {
+        path: "/page/request.js",
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("request.js"),
     },
     File {
         path: "/page/style.css",
