@@ -34,6 +34,12 @@ pub struct QueryResult {
     pub results: Vec<ProductId>,
 }
 
+impl QueryResult {
+    fn first(&self) -> f64 {
+        if self.first_right { 1.0 } else { 0.0 }
+    }
+}
+
 /// Asks every query; `done` is called with the number of those that are answered.
 ///
 /// # Errors
@@ -93,7 +99,7 @@ fn share(right: usize, most: usize) -> f64 {
 }
 
 impl ShopperResult {
-    /// The mean of the kinds, each kind, and the share of queries whose first product is right.
+    /// The mean of the kinds, the share of queries whose first product is right, and both by kind.
     #[must_use]
     pub fn figures(&self) -> Vec<Figure> {
         let kinds: Vec<Figure> = self.kinds().iter().filter_map(Series::mean).collect();
@@ -101,6 +107,7 @@ impl ShopperResult {
         let mut figures: Vec<Figure> = mean_of(&kinds).into_iter().collect();
         figures.extend(first.mean());
         figures.extend(kinds);
+        figures.extend(self.firsts().iter().filter_map(Series::mean));
         figures
     }
 
@@ -115,14 +122,12 @@ impl ShopperResult {
         [all, self.first()]
             .into_iter()
             .chain(self.kinds())
+            .chain(self.firsts())
             .collect()
     }
 
     fn first(&self) -> Series {
-        let first = |query: &QueryResult| {
-            let value = if query.first_right { 1.0 } else { 0.0 };
-            (query.text.clone(), value)
-        };
+        let first = |query: &QueryResult| (query.text.clone(), query.first());
         Series {
             name: "shopper_first".to_owned(),
             cases: self.queries.iter().map(first).collect(),
@@ -130,13 +135,21 @@ impl ShopperResult {
     }
 
     fn kinds(&self) -> Vec<Series> {
+        self.by_kind("shopper", |query| query.score)
+    }
+
+    fn firsts(&self) -> Vec<Series> {
+        self.by_kind("shopper_first", QueryResult::first)
+    }
+
+    fn by_kind(&self, name: &str, value: impl Fn(&QueryResult) -> f64) -> Vec<Series> {
         let mut kinds: BTreeMap<&str, Vec<(String, f64)>> = BTreeMap::new();
         for query in &self.queries {
             let of_kind = kinds.entry(&query.kind).or_default();
-            of_kind.push((query.text.clone(), query.score));
+            of_kind.push((query.text.clone(), value(query)));
         }
         let series = kinds.into_iter().map(|(kind, cases)| Series {
-            name: format!("shopper.{}", plain(kind)),
+            name: format!("{name}.{}", plain(kind)),
             cases,
         });
         series.collect()

@@ -10,10 +10,12 @@
 //! | [`prompts`] | the texts that classes of labeled images are asked with |
 //! | [`questions`] | questions made from a catalog ("navy blue tshirts") |
 //! | [`shopper`] | what shoppers type, with a rule for what is right |
+//! | [`catalog_queries`] | the same made from a catalog: brands, titles, article numbers |
 //! | [`suite`] | the suite file: retrieval cases with what they expect |
 //! | [`suite_build`] | makes a suite out of a labeled catalog |
 
 pub mod attributes;
+pub mod catalog_queries;
 pub mod data_set;
 pub mod labeled_catalog;
 pub mod labeled_images;

@@ -148,6 +148,20 @@ impl ShopperQuery {
         })
     }
 
+    /// A query for which the products with this value are right.
+    #[must_use]
+    pub fn of_value(kind: &str, text: &str, field: &str, value: &str, relevant: usize) -> Self {
+        Self {
+            text: text.to_owned(),
+            kind: kind.to_owned(),
+            rules: vec![Rule {
+                field: field.to_owned(),
+                test: Test::OneOf(vec![value.to_owned()]),
+            }],
+            relevant: Some(relevant),
+        }
+    }
+
     /// Whether a product is right.
     #[must_use]
     pub fn is_right(&self, found: &Found) -> bool {

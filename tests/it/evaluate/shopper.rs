@@ -79,6 +79,58 @@ fn the_command_scores_what_shoppers_type_by_kind_and_gates() {
 }
 
 #[test]
+fn a_catalog_makes_its_own_queries_and_the_legs_are_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let products = labeled_catalog(folder.path(), 40).products;
+    let service = Service::start(folder.path(), 30);
+    let result = folder.path().join("result.json");
+    let output = aglet(&[
+        "evaluate",
+        "shopper",
+        "--api",
+        &service.url,
+        "--catalog",
+        path(folder.path()),
+        "--legs",
+        "--json",
+        path(&result),
+        "--min-share",
+        "hybrid.shopper_first.article_number=1",
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let document: Value =
+        serde_json::from_slice(&std::fs::read(&result).expect("reads")).expect("JSON");
+    let names: Vec<&str> = document["figures"]
+        .as_array()
+        .expect("figures")
+        .iter()
+        .map(|figure| figure["name"].as_str().expect("text"))
+        .collect();
+    for leg in ["hybrid", "lexical", "vector"] {
+        assert!(
+            names.contains(&format!("{leg}.shopper.article_number").as_str()),
+            "{names:?}"
+        );
+    }
+    let numbers = document["parts"][0]["shopper"]["queries"]
+        .as_array()
+        .expect("queries");
+    let of_kind = numbers
+        .iter()
+        .filter(|query| query["kind"] == "article number");
+    assert_eq!(of_kind.count(), products.len());
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("hybrid against vector"), "{shown}");
+    let nothing = aglet(&["evaluate", "shopper", "--api", &service.url]);
+    let said = String::from_utf8_lossy(&nothing.stderr).into_owned();
+    assert!(
+        !nothing.status.success() && said.contains("--queries FILE"),
+        "{said}"
+    );
+}
+
+#[test]
 fn queries_that_are_none_are_refused_before_anything_is_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let queries = folder.path().join("queries.jsonl");
