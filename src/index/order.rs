@@ -7,8 +7,6 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::columns::numbers::Numbers;
 use super::columns::ordinals::Ordinals;
 use super::plan::Candidates;
@@ -199,13 +197,13 @@ impl Inner {
         ordinals: &Ordinals,
         candidates: &Candidates,
     ) -> Vec<Option<Group>> {
-        let among: RoaringBitmap = candidates.slots().collect();
+        let among = candidates.bitmap();
         let group = |hit: &Hit| {
             let number = ordinals.of_slot(self.slot(hit.key)?)?;
-            let value = ordinals.value(number);
-            let (_, carriers) = self.columns.table().spelled(name).nth(number as usize)?;
+            let table = self.columns.table();
+            let (spelling, carriers) = table.carriers_of(name, ordinals.value(number))?;
             Some(Group {
-                value: value.to_owned(),
+                value: spelling.to_owned(),
                 products: ordinals.of_group(number, carriers, &among),
             })
         };

@@ -62,6 +62,19 @@ impl Candidates {
         self.len() == 0
     }
 
+    /// As a set.
+    #[must_use]
+    pub fn bitmap(&self) -> RoaringBitmap {
+        match self {
+            Self::All { count, except } => {
+                let mut all = RoaringBitmap::new();
+                all.insert_range(0..*count);
+                all - except
+            }
+            Self::Some(slots) => slots.clone(),
+        }
+    }
+
     /// Never panics: the vector library calls it where a panic would abort the process.
     #[must_use]
     pub fn contains(&self, slot: u32) -> bool {
@@ -145,6 +158,7 @@ mod tests {
             (all.len(), all.slots().collect::<Vec<_>>()),
             (3, vec![0, 1, 3])
         );
+        assert_eq!(all.bitmap().iter().collect::<Vec<_>>(), [0, 1, 3]);
         assert!(!all.contains(2) && all.contains(3) && !all.contains(4));
         assert_eq!(Candidates::new(4, None, slots(&[9])).len(), 4);
         let some = Candidates::new(4, Some(slots(&[1, 2])), slots(&[2]));

@@ -9,7 +9,7 @@ use crate::domain::AttributeName;
 #[derive(Debug, Default)]
 pub struct Ordinals {
     of_slot: Vec<u32>,
-    /// As the shop most often writes them.
+    /// As they are compared.
     values: Vec<String>,
 }
 
@@ -23,8 +23,8 @@ impl Ordinals {
             of_slot: vec![NONE; count as usize],
             values: Vec::new(),
         };
-        for (number, (spelling, slots)) in (0..).zip(table.spelled(name)) {
-            ordinals.values.push(spelling.to_owned());
+        for (number, (folded, slots)) in (0..).zip(table.of(name)) {
+            ordinals.values.push(folded.to_owned());
             for slot in slots {
                 if let Some(of_slot) = ordinals.of_slot.get_mut(slot as usize) {
                     *of_slot = (*of_slot).min(number);
@@ -41,6 +41,7 @@ impl Ordinals {
         number.filter(|number| *number != NONE)
     }
 
+    /// A value as it is compared.
     #[must_use]
     pub fn value(&self, number: u32) -> &str {
         self.values.get(number as usize).map_or("", String::as_str)

@@ -130,7 +130,18 @@ impl AttributeTable {
     /// The slots that carry a value, given as it is compared.
     #[must_use]
     pub fn slots(&self, name: &AttributeName, folded: &str) -> Option<&RoaringBitmap> {
-        Some(&self.0.get(name)?.get(folded)?.slots)
+        self.carriers_of(name, folded).map(|(_, slots)| slots)
+    }
+
+    /// The same, and how the shop most often writes the value.
+    #[must_use]
+    pub fn carriers_of(
+        &self,
+        name: &AttributeName,
+        folded: &str,
+    ) -> Option<(&str, &RoaringBitmap)> {
+        let Carriers { spelling, slots } = self.0.get(name)?.get(folded)?;
+        Some((spelling.as_str(), slots))
     }
 
     /// The slots that carry each of an attribute's values, in the order of the values; none of an
