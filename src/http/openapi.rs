@@ -5,14 +5,16 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::{Json, Router};
 use serde::Serialize;
-use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
-use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
+use utoipa::openapi::encoding::EncodingBuilder;
+use utoipa::openapi::path::ParameterStyle;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::{Content, OpenApi, RefOr, Schema, Server};
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::schema;
-use super::output::error::{ApiError, ErrorCode, Problem, Problems, short};
+use super::output::error::{ApiError, ErrorCode, FixedProblems, NameProblems, Problem, short};
 use super::routes::{attributes, health, products, search};
 use super::state::AppState;
 use crate::domain::KnownAttributes;
@@ -60,7 +62,12 @@ pub(super) fn watch() -> OpenApiRouter<AppState> {
 #[must_use]
 pub fn document(known: &KnownAttributes) -> OpenApi {
     let mut document = work().merge(watch()).into_openapi();
+    document.servers = Some(vec![Server::new("/")]);
+    // Open on purpose: there are no keys.
+    document.security = Some(Vec::new());
     name_attributes(&mut document, known);
+    describe_form(&mut document);
+    describe_pictures(&mut document);
     document
 }
 
@@ -118,10 +125,66 @@ fn name_attributes(document: &mut OpenApi, known: &KnownAttributes) {
     }
 }
 
+/// The arrays of the upload form are repeated fields, which not every client takes for granted.
+fn describe_form(document: &mut OpenApi) {
+    let arrays = |schema: &Schema| {
+        let Schema::Object(form) = schema else {
+            return Vec::new();
+        };
+        let array = |(name, property): (&String, &RefOr<Schema>)| {
+            matches!(property, RefOr::T(Schema::Array(_))).then(|| name.clone())
+        };
+        form.properties.iter().filter_map(array).collect()
+    };
+    let components = document.components.as_ref();
+    let form = components.and_then(|all| all.schemas.get("ImageForm"));
+    let names: Vec<String> = match form {
+        Some(RefOr::T(schema)) => arrays(schema),
+        _ => Vec::new(),
+    };
+    let item = document.paths.paths.get_mut("/search/image");
+    let body = item
+        .and_then(|item| item.post.as_mut())
+        .and_then(|post| post.request_body.as_mut());
+    let Some(RefOr::T(body)) = body else { return };
+    if let Some(RefOr::T(content)) = body.content.get_mut("multipart/form-data") {
+        let repeated = |name| {
+            let encoding = EncodingBuilder::new()
+                .style(Some(ParameterStyle::Form))
+                .explode(Some(true));
+            (name, encoding.build())
+        };
+        content.encoding = names.into_iter().map(repeated).collect();
+    }
+}
+
+/// The types that a picture may be of: `image/*` alone tells clients nothing.
+fn describe_pictures(document: &mut OpenApi) {
+    let item = document.paths.paths.get_mut("/products/{id}/image");
+    let responses = item
+        .and_then(|item| item.get.as_mut())
+        .map(|get| &mut get.responses.responses);
+    let Some(RefOr::T(picture)) = responses.and_then(|all| all.get_mut("200")) else {
+        return;
+    };
+    let binary = || {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+    };
+    let kinds = ["jpeg", "png", "webp", "gif", "bmp"].map(|kind| {
+        let content = Content::new(Some(Schema::Object(binary().build())));
+        (format!("image/{kind}"), RefOr::T(content))
+    });
+    picture.content = kinds.into_iter().collect();
+}
+
 /// This document
+///
+/// Of this very service: with its address and the attributes that it is set up to know.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "openapi", tag = "about",
-    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object), Problems)
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object), FixedProblems)
 )]
 async fn openapi_json(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     let mut document = document(state.service.known());
@@ -152,7 +215,7 @@ struct ProblemType {
 #[utoipa::path(
     get, path = "/problems/{code}", operation_id = "problem", tag = "about",
     params(("code" = ErrorCode, Path, description = "The code")),
-    responses((status = 200, description = "Its meaning", body = ProblemType), Problems)
+    responses((status = 200, description = "Its meaning", body = ProblemType), NameProblems)
 )]
 async fn problem(
     axum::extract::Path(code): axum::extract::Path<String>,

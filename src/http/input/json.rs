@@ -190,6 +190,9 @@ impl FilterValue {
     }
 
     fn condition(name: &str, condition: Map<String, Value>) -> Result<Self, String> {
+        if condition.is_empty() {
+            return Err(format!("the condition of {:?} says nothing", short(name)));
+        }
         let mut tests = Vec::new();
         let (mut from, mut to) = (None, None);
         for (key, value) in condition {
@@ -250,7 +253,7 @@ impl utoipa::PartialSchema for FilterValue {
     fn schema() -> RefOr<Schema> {
         let schema = text_or_texts()
             .item(utoipa::openapi::Ref::from_schema_name("FilterCondition"))
-            .description(Some("A value, values of which one must be the product's, or a condition; a number or a boolean is read as its text."));
+            .description(Some("A value, values of which one must be the product's, or a condition; a number or a boolean is read as its text. Where a generated client loses the values of a list, `{\"any\": [..]}` and the texts of `filter` say the same."));
         RefOr::T(Schema::AnyOf(schema.build()))
     }
 }
@@ -460,6 +463,7 @@ mod tests {
                 .contains("\"color\" holds neither")
         );
         assert!(error(r#"{"filters":{"price":{"min":1}}}"#).contains("known are any, not, from"));
+        assert!(error(r#"{"filters":{"price":{}}}"#).contains("says nothing"));
         assert!(error(r#"{"filters":{"price":{"exists":1}}}"#).contains("neither true nor false"));
         assert!(error(r#"{"filters":{"price":{"from":[1]}}}"#).contains("neither a number nor"));
     }

@@ -21,7 +21,8 @@ pub fn cut(text: &str) -> Result<bool, ApiError> {
 }
 
 pub fn yes(name: &str, text: &str) -> Result<bool, ApiError> {
-    match text {
+    // "True" is how a client in Python may write it.
+    match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(not(name, text, "true or false")),

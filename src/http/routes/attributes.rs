@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::input::params::Pairs;
-use crate::http::output::error::{ApiError, Problems, short};
+use crate::http::output::error::{ApiError, PlainProblems, short};
 use crate::http::output::view::{TypeName, index_version};
 use crate::http::state::AppState;
 
@@ -58,7 +58,7 @@ pub struct ValueCount {
 #[utoipa::path(
     get, path = "/attributes", operation_id = "attributes", tag = "search",
     params(("values" = Option<usize>, Query, description = "Values of each attribute at most; the commonest are kept", minimum = 1, maximum = 10_000)),
-    responses((status = 200, description = "Attributes and values", body = AttributesResponse), Problems)
+    responses((status = 200, description = "Attributes and values", body = AttributesResponse), PlainProblems)
 )]
 pub async fn attributes(
     State(state): State<AppState>,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
-use crate::http::output::error::{ApiError, Problems};
+use crate::http::output::error::{ApiError, FixedProblems, ReadyProblems};
 use crate::http::output::readiness::{Readiness, provider};
 use crate::http::state::AppState;
 
@@ -14,7 +14,7 @@ use crate::http::state::AppState;
 /// The process answers. Says nothing about the model: that is `/readyz`.
 #[utoipa::path(
     get, path = "/livez", operation_id = "livez", tag = "operations",
-    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain"), Problems)
+    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain"), FixedProblems)
 )]
 pub async fn livez() -> &'static str {
     "ok\n"
@@ -26,7 +26,7 @@ pub async fn livez() -> &'static str {
 /// when searches would not be answered, or not with all that the catalog has.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "operations",
-    responses((status = 200, description = "Searches are answered", body = Readiness), Problems)
+    responses((status = 200, description = "Searches are answered", body = Readiness), ReadyProblems)
 )]
 pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, ApiError> {
     let report = Readiness::from(state.service.readiness().await);
@@ -44,7 +44,7 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
 /// In Prometheus' text format.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "metrics", tag = "operations",
-    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"), Problems)
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"), FixedProblems)
 )]
 pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
     gauge(&state);

@@ -13,15 +13,17 @@ use crate::domain::Ask;
 use crate::http::input::params::{IdPath, Pairs, RawQuery};
 use crate::http::input::schema;
 use crate::http::layers::etag::{etag, matches};
-use crate::http::output::error::{ApiError, Problems};
+use crate::http::output::error::{ApiError, ProductProblems, SimilarProblems};
 use crate::http::output::view::{ProductDocument, ProductView, SearchResponse};
 use crate::http::state::AppState;
 
 /// One product
+///
+/// As the catalog has it.
 #[utoipa::path(
     get, path = "/products/{id}", operation_id = "product", tag = "products",
     params(("id" = String, Path, description = "The shop's own id of the product", max_length = 128)),
-    responses((status = 200, description = "The product", body = ProductDocument), Problems)
+    responses((status = 200, description = "The product", body = ProductDocument), ProductProblems)
 )]
 pub async fn product(
     State(state): State<AppState>,
@@ -42,7 +44,7 @@ pub async fn product(
     responses(
         (status = 200, description = "The file as the catalog has it", content_type = "image/*"),
         (status = 304, description = "The ETag given in If-None-Match still holds"),
-        Problems,
+        ProductProblems,
     )
 )]
 pub async fn product_image(
@@ -89,7 +91,7 @@ pub async fn product_image(
         ("id" = String, Path, description = "The shop's own id of the product", max_length = 128),
         schema::FilterParams, schema::OrderParams, schema::FacetParams, schema::WindowParams,
     ),
-    responses((status = 200, description = "Products, most similar first", body = SearchResponse), Problems)
+    responses((status = 200, description = "Products, most similar first", body = SearchResponse), SimilarProblems)
 )]
 pub async fn similar(
     State(state): State<AppState>,

@@ -11,7 +11,7 @@ use crate::http::input::body::{JsonBody, Upload};
 use crate::http::input::json::{CutName, SearchBody};
 use crate::http::input::params::{Pairs, RawQuery};
 use crate::http::input::schema;
-use crate::http::output::error::{ApiError, Problems};
+use crate::http::output::error::{ApiError, BodyProblems, PlainProblems};
 use crate::http::output::view::{QueryEcho, SearchResponse};
 use crate::http::state::AppState;
 
@@ -26,7 +26,7 @@ use crate::http::state::AppState;
         ("q" = Option<String>, Query, description = "What is wanted, in words; without any, every product that matches the filters is found", max_length = 512, example = "black formal shoes"),
         schema::FilterParams, schema::OrderParams, schema::WordParams, schema::FacetParams, schema::WindowParams,
     ),
-    responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
+    responses((status = 200, description = "Products, best first", body = SearchResponse), PlainProblems)
 )]
 pub async fn search(
     State(state): State<AppState>,
@@ -41,7 +41,7 @@ pub async fn search(
 /// `q`, each under its own name, too.
 #[utoipa::path(
     post, path = "/search", operation_id = "search_json", tag = "search", request_body = SearchBody,
-    responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
+    responses((status = 200, description = "Products, best first", body = SearchResponse), BodyProblems)
 )]
 pub async fn search_json(
     State(state): State<AppState>,
@@ -117,7 +117,7 @@ pub struct ImageForm {
 #[utoipa::path(
     post, path = "/search/image", operation_id = "search_image", tag = "search",
     request_body(content = ImageForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "Products, best first", body = SearchResponse), Problems)
+    responses((status = 200, description = "Products, best first", body = SearchResponse), BodyProblems)
 )]
 pub async fn search_image(
     State(state): State<AppState>,

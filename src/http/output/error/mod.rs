@@ -27,7 +27,10 @@ use crate::encode::{EncodeError, ImageError};
 use crate::service::ServiceError;
 
 pub use codes::ErrorCode;
-pub use problem::{Problem, Problems};
+pub use problem::{
+    BodyProblems, FixedProblems, NameProblems, PlainProblems, Problem, ProductProblems,
+    ReadyProblems, SimilarProblems,
+};
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]

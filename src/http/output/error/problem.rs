@@ -77,31 +77,54 @@ impl Problem {
     }
 }
 
-/// For `responses(Problems)` of every route: any 4xx or 5xx is a problem document.
-pub struct Problems;
+macro_rules! problems {
+    ($($(#[$doc:meta])* $name:ident: $($status:literal)*;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
 
-impl utoipa::IntoResponses for Problems {
-    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        let response = |description: &str| {
-            let schema = Ref::from_schema_name("Problem");
-            RefOr::T(
-                ResponseBuilder::new()
-                    .description(description)
-                    .content(MEDIA_TYPE, Content::new(Some(schema)))
-                    .build(),
+        impl utoipa::IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+                listed(&[$($status),*])
+            }
+        }
+    )*};
+}
+
+// The statuses of problems that a route may answer with, each by its number: not every generator of
+// clients knows `4XX`.
+problems! {
+    /// Of a route that reads no body.
+    PlainProblems: 400 500 503 504;
+    /// Of a route that reads a body.
+    BodyProblems: 400 408 413 415 422 500 503 504;
+    /// Of a route about one product.
+    ProductProblems: 400 404 500 503 504;
+    /// Of a route that compares with one product.
+    SimilarProblems: 400 404 409 500 503 504;
+    /// Of what is asked for by a name that may not be there.
+    NameProblems: 404 500;
+    /// Of what is always there.
+    FixedProblems: 500;
+    /// Of a report of what is ready.
+    ReadyProblems: 500 503;
+}
+
+fn listed(statuses: &[u16]) -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+    let response = |status: &u16| {
+        let codes = ErrorCode::ALL
+            .iter()
+            .filter(|code| code.status() == *status);
+        let codes: Vec<String> = codes.map(|code| format!("`{}`", code.as_str())).collect();
+        let response = ResponseBuilder::new()
+            .description(format!("A problem, one of {}", codes.join(", ")))
+            .content(
+                MEDIA_TYPE,
+                Content::new(Some(Ref::from_schema_name("Problem"))),
             )
-        };
-        BTreeMap::from([
-            (
-                "4XX".to_owned(),
-                response("The request cannot be answered as it is; `code` tells why"),
-            ),
-            (
-                "5XX".to_owned(),
-                response("The service cannot answer now; `code` tells why"),
-            ),
-        ])
-    }
+            .build();
+        (status.to_string(), RefOr::T(response))
+    };
+    statuses.iter().map(response).collect()
 }
 
 #[cfg(test)]
