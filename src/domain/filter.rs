@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::error::QueryError;
 use super::product::{AttributeName, AttributeValue, Product};
-use super::query::QueryError;
 use super::typed::{self, is_field};
 
 /// Which products may answer: each attribute named must be as its condition says. No attribute
@@ -225,8 +225,8 @@ fn passes(product: &Product, name: &AttributeName, test: &Test) -> bool {
         };
         return match test {
             Test::Present => true,
-            Test::Value(text) => {
-                Range::new(Some(text), Some(text)).is_ok_and(|range| within(&range, name, value))
+            Test::Value(exact) => {
+                Range::new(Some(exact), Some(exact)).is_ok_and(|range| within(&range, name, value))
             }
             Test::Within(range) => within(range, name, value),
         };
@@ -236,13 +236,13 @@ fn passes(product: &Product, name: &AttributeName, test: &Test) -> bool {
     match test {
         Test::Present => folded.next().is_some(),
         Test::Value(wanted) => folded.any(|value| value == *wanted),
-        Test::Within(range) => folded.any(|value| match range.numbers() {
-            Some(interval) => typed::number(&value).is_some_and(|v| interval.contains(v)),
-            None => {
-                let at = typed::date(&value).map(|period| period.first);
-                let interval = range.dates();
-                at.zip(interval).is_some_and(|(at, of)| of.contains(at))
-            }
+        Test::Within(range) => folded.any(|value| {
+            let (of, at) = if let Some(numbers) = range.numbers() {
+                (Some(numbers), typed::number(&value))
+            } else {
+                (range.dates(), typed::date(&value).map(|day| day.first))
+            };
+            of.zip(at).is_some_and(|(of, at)| of.contains(at))
         }),
     }
 }

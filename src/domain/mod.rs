@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`product`] | products, attributes, their names and values |
 //! | [`query`] | what a shopper asks for |
+//! | [`error`] | why a request is not a query |
 //! | [`filter`] | which products may answer |
 //! | [`typed`] | values that are numbers, booleans or dates |
 //! | [`embedding`] | vectors, and which model made them |
@@ -13,20 +14,22 @@
 //! again.
 
 pub mod embedding;
+pub mod error;
 pub mod filter;
 pub mod product;
 pub mod query;
 pub mod typed;
 
 pub use embedding::{Embedding, EmbeddingError, ModelId};
+pub use error::QueryError;
 pub use filter::{Condition, Filters, Interval, Range, Test};
 pub use product::{
     AttributeName, AttributeValue, Attributes, KnownAttributes, Product, ProductError,
     ProductFields, ProductId, ProductKey, check_currency,
 };
 pub use query::{
-    Ask, Facets, MOST_EXCLUDED, Mode, Order, PARAMETERS, Query, QueryError, QueryText, SortBy,
-    SortKey, Window, WordSearch, is_parameter,
+    Ask, Facets, MOST_EXCLUDED, Mode, Order, PARAMETERS, Query, QueryText, SortBy, SortKey, Window,
+    WordSearch, is_parameter,
 };
 pub use typed::{FIELDS, Tally, Types, ValueType, is_field};
 

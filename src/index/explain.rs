@@ -1,9 +1,9 @@
 //! Why a product is where it is.
 
+use super::inner::Inner;
 use super::lexical::Asked;
 use super::rank;
 use super::ranking::Ranking;
-use super::searcher::Inner;
 use super::values::{Explanation, Hit, PartMatch, SearchError};
 
 impl Inner {

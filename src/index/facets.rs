@@ -3,8 +3,9 @@
 use roaring::RoaringBitmap;
 
 use super::columns::ordinals::Ordinals;
+use super::inner::Inner;
 use super::lexical::text::fold;
-use super::searcher::{Inner, Searcher};
+use super::searcher::Searcher;
 use super::values::{Hits, Selection};
 use crate::domain::{AttributeName, Facets, Interval, ValueType};
 

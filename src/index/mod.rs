@@ -17,6 +17,7 @@
 //! | `explain` | why a product is where it is |
 //! | [`plan`] | which products may answer, and whether they are scanned or walked to |
 //! | [`graph`] | vectors and the graph over them (usearch) |
+//! | `inner` | what an index holds |
 //! | `disk` | the index on disk |
 //! | `values` | products, hits, versions, errors |
 //!
@@ -46,6 +47,7 @@ mod disk;
 mod explain;
 mod facets;
 pub mod graph;
+mod inner;
 pub mod lexical;
 mod order;
 pub mod plan;

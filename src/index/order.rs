@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::columns::numbers::Numbers;
 use super::columns::ordinals::Ordinals;
+use super::inner::Inner;
 use super::plan::Candidates;
 use super::rank;
 use super::ranking::Ranking;
-use super::searcher::Inner;
 use super::values::{Group, Hit, SearchError, Selection};
 use crate::domain::{AttributeName, SortBy, SortKey};
 
@@ -51,6 +51,16 @@ impl Sorted<'_> {
     }
 }
 
+/// A page.
+#[derive(Default)]
+pub(super) struct Ordered {
+    pub hits: Vec<Hit>,
+    /// Where products are grouped, the group of each hit.
+    pub groups: Vec<Option<Group>>,
+    /// How many products, or groups of them, there are.
+    pub total: usize,
+}
+
 impl Inner {
     /// The hits of a page with their groups, and how many products or groups there are.
     pub(super) fn ordered(
@@ -58,7 +68,7 @@ impl Inner {
         ranking: Ranking<'_>,
         candidates: &Candidates,
         selection: &Selection,
-    ) -> Result<(Vec<Hit>, Vec<Option<Group>>, usize), SearchError> {
+    ) -> Result<Ordered, SearchError> {
         let (window, order) = (selection.window, &selection.order);
         let groups = order.group_by.as_ref();
         let groups = groups.map(|name| (name, self.columns.ordinals(name)));
@@ -68,7 +78,10 @@ impl Inner {
         };
         let depth = window.depth().min(total);
         if window.offset() >= depth {
-            return Ok((Vec::new(), Vec::new(), total));
+            return Ok(Ordered {
+                total,
+                ..Ordered::default()
+            });
         }
         let put_off = order.diversify > 0.0 && order.is_ranking();
         let wanted = if put_off {
@@ -91,7 +104,11 @@ impl Inner {
             None => Vec::new(),
             Some((name, ordinals)) => self.groups_of(&hits, name, ordinals, candidates),
         };
-        Ok((hits, groups, total))
+        Ok(Ordered {
+            hits,
+            groups,
+            total,
+        })
     }
 
     /// The first `wanted` candidates by the keys, then by the ranking.

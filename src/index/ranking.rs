@@ -5,11 +5,10 @@ use std::collections::{HashMap, HashSet};
 use roaring::RoaringBitmap;
 
 use super::graph::{BREADTH, Filter};
+use super::inner::Inner;
 use super::plan::{Candidates, Plan, goes_on, plan};
 use super::rank::{self, LEADING, Spread, VOTERS};
-use super::searcher::Inner;
 use super::values::{Hit, SearchError};
-use super::words::Tier;
 use crate::domain::{AttributeName, Embedding};
 
 /// In an index with more products than this, those that are meant for their nearness alone are among
@@ -34,6 +33,12 @@ pub(super) enum Ranking<'a> {
         /// The share of the words.
         weight: f32,
     },
+}
+
+/// Products that cover as much of a query as each other.
+pub(super) struct Tier {
+    pub coverage: f32,
+    pub slots: RoaringBitmap,
 }
 
 /// What a product is ranked by.
@@ -114,13 +119,6 @@ impl Inner {
             }
         };
         Ok(slots.iter().zip(cosines).map(scored).collect())
-    }
-
-    pub(super) fn hit(&self, slot: u32, score: f32) -> Hit {
-        Hit {
-            key: self.keys[slot as usize],
-            score,
-        }
     }
 
     /// Where the cosines of all products lie.
@@ -251,6 +249,59 @@ impl Inner {
         }
         rankings.push((self.ranked(query, &others, wanted.min(others.len()))?, 0.0));
         Ok(merged(rankings, wanted))
+    }
+
+    /// The first `wanted` candidates of the tiers.
+    fn ranked_tiers(
+        &self,
+        tiers: &[Tier],
+        candidates: &Candidates,
+        near: Option<(&Embedding, Spread)>,
+        weight: f32,
+        wanted: usize,
+    ) -> Result<Vec<Hit>, SearchError> {
+        let score = |coverage: f32, cosine: Option<f32>| {
+            let nearness = near.zip(cosine);
+            let nearness = nearness.map_or(0.0, |((_, spread), cosine)| spread.nearness(cosine));
+            rank::joined(coverage, nearness, weight)
+        };
+        let mut waiting = tiers.iter().peekable();
+        let mut open = Vec::new();
+        let mut ranked: Vec<Hit> = Vec::new();
+        while ranked.len() < wanted {
+            let heads = open.iter_mut().enumerate().filter_map(
+                |(i, hits): (usize, &mut std::iter::Peekable<std::vec::IntoIter<Hit>>)| {
+                    Some((i, *hits.peek()?))
+                },
+            );
+            let best = heads.min_by(|a, b| rank::best_first(&a.1, &b.1));
+            // A tier is looked at once its nearest product could come next.
+            let next = waiting.next_if(|tier| {
+                let most = score(tier.coverage, Some(1.0));
+                best.is_none_or(|(_, head)| head.score <= most)
+            });
+            if let Some(tier) = next {
+                let own = candidates.among(&tier.slots);
+                let most = wanted.min(own.len());
+                let hits: Vec<Hit> = if let Some((query, _)) = near {
+                    let found = self.ranked(query, &own, most)?.into_iter();
+                    let scored = found.map(|hit| Hit {
+                        score: score(tier.coverage, Some(hit.score)),
+                        ..hit
+                    });
+                    scored.collect()
+                } else {
+                    let score = score(tier.coverage, None);
+                    let slots = own.slots().take(most);
+                    slots.map(|slot| self.hit(slot, score)).collect()
+                };
+                open.push(hits.into_iter().peekable());
+                continue;
+            }
+            let Some((first, _)) = best else { break };
+            ranked.extend(open[first].next());
+        }
+        Ok(ranked)
     }
 
     fn best(

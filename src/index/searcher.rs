@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
-use super::columns::{AttributeTable, Columns, Facet, TableBuilder};
+use super::columns::{Facet, TableBuilder};
 use super::disk::{self, Unusable};
 use super::graph::{Index, Vectors};
-use super::lexical::{Language, Lexicon, LexiconBuilder, ValueWords};
+use super::inner::{Content, Inner};
+use super::lexical::{Language, LexiconBuilder};
 use super::plan::Candidates;
 use super::ranking::Ranking;
 use super::values::{Entry, Hits, IndexVersion, Saved, SearchError, Selection};
@@ -22,19 +23,6 @@ pub struct Searcher {
     pub(super) inner: Arc<Inner>,
 }
 
-/// Behind pointers is what another index may share: one with other prices shares all but those.
-pub(super) struct Inner {
-    version: IndexVersion,
-    /// Ascending, so that the order of slots is the order of keys.
-    pub(super) keys: Arc<Vec<ProductKey>>,
-    pub(super) index: Arc<Index>,
-    pub(super) columns: Columns,
-    pub(super) lexicon: Arc<Lexicon>,
-    pub(super) values: Arc<ValueWords>,
-    facets: Arc<Vec<Facet>>,
-    fields: Vec<ProductFields>,
-}
-
 /// Gathers what an index is built of, in the form that the index keeps it in: a million vectors are
 /// in memory once.
 pub struct Builder {
@@ -43,15 +31,6 @@ pub struct Builder {
     attributes: TableBuilder,
     fields: Vec<ProductFields>,
     lexicon: LexiconBuilder,
-}
-
-/// What an index holds.
-pub(super) struct Content {
-    pub keys: Vec<ProductKey>,
-    pub index: Index,
-    pub attributes: AttributeTable,
-    pub fields: Vec<ProductFields>,
-    pub lexicon: Lexicon,
 }
 
 impl Builder {
@@ -121,25 +100,7 @@ impl Searcher {
     }
 
     fn of(version: IndexVersion, content: Content, types: &Types) -> Self {
-        let Content {
-            keys,
-            index,
-            attributes,
-            fields,
-            lexicon,
-        } = content;
-        let values = ValueWords::of(&attributes, lexicon.stems());
-        let columns = Columns::new(attributes, &fields, types);
-        let inner = Inner {
-            version,
-            keys: Arc::new(keys),
-            index: Arc::new(index),
-            facets: Arc::new(columns.facets()),
-            values: Arc::new(values),
-            columns,
-            lexicon: Arc::new(lexicon),
-            fields,
-        };
+        let inner = Inner::new(version, content, types);
         Self {
             inner: Arc::new(inner),
         }
@@ -153,27 +114,7 @@ impl Searcher {
         others: impl IntoIterator<Item = (ProductKey, ProductFields)>,
         revision: u64,
     ) -> Self {
-        let inner = &*self.inner;
-        let mut fields = inner.fields.clone();
-        for (key, other) in others {
-            if let Some(slot) = inner.slot(key) {
-                fields[slot as usize] = other;
-            }
-        }
-        let columns = inner.columns.with_fields(&fields);
-        let inner = Inner {
-            version: IndexVersion {
-                fields: revision,
-                ..inner.version.clone()
-            },
-            keys: Arc::clone(&inner.keys),
-            index: Arc::clone(&inner.index),
-            facets: Arc::new(columns.facets()),
-            values: Arc::clone(&inner.values),
-            columns,
-            lexicon: Arc::clone(&inner.lexicon),
-            fields,
-        };
+        let inner = self.inner.with_fields(others, revision);
         Self {
             inner: Arc::new(inner),
         }
@@ -318,11 +259,11 @@ impl Searcher {
             Some(slots) => candidates.among(slots),
             None => candidates,
         };
-        let (hits, groups, total) = inner.ordered(ranking, &candidates, selection)?;
+        let page = inner.ordered(ranking, &candidates, selection)?;
         Ok(Hits {
-            hits,
-            groups,
-            estimated_total: total,
+            hits: page.hits,
+            groups: page.groups,
+            estimated_total: page.total,
             explanations: Vec::new(),
             meant: among.cloned(),
         })
@@ -355,31 +296,5 @@ impl Searcher {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl Inner {
-    /// How many slots there are.
-    pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.keys.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Every slot.
-    pub(super) fn all(&self) -> RoaringBitmap {
-        let mut all = RoaringBitmap::new();
-        all.insert_range(0..self.count());
-        all
-    }
-
-    /// The slots of the products that the index holds of these.
-    pub(super) fn slots_of(&self, keys: &[ProductKey]) -> RoaringBitmap {
-        keys.iter().filter_map(|key| self.slot(*key)).collect()
-    }
-
-    pub(super) fn slot(&self, key: ProductKey) -> Option<u32> {
-        self.keys
-            .binary_search(&key)
-            .ok()
-            .and_then(|slot| u32::try_from(slot).ok())
     }
 }

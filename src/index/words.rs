@@ -9,22 +9,16 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 
+use super::inner::Inner;
 use super::lexical::{Asked, Reader, Reading, Synonyms};
-use super::plan::Candidates;
 use super::rank::{self, Spread};
-use super::ranking::Ranking;
-use super::searcher::{Inner, Searcher};
-use super::values::{Hit, Hits, SearchError, Selection};
+use super::ranking::{Ranking, Tier};
+use super::searcher::Searcher;
+use super::values::{Hits, SearchError, Selection};
 use crate::domain::Embedding;
 
 /// Coverages that are told apart: products less than a thousandth apart are of one tier.
 const LEVELS: usize = 1_000;
-
-/// Products that cover as much of a query as each other.
-pub(super) struct Tier {
-    pub coverage: f32,
-    pub slots: RoaringBitmap,
-}
 
 /// How words and vectors rank together.
 #[derive(Clone, Copy, Debug)]
@@ -201,61 +195,5 @@ impl Inner {
             }
         }
         Ok(())
-    }
-
-    /// The first `wanted` candidates of the tiers.
-    pub(super) fn ranked_tiers(
-        &self,
-        tiers: &[Tier],
-        candidates: &Candidates,
-        near: Option<(&Embedding, Spread)>,
-        weight: f32,
-        wanted: usize,
-    ) -> Result<Vec<Hit>, SearchError> {
-        let score = |coverage: f32, cosine: Option<f32>| {
-            let nearness = near.zip(cosine);
-            let nearness = nearness.map_or(0.0, |((_, spread), cosine)| spread.nearness(cosine));
-            rank::joined(coverage, nearness, weight)
-        };
-        let mut waiting = tiers.iter().peekable();
-        let mut open = Vec::new();
-        let mut ranked: Vec<Hit> = Vec::new();
-        while ranked.len() < wanted {
-            let heads = open.iter_mut().enumerate().filter_map(
-                |(i, hits): (usize, &mut std::iter::Peekable<std::vec::IntoIter<Hit>>)| {
-                    Some((i, *hits.peek()?))
-                },
-            );
-            let best = heads.min_by(|a, b| rank::best_first(&a.1, &b.1));
-            // A tier is looked at once its nearest product could come next.
-            let next = waiting.next_if(|tier| {
-                let most = score(tier.coverage, Some(1.0));
-                best.is_none_or(|(_, head)| head.score <= most)
-            });
-            if let Some(tier) = next {
-                let own = candidates.among(&tier.slots);
-                let most = wanted.min(own.len());
-                let hits: Vec<Hit> = match near {
-                    Some((query, _)) => {
-                        let found = self.ranked(query, &own, most)?.into_iter();
-                        let scored = found.map(|hit| Hit {
-                            score: score(tier.coverage, Some(hit.score)),
-                            ..hit
-                        });
-                        scored.collect()
-                    }
-                    None => {
-                        let score = score(tier.coverage, None);
-                        let slots = own.slots().take(most);
-                        slots.map(|slot| self.hit(slot, score)).collect()
-                    }
-                };
-                open.push(hits.into_iter().peekable());
-                continue;
-            }
-            let Some((first, _)) = best else { break };
-            ranked.extend(open[first].next());
-        }
-        Ok(ranked)
     }
 }

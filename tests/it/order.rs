@@ -167,14 +167,14 @@ fn place(product: &Product, by: &str, descending: bool) -> Option<(f64, String)>
 }
 
 /// Of equals, what `ranked` has first.
-fn by_keys(a: &Hit, b: &Hit, keys: &[SortKey], ranked: &[Hit]) -> Ordering {
-    let rank = |of: &Hit| ranked.iter().position(|hit| hit.key == of.key);
-    let product = |hit: &Hit| &SHOP.products[&hit.key.0];
+fn by_keys(a: Hit, b: Hit, keys: &[SortKey], ranked: &[Hit]) -> Ordering {
+    let rank = |of: Hit| ranked.iter().position(|hit| hit.key == of.key);
+    let product = |hit: Hit| &SHOP.products[&hit.key.0];
     for key in keys {
         let SortBy::Attribute(by) = &key.by else {
             return rank(a).cmp(&rank(b));
         };
-        let of = |hit: &Hit| place(product(hit), by.as_str(), key.descending);
+        let of = |hit: Hit| place(product(hit), by.as_str(), key.descending);
         let order = match (of(a), of(b)) {
             (Some(a), Some(b)) => {
                 let order = a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1));
@@ -193,7 +193,7 @@ fn by_keys(a: &Hit, b: &Hit, keys: &[SortKey], ranked: &[Hit]) -> Ordering {
     rank(a).cmp(&rank(b))
 }
 
-fn group(hit: &Hit, by: &AttributeName) -> Option<String> {
+fn group(hit: Hit, by: &AttributeName) -> Option<String> {
     let values = SHOP.products[&hit.key.0].attributes.get(by)?.iter();
     values.map(AttributeValue::folded).min()
 }
@@ -268,17 +268,17 @@ proptest! {
             prop_assert!(filters.matches(&SHOP.products[&hit.key.0]));
         }
         let mut expected = ranked.clone();
-        expected.sort_by(|a, b| by_keys(a, b, &keys, &ranked));
+        expected.sort_by(|a, b| by_keys(*a, *b, &keys, &ranked));
         let group_by = by.map(name);
         let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
         if let Some(by) = &group_by {
             let mut met = BTreeSet::new();
             for hit in &expected {
-                if let Some(group) = group(hit, by) {
+                if let Some(group) = group(*hit, by) {
                     *sizes.entry(group).or_default() += 1;
                 }
             }
-            expected.retain(|hit| group(hit, by).is_none_or(|group| met.insert(group)));
+            expected.retain(|hit| group(*hit, by).is_none_or(|group| met.insert(group)));
         }
         let order = Order { keys, group_by: group_by.clone(), diversify: 0.0 };
         let found = whole(asks, &filters, &order, all);
@@ -288,7 +288,7 @@ proptest! {
         prop_assert_eq!(first.estimated_total, expected.len());
         if let Some(by) = &group_by {
             for (hit, shown) in first.hits.iter().zip(&first.groups) {
-                let value = group(hit, by);
+                let value = group(*hit, by);
                 prop_assert_eq!(shown.as_ref().map(|group| group.value.to_lowercase()), value.clone());
                 let size = value.map(|value| sizes[&value]);
                 prop_assert_eq!(shown.as_ref().map(|group| group.products), size);

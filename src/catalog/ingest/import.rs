@@ -126,7 +126,9 @@ async fn load_rows(
                         summary.attributes.insert(name.clone(), Tally::default());
                     }
                     if let Some(tally) = summary.attributes.get_mut(name) {
-                        values.iter().for_each(|value| tally.add(value.as_str()));
+                        for value in values {
+                            tally.add(value.as_str());
+                        }
                     }
                 }
                 batch.push(record);

@@ -55,7 +55,7 @@ impl Columns {
     pub fn new(table: AttributeTable, fields: &[ProductFields], types: &Types) -> Self {
         let count = u32::try_from(fields.len()).unwrap_or(u32::MAX);
         let kind = |name: &AttributeName| {
-            let seen = || ValueType::of_all(table.of(name).map(|(value, _)| value));
+            let seen = || ValueType::of_all(&table.of(name).map(|(value, _)| value));
             types.0.get(name).copied().unwrap_or_else(seen)
         };
         let of = |name: &AttributeName| {
@@ -66,10 +66,10 @@ impl Columns {
                 pairs.flat_map(|(value, slots)| slots.iter().map(move |slot| (slot, value)));
             (kind != ValueType::Text).then(|| (name.clone(), (kind, Numbers::of(count, pairs))))
         };
-        let typed = table.names().filter_map(of).collect();
+        let more_than_text = table.names().filter_map(of).collect();
         Self {
             table: Arc::new(table),
-            typed: Arc::new(typed),
+            typed: Arc::new(more_than_text),
             fields: columns_of(fields),
             count,
             ordinals: Arc::default(),

@@ -27,7 +27,7 @@ impl Numbers {
             };
             if least.is_nan() {
                 *least = number;
-            } else if *least != number {
+            } else if least.total_cmp(&number).is_ne() {
                 let greater = least.max(number);
                 *least = least.min(number);
                 numbers.others.push((slot, greater));
@@ -80,8 +80,8 @@ impl Numbers {
             return Some(least);
         }
         let end = self.others.partition_point(|(other, _)| *other <= slot);
-        let last = end.checked_sub(1).map(|at| self.others[at]);
-        let greatest = last.filter(|(other, _)| *other == slot);
+        let before = end.checked_sub(1).map(|at| self.others[at]);
+        let greatest = before.filter(|(other, _)| *other == slot);
         Some(greatest.map_or(least, |(_, number)| number))
     }
 
