@@ -62,7 +62,8 @@ impl Builder {
     }
 
     /// Builds the index. Blocking, on all cores (docs/benchmarks.md), at the system's lowest
-    /// priority, so that searches in another index do not wait for it. `types`: see [`Columns::new`].
+    /// priority, so that searches in another index do not wait for it. `types`: see
+    /// [`Columns::new`](super::columns::Columns::new).
     ///
     /// # Errors
     /// When memory runs out.
