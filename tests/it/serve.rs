@@ -189,6 +189,86 @@ fn it_is_not_ready_before_the_whole_catalog_is_indexed() {
     again.end();
 }
 
+/// Boots at these prices, of sizes that a file of types calls text.
+fn priced(folder: &Path, prices: &[u32]) {
+    let line = |(number, price): (usize, &u32)| {
+        let product = json!({"id": number.to_string(), "title": format!("Boot {number}"), "price": price,
+            "attributes": {"category": "Boots", "size": [40 + number]}});
+        format!("{product}\n")
+    };
+    let lines = prices.iter().enumerate().map(line).collect::<String>();
+    std::fs::write(folder.join("products.jsonl"), lines).expect("written");
+}
+
+#[test]
+fn another_price_is_taken_over_without_another_graph() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, types) = (folder.path().join("data"), folder.path().join("types.toml"));
+    std::fs::write(&types, "size = \"text\"\n").expect("written");
+    priced(folder.path(), &[30, 10, 20]);
+    imported(import(folder.path()));
+    let flags = [
+        "--refresh-seconds",
+        "1",
+        "--types",
+        types.to_str().expect("UTF-8"),
+    ];
+    let by_price = |service: &Service| {
+        let answer = service.get("/search?q=boots&sort=price&facets=price").1;
+        let prices = answer["hits"].as_array().expect("hits").iter();
+        let prices: Vec<Value> = prices.map(|hit| hit["product"]["price"].clone()).collect();
+        (json!(prices), answer["facets"][0]["max"].clone())
+    };
+    let mut service = Service::start(&data, &flags);
+    service.ready();
+    assert_eq!(by_price(&service), (json!([10.0, 20.0, 30.0]), json!(30.0)));
+    let (status, refused) = service.get("/search?filter=size:40..41");
+    assert_eq!((status, &refused["parameter"]), (400, &json!("size")));
+    let version = service.ready()["index_version"].clone();
+    service.until("the index is saved", |service| {
+        service
+            .has_logged("the index is what the catalog says; changes are followed")
+            .then_some(())
+    });
+    priced(folder.path(), &[30, 50, 20]);
+    imported(import(folder.path()));
+    service.until("the new price", |service| {
+        (by_price(service) == (json!([20.0, 30.0, 50.0]), json!(50.0))).then_some(())
+    });
+    assert_ne!(service.ready()["index_version"], version);
+    service.end();
+    let log = service.log();
+    let built = log.iter().filter(|line| line["message"] == "index built");
+    assert_eq!(built.count(), 1, "{:#?}", service.log());
+
+    // The saved index is of before: a restart takes the prices over, too.
+    let mut again = Service::start(&data, &flags);
+    again.ready();
+    again.until("the new price", |service| {
+        (by_price(service) == (json!([20.0, 30.0, 50.0]), json!(50.0))).then_some(())
+    });
+    again.end();
+    assert!(!again.has_logged("index built"), "{:#?}", again.log());
+}
+
+#[test]
+fn a_file_of_types_that_is_wrong_is_said_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let types = folder.path().join("types.toml");
+    for (text, why) in [
+        ("size = \"length\"\n", "length"),
+        ("price = \"text\"\n", "price"),
+    ] {
+        std::fs::write(&types, text).expect("written");
+        let mut command = aglet("serve", &folder.path().join("data"));
+        command.arg("--types").arg(&types);
+        let output = command.output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{text}");
+        assert!(said.contains("types") && said.contains(why), "{said}");
+    }
+}
+
 /// ONNX Runtime 1.32 looks up a host of its maker after each start, and keeps files in the home
 /// folder, unless it is told not to before it is loaded.
 #[test]
