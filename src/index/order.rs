@@ -40,7 +40,11 @@ impl Sorted<'_> {
     fn place(&self, slot: u32) -> f64 {
         let value = match &self.column {
             Column::Numbers(numbers) => numbers.of_slot(slot, self.descending),
-            Column::Texts(ordinals) => ordinals.of_slot(slot).map(f64::from),
+            Column::Texts(ordinals) => {
+                let last = self.descending.then(|| ordinals.last_of_slot(slot));
+                last.unwrap_or_else(|| ordinals.of_slot(slot))
+                    .map(f64::from)
+            }
             Column::Nothing => None,
         };
         match value {

@@ -101,6 +101,9 @@ pub const NEARNESS: f32 = 0.3;
 pub const EXACT: f32 = 2.0;
 /// A product that is meant matches so strongly what the query names outright: a value, a kind.
 pub const NAMED: f32 = 0.7;
+/// A product says a part of the query when it matches it so strongly: in its title, say, though its
+/// color is another one. One that says all parts is looked at, too.
+pub const SAID: f32 = 0.57;
 /// A product is meant when it covers so much of what the best one covers ..
 const COVERED: f32 = 0.85;
 /// .. or so much, when it is also this near.
@@ -166,7 +169,13 @@ pub const WORDS_WEIGHT: f32 = 1.0 / (1.0 + NEARNESS);
 /// otherwise.
 #[must_use]
 pub fn joined(coverage: f32, nearness: f32, words_weight: f32) -> f32 {
-    words_weight * coverage + (1.0 - words_weight) * nearness
+    // What the query names comes first, however little the words are to count.
+    let share = if coverage >= EXACT {
+        words_weight.max(WORDS_WEIGHT)
+    } else {
+        words_weight
+    };
+    share * coverage + (1.0 - share) * nearness
 }
 
 /// Whether a product is meant by a query: it covers about as much as the product that covers most

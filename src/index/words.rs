@@ -73,8 +73,8 @@ impl Searcher {
         };
         let among = inner.ranked_at_all(asked, selection.all);
         let mut tiers = tiers(asked, &among, inner.count());
-        if !selection.all {
-            inner.keep_relevant(&mut tiers, near)?;
+        if !selection.all && !asked.only_excludes() {
+            inner.keep_relevant(&mut tiers, near, asked.named().as_ref())?;
         }
         let meant = tiers.iter().fold(RoaringBitmap::new(), |mut all, tier| {
             all |= &tier.slots;
@@ -147,14 +147,14 @@ fn level(coverage: f32) -> usize {
 
 impl Inner {
     /// The products that a query in words ranks: all, or those of which some may be meant. These match
-    /// what it names outright; where it names nothing, anything of it; where no product does, they are
-    /// all, some of which are near.
+    /// what it names outright, or say all of it; where it names nothing, anything of it; where no
+    /// product does, they are all, some of which are near.
     fn ranked_at_all(&self, asked: &Asked, all: bool) -> RoaringBitmap {
         if all {
             return self.all();
         }
         if let Some(named) = asked.named() {
-            return named;
+            return named | asked.whole();
         }
         let matching = asked.parts.iter().map(|part| part.strengths.all());
         let matching = matching.fold(RoaringBitmap::new(), |all, part| all | part);
@@ -164,11 +164,13 @@ impl Inner {
         matching
     }
 
-    /// Leaves in each tier the products that are meant.
+    /// Leaves in each tier the products that are meant. `named`: those that match what the query names
+    /// outright; others must cover enough whether or not they are near.
     fn keep_relevant(
         &self,
         tiers: &mut [Tier],
         near: Option<(&Embedding, Spread)>,
+        named: Option<&RoaringBitmap>,
     ) -> Result<(), SearchError> {
         let covering = tiers
             .iter()
@@ -179,6 +181,9 @@ impl Inner {
             match (rank::needed_nearness(tier.coverage, best), near) {
                 (Some(needed), _) if needed <= 0.0 => {}
                 (Some(needed), Some((query, spread))) => {
+                    if let Some(named) = named {
+                        tier.slots &= named;
+                    }
                     let found = match &nearest {
                         Some(found) => found,
                         None => nearest.insert(self.nearest(query)?),

@@ -274,6 +274,7 @@ impl Service {
                 .await?,
             total: found.hits.estimated_total,
             corrected: found.corrected,
+            unknown: found.unknown,
             facets: found.facets,
             model: generation.model(),
             index: generation.version().clone(),

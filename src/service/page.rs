@@ -12,6 +12,8 @@ pub struct Page {
     pub total: usize,
     /// The words of the query with slips corrected, when there were any.
     pub corrected: Option<String>,
+    /// Words of the query that the catalog does not hold and that were not corrected.
+    pub unknown: Vec<String>,
     /// Of the attributes that the query has counted.
     pub facets: Vec<FacetCounts>,
     pub model: ModelName,

@@ -43,6 +43,8 @@ pub(super) struct Found {
     pub hits: Hits,
     /// The words with slips corrected, when there were any.
     pub corrected: Option<String>,
+    /// Words that the catalog does not hold.
+    pub unknown: Vec<String>,
     pub facets: Vec<FacetCounts>,
 }
 
@@ -54,7 +56,7 @@ pub(super) fn worker() -> Worker<Job, Result<Found, ServiceError>> {
 fn find(job: &Job) -> Result<Found, ServiceError> {
     let index = &job.generation.index;
     let selection = &job.selection;
-    let mut corrected = None;
+    let (mut corrected, mut unknown) = (None, Vec::new());
     let hits = match &job.target {
         Target::Nothing => index.browse(selection)?,
         Target::Near(vector) => index.search(vector, selection)?,
@@ -83,7 +85,7 @@ fn find(job: &Job) -> Result<Found, ServiceError> {
                 words_weight: options.weight.unwrap_or(rank::WORDS_WEIGHT),
             };
             let hits = index.search_words(&asked, joining, selection)?;
-            corrected = asked.corrected;
+            (corrected, unknown) = (asked.corrected, asked.unknown);
             hits
         }
     };
@@ -95,6 +97,7 @@ fn find(job: &Job) -> Result<Found, ServiceError> {
     Ok(Found {
         hits,
         corrected,
+        unknown,
         facets,
     })
 }

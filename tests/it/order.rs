@@ -48,7 +48,9 @@ static SHOP: LazyLock<Shop> = LazyLock::new(|| {
         for _ in 0..noise.below(3) {
             add("heel", format!("{}", noise.below(9)));
         }
-        add("color", ["Red", "Blue", "Green"][noise.below(3)].to_owned());
+        for _ in 0..=noise.below(2) {
+            add("color", ["Red", "Blue", "Green"][noise.below(3)].to_owned());
+        }
         let price = |noise: &mut Noise| u32::try_from(noise.below(12)).map(f64::from).ok();
         product.price = price(&mut noise).filter(|price| *price > 1.0);
         product.sale_price = price(&mut noise).filter(|price| *price < 3.0);
@@ -163,7 +165,12 @@ fn place(product: &Product, by: &str, descending: bool) -> Option<(f64, String)>
         let best = numbers.reduce(if descending { f64::max } else { f64::min });
         return best.map(number);
     }
-    values.min().map(|text| (0.0, text))
+    let text = if descending {
+        values.max()
+    } else {
+        values.min()
+    };
+    text.map(|text| (0.0, text))
 }
 
 /// Of equals, what `ranked` has first.

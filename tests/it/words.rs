@@ -367,6 +367,105 @@ fn negation_is_not_read_into_names() {
 }
 
 #[test]
+fn what_is_ruled_out_in_the_ways_that_shoppers_say_it() {
+    let shop = shop(1);
+    let of = |color: &str| -> BTreeSet<&str> {
+        let of_color = SHOP
+            .iter()
+            .filter(|(.., pairs)| pairs.contains(&("color", color)));
+        of_color.map(|(id, ..)| *id).collect()
+    };
+    for (text, gone) in [
+        ("shoes not red or blue", &["Red", "Blue"][..]),
+        ("shoes other than blue", &["Blue"]),
+        ("anything but red", &["Red"]),
+        ("shoes -\"blue\"", &["Blue"]),
+        ("shoes \u{2013}blue", &["Blue"]),
+        ("not white", &["White"]),
+    ] {
+        let found = found(&shop, text);
+        assert!(!found.is_empty(), "{text}");
+        for color in gone {
+            let of_color = of(color);
+            assert!(
+                found.iter().all(|id| !of_color.contains(id)),
+                "{text}: {found:?}"
+            );
+        }
+    }
+    // What is ruled out alone leaves all others.
+    assert_eq!(
+        found(&shop, "not white").len(),
+        SHOP.len() - of("White").len()
+    );
+}
+
+#[test]
+fn a_number_that_titles_hold_is_their_word() {
+    let mut builder = Builder::new(DIMENSIONS, Language::English);
+    let mut noise = Noise(5);
+    for (key, (id, title)) in (1..).zip([
+        ("2011", "Puma Cap"),
+        ("7", "Nike Max 2011"),
+        ("15970", "Nike Max"),
+    ]) {
+        let entry = Entry {
+            key: ProductKey(key),
+            embedding: &embedding(&mut noise),
+            attributes: &Attributes::new(),
+            fields: ProductFields::default(),
+            text: ProductText {
+                id,
+                title,
+                description: None,
+            },
+        };
+        builder.add(&entry).expect("in order");
+    }
+    let searcher = builder.build(version(), &Types::default()).expect("built");
+    let exact =
+        |text: &str| -> Vec<u32> { read(&searcher, text, true, false).exact.iter().collect() };
+    assert_eq!(exact("nike 2011"), [0_u32; 0]);
+    assert_eq!(exact("2011"), [0]);
+    assert_eq!(exact("nike 15970"), [2]);
+    assert_eq!(exact("nike max 2011"), [1], "its title");
+}
+
+#[test]
+fn what_says_all_of_it_is_meant_though_it_is_called_otherwise() {
+    // The color of the one is Green; it says all four words, and comes with those of the color Olive.
+    let mut builder = Builder::new(DIMENSIONS, Language::English);
+    let mut noise = Noise(5);
+    for (key, (title, color)) in (1..).zip([
+        ("Plain Olive Green Cargo Shorts", "Green"),
+        ("Plain Olive Shorts", "Olive"),
+        ("Plain Green Shorts", "Green"),
+        ("Blue Shorts", "Blue"),
+    ]) {
+        let entry = Entry {
+            key: ProductKey(key),
+            embedding: &embedding(&mut noise),
+            attributes: &attributes(&[("category", "Shorts"), ("color", color)]),
+            fields: ProductFields::default(),
+            text: ProductText {
+                id: title,
+                title,
+                description: None,
+            },
+        };
+        builder.add(&entry).expect("in order");
+    }
+    let searcher = builder.build(version(), &Types::default()).expect("built");
+    let asked = read(&searcher, "olive green cargo shorts", true, false);
+    let window = Window::new(10, 0).expect("a window");
+    let selection = Selection::of(&Filters::default(), window, &[]);
+    let hits = searcher
+        .search_words(&asked, joining(None), &selection)
+        .expect("a search");
+    assert_eq!(hits.hits[0].key, ProductKey(1), "{:?}", hits.hits);
+}
+
+#[test]
 fn words_are_saved_with_the_index() {
     let folder = tempfile::tempdir().expect("a folder");
     let searcher = shop(3);

@@ -118,7 +118,9 @@ impl Columns {
 
     /// Another picture is noticed when it is read: a shop that moved its folder changed nothing.
     pub(super) fn index_differs(&self, new: &Self) -> bool {
-        self.attributes != new.attributes
+        self.title != new.title
+            || self.description != new.description
+            || self.attributes != new.attributes
             || self.caption_hash != new.caption_hash
             || (self.image_file.is_some() && new.image_file.is_none())
     }

@@ -75,7 +75,7 @@ pub fn run(request: &ShopperRequest, console: &mut dyn Console) -> Result<(), Co
             mode: mode.map(str::to_owned),
             ..request.service.clone()
         };
-        let mut api = service.connect()?;
+        let mut api = service.connect()?.meant_alone();
         console.begin("asking", total);
         let result = shopper::run(&mut api, &queries, |done| console.advance(done, total))?;
         console.end();

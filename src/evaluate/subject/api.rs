@@ -28,6 +28,8 @@ pub struct ApiEngine {
     authorization: Option<String>,
     /// What ranks a question in words; `None`: as the service does by itself.
     mode: Option<String>,
+    /// Whether products are ranked that are not meant.
+    all: bool,
     subject: Subject,
 }
 
@@ -92,6 +94,7 @@ impl ApiEngine {
             base: base.trim_end_matches('/').to_owned(),
             authorization: key.map(|key| format!("Bearer {key}")),
             mode: mode.map(str::to_owned),
+            all: true,
             subject: Subject {
                 model: String::new(),
                 model_id: String::new(),
@@ -104,6 +107,12 @@ impl ApiEngine {
         (engine.subject.model, engine.subject.model_id) = (answer.model.name, answer.model.id);
         engine.subject.words_percent = answer.words_percent;
         Ok(engine)
+    }
+
+    /// Asks as a shop does: for the products that are meant alone.
+    #[must_use]
+    pub fn meant_alone(self) -> Self {
+        Self { all: false, ..self }
     }
 
     /// How many products of the service match the filters.
@@ -139,9 +148,10 @@ impl ApiEngine {
         let (url, mut response) = match ask {
             Ask::Text(text) => {
                 let url = format!("{}/search", self.base);
-                // All products are ranked: those that are not meant come last, and a question that
-                // is about some products alone finds them there.
-                let words = [("q", *text), ("cut", "none")].into_iter();
+                // Those that are not meant come last, and a question that is about some products
+                // alone finds them there.
+                let cut = self.all.then_some(("cut", "none"));
+                let words = std::iter::once(("q", *text)).chain(cut);
                 let words = words.chain(self.mode.as_deref().map(|mode| ("mode", mode)));
                 let fields: Vec<_> = words.chain(fields).collect();
                 let send = || {

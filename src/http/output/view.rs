@@ -302,6 +302,9 @@ pub struct QueryEcho {
     /// The words as they were understood, when slips were corrected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrected: Option<String>,
+    /// Words that the catalog does not hold and that were not corrected: they count for nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_words: Vec<String>,
     /// The product that was compared with, when there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similar_to: Option<String>,
@@ -346,6 +349,7 @@ impl QueryEcho {
         let mut echo = Self {
             q: None,
             corrected: None,
+            unknown_words: Vec::new(),
             similar_to: None,
             image_bytes: None,
             filters: tests(|condition| &condition.any),
@@ -375,6 +379,7 @@ impl SearchResponse {
         public_url: &str,
     ) -> Self {
         query.corrected = page.corrected;
+        query.unknown_words = page.unknown;
         let hits = page.hits.into_iter().map(|hit| Hit {
             id: hit.product.product.id.to_string(),
             score: hit.score,

@@ -1,14 +1,15 @@
-//! The first value of each product: what texts are sorted and products grouped by.
+//! The first and the last value of each product: what texts are sorted and products grouped by.
 
 use roaring::RoaringBitmap;
 
 use super::table::AttributeTable;
 use crate::domain::AttributeName;
 
-/// For each slot the number of its first value, in the order of the values.
+/// For each slot the numbers of its first and its last value, in the order of the values.
 #[derive(Debug, Default)]
 pub struct Ordinals {
     of_slot: Vec<u32>,
+    last_of_slot: Vec<u32>,
     /// As they are compared.
     values: Vec<String>,
 }
@@ -21,6 +22,7 @@ impl Ordinals {
     pub fn of(table: &AttributeTable, name: &AttributeName, count: u32) -> Self {
         let mut ordinals = Self {
             of_slot: vec![NONE; count as usize],
+            last_of_slot: vec![NONE; count as usize],
             values: Vec::new(),
         };
         for (number, (folded, slots)) in (0..).zip(table.of(name)) {
@@ -28,6 +30,8 @@ impl Ordinals {
             for slot in slots {
                 if let Some(of_slot) = ordinals.of_slot.get_mut(slot as usize) {
                     *of_slot = (*of_slot).min(number);
+                    // The values come in their order.
+                    ordinals.last_of_slot[slot as usize] = number;
                 }
             }
         }
@@ -38,6 +42,13 @@ impl Ordinals {
     #[must_use]
     pub fn of_slot(&self, slot: u32) -> Option<u32> {
         let number = self.of_slot.get(slot as usize).copied();
+        number.filter(|number| *number != NONE)
+    }
+
+    /// The number of a slot's last value; `None` when it has none.
+    #[must_use]
+    pub fn last_of_slot(&self, slot: u32) -> Option<u32> {
+        let number = self.last_of_slot.get(slot as usize).copied();
         number.filter(|number| *number != NONE)
     }
 

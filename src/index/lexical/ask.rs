@@ -112,7 +112,13 @@ impl Reader<'_> {
     fn exact(&self, text: &str, words: &[Word]) -> RoaringBitmap {
         let mut exact = self.lexicon.with_id(text);
         for word in words {
-            if word.text.len() > 2 && word.text.bytes().any(|b| b.is_ascii_digit()) {
+            let number = word.text.len() > 2 && word.text.bytes().any(|b| b.is_ascii_digit());
+            // "nike 2011": a number that titles hold is meant as their word.
+            let in_titles = || {
+                let term = self.lexicon.term(&self.lexicon.stems().stem(&word.text));
+                term.is_some_and(|term| !term.title.is_empty())
+            };
+            if number && (words.len() == 1 || !in_titles()) {
                 exact |= self.lexicon.with_id(&word.text);
             }
         }
@@ -128,19 +134,36 @@ impl Reader<'_> {
     fn without_fillers<'w>(&self, words: &'w [Word]) -> Vec<(&'w Word, bool)> {
         let mut kept = Vec::new();
         let mut negated = false;
-        for (place, word) in words.iter().enumerate() {
-            let is = |list: &[&str]| list.contains(&word.text.as_str());
+        // Whether the word before was ruled out by a word: then "or" goes on with it.
+        let mut goes_on = false;
+        let mut place = 0;
+        while let Some(word) = words.get(place) {
             let next = words.get(place + 1);
+            if next.is_some_and(|next| is_negation(&word.text, &next.text))
+                && words.len() > place + 2
+            {
+                (negated, place) = (true, place + 2);
+                continue;
+            }
+            place += 1;
+            let is = |list: &[&str]| list.contains(&word.text.as_str());
             if is(&NEGATIONS) && next.is_some_and(|next| !self.is_name(&word.text, &next.text)) {
+                negated = true;
+                continue;
+            }
+            if goes_on && is(&["or", "nor"]) && next.is_some() {
                 negated = true;
                 continue;
             }
             // A filler that hangs together with its neighbor belongs to a name ("in-ear", "d&g").
             let alone = word.glue.is_none() && next.is_none_or(|next| next.glue.is_none());
-            if is(&FILLERS) && alone {
+            // "show me red shoes", but "no show socks".
+            let says_something = word.text == "show" && place > 1;
+            if is(&FILLERS) && alone && !says_something {
                 continue;
             }
             kept.push((word, negated || word.minus));
+            goes_on = negated;
             negated = false;
         }
         if kept.is_empty() {
@@ -154,12 +177,17 @@ impl Reader<'_> {
     fn is_name(&self, negation: &str, next: &str) -> bool {
         let stem = |word: &str| self.lexicon.stems().stem(word);
         let title = |word: &str| self.lexicon.term(&stem(word)).map(|term| &term.title);
-        let (Some(negation), Some(next)) = (title(negation), title(next)) else {
+        let (Some(of_negation), Some(of_next)) = (title(negation), title(next)) else {
             return false;
         };
-        // Of the products that say one of the two, most say both.
-        let both = negation.intersection_len(next);
-        2 * both > negation.len().min(next.len())
+        // Of the products that say the word most say the negation, too; "non" is said of nothing
+        // else ("non leather").
+        let least = if negation == "non" {
+            of_negation.len().min(of_next.len())
+        } else {
+            of_next.len()
+        };
+        2 * of_negation.intersection_len(of_next) > least
     }
 
     /// Takes out the nouns of a product's parts with the values beside them.
@@ -294,8 +322,12 @@ impl Reader<'_> {
             }
             let stem = self.lexicon.stems().stem(text);
             let has_synonym = !self.synonyms.of(std::slice::from_ref(&stem)).is_empty();
-            if has_synonym || spelling::known(self.lexicon, text) {
+            if has_synonym {
                 phrases.push(single(text, Form::Words));
+                continue;
+            }
+            if let Some(form) = spelling::known(self.lexicon, text) {
+                phrases.push(single(&form, Form::Words));
                 continue;
             }
             let others: Vec<&str> = kept
@@ -382,7 +414,33 @@ fn replaced(words: &[Word], corrections: &[(String, String)]) -> String {
     text
 }
 
+/// Two words that rule out what comes after them.
+fn is_negation(first: &str, second: &str) -> bool {
+    match second {
+        "than" => first == "other",
+        "but" => ["anything", "everything", "all"].contains(&first),
+        _ => false,
+    }
+}
+
 impl Asked {
+    /// Whether the query rules out products and asks for none.
+    #[must_use]
+    pub fn only_excludes(&self) -> bool {
+        self.parts.is_empty() && self.unknown.is_empty() && !self.excluded.is_empty()
+    }
+
+    /// The products that match each part, as a value or in a title.
+    #[must_use]
+    pub fn whole(&self) -> RoaringBitmap {
+        let mut parts = self
+            .parts
+            .iter()
+            .map(|part| part.strengths.from(rank::SAID));
+        let first = parts.next().unwrap_or_default();
+        parts.fold(first, |all, part| all & part) - &self.excluded
+    }
+
     /// The products that match all that the query names outright; `None` when it names nothing, or
     /// no product matches all of it.
     #[must_use]

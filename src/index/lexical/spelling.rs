@@ -9,14 +9,22 @@ const SHORTEST: usize = 4;
 const TWO_SLIPS: usize = 7;
 /// A word of the catalog that fewer products hold is taken for a slip itself.
 const FEWEST: u32 = 2;
+/// A word that so many products hold is no name that comes by chance.
+const COMMON: u32 = 10;
 
-/// Whether the catalog holds the word, in this or a plain other number ("boot" for "boots").
+/// The form in which the catalog holds a word: this one, or a plain other number ("boot" for
+/// "boots"). `None` when it holds neither.
+///
+/// Where the stem of the word itself finds nothing ("bras" has another stem than "bra"), the other
+/// number must not be a rare one: "shos" is a slip of "shoes" and not the plural of a name "Sho".
 #[must_use]
-pub fn known(lexicon: &Lexicon, word: &str) -> bool {
-    let holds = |word: &str| lexicon.products(word) > 0;
-    if holds(word) {
-        return true;
+pub fn known(lexicon: &Lexicon, word: &str) -> Option<String> {
+    if lexicon.products(word) > 0 {
+        return Some(word.to_owned());
     }
+    let found = lexicon.term(&lexicon.stems().stem(word)).is_some();
+    let least = if found { 1 } else { COMMON };
+    let holds = |word: &str| lexicon.products(word) >= least;
     let singular = [("ies", "y"), ("es", ""), ("s", "")]
         .into_iter()
         .filter_map(|(ending, other)| Some(format!("{}{other}", word.strip_suffix(ending)?)));
@@ -25,7 +33,8 @@ pub fn known(lexicon: &Lexicon, word: &str) -> bool {
         .filter_map(|(ending, other)| Some(format!("{}{other}", word.strip_suffix(ending)?)));
     singular
         .chain(plural)
-        .any(|other| other.chars().count() > 1 && holds(&other))
+        .find(|other| other.chars().count() > 1 && holds(other))
+        .map(|other| if found { word.to_owned() } else { other })
 }
 
 /// The word of the catalog that was probably meant by one that it does not hold: the fewest slips
@@ -194,9 +203,18 @@ mod tests {
             "accessory",
             "accessories",
         ] {
-            assert!(known(&lexicon, word), "{word}");
+            assert_eq!(known(&lexicon, word).as_deref(), Some(word));
         }
-        assert!(!known(&lexicon, "boat") && !known(&lexicon, "s"));
+        for word in ["boat", "s"] {
+            assert_eq!(known(&lexicon, word), None);
+        }
+        // Of another stem than its plural: the form that finds something, where that is no rare name.
+        let titles = ["Lace Bra"; 10]
+            .into_iter()
+            .chain(["Sho Time", "Black Shoes"]);
+        let lexicon = self::lexicon(&titles.collect::<Vec<_>>());
+        assert_eq!(known(&lexicon, "bras").as_deref(), Some("bra"));
+        assert_eq!(known(&lexicon, "shos"), None);
     }
 
     #[test]

@@ -201,8 +201,13 @@ pub fn words(text: &str) -> Vec<Word> {
             (true, Some(c), None) if "-./&+_".contains(c) => Some(c),
             _ => None,
         };
-        let minus = between.ends_with('-')
-            && (!any_before || between.trim_end_matches('-').ends_with(char::is_whitespace));
+        let minus = {
+            let between = between.trim_end_matches(['"', '\'', '\u{201c}', '\u{201e}']);
+            let dashes = ['-', '\u{2013}', '\u{2212}'];
+            let before = between.trim_end_matches(dashes);
+            before.len() < between.len()
+                && (before.ends_with(char::is_whitespace) || (!any_before && before.is_empty()))
+        };
         words.push(Word {
             text: word,
             glue,

@@ -471,9 +471,15 @@ async fn prices_and_dates_are_taken_over_and_move_a_number_of_their_own() {
     assert_eq!(revision.products, start.products);
     assert!(revision.fields > start.fields);
 
+    // Another description: nothing is embedded, but searches in words look into it.
+    fake.calls();
+    feed(&[r#"{"id":"2","title":"B","price":31,"description":"Woven."}"#]).await;
+    let (_, described) = fields(&catalog).await;
+    assert!(described.products > revision.products && fake.calls() == (0, 0));
+
     // The same again: nothing moves.
-    let same = feed(&[r#"{"id":"2","title":"B","price":31}"#]).await;
-    assert_eq!((same.unchanged, fields(&catalog).await.1), (1, revision));
+    let same = feed(&[r#"{"id":"2","title":"B","price":31,"description":"Woven."}"#]).await;
+    assert_eq!((same.unchanged, fields(&catalog).await.1), (1, described));
 }
 
 #[tokio::test(flavor = "multi_thread")]
