@@ -138,7 +138,8 @@ pub fn number(text: &str) -> Option<f64> {
             .bytes()
             .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
     let parsed: f64 = looks.then(|| text.parse().ok()).flatten()?;
-    parsed.is_finite().then_some(parsed)
+    // There is one zero.
+    parsed.is_finite().then_some(parsed + 0.0)
 }
 
 /// `true` or `yes`, `false` or `no`; letter case does not matter.

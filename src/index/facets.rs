@@ -1,5 +1,7 @@
 //! How many of the products found carry which value.
 
+use std::collections::BTreeMap;
+
 use roaring::RoaringBitmap;
 
 use super::columns::ordinals::Ordinals;
@@ -7,7 +9,7 @@ use super::inner::Inner;
 use super::lexical::text::fold;
 use super::searcher::Searcher;
 use super::values::{Hits, Selection};
-use crate::domain::{AttributeName, Facets, Interval, ValueType};
+use crate::domain::{AttributeName, Facets, Interval, ValueType, typed};
 
 /// An attribute's values among some products.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,12 +70,30 @@ impl Inner {
             let beginning = beginning.as_deref();
             beginning.is_none_or(|beginning| has_word(&fold(spelling), beginning))
         };
+        let kind = self.columns.kind(name).unwrap_or_default();
         let values = self.columns.table().spelled(name);
-        let mut values: Vec<(&str, u64)> = values
-            .filter(|(spelling, _)| listed(spelling))
-            .map(|(spelling, slots)| (spelling, count(slots)))
-            .filter(|(_, products)| *products > 0)
-            .collect();
+        let values = values.filter(|(spelling, _)| listed(spelling));
+        let mut values: Vec<(&str, u64)> = if kind == ValueType::Boolean {
+            // "yes" and "true" are one value, as they are to a filter.
+            let mut alike: BTreeMap<_, (&str, RoaringBitmap)> = BTreeMap::new();
+            for (spelling, slots) in values {
+                let key = typed::boolean(spelling).ok_or(spelling);
+                let (usual, all) = alike.entry(key).or_default();
+                if slots.len() > all.len() {
+                    *usual = spelling;
+                }
+                *all |= slots;
+            }
+            alike
+                .into_values()
+                .map(|(spelling, slots)| (spelling, count(&slots)))
+                .collect()
+        } else {
+            values
+                .map(|(spelling, slots)| (spelling, count(slots)))
+                .collect()
+        };
+        values.retain(|(_, products)| *products > 0);
         let distinct = values.len();
         let first = |a: &(&str, u64), b: &(&str, u64)| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0));
         if facets.values < values.len() {
@@ -88,7 +108,7 @@ impl Inner {
         });
         FacetCounts {
             name: name.clone(),
-            kind: self.columns.kind(name).unwrap_or_default(),
+            kind,
             values: values
                 .into_iter()
                 .map(|(value, products)| (value.to_owned(), products))

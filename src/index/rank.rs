@@ -15,9 +15,9 @@
 //!
 //! The way of a product: when it is embedded, [`fuse`] makes one vector of it, and the index keeps
 //! that vector. When somebody searches, the index proposes candidates with their score (the cosine
-//! between the query and that vector) and [`best`] puts them in order. Nothing after it reorders or
-//! drops a product: there is no cut-off by score, for a flat one would be wrong for one half of the
-//! queries or the other.
+//! between the query and that vector) and [`best`] puts them in order. There is no
+//! cut-off by a flat score, which would be wrong for one half of the queries or the other: which
+//! products a query in words means is relative to the best of them ([`is_relevant`]).
 //!
 //! # Words
 //!

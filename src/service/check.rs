@@ -46,6 +46,7 @@ pub fn attributes(
     for (name, Condition { any, none }) in query.filters.iter() {
         for test in any.iter().chain(none) {
             match test {
+                Test::Within(range) if is_value(facets, name, &range.to_string()) => {}
                 Test::Within(range) => has_range(facets, name, range)?,
                 Test::Value(value) if is_field(name.as_str()) => {
                     let exact = Range::new(Some(value), Some(value));
@@ -62,6 +63,16 @@ pub fn attributes(
         }
     }
     Ok(())
+}
+
+/// Whether a text that is written like a range is a value of the attribute.
+fn is_value(facets: &[Facet], name: &AttributeName, text: &str) -> bool {
+    let facet = facets.iter().find(|facet| facet.name == *name);
+    let values = facet.into_iter().flat_map(|facet| &facet.values);
+    let folded = text.to_lowercase();
+    values
+        .into_iter()
+        .any(|(value, _)| value.to_lowercase() == folded)
 }
 
 fn kind(facets: &[Facet], name: &AttributeName) -> Option<ValueType> {

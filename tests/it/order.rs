@@ -48,6 +48,7 @@ static SHOP: LazyLock<Shop> = LazyLock::new(|| {
         for _ in 0..noise.below(3) {
             add("heel", format!("{}", noise.below(9)));
         }
+        add("vegan", ["yes", "TRUE", "No"][noise.below(3)].to_owned());
         for _ in 0..=noise.below(2) {
             add("color", ["Red", "Blue", "Green"][noise.below(3)].to_owned());
         }
@@ -337,7 +338,7 @@ proptest! {
 
     /// With a value chosen, as many groups are found as its count said.
     #[test]
-    fn facets_count_groups(asks in asks(), filters in filters(), facet in prop::sample::select(vec!["color", "category", "price"])) {
+    fn facets_count_groups(asks in asks(), filters in filters(), facet in prop::sample::select(vec!["color", "category", "price", "vegan"])) {
         let order = Order { group_by: Some(name("style")), ..Order::default() };
         let all = true;
         let found = search(asks, &selection(&filters, &order, all, 0, 0));

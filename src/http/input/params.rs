@@ -6,8 +6,8 @@ use axum::http::request::Parts;
 
 use super::values::{self, RawTest};
 use crate::domain::{
-    Ask, AttributeName, Facets, Filters, MOST_EXCLUDED, Mode, Order, ProductId, Query, QueryText,
-    Range, Window, WordSearch,
+    Ask, AttributeName, Facets, Filters, MOST_EXCLUDED, Mode, Order, ProductId, Query, QueryError,
+    QueryText, Range, Window, WordSearch,
 };
 use crate::http::output::error::{ApiError, short};
 use crate::service::Service;
@@ -178,10 +178,10 @@ impl RawQuery {
         for text in &self.facet_ranges {
             let (name, range) = values::of_facet("facet_ranges", text)?;
             let name = attribute(name, &known)?;
-            let range = match Range::parse(range) {
-                Some(range) => range,
-                None => Range::new(Some(range), Some(range)),
+            let not_one = || QueryError::Range {
+                range: short(range),
             };
+            let range = Range::parse(range).unwrap_or_else(|| Err(not_one()));
             let range = range.map_err(|error| ApiError::parameter("facet_ranges", error))?;
             facets.add(name.clone());
             facets.ranges.entry(name).or_default().push(range);

@@ -16,6 +16,21 @@ use crate::util::percent;
 
 /// Products, best first.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "hits": [{"id": "100017", "score": 0.93, "product": {
+        "title": "Norrfold Men Red Casual Shoes", "description": null, "category": "Casual Shoes", "color": "Red",
+        "brand": "Norrfold", "gender": "Men", "shoelace_color": "white", "price": 59.9, "sale_price": 47.92,
+        "currency": "EUR", "created": "2026-11-29T10:00:00Z", "url": null, "image_url": "/products/100017/image",
+        "attributes": {"category": ["Casual Shoes"], "color": ["Red"]}}}],
+    "estimated_total": 31, "took_ms": 2.1, "model": {"name": "aglet-small", "id": "63c3e4d780f0"},
+    "index_version": "1795980125796-0-63c3e4d780f0-w30", "words_percent": 30,
+    "facets": [
+        {"name": "color", "type": "text", "values": [{"value": "Red", "count": 18}, {"value": "Blue", "count": 13}], "distinct": 2},
+        {"name": "current_price", "type": "number", "values": [], "distinct": 0, "min": 34.93, "max": 149.9,
+         "ranges": [{"to": 50.0, "count": 4}]}],
+    "query": {"q": "red shos", "corrected": "red shoes", "filters": {"current_price": ["..150"]},
+        "sort": ["current_price:asc"], "limit": 1, "offset": 0}
+}))]
 pub struct SearchResponse {
     pub hits: Vec<Hit>,
     /// How many products are meant and match the filters: what can be paged through. With `group_by`

@@ -164,7 +164,13 @@ impl Columns {
                     None => self.table.of(name).for_each(|(_, slots)| passing |= slots),
                 },
                 Test::Value(value) => self.add_value(name, value, &mut passing),
-                Test::Within(range) => passing |= self.within(name, range),
+                Test::Within(range) => {
+                    passing |= self.within(name, range);
+                    // A text that is written like a range.
+                    if let Some(slots) = self.table.slots(name, &range.to_string().to_lowercase()) {
+                        passing |= slots;
+                    }
+                }
             }
         }
         passing
@@ -184,7 +190,8 @@ impl Columns {
                     });
                 }
             }
-            (Some(_), Some(_)) if typed::is_field(name.as_str()) => {
+            // 42.0 is 42.
+            (Some(ValueType::Number | ValueType::Date), Some(_)) => {
                 if let Ok(range) = Range::new(Some(value), Some(value)) {
                     *passing |= self.within(name, &range);
                 }
@@ -293,7 +300,7 @@ mod tests {
                 ("heel", "9"),
                 ("new", "No"),
             ]),
-            attributes(&[]),
+            attributes(&[("fit", "1..2")]),
         ];
         let price = |price: f64| ProductFields {
             price: Some(price),
@@ -364,6 +371,17 @@ mod tests {
             Some(vec![2, 3])
         );
         assert_eq!(matching(&[("size", "40..42", true)]), Some(vec![]), "text");
+        assert_eq!(
+            matching(&[("heel", "7.0", true)]),
+            Some(vec![3]),
+            "a number"
+        );
+        assert_eq!(matching(&[("size", "41.0", true)]), Some(vec![]), "a text");
+        assert_eq!(
+            matching(&[("fit", "1..2", true)]),
+            Some(vec![4]),
+            "written like a range"
+        );
         assert_eq!(matching(&[("color", "white", false)]), Some(vec![0, 1, 4]));
         assert_eq!(
             matching(&[
