@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use roaring::RoaringBitmap;
 
 use super::inner::Inner;
-use super::lexical::{Asked, Reader, Reading, Synonyms};
+use super::lexical::{Asked, Part, Reader, Reading, Synonyms};
 use super::rank::{self, Spread};
 use super::ranking::{Ranking, Tier};
 use super::searcher::Searcher;
@@ -19,6 +19,8 @@ use crate::domain::Embedding;
 
 /// Coverages that are told apart: products less than a thousandth apart are of one tier.
 const LEVELS: usize = 1_000;
+/// Sets of products that are told apart at once.
+const MOST_SETS: usize = 256;
 
 /// How words and vectors rank together.
 #[derive(Clone, Copy, Debug)]
@@ -71,10 +73,11 @@ impl Searcher {
             Some(query) => Some((query, inner.spread(query)?)),
             None => None,
         };
-        let among = inner.ranked_at_all(asked, selection.all);
-        let mut tiers = tiers(asked, &among, inner.count());
+        let named = if selection.all { None } else { asked.named() };
+        let among = inner.ranked_at_all(asked, selection.all, named.as_ref());
+        let mut tiers = tiers(asked, among, inner.count());
         if !selection.all && !asked.only_excludes() {
-            inner.keep_relevant(&mut tiers, near, asked.named().as_ref())?;
+            inner.keep_relevant(&mut tiers, near, named.as_ref())?;
         }
         let meant = tiers.iter().fold(RoaringBitmap::new(), |mut all, tier| {
             all |= &tier.slots;
@@ -96,14 +99,39 @@ impl Searcher {
 /// The tiers of the products of `among`, those that cover most first; the last is of those that cover
 /// nothing.
 #[expect(clippy::cast_precision_loss, reason = "a thousand levels")]
-fn tiers(asked: &Asked, among: &RoaringBitmap, count: u32) -> Vec<Tier> {
+fn tiers(asked: &Asked, among: RoaringBitmap, count: u32) -> Vec<Tier> {
     let exact = &asked.exact - &asked.excluded;
-    // Sets of products that match all parts so far alike are split by each further part.
-    let mut alike = vec![(0.0_f32, among - &asked.excluded - &exact)];
     let weights = asked.weights(count);
     let total: f32 = weights.iter().sum();
-    for (part, weight) in asked.parts.iter().zip(weights) {
-        let share = weight / total;
+    let shares: Vec<f32> = weights.into_iter().map(|weight| weight / total).collect();
+    let among = among - &asked.excluded - &exact;
+    let levels = levels(&asked.parts, &shares, among, MOST_SETS);
+    let exact = Tier {
+        coverage: rank::EXACT,
+        slots: exact,
+    };
+    let covering = levels.into_iter().map(|(Reverse(level), slots)| Tier {
+        coverage: level as f32 / LEVELS as f32,
+        slots,
+    });
+    std::iter::once(exact).chain(covering).collect()
+}
+
+/// The products of `among` by how much they cover, in thousandths, the greatest first. `shares`: of
+/// each part. `most_sets`: beyond so many sets products are gone through one by one.
+fn levels(
+    parts: &[Part],
+    shares: &[f32],
+    among: RoaringBitmap,
+    most_sets: usize,
+) -> BTreeMap<Reverse<usize>, RoaringBitmap> {
+    // Sets of products that match all parts so far alike are split by each further part. A query has
+    // few parts, and these sets are few; one of many common words makes thousands.
+    let mut alike = vec![(0.0_f32, among)];
+    let mut left = parts.iter().zip(shares);
+    while alike.len() <= most_sets
+        && let Some((part, share)) = left.next()
+    {
         let mut split = Vec::with_capacity(2 * alike.len());
         for (coverage, mut slots) in alike {
             for (strength, matching) in part.strengths.sets() {
@@ -119,20 +147,37 @@ fn tiers(asked: &Asked, among: &RoaringBitmap, count: u32) -> Vec<Tier> {
         }
         alike = split;
     }
-    // By thousandths, the greatest first.
     let mut levels: BTreeMap<Reverse<usize>, RoaringBitmap> = BTreeMap::new();
-    for (coverage, slots) in alike {
-        *levels.entry(Reverse(level(coverage))).or_default() |= slots;
+    if left.len() == 0 {
+        for (coverage, slots) in alike {
+            *levels.entry(Reverse(level(coverage))).or_default() |= slots;
+        }
+        return levels;
     }
-    let exact = Tier {
-        coverage: rank::EXACT,
-        slots: exact,
-    };
-    let covering = levels.into_iter().map(|(Reverse(level), slots)| Tier {
-        coverage: level as f32 / LEVELS as f32,
-        slots,
-    });
-    std::iter::once(exact).chain(covering).collect()
+    let among = alike
+        .iter()
+        .fold(RoaringBitmap::new(), |all, (_, slots)| all | slots);
+    let mut covered = vec![0.0_f32; among.max().map_or(0, |last| last as usize + 1)];
+    for (coverage, slots) in &alike {
+        for slot in slots {
+            covered[slot as usize] = *coverage;
+        }
+    }
+    for (part, share) in left {
+        let mut others = among.clone();
+        for (strength, matching) in part.strengths.sets() {
+            let own = &others & matching;
+            for slot in &own {
+                covered[slot as usize] += share * strength;
+            }
+            others -= own;
+        }
+    }
+    for slot in &among {
+        let level = level(covered[slot as usize]);
+        levels.entry(Reverse(level)).or_default().insert(slot);
+    }
+    levels
 }
 
 #[expect(
@@ -149,11 +194,16 @@ impl Inner {
     /// The products that a query in words ranks: all, or those of which some may be meant. These match
     /// what it names outright, or say all of it; where it names nothing, anything of it; where no
     /// product does, they are all, some of which are near.
-    fn ranked_at_all(&self, asked: &Asked, all: bool) -> RoaringBitmap {
+    fn ranked_at_all(
+        &self,
+        asked: &Asked,
+        all: bool,
+        named: Option<&RoaringBitmap>,
+    ) -> RoaringBitmap {
         if all {
             return self.all();
         }
-        if let Some(named) = asked.named() {
+        if let Some(named) = named {
             return named | asked.whole();
         }
         let matching = asked.parts.iter().map(|part| part.strengths.all());
@@ -200,5 +250,49 @@ impl Inner {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::lexical::Strengths;
+
+    /// Many parts that match by chance: by sets, one by one, and half and half.
+    #[test]
+    fn products_are_told_apart_the_same_way_by_sets_and_one_by_one() {
+        let mut state = 7_u64;
+        let mut chance = |of: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % of
+        };
+        let part = |chance: &mut dyn FnMut(u64) -> u64| {
+            let mut strengths = Strengths::default();
+            for strength in [1.0, 0.8, 0.4] {
+                let slots = (0..500).filter(|_| chance(3) == 0);
+                strengths.add(strength, &slots.collect());
+            }
+            Part {
+                text: String::new(),
+                words: 1,
+                kind: false,
+                named: false,
+                strengths,
+            }
+        };
+        let parts: Vec<Part> = (0..9).map(|_| part(&mut chance)).collect();
+        let shares = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0].map(|part| part / 45.0);
+        let among: RoaringBitmap = (0..500).filter(|_| chance(4) > 0).collect();
+        let by_sets = levels(&parts, &shares, among.clone(), usize::MAX);
+        assert!(by_sets.len() > 50, "{}", by_sets.len());
+        for most in [0, 20] {
+            assert_eq!(levels(&parts, &shares, among.clone(), most), by_sets);
+        }
+        let all = by_sets
+            .into_values()
+            .fold(RoaringBitmap::new(), |all, of| all | of);
+        assert_eq!(all, among);
     }
 }
