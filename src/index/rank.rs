@@ -76,6 +76,9 @@ pub mod strength {
     pub const WHOLE_VALUE: f32 = 1.0;
     /// It is a word of a value: "shoes" for one whose category is Casual Shoes.
     pub const IN_VALUE: f32 = 0.97;
+    /// It is a word of a category, but not the one that says what the products are: "shoe" for one
+    /// whose category is Shoe Accessories.
+    pub const BESIDE: f32 = 0.85;
     /// It is in the title.
     pub const TITLE: f32 = 0.8;
     /// It is in the title of a product that says otherwise: "red" in that of one whose color is Blue.
@@ -104,6 +107,8 @@ pub const NAMED: f32 = 0.7;
 /// A product says a part of the query when it matches it so strongly: in its title, say, though its
 /// color is another one. One that says all parts is looked at, too.
 pub const SAID: f32 = 0.57;
+/// Where titles hold every word of a longer query, all other products cover so much less.
+pub const NOT_IN_TITLE: f32 = 0.05;
 /// A product is meant when it covers so much of what the best one covers ..
 const COVERED: f32 = 0.85;
 /// .. or so much, when it is also this near.

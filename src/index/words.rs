@@ -105,7 +105,8 @@ fn tiers(asked: &Asked, among: RoaringBitmap, count: u32) -> Vec<Tier> {
     let total: f32 = weights.iter().sum();
     let shares: Vec<f32> = weights.into_iter().map(|weight| weight / total).collect();
     let among = among - &asked.excluded - &exact;
-    let levels = levels(&asked.parts, &shares, among, MOST_SETS);
+    let mut levels = levels(&asked.parts, &shares, among, MOST_SETS);
+    lower(&mut levels, &asked.entitled);
     let exact = Tier {
         coverage: rank::EXACT,
         slots: exact,
@@ -178,6 +179,21 @@ fn levels(
         levels.entry(Reverse(level)).or_default().insert(slot);
     }
     levels
+}
+
+/// Where titles hold the whole query, all other products cover less by [`rank::NOT_IN_TITLE`].
+fn lower(levels: &mut BTreeMap<Reverse<usize>, RoaringBitmap>, entitled: &RoaringBitmap) {
+    if entitled.is_empty() {
+        return;
+    }
+    for (Reverse(at), slots) in std::mem::take(levels) {
+        let below = at.saturating_sub(level(rank::NOT_IN_TITLE));
+        for (at, slots) in [(at, &slots & entitled), (below, slots - entitled)] {
+            if !slots.is_empty() {
+                *levels.entry(Reverse(at)).or_default() |= slots;
+            }
+        }
+    }
 }
 
 #[expect(
@@ -257,6 +273,26 @@ impl Inner {
 mod tests {
     use super::*;
     use crate::index::lexical::Strengths;
+
+    #[test]
+    fn products_without_the_whole_title_cover_less() {
+        let slots = |slots: &[u32]| slots.iter().copied().collect::<RoaringBitmap>();
+        let mut levels = BTreeMap::from([
+            (Reverse(1_000), slots(&[1, 2])),
+            (Reverse(980), slots(&[3])),
+            (Reverse(950), slots(&[4])),
+            (Reverse(20), slots(&[5])),
+        ]);
+        lower(&mut levels, &RoaringBitmap::new());
+        assert_eq!(levels.len(), 4);
+        lower(&mut levels, &slots(&[3, 4]));
+        let expected = BTreeMap::from([
+            (Reverse(980), slots(&[3])),
+            (Reverse(950), slots(&[1, 2, 4])),
+            (Reverse(0), slots(&[5])),
+        ]);
+        assert_eq!(levels, expected);
+    }
 
     /// Many parts that match by chance: by sets, one by one, and half and half.
     #[test]

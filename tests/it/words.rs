@@ -158,6 +158,28 @@ const SHOP: &[Row] = &[
             ("shoelace_color", "beige"),
         ],
     ),
+    (
+        "1013",
+        "Kiwi Suede Brush",
+        "For leather",
+        &[
+            ("category", "Shoe Accessories"),
+            ("color", "Green"),
+            ("brand", "Kiwi"),
+            ("gender", "Unisex"),
+        ],
+    ),
+    (
+        "1014",
+        "Lotto Women Runner",
+        "Polyester",
+        &[
+            ("category", "Track Pants"),
+            ("color", "Green"),
+            ("brand", "Lotto"),
+            ("gender", "Women"),
+        ],
+    ),
 ];
 
 fn attributes(pairs: &[(&str, &str)]) -> Attributes {
@@ -271,6 +293,14 @@ fn shoppers_find_what_they_mean() {
         ("red laces shoes", &["1003"]),
         ("shoes with laces in red", &["1003"]),
         ("boots without laces", &["1004"]),
+        ("laceless boots", &["1004"]),
+        // What shoes are kept clean with is no shoe.
+        ("shoes", &["1001", "1002", "1003", "1009", "1012"]),
+        ("shoe accessories", &["1013"]),
+        ("men's shoes with scarlet-colored laces", &["1003"]),
+        ("wine colour boots", &["1004"]),
+        ("trackpants", &["1014"]),
+        ("maroon boot", &["1004"]),
         ("puma", &["1001", "1002"]),
         ("puma shoes not blue", &["1001"]),
         ("puma -blue", &["1001"]),
@@ -304,6 +334,7 @@ fn shoppers_find_what_they_mean() {
         ("puma", 2),
         ("purse", 1),
         ("shoes for men", 4),
+        ("shoes", 5),
     ] {
         assert_eq!(found(&shop, text).len(), meant, "{text}");
     }
@@ -316,6 +347,17 @@ fn the_whole_title_comes_first_and_a_longer_one_after_it() {
     assert_eq!(found(&shop, "Arrow Knit Classic Slim")[0], "AB-77");
     let asked = read(&shop, "arrow knit classic", true, false);
     assert_eq!(asked.exact.len(), 1);
+    // Its words in another order; two words are in many titles by chance.
+    for (text, entitled) in [
+        ("slim arrow classic", 1),
+        ("classic arrow knit", 2),
+        ("arrow knit", 0),
+        ("arrow classic red", 0),
+        ("arrow classic -slim", 0),
+    ] {
+        let asked = read(&shop, text, true, false);
+        assert_eq!(asked.entitled.len(), entitled, "{text}");
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub struct SearchResponse {
     pub query: QueryEcho,
 }
 
-/// An attribute's values among the products that are found.
+/// An attribute and its values: among the products that a search finds, or of the whole catalog.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FacetView {
     pub name: String,
@@ -61,7 +61,7 @@ pub struct FacetView {
     pub values: Vec<FacetValue>,
     /// How many values there are, those that are not listed included.
     pub distinct: usize,
-    /// The least number, or date in Unix seconds; absent when no product found has one.
+    /// The least number, or date in Unix seconds; absent when no product has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub min: Option<f64>,

@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 
 use crate::http::input::params::Pairs;
 use crate::http::output::error::{ApiError, PlainProblems, short};
-use crate::http::output::view::{TypeName, index_version};
+use crate::http::output::view::{FacetView, index_version};
 use crate::http::state::AppState;
+use crate::index::FacetCounts;
 
 /// Values shown of one attribute when `values` is not given: a shop may have thousands of brands.
 const DEFAULT_VALUES: usize = 100;
@@ -17,37 +18,8 @@ const MAX_VALUES: usize = 10_000;
 /// The attributes of the products with their values.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttributesResponse {
-    pub attributes: Vec<AttributeFacet>,
+    pub attributes: Vec<FacetView>,
     pub index_version: String,
-}
-
-/// One attribute.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AttributeFacet {
-    /// The parameter's name in searches.
-    pub name: String,
-    /// What its values are.
-    #[serde(rename = "type")]
-    pub kind: TypeName,
-    /// How many different values there are.
-    pub distinct: usize,
-    /// The commonest values first.
-    pub values: Vec<ValueCount>,
-    /// The least number, or date in Unix seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub min: Option<f64>,
-    /// The greatest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub max: Option<f64>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ValueCount {
-    pub value: String,
-    /// Products that carry it.
-    pub count: u64,
 }
 
 /// Attributes and their values
@@ -67,20 +39,17 @@ pub async fn attributes(
     let most = how_many(&pairs)?;
     let (facets, generation) = state.service.facets();
     let attributes = facets.iter().map(|facet| {
-        let mut values: Vec<&(String, u64)> = facet.values.iter().collect();
+        let mut values = facet.values.clone();
         values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let values = values.iter().take(most).map(|(value, count)| ValueCount {
-            value: value.clone(),
-            count: *count,
-        });
-        AttributeFacet {
-            name: facet.name.to_string(),
-            kind: facet.kind.into(),
+        values.truncate(most);
+        FacetView::from(FacetCounts {
+            name: facet.name.clone(),
+            kind: facet.kind,
             distinct: facet.values.len(),
-            values: values.collect(),
-            min: facet.bounds.map(|(min, _)| min),
-            max: facet.bounds.map(|(_, max)| max),
-        }
+            values,
+            bounds: facet.bounds,
+            ranges: Vec::new(),
+        })
     });
     let attributes = attributes.collect();
     Ok(Json(AttributesResponse {

@@ -21,6 +21,8 @@ const FILLERS: [&str; 30] = [
     "me", "want", "need", "looking", "find", "show", "please", "some", "is", "are", "at", "that",
     "under", "s", "d",
 ];
+/// Words that say nothing behind a color.
+const COLORED: [&str; 4] = ["color", "colour", "colored", "coloured"];
 /// Words that rule out what comes after them.
 const NEGATIONS: [&str; 7] = [
     "without",
@@ -31,8 +33,12 @@ const NEGATIONS: [&str; 7] = [
     "minus",
     "excluding",
 ];
+/// Behind the noun of a part: the product has none ("laceless").
+const NONE_OF_IT: &str = "less";
 /// Words of the longest phrase that is looked for.
 const LONGEST_PHRASE: usize = 5;
+/// A query of so many words may be a title in another order.
+const TITLE_WORDS: usize = 3;
 /// Most words of a query that are looked at.
 const MOST_WORDS: usize = 32;
 /// Most words of a query that are corrected, and that a correction is held against: each goes
@@ -45,6 +51,8 @@ pub struct Asked {
     pub parts: Vec<Part>,
     /// Products with the article number, or with the title, that the query is.
     pub exact: RoaringBitmap,
+    /// Products whose title holds every word of a query of [`TITLE_WORDS`] and more.
+    pub entitled: RoaringBitmap,
     /// Products that the query rules out.
     pub excluded: RoaringBitmap,
     /// The query with its slips corrected, when there were any.
@@ -77,7 +85,10 @@ impl Reader<'_> {
             ..Asked::default()
         };
         let (mut kept, mut corrections) = (self.without_fillers(&words), Vec::new());
-        self.take_parts_of_products(&mut kept, &mut asked);
+        asked.entitled = self.entitled(&kept);
+        if !self.is_value(&words) {
+            self.take_parts_of_products(&mut kept, &mut asked);
+        }
         let mut phrases = self.phrases(&kept, reading, &mut asked.unknown, &mut corrections);
         // Among words of another language one that looks like a slip is none.
         let sure = asked.unknown.is_empty() || phrases.len() > corrections.len();
@@ -130,9 +141,27 @@ impl Reader<'_> {
         exact
     }
 
+    /// The products whose title holds every word, in whatever order; none for few words, which many
+    /// titles hold by chance.
+    fn entitled(&self, kept: &[(&Word, bool)]) -> RoaringBitmap {
+        if kept.len() < TITLE_WORDS || kept.iter().any(|(_, negated)| *negated) {
+            return RoaringBitmap::new();
+        }
+        let stems = kept
+            .iter()
+            .map(|(word, _)| self.lexicon.stems().stem(&word.text));
+        let mut titles = stems.map(|stem| self.lexicon.term(&stem).map(|term| &term.title));
+        let Some(Some(first)) = titles.next() else {
+            return RoaringBitmap::new();
+        };
+        titles
+            .try_fold(first.clone(), |all, title| title.map(|title| all & title))
+            .unwrap_or_default()
+    }
+
     /// The words that say something, and whether each is ruled out.
     fn without_fillers<'w>(&self, words: &'w [Word]) -> Vec<(&'w Word, bool)> {
-        let mut kept = Vec::new();
+        let mut kept: Vec<(&Word, bool)> = Vec::new();
         let mut negated = false;
         // Whether the word before was ruled out by a word: then "or" goes on with it.
         let mut goes_on = false;
@@ -162,6 +191,14 @@ impl Reader<'_> {
             if is(&FILLERS) && alone && !says_something {
                 continue;
             }
+            // "wine colored heels", but "lip color".
+            if is(&COLORED)
+                && kept
+                    .last()
+                    .is_some_and(|last| !self.is_phrase(last.0, word))
+            {
+                continue;
+            }
             kept.push((word, negated || word.minus));
             goes_on = negated;
             negated = false;
@@ -171,6 +208,12 @@ impl Reader<'_> {
             kept = words.iter().map(|word| (word, false)).collect();
         }
         kept
+    }
+
+    /// Whether two words are a value together, or have a synonym.
+    fn is_phrase(&self, first: &Word, second: &Word) -> bool {
+        let stems = [first, second].map(|word| self.lexicon.stems().stem(&word.text));
+        self.values.whole(&stems).next().is_some() || !self.synonyms.of(&stems).is_empty()
     }
 
     /// Whether products are called so ("no show socks"): then it is not a negation.
@@ -190,15 +233,33 @@ impl Reader<'_> {
         2 * of_negation.intersection_len(of_next) > least
     }
 
+    /// Whether all of a query is one value ("shoe laces"): then it asks for these and not for products
+    /// with them.
+    fn is_value(&self, words: &[Word]) -> bool {
+        let stems = words
+            .iter()
+            .map(|word| self.lexicon.stems().stem(&word.text));
+        let apart = || matches!(words, [word] if self.apart(&word.text).is_some());
+        self.values
+            .whole(&stems.collect::<Vec<_>>())
+            .next()
+            .is_some()
+            || apart()
+    }
+
     /// Takes out the nouns of a product's parts with the values beside them.
     fn take_parts_of_products(&self, kept: &mut Vec<(&Word, bool)>, asked: &mut Asked) {
-        while let Some((place, attribute)) = self.part_of_a_product(kept) {
+        while let Some((place, attribute, none)) = self.part_of_a_product(kept) {
             let stem = |word: &Word| self.lexicon.stems().stem(&word.text);
-            let negated = kept[place].1;
+            let negated = kept[place].1 != none;
             let value_at = |from: usize, to: usize| {
                 let words = kept.get(from..to)?;
                 let stems: Vec<String> = words.iter().map(|(word, _)| stem(word)).collect();
-                let value = self.values.of_part(&attribute, &stems)?;
+                let others = self.synonyms.of(&stems).iter();
+                let others = others.filter(|synonym| !synonym.near);
+                let value = std::iter::once(stems.clone())
+                    .chain(others.map(|synonym| self.stems(&synonym.words)))
+                    .find_map(|stems| self.values.of_part(&attribute, &stems))?;
                 Some((from, to, value.slots(self.attributes)?, words[0].1))
             };
             // "dark blue laces", "red laces", "laces red" (of "laces in red").
@@ -257,18 +318,26 @@ impl Reader<'_> {
         }
     }
 
-    /// The first noun of a part that has an attribute.
-    fn part_of_a_product(&self, kept: &[(&Word, bool)]) -> Option<(usize, AttributeName)> {
+    /// The first noun of a part that has an attribute, and whether it says that there is none
+    /// ("laceless").
+    fn part_of_a_product(&self, kept: &[(&Word, bool)]) -> Option<(usize, AttributeName, bool)> {
         kept.iter().enumerate().find_map(|(place, (word, _))| {
-            let stem = self.lexicon.stems().stem(&word.text);
-            let attribute = self.values.part(&stem).or_else(|| {
-                let others = self.synonyms.of(std::slice::from_ref(&stem)).iter();
-                let nouns = others.filter(|synonym| synonym.words.len() == 1 && !synonym.near);
-                nouns
-                    .map(|synonym| self.lexicon.stems().stem(&synonym.words[0]))
-                    .find_map(|stem| self.values.part(&stem))
-            });
-            Some((place, attribute?.clone()))
+            if let Some(attribute) = self.attribute_of_part(&word.text) {
+                return Some((place, attribute.clone(), false));
+            }
+            let attribute = self.attribute_of_part(word.text.strip_suffix(NONE_OF_IT)?)?;
+            Some((place, attribute.clone(), true))
+        })
+    }
+
+    fn attribute_of_part(&self, noun: &str) -> Option<&AttributeName> {
+        let stem = self.lexicon.stems().stem(noun);
+        self.values.part(&stem).or_else(|| {
+            let others = self.synonyms.of(std::slice::from_ref(&stem)).iter();
+            let nouns = others.filter(|synonym| synonym.words.len() == 1 && !synonym.near);
+            nouns
+                .map(|synonym| self.lexicon.stems().stem(&synonym.words[0]))
+                .find_map(|stem| self.values.part(&stem))
         })
     }
 
@@ -280,6 +349,7 @@ impl Reader<'_> {
         unknown: &mut Vec<String>,
         corrections: &mut Vec<(String, String)>,
     ) -> Vec<Phrase> {
+        let begins = |text: &str| self.lexicon.beginning(text).next().is_some();
         let mut phrases = Vec::new();
         let mut place = 0;
         while place < kept.len() {
@@ -303,9 +373,16 @@ impl Reader<'_> {
             }
             if let Some((next, false)) = kept.get(place + 1) {
                 let joined = format!("{text}{}", next.text);
-                if self.lexicon.products(&joined) > 1 {
-                    let words = &kept[place..place + 2];
-                    phrases.push(Phrase::of(words, negated, Form::Joined(joined)));
+                let unfinished = reading.prefix && place + 2 == kept.len();
+                let form = if self.lexicon.products(&joined) > 1 {
+                    Some(Form::Also(vec![joined]))
+                } else if unfinished && next.glue.is_some() && begins(&joined) {
+                    Some(Form::Beginning(joined))
+                } else {
+                    None
+                };
+                if let Some(form) = form {
+                    phrases.push(Phrase::of(&kept[place..place + 2], negated, form));
                     place += 2;
                     continue;
                 }
@@ -316,14 +393,18 @@ impl Reader<'_> {
                 negated,
                 form,
             };
-            if last && reading.prefix && self.lexicon.beginning(text).next().is_some() {
-                phrases.push(single(text, Form::Beginning));
+            if last && reading.prefix && begins(text) {
+                phrases.push(single(text, Form::Beginning(text.to_owned())));
                 continue;
             }
             let stem = self.lexicon.stems().stem(text);
             let has_synonym = !self.synonyms.of(std::slice::from_ref(&stem)).is_empty();
             if has_synonym {
                 phrases.push(single(text, Form::Words));
+                continue;
+            }
+            if let Some(apart) = self.apart(text) {
+                phrases.push(single(text, Form::Also(apart)));
                 continue;
             }
             if let Some(form) = spelling::known(self.lexicon, text) {
@@ -352,6 +433,18 @@ impl Reader<'_> {
             }
         }
         phrases
+    }
+
+    /// The two words as which a value of an attribute writes this one ("trackpants": "Track Pants").
+    fn apart(&self, word: &str) -> Option<Vec<String>> {
+        let stem = |word: &str| self.lexicon.stems().stem(word);
+        let cuts = word.char_indices().map(|(at, _)| at).skip(2);
+        cuts.map(|at| word.split_at(at))
+            .find(|(first, second)| {
+                let stems = [stem(first), stem(second)];
+                self.values.whole(&stems).next().is_some()
+            })
+            .map(|(first, second)| vec![first.to_owned(), second.to_owned()])
     }
 
     /// Words of the longest phrase of two or more that begins here and is a value or has a synonym.

@@ -47,10 +47,10 @@ pub(super) struct Phrase {
 pub(super) enum Form {
     /// The words together, or each.
     Words,
-    /// Written together in the catalog.
-    Joined(String),
-    /// Not finished.
-    Beginning,
+    /// Or these: written together in the catalog, or apart.
+    Also(Vec<String>),
+    /// Or what begins so.
+    Beginning(String),
 }
 
 impl Phrase {
@@ -69,12 +69,12 @@ impl Reader<'_> {
         let mut found = self.together(&phrase.words, reading);
         match &phrase.form {
             Form::Words => {}
-            Form::Joined(joined) => {
-                let other = self.together(std::slice::from_ref(joined), reading);
+            Form::Also(words) => {
+                let other = self.together(words, reading);
                 found.add(strength::JOINED, &other);
+                found.named |= other.named;
             }
-            Form::Beginning => {
-                let beginning = phrase.words.last().map_or("", String::as_str);
+            Form::Beginning(beginning) => {
                 let mut endings: Vec<_> = self.lexicon.beginning(beginning).collect();
                 endings.sort_by_key(|vocable| std::cmp::Reverse(vocable.products));
                 for vocable in endings.into_iter().take(MOST_ENDINGS) {
@@ -101,7 +101,7 @@ impl Reader<'_> {
         found
     }
 
-    fn stems(&self, words: &[String]) -> Vec<String> {
+    pub(super) fn stems(&self, words: &[String]) -> Vec<String> {
         let stems = words.iter().map(|word| self.lexicon.stems().stem(word));
         stems.collect()
     }
@@ -148,8 +148,10 @@ impl Reader<'_> {
             let Some(slots) = value.slots(self.attributes) else {
                 continue;
             };
-            if value.attribute == *category {
+            if value.attribute == *category && value.is_head(stem) {
                 found.of_kind.add(strength::IN_VALUE, slots);
+            } else if value.attribute == *category {
+                found.others.add(strength::BESIDE, slots);
             } else if of.is_empty() || of.contains(&&value.attribute) {
                 found.others.add(strength::IN_VALUE, slots);
             } else {

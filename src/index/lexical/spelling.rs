@@ -7,6 +7,14 @@ use super::lexicon::{self, Lexicon};
 const SHORTEST: usize = 4;
 /// From so many letters on, two slips are forgiven instead of one.
 const TWO_SLIPS: usize = 7;
+/// .. and from so many when the word that is meant is common and begins alike.
+const TWO_SLIPS_OF_COMMON: usize = 6;
+/// What a slip costs, in logarithms of products: one more must be made good by 150 times as many.
+const SLIP: f64 = 5.0;
+/// A slip in the first letter costs so much more.
+const FIRST_LETTER: f64 = 3.0;
+/// Slips that are often made cost so much less, together.
+const LIKELY: f64 = 2.0;
 /// A word of the catalog that fewer products hold is taken for a slip itself.
 const FEWEST: u32 = 2;
 /// A word that so many products hold is no name that comes by chance.
@@ -37,17 +45,23 @@ pub fn known(lexicon: &Lexicon, word: &str) -> Option<String> {
         .map(|other| if found { word.to_owned() } else { other })
 }
 
-/// The word of the catalog that was probably meant by one that it does not hold: the fewest slips
-/// away; then one with the same first letter, for which `fits` says most (how well it goes with the
-/// other words), which most products hold. `None` when no word is near enough, or the word is short
-/// or has a digit: article numbers are not corrected.
+/// The word of the catalog that was probably meant by one that it does not hold. `None` when no word
+/// is near enough, or the word is short or has a digit: article numbers are not corrected. `fits`: how
+/// many products hold a word together with the other words of the query.
+///
+/// The most probable one (a noisy channel; Kernighan, Church and Gale 1990): the logarithm of how
+/// many products hold the word, and of how many hold it with the others, less [`SLIP`] for each slip.
 #[must_use]
 pub fn corrected(lexicon: &Lexicon, word: &str, fits: impl Fn(&str) -> u32) -> Option<String> {
     let letters: Vec<char> = word.chars().collect();
     if letters.len() < SHORTEST || word.chars().any(|c| !c.is_alphabetic()) {
         return None;
     }
-    let most = if letters.len() < TWO_SLIPS { 1 } else { 2 };
+    let most = if letters.len() < TWO_SLIPS_OF_COMMON {
+        1
+    } else {
+        2
+    };
     let own = lexicon::letters(word);
     let near = lexicon.vocabulary.iter().filter_map(|vocable| {
         // Each slip changes at most two of the letters that come in a word.
@@ -58,19 +72,51 @@ pub fn corrected(lexicon: &Lexicon, word: &str, fits: impl Fn(&str) -> u32) -> O
         {
             return None;
         }
-        let slips = slips(&letters, &vocable.text, most)?;
-        (slips > 0).then_some((vocable, slips))
+        let other: Vec<char> = vocable.text.chars().collect();
+        let slips = slips(&letters, &other, most)?;
+        let first = other.first() == letters.first();
+        let short = letters.len() < TWO_SLIPS;
+        if slips == 0 || (slips > 1 && short && (vocable.products < COMMON || !first)) {
+            return None;
+        }
+        let mut cost = if slips > 1 { 2.0 * SLIP } else { SLIP };
+        if !first {
+            cost += FIRST_LETTER;
+        }
+        if same_sound(&letters, &other) {
+            cost -= LIKELY;
+        }
+        Some((vocable, cost))
     });
-    let best = near.max_by_key(|(vocable, slips)| {
-        let first = vocable.text.chars().next() == letters.first().copied();
-        (
-            std::cmp::Reverse(*slips),
-            first,
-            fits(&vocable.text),
-            vocable.products,
-        )
-    });
-    best.map(|(vocable, _)| vocable.text.clone())
+    let score = |(vocable, cost): &(&lexicon::Vocable, f64)| {
+        let logarithm = |count: u32| f64::from(count).ln_1p();
+        logarithm(vocable.products) + logarithm(fits(&vocable.text)) - cost
+    };
+    let best = near.map(|found| (score(&found), found.0));
+    best.max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, vocable)| vocable.text.clone())
+}
+
+/// Whether two words differ only in letters that are doubled, in vowels, or in their order: what ears
+/// and fast fingers confuse.
+fn same_sound(one: &[char], other: &[char]) -> bool {
+    let single = |word: &[char]| -> Vec<char> {
+        let mut word = word.to_vec();
+        word.dedup();
+        word
+    };
+    let consonants = |word: &[char]| -> Vec<char> {
+        let consonants = word.iter().filter(|c| !"aeiouy".contains(**c));
+        consonants.copied().collect()
+    };
+    let sorted = |word: &[char]| -> Vec<char> {
+        let mut word = word.to_vec();
+        word.sort_unstable();
+        word
+    };
+    single(one) == single(other)
+        || (one.len() == other.len()
+            && (consonants(one) == consonants(other) || sorted(one) == sorted(other)))
 }
 
 /// Two words of the catalog that were written as one ("handbag" as "hand bag" is the other way
@@ -89,8 +135,7 @@ pub fn split(lexicon: &Lexicon, word: &str) -> Option<(String, String)> {
 
 /// How many letters have to be added, left out, changed or swapped with the next one to make one
 /// word of the other (optimal string alignment; Boytsov 2011, section 2.2); `None` above `most`.
-fn slips(word: &[char], other: &str, most: usize) -> Option<usize> {
-    let other: Vec<char> = other.chars().collect();
+fn slips(word: &[char], other: &[char], most: usize) -> Option<usize> {
     if word.len().abs_diff(other.len()) > most {
         return None;
     }
@@ -143,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_slip_is_one_letter_more_less_other_or_swapped() {
-        let of = |a: &str, b: &str| slips(&a.chars().collect::<Vec<_>>(), b, 2);
+        let letters = |word: &str| word.chars().collect::<Vec<_>>();
+        let of = |a: &str, b: &str| slips(&letters(a), &letters(b), 2);
         assert_eq!(of("shoe", "shoe"), Some(0));
         assert_eq!(of("shoe", "shoes"), Some(1));
         assert_eq!(of("tshrit", "tshirt"), Some(1));
@@ -176,6 +222,30 @@ mod tests {
         for typed in ["xyzxyz", "len", "4567", "wa11et"] {
             assert_eq!(meant(&lexicon, typed), None, "{typed}");
         }
+    }
+
+    #[test]
+    fn a_common_word_and_a_likely_slip_are_preferred() {
+        let common = |title: &'static str| [title; 400];
+        let titles: Vec<&str> = [["Saddle Cover"; 2], ["Grey Fish"; 2]]
+            .concat()
+            .into_iter()
+            .chain(common("Sandal"))
+            .chain(common("Green Grey Dress Dresses"))
+            .collect();
+        let lexicon = lexicon(&titles);
+        for (typed, expected) in [
+            // Two letters from the common word, one from a rare one.
+            ("sandle", "sandal"),
+            // One letter from either; a doubled letter is sooner left out than another one typed.
+            ("gren", "green"),
+            ("dreses", "dresses"),
+        ] {
+            assert_eq!(meant(&lexicon, typed).as_deref(), Some(expected), "{typed}");
+        }
+        // Two slips in so short a word are forgiven for a common word alone, with its first letter.
+        assert_eq!(meant(&lexicon, "zandle"), None);
+        assert_eq!(meant(&lexicon, "cavers"), None);
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl FromStr for Language {
 
 /// Cuts off endings, so that "shoe" and "shoes" are one word (the Snowball stemmers).
 pub struct Stems {
+    language: Language,
     stemmer: Option<Stemmer>,
 }
 
@@ -115,8 +116,16 @@ impl Stems {
     #[must_use]
     pub fn of(language: Language) -> Self {
         Self {
+            language,
             stemmer: language.algorithm().map(Stemmer::new),
         }
+    }
+
+    /// Whether a noun phrase ends with the word that says what it is, as an English one does ("shoe
+    /// accessories").
+    #[must_use]
+    pub fn last_word_is_head(&self) -> bool {
+        self.language == Language::English
     }
 
     #[must_use]
@@ -160,6 +169,8 @@ pub struct Word {
     pub glue: Option<char>,
     /// Whether white space, and then a minus sign, comes before it: "shoes -leather".
     pub minus: bool,
+    /// Whether more than white space or a hyphen keeps it apart from the word before: "tops/tees".
+    pub apart: bool,
 }
 
 /// The words of a text: runs of letters and digits. An apostrophe belongs to its word and is left
@@ -208,10 +219,12 @@ pub fn words(text: &str) -> Vec<Word> {
             before.len() < between.len()
                 && (before.ends_with(char::is_whitespace) || (!any_before && before.is_empty()))
         };
+        let joins = |c: char| c.is_whitespace() || "-_.+".contains(c);
         words.push(Word {
             text: word,
             glue,
             minus,
+            apart: any_before && !between.chars().all(joins),
         });
         between.clear();
         any_before = true;

@@ -9,11 +9,17 @@ use super::text::{self, Stems};
 use crate::domain::AttributeName;
 use crate::index::columns::AttributeTable;
 
+/// Words that end a noun phrase.
+const BETWEEN: [&str; 7] = ["and", "or", "for", "with", "without", "of", "in"];
+
 /// A value of an attribute.
 pub(super) struct Value {
     pub attribute: AttributeName,
     /// As the columns know it.
     pub folded: String,
+    /// The stems of the words that say what it is: "shoe" of "casual shoes", "perfume" and "mist" of
+    /// "perfume and body mist".
+    heads: Vec<String>,
 }
 
 /// The values of an index by their words.
@@ -61,6 +67,7 @@ impl ValueWords {
             words.values.push(Value {
                 attribute: attribute.clone(),
                 folded: folded.to_owned(),
+                heads: heads(folded, stems),
             });
             let whole: Vec<String> = text::words(folded)
                 .iter()
@@ -127,7 +134,26 @@ impl ValueWords {
     }
 }
 
+/// In English the last word of a noun phrase is what it is, and the others say which one.
+fn heads(value: &str, stems: &Stems) -> Vec<String> {
+    let all = text::words(value);
+    let ends = |place: usize| {
+        let next = all.get(place + 1);
+        next.is_none_or(|next| next.apart || BETWEEN.contains(&next.text.as_str()))
+    };
+    let words = all.iter().enumerate();
+    words
+        .filter(|(place, _)| !stems.last_word_is_head() || ends(*place))
+        .map(|(_, word)| stems.stem(&word.text))
+        .collect()
+}
+
 impl Value {
+    /// Whether the stem is of a word that says what the value is.
+    pub(super) fn is_head(&self, stem: &str) -> bool {
+        self.heads.iter().any(|head| head == stem)
+    }
+
     pub(super) fn slots<'a>(&self, attributes: &'a AttributeTable) -> Option<&'a RoaringBitmap> {
         attributes.slots(&self.attribute, &self.folded)
     }
