@@ -31,4 +31,4 @@ pub use media::PicturePlace;
 pub use media::picture::{OpenPicture, Picture, PictureBody};
 pub use media::read::PictureFiles;
 pub use store::{Catalog, Garbage};
-pub use values::{AllEmbedded, Counts, Embedded, Revision, StoredProduct};
+pub use values::{AllEmbedded, Changed, Counts, Embedded, StoredProduct};

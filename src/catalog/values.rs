@@ -15,11 +15,20 @@ pub struct StoredProduct {
 #[derive(Clone, Copy, Debug)]
 pub struct AllEmbedded {
     /// That the products are the state of.
-    pub revision: Revision,
+    pub revision: u64,
     pub counts: Counts,
 }
 
-/// A product with an embedding of its photo, of its words, or of both.
+/// What became of a product since a revision.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    /// It is this now.
+    Is(Box<Embedded>),
+    /// It was removed.
+    Gone(ProductKey),
+}
+
+/// A product with the embeddings that it has: of its photo, of its words, or none yet.
 #[derive(Clone, Debug)]
 pub struct Embedded {
     pub key: ProductKey,
@@ -31,18 +40,6 @@ pub struct Embedded {
     pub words: Option<Embedding>,
     pub attributes: Attributes,
     pub fields: ProductFields,
-}
-
-/// A state of the catalog. Both numbers start at or after the time of creation in Unix milliseconds
-/// where they are not 0, so that another database in the same place never answers with a number that
-/// this one had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Revision {
-    /// Grows with every change that the index must be built anew for, and with every one that
-    /// leaves something to embed.
-    pub products: u64,
-    /// Grows with every other change of what products are filtered and sorted by: of prices.
-    pub fields: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

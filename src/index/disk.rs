@@ -40,7 +40,7 @@ use crate::domain::{AttributeName, ModelId, ProductFields, ProductKey};
 use crate::util::digest::{hex, sha256};
 
 /// The last byte is the format's version.
-const MAGIC: &[u8; 8] = b"AGLETIX4";
+const MAGIC: &[u8; 8] = b"AGLETIX5";
 const HEAD: &str = "index.head";
 const TEMPORARY: &str = ".tmp";
 const LOCK: &str = "save.lock";
@@ -82,7 +82,6 @@ pub(super) enum Unusable {
 struct Head {
     store: String,
     catalog: u64,
-    fields: u64,
     whole: bool,
     model: ModelId,
     words_percent: u8,
@@ -100,7 +99,6 @@ impl Head {
     fn version(&self) -> IndexVersion {
         IndexVersion {
             catalog: self.catalog,
-            fields: self.fields,
             model: self.model.clone(),
             words_percent: self.words_percent,
             language: self.language,
@@ -288,7 +286,6 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
     let head = serde_json::to_vec(&Head {
         store: parts.saved.store.clone(),
         catalog: parts.version.catalog,
-        fields: parts.version.fields,
         whole: parts.saved.whole,
         model: parts.version.model.clone(),
         words_percent: parts.version.words_percent,
@@ -428,7 +425,6 @@ fn parse_fields(rest: &mut &[u8], count: usize) -> Result<Vec<ProductFields>, Un
 fn subject(version: &IndexVersion, store: &str, keys: &[ProductKey]) -> Vec<u8> {
     let IndexVersion {
         catalog,
-        fields: _,
         model,
         words_percent,
         language,

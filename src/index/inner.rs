@@ -71,7 +71,7 @@ impl Inner {
         let columns = self.columns.with_fields(&fields);
         Self {
             version: IndexVersion {
-                fields: revision,
+                catalog: revision,
                 ..self.version.clone()
             },
             keys: Arc::clone(&self.keys),

@@ -25,8 +25,6 @@ pub struct Entry<'a> {
 pub struct IndexVersion {
     /// The catalog's revision (see `catalog::Catalog::revision`).
     pub catalog: u64,
-    /// The same of prices and dates, which can be exchanged alone.
-    pub fields: u64,
     pub model: ModelId,
     /// Share of the words in each product's vector (see [`rank::fuse`](super::rank::fuse)), in percent.
     pub words_percent: u8,

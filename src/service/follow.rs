@@ -170,12 +170,8 @@ impl Follower {
         let (service, now) = (&self.service, self.service.generation());
         let catalog = service.catalog();
         let revision = catalog.revision().await?;
-        if now.version().catalog == revision.products {
-            if now.version().fields == revision.fields {
-                self.note_whole(&now).await?;
-            } else {
-                self.renew_fields(&now).await?;
-            }
+        if now.version().catalog == revision {
+            self.note_whole(&now).await?;
             return Ok(false);
         }
         let started = Instant::now();
@@ -195,23 +191,6 @@ impl Follower {
         Ok(true)
     }
 
-    /// Takes over prices and dates alone, which costs a pass over the products and no graph. Not
-    /// saved: an index that is restored takes them over anew.
-    async fn renew_fields(&self, now: &Generation) -> Result<(), GenerationError> {
-        let started = Instant::now();
-        let mut fields = Vec::with_capacity(now.index.len());
-        let catalog = self.service.catalog();
-        let revision = catalog.fields(|key, of| fields.push((key, of))).await?;
-        if revision.products != now.version().catalog {
-            // Another index is to be built, with these in it.
-            return Ok(());
-        }
-        let next = now.with_fields(fields, revision);
-        self.service.swap(next);
-        tracing::info!(elapsed = ?started.elapsed(), "prices and dates are taken over");
-        Ok(())
-    }
-
     /// An index that waited for embeddings is whole once it is known that none comes any more.
     async fn note_whole(&self, now: &Arc<Generation>) -> Result<(), GenerationError> {
         if now.whole {
@@ -223,7 +202,7 @@ impl Follower {
             return Ok(());
         };
         // Nothing may have come in between.
-        if self.service.catalog().revision().await?.products == now.version().catalog {
+        if self.service.catalog().revision().await? == now.version().catalog {
             tracing::info!(products = counts.products, "the index is whole");
             let whole = Generation {
                 encoder: now.encoder.clone(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::catalog::{Catalog, CatalogError, Counts, Revision};
-use crate::domain::{ModelId, ProductFields, ProductKey, Types};
+use crate::catalog::{Catalog, CatalogError, Counts};
+use crate::domain::{ModelId, Types};
 use crate::encode::Encoder;
 use crate::index::lexical::{Language, ProductText};
 use crate::index::{Builder, Entry, IndexVersion, SearchError, Searcher, rank};
@@ -32,10 +32,9 @@ pub struct Making {
 }
 
 impl Making {
-    fn version(&self, catalog: Revision, encoder: &Encoder) -> IndexVersion {
+    fn version(&self, catalog: u64, encoder: &Encoder) -> IndexVersion {
         IndexVersion {
-            catalog: catalog.products,
-            fields: catalog.fields,
+            catalog,
             model: encoder.model_id().clone(),
             words_percent: self.words_percent,
             language: self.language,
@@ -55,7 +54,7 @@ impl Generation {
     /// Over nothing, for a service that starts before its catalog is embedded.
     #[must_use]
     pub fn empty(encoder: Encoder, making: &Making) -> Self {
-        let version = making.version(Revision::default(), &encoder);
+        let version = making.version(0, &encoder);
         let index = Searcher::empty(version, encoder.dimensions());
         Self {
             encoder,
@@ -75,20 +74,6 @@ impl Generation {
     #[must_use]
     pub fn version(&self) -> &IndexVersion {
         self.index.version()
-    }
-
-    /// With other prices and dates, of this state of the catalog.
-    #[must_use]
-    pub fn with_fields(
-        &self,
-        fields: Vec<(ProductKey, ProductFields)>,
-        revision: Revision,
-    ) -> Self {
-        Self {
-            encoder: self.encoder.clone(),
-            index: self.index.with_fields(fields, revision.fields),
-            whole: self.whole,
-        }
     }
 
     /// Whether searches are answered: something is indexed, or it is known that there is nothing.

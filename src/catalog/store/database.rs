@@ -17,7 +17,7 @@ use crate::util::budget::Budget;
 
 /// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
 /// folder would compile sqlx and SQLite a second time, for the compiler's own use.
-const MIGRATION_FILES: [(i64, &str, &str); 4] = [
+const MIGRATION_FILES: [(i64, &str, &str); 5] = [
     (
         1,
         "catalog",
@@ -37,6 +37,11 @@ const MIGRATION_FILES: [(i64, &str, &str); 4] = [
         4,
         "prices and dates",
         include_str!("../../../migrations/0004_prices_and_dates.sql"),
+    ),
+    (
+        5,
+        "a log of changes",
+        include_str!("../../../migrations/0005_changes.sql"),
     ),
 ];
 

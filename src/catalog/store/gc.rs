@@ -13,6 +13,8 @@ use crate::domain::ModelId;
 
 /// Rows deleted in one transaction.
 const PAGE: i64 = 2_000;
+/// Changes that the log keeps.
+const CHANGES: u32 = 500_000;
 
 /// What was deleted, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -84,6 +86,7 @@ impl Writer {
         let error = |e| self.catalog().error(e);
         if !dry {
             self.note_unneeded().await.map_err(error)?;
+            self.shorten_log(CHANGES).await.map_err(error)?;
         }
         let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
         let models = self.unused_models(keep, in_use).await.map_err(error)?;

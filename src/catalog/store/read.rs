@@ -10,7 +10,7 @@ use super::database::Catalog;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PicturePlace;
 use crate::catalog::media::picture::Picture;
-use crate::catalog::values::{AllEmbedded, Counts, Embedded, Revision, StoredProduct};
+use crate::catalog::values::{AllEmbedded, Changed, Counts, Embedded, StoredProduct};
 use crate::domain::{
     Attributes, Embedding, ModelId, Product, ProductFields, ProductId, ProductKey,
 };
@@ -52,9 +52,10 @@ impl Catalog {
         picture(self, id).await
     }
 
-    /// Gives every product that has an embedding of `model` to `each`, in the order of the keys, and
-    /// says which revision that was the state of and how far the catalog is embedded. A stored
-    /// vector that is not an embedding of `dimensions` values is left out with a warning in the log.
+    /// Gives every product to `each`, with the embeddings of `model` that it has, in the order of the
+    /// keys, and says which revision that was the state of and how far the catalog is embedded. A
+    /// stored vector that is not an embedding of `dimensions` values is left out with a warning in
+    /// the log.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -75,24 +76,33 @@ impl Catalog {
         identity(self).await
     }
 
-    /// Which state the catalog is in.
+    /// Gives every product that changed after the revision `after` to `each`, as
+    /// [`Catalog::embedded`] does and in the order of the keys, and says which revision that was the
+    /// state of. `None`, and nothing given, when there are more than `most`, or the log of changes
+    /// does not reach back so far.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn revision(&self) -> Result<Revision, CatalogError> {
-        state(&self.inner.upkeep).await.map_err(|e| self.error(e))
+    pub async fn changed(
+        &self,
+        model: &ModelId,
+        dimensions: usize,
+        after: u64,
+        most: usize,
+        each: impl FnMut(Changed),
+    ) -> Result<Option<u64>, CatalogError> {
+        let changed = changed(self, model, dimensions, (after, most), each).await;
+        changed.map_err(|e| self.error(e))
     }
 
-    /// Gives what every product has beside its attributes to `each`, in the order of the keys, and
-    /// says which state of the catalog that was.
+    /// Which state the catalog is in: a number that grows with every change. It starts at or after
+    /// the time of creation in Unix milliseconds, so that another database in the same place never
+    /// answers with a number that this one had.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn fields(
-        &self,
-        each: impl FnMut(ProductKey, ProductFields),
-    ) -> Result<Revision, CatalogError> {
-        fields(self, each).await
+    pub async fn revision(&self) -> Result<u64, CatalogError> {
+        state(&self.inner.upkeep).await.map_err(|e| self.error(e))
     }
 
     /// How many products there are, and how many of them have an embedding of `model`. Goes through
@@ -317,23 +327,10 @@ fn from_blob(blob: &[u8], dimensions: usize, key: ProductKey) -> Option<Embeddin
     }
 }
 
-async fn embedded(
-    catalog: &Catalog,
-    model: &ModelId,
-    dimensions: usize,
-    mut each: impl FnMut(Embedded),
-) -> Result<AllEmbedded, CatalogError> {
-    // One read transaction: the vectors are the state of the revision that is answered with them.
-    let mut read = catalog
-        .inner
-        .upkeep
-        .begin()
-        .await
-        .map_err(|e| catalog.error(e))?;
-    let revision = state(&mut *read).await.map_err(|e| catalog.error(e))?;
-    let (mut counts, mut after) = (Counts::default(), 0_i64);
-    loop {
-        let rows = sqlx::query(
+/// The products that a condition names, with the vectors of the model ?1, in the order of the keys.
+macro_rules! embedded_sql {
+    ($condition:literal) => {
+        concat!(
             "SELECT p.key, p.id, p.title, p.description, p.attributes, p.price, p.sale_price, p.created,
                     photo.vector AS photo, photo.key IS NOT NULL AS embedded,
                     coalesce(words.vector, former.vector) AS words,
@@ -352,27 +349,96 @@ async fn embedded(
              LEFT JOIN embeddings AS former
                     ON words.key IS NULL
                    AND former.model = m.key AND former.kind = 'words' AND former.hash = p.words_hash
-             WHERE p.key > ?2 ORDER BY p.key LIMIT ?3",
+             WHERE ",
+            $condition
         )
-        .bind(model.as_str())
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(&mut *read)
-        .await
-        .map_err(|e| catalog.error(e))?;
-        let Some(last) = rows.last() else { break };
-        after = last.try_get("key").map_err(|e| catalog.error(e))?;
-        for row in &rows {
-            let product =
-                embedded_row(row, dimensions, &mut counts).map_err(|e| catalog.error(e))?;
-            if product.photo.is_some() || product.words.is_some() {
-                each(product);
+    };
+}
+
+async fn embedded(
+    catalog: &Catalog,
+    model: &ModelId,
+    dimensions: usize,
+    mut each: impl FnMut(Embedded),
+) -> Result<AllEmbedded, CatalogError> {
+    let read = async {
+        // One read transaction: the vectors are the state of the revision that is answered with them.
+        let mut read = catalog.inner.upkeep.begin().await?;
+        let revision = state(&mut *read).await?;
+        let (mut counts, mut after) = (Counts::default(), 0_i64);
+        loop {
+            let sql = embedded_sql!("p.key > ?2 ORDER BY p.key LIMIT ?3");
+            let rows = sqlx::query(sql)
+                .bind(model.as_str())
+                .bind(after)
+                .bind(PAGE)
+                .fetch_all(&mut *read)
+                .await?;
+            let Some(last) = rows.last() else { break };
+            after = last.try_get("key")?;
+            for row in &rows {
+                each(embedded_row(row, dimensions, &mut counts)?);
+            }
+            // Rows become values without waiting for anything: others get their turn.
+            tokio::task::yield_now().await;
+        }
+        Ok(AllEmbedded { revision, counts })
+    };
+    read.await.map_err(|e| catalog.error(e))
+}
+
+/// See [`Catalog::changed`]. `since`: after which revision, and how many at most.
+async fn changed(
+    catalog: &Catalog,
+    model: &ModelId,
+    dimensions: usize,
+    since: (u64, usize),
+    mut each: impl FnMut(Changed),
+) -> Result<Option<u64>, sqlx::Error> {
+    let (after, most) = since;
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let mut read = catalog.inner.upkeep.begin().await?;
+    let row = sqlx::query("SELECT revision, log_from FROM state")
+        .fetch_one(&mut *read)
+        .await?;
+    let revision = row.try_get::<i64, _>("revision")?;
+    // Of a revision that this database never had, nothing is known either.
+    if after < row.try_get("log_from")? || after > revision {
+        return Ok(None);
+    }
+    let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+    let keys: Vec<i64> =
+        sqlx::query_scalar("SELECT DISTINCT key FROM changes WHERE seq > ? ORDER BY key LIMIT ?")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&mut *read)
+            .await?;
+    if keys.len() > most {
+        return Ok(None);
+    }
+    for page in keys.chunks(usize::try_from(PAGE).unwrap_or(1)) {
+        let sql = embedded_sql!("p.key IN (SELECT value FROM json_each(?2)) ORDER BY p.key");
+        let rows = sqlx::query(sql)
+            .bind(model.as_str())
+            .bind(serde_json::json!(page).to_string())
+            .fetch_all(&mut *read)
+            .await?;
+        let mut rows = rows.iter().peekable();
+        for changed in page {
+            let here = rows.next_if(|row| row.try_get::<i64, _>("key").ok() == Some(*changed));
+            match here {
+                Some(row) => {
+                    let product = embedded_row(row, dimensions, &mut Counts::default())?;
+                    each(Changed::Is(Box::new(product)));
+                }
+                None => each(Changed::Gone(ProductKey(
+                    u32::try_from(*changed).map_err(undecodable)?,
+                ))),
             }
         }
-        // Rows become values without waiting for anything: others get their turn.
         tokio::task::yield_now().await;
     }
-    Ok(AllEmbedded { revision, counts })
+    Ok(Some(revision.unsigned_abs()))
 }
 
 fn embedded_row(
@@ -412,43 +478,11 @@ fn fields_row(row: &SqliteRow) -> Result<ProductFields, sqlx::Error> {
     })
 }
 
-async fn fields(
-    catalog: &Catalog,
-    mut each: impl FnMut(ProductKey, ProductFields),
-) -> Result<Revision, CatalogError> {
-    let read = async {
-        let mut read = catalog.inner.upkeep.begin().await?;
-        let revision = state(&mut *read).await?;
-        let mut after = 0_i64;
-        loop {
-            let rows = sqlx::query(
-                "SELECT key, price, sale_price, created FROM products
-                 WHERE key > ? ORDER BY key LIMIT ?",
-            )
-            .bind(after)
-            .bind(16 * PAGE)
-            .fetch_all(&mut *read)
-            .await?;
-            let Some(last) = rows.last() else { break };
-            after = last.try_get("key")?;
-            for row in &rows {
-                each(key(row)?, fields_row(row)?);
-            }
-            tokio::task::yield_now().await;
-        }
-        Ok(revision)
-    };
-    read.await.map_err(|e| catalog.error(e))
-}
-
 async fn state<'a>(
     from: impl sqlx::Executor<'a, Database = sqlx::Sqlite>,
-) -> Result<Revision, sqlx::Error> {
-    let row = sqlx::query("SELECT revision, fields FROM state")
+) -> Result<u64, sqlx::Error> {
+    let revision: i64 = sqlx::query_scalar("SELECT revision FROM state")
         .fetch_one(from)
         .await?;
-    Ok(Revision {
-        products: row.try_get::<i64, _>("revision")?.unsigned_abs(),
-        fields: row.try_get::<i64, _>("fields")?.unsigned_abs(),
-    })
+    Ok(revision.unsigned_abs())
 }

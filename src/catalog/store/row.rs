@@ -103,26 +103,8 @@ impl Columns {
             }
     }
 
-    /// Whether what is filtered and sorted by, beside the attributes, is something else.
-    pub(super) fn fields_differ(&self, new: &Self) -> bool {
-        self.price != new.price
-            || self.sale_price != new.sale_price
-            || new
-                .created
-                .is_some_and(|created| self.created != Some(created))
-    }
-
     pub(super) fn same_image(&self, new: &Self) -> bool {
         self.image_file == new.image_file && self.image_member == new.image_member
-    }
-
-    /// Another picture is noticed when it is read: a shop that moved its folder changed nothing.
-    pub(super) fn index_differs(&self, new: &Self) -> bool {
-        self.title != new.title
-            || self.description != new.description
-            || self.attributes != new.attributes
-            || self.caption_hash != new.caption_hash
-            || (self.image_file.is_some() && new.image_file.is_none())
     }
 
     pub(super) async fn insert(

@@ -1,6 +1,6 @@
 //! Changing the database. There is one [`Writer`] at a time, in this process or any other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::domain::{Embedding, ModelId, ProductKey};
 /// way.
 pub(in crate::catalog) struct Writer {
     catalog: Catalog,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +106,17 @@ impl Writer {
             .map_err(io)?;
         Ok(Self {
             catalog: catalog.clone(),
-            _lock: file,
+            _lock: Some(file),
         })
+    }
+
+    /// For one short transaction, beside whoever has the lock: the database puts them one after the
+    /// other.
+    pub(in crate::catalog) fn beside(catalog: &Catalog) -> Self {
+        Self {
+            catalog: catalog.clone(),
+            _lock: None,
+        }
     }
 
     pub(in crate::catalog) fn catalog(&self) -> &Catalog {
@@ -162,44 +171,34 @@ impl Writer {
             "SELECT wanted.key AS position, p.* FROM json_each(?) AS wanted
              CROSS JOIN products AS p ON p.id = wanted.value",
         );
-        // With each, whether its picture was never read.
-        let mut known_rows: Vec<Option<(Columns, bool)>> = vec![None; records.len()];
+        let mut known_rows: Vec<Option<Columns>> = vec![None; records.len()];
         for row in known.bind(ids).fetch_all(&mut *transaction).await? {
             let position =
                 usize::try_from(row.try_get::<i64, _>("position")?).unwrap_or(usize::MAX);
             if let Some(place) = known_rows.get_mut(position) {
-                *place = Some((
-                    Columns::read(&row)?,
-                    row.try_get::<Option<&[u8]>, _>("image_hash")?.is_none(),
-                ));
+                *place = Some(Columns::read(&row)?);
             }
         }
         let mut changes = Vec::with_capacity(records.len());
-        let (mut index_follows, mut fields_follow) = (false, false);
+        let mut log = Log::default();
         for (record, known) in records.iter().zip(known_rows) {
             let columns = Columns::of(record, self.catalog.data());
             let change = match &known {
-                Some((old, _)) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
-                Some((old, unread)) => {
-                    // A picture that takes the place of none leaves something to embed.
-                    index_follows |=
-                        old.index_differs(&columns) || (*unread && !old.same_image(&columns));
-                    fields_follow |= old.fields_differ(&columns);
+                Some(old) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
+                Some(old) => {
                     columns.update(old, &mut transaction).await?;
+                    log.add(old.key, "changed");
                     (ProductKey(old.key), Change::Changed)
                 }
                 None => {
-                    index_follows = true;
-                    (columns.insert(record, &mut transaction).await?, Change::New)
+                    let key = columns.insert(record, &mut transaction).await?;
+                    log.add(key.0, "new");
+                    (key, Change::New)
                 }
             };
             changes.push(change);
         }
-        if index_follows {
-            follow(&mut transaction).await?;
-        } else if fields_follow {
-            raise("fields", &mut transaction).await?;
-        }
+        log.write(&mut transaction).await?;
         transaction.commit().await?;
         Ok(changes)
     }
@@ -213,17 +212,17 @@ impl Writer {
         let removed = async {
             let mut transaction = self.begin().await?;
             let keys = serde_json::json!(kept.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
-            let sql = "DELETE FROM products WHERE key NOT IN (SELECT value FROM json_each(?))";
-            let removed = sqlx::query(sql)
+            let sql = "DELETE FROM products WHERE key NOT IN (SELECT value FROM json_each(?))
+                       RETURNING key";
+            let removed: Vec<i64> = sqlx::query_scalar(sql)
                 .bind(keys)
-                .execute(&mut *transaction)
-                .await?
-                .rows_affected();
-            if removed > 0 {
-                follow(&mut transaction).await?;
-            }
+                .fetch_all(&mut *transaction)
+                .await?;
+            let mut log = Log::default();
+            log.add_all(&removed, "removed");
+            log.write(&mut transaction).await?;
             transaction.commit().await?;
-            Ok(removed)
+            Ok(removed.len() as u64)
         };
         removed.await.map_err(|e| self.catalog.error(e))
     }
@@ -267,7 +266,7 @@ impl Writer {
             return Ok(None);
         };
         let last = last.try_get("key")?;
-        let mut changed = 0;
+        let (mut changed, mut log) = (0, Log::default());
         for row in &rows {
             let old = Columns::read(row)?;
             let product = read::stored(row)?.product;
@@ -278,12 +277,11 @@ impl Writer {
                     ..old.clone()
                 };
                 new.update(&old, &mut transaction).await?;
+                log.add(old.key, "changed");
                 changed += 1;
             }
         }
-        if changed > 0 {
-            follow(&mut transaction).await?;
-        }
+        log.write(&mut transaction).await?;
         transaction.commit().await?;
         Ok(Some((last, changed)))
     }
@@ -356,11 +354,14 @@ impl Writer {
 
     async fn try_store(&self, model: i64, outcomes: &[Outcome]) -> Result<(), sqlx::Error> {
         let mut transaction = self.begin().await?;
-        let mut index_follows = false;
+        let mut log = Log::default();
         for outcome in outcomes {
             match outcome {
                 Outcome::Words { hash, embedding } => {
-                    index_follows |= put(&mut transaction, model, "words", hash, embedding).await?;
+                    if put(&mut transaction, model, "words", hash, embedding).await? {
+                        let sql = "SELECT key FROM products WHERE caption_hash = ?";
+                        log.add_those(sql, hash, &mut transaction).await?;
+                    }
                 }
                 Outcome::Photo {
                     key,
@@ -370,11 +371,16 @@ impl Writer {
                     embedding,
                     ..
                 } => {
-                    if let Some(embedding) = embedding {
-                        index_follows |=
-                            put(&mut transaction, model, "photo", hash, embedding).await?;
+                    if let Some(embedding) = embedding
+                        && put(&mut transaction, model, "photo", hash, embedding).await?
+                    {
+                        let sql = "SELECT key FROM products WHERE image_hash = ?";
+                        log.add_those(sql, hash, &mut transaction).await?;
+                        log.add(key.0, "embedded");
                     }
-                    index_follows |= *moved;
+                    if *moved {
+                        log.add(key.0, "embedded");
+                    }
                     let sql =
                         "UPDATE products SET image_stamp = ?, image_hash = ?, image_decoded = ?,
                                       image_error = NULL WHERE key = ?";
@@ -398,36 +404,95 @@ impl Writer {
                 }
             }
         }
-        if index_follows {
-            follow(&mut transaction).await?;
+        log.write(&mut transaction).await?;
+        transaction.commit().await
+    }
+
+    /// Forgets the oldest changes: the newest `keep` stay. An index that is older is built anew.
+    pub(super) async fn shorten_log(&self, keep: u32) -> Result<(), sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        let oldest: Option<i64> =
+            sqlx::query_scalar("SELECT seq FROM changes ORDER BY seq DESC LIMIT 1 OFFSET ?")
+                .bind(keep)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        if let Some(oldest) = oldest {
+            for sql in [
+                "DELETE FROM changes WHERE seq <= ?",
+                "UPDATE state SET log_from = max(log_from, ?)",
+            ] {
+                sqlx::query(sql)
+                    .bind(oldest)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
         }
         transaction.commit().await
     }
 }
 
-/// Raises the revision; see `migrations/0001_catalog.sql` for why it is bound to the clock.
-async fn follow(transaction: &mut Transaction<'static, Sqlite>) -> Result<(), sqlx::Error> {
-    raise("revision", transaction).await
-}
+/// What a transaction changes, for the log of changes.
+#[derive(Default)]
+pub(super) struct Log(BTreeMap<i64, &'static str>);
 
-/// Raises one of the numbers that say which state the catalog is in.
-async fn raise(
-    number: &'static str,
-    transaction: &mut Transaction<'static, Sqlite>,
-) -> Result<(), sqlx::Error> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    let sql = match number {
-        "fields" => "UPDATE state SET fields = max(fields + 1, ?)",
-        _ => "UPDATE state SET revision = max(revision + 1, ?)",
-    };
-    sqlx::query(sql)
-        .bind(i64::try_from(now).unwrap_or_default())
-        .execute(&mut **transaction)
-        .await
-        .map(|_| ())
+impl Log {
+    pub(super) fn add(&mut self, key: u32, op: &'static str) {
+        self.0.insert(i64::from(key), op);
+    }
+
+    pub(super) fn add_all(&mut self, keys: &[i64], op: &'static str) {
+        self.0.extend(keys.iter().map(|key| (*key, op)));
+    }
+
+    /// The products that a query names by the hash of a content that was embedded.
+    async fn add_those(
+        &mut self,
+        sql: &'static str,
+        hash: &Hash,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<(), sqlx::Error> {
+        let keys = sqlx::query_scalar(sql).bind(hash.as_slice());
+        let keys: Vec<i64> = keys.fetch_all(&mut **transaction).await?;
+        self.add_all(&keys, "embedded");
+        Ok(())
+    }
+
+    /// Raises the revision and writes the changes with it; nothing when there are none. The
+    /// revision is never below the clock: see `migrations/0001_catalog.sql`.
+    pub(super) async fn write(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<Option<u64>, sqlx::Error> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
+        let sql = "UPDATE state SET revision = max(revision + 1, ?) RETURNING revision";
+        let revision: i64 = sqlx::query_scalar(sql)
+            .bind(i64::try_from(now).unwrap_or_default())
+            .fetch_one(&mut **transaction)
+            .await?;
+        let sql = "INSERT INTO changes (seq, key, op)
+                   SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]')
+                   FROM json_each(?)";
+        let rows = serde_json::json!(self.0.iter().collect::<Vec<_>>());
+        sqlx::query(sql)
+            .bind(revision)
+            .bind(rows.to_string())
+            .execute(&mut **transaction)
+            .await?;
+        let sql = "UPDATE products SET version = ? WHERE key IN
+                   (SELECT key FROM changes WHERE seq = ? AND op IN ('new', 'changed'))";
+        sqlx::query(sql)
+            .bind(revision)
+            .bind(revision)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(Some(revision.unsigned_abs()))
+    }
 }
 
 /// Whether an index has to follow: a vector came in. A vector is never replaced: the content and

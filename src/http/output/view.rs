@@ -23,7 +23,7 @@ use crate::util::percent;
         "currency": "EUR", "created": "2026-11-29T10:00:00Z", "url": null, "image_url": "/products/100017/image",
         "attributes": {"category": ["Casual Shoes"], "color": ["Red"]}}}],
     "estimated_total": 31, "took_ms": 2.1, "model": {"name": "aglet-small", "id": "63c3e4d780f0"},
-    "index_version": "1795980125796-0-63c3e4d780f0-w30", "words_percent": 30,
+    "index_version": "1795980125796-63c3e4d780f0-w30", "words_percent": 30,
     "facets": [
         {"name": "color", "type": "text", "values": [{"value": "Red", "count": 18}, {"value": "Blue", "count": 13}], "distinct": 2},
         {"name": "current_price", "type": "number", "values": [], "distinct": 0, "min": 34.93, "max": 149.9,
@@ -455,9 +455,8 @@ impl ProductView {
 
 pub fn index_version(version: &IndexVersion) -> String {
     format!(
-        "{}-{}-{}-w{}",
+        "{}-{}-w{}",
         version.catalog,
-        version.fields,
         version.model.short(),
         version.words_percent
     )
