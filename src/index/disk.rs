@@ -25,14 +25,15 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::columns::AttributeTable;
-use super::columns::table::Carriers;
-use super::graph::{self, Index};
+use super::columns::table::{Carriers, Values};
+use super::columns::{AttributeTable, Columns};
+use super::graph::{self, Index, Rest};
 use super::inner::Content;
 use super::lexical::{Language, Lexicon, stored};
 use super::values::{IndexVersion, Saved, SearchError};
@@ -50,9 +51,9 @@ pub(super) struct Parts<'a> {
     pub version: &'a IndexVersion,
     pub saved: &'a Saved,
     pub keys: &'a [ProductKey],
+    pub dead: &'a RoaringBitmap,
     pub index: &'a Index,
-    pub attributes: &'a AttributeTable,
-    pub fields: &'a [ProductFields],
+    pub columns: &'a Columns,
     pub lexicon: &'a Lexicon,
 }
 
@@ -88,6 +89,8 @@ struct Head {
     language: Language,
     dimensions: usize,
     count: usize,
+    /// Of the graph.
+    nodes: usize,
     /// Of usearch: its files are not promised to be read by another version.
     library: String,
     graph_bytes: u64,
@@ -115,8 +118,9 @@ struct HeadAttribute {
 #[derive(Serialize, Deserialize)]
 struct HeadValue {
     folded: String,
-    spelling: String,
-    /// Length of its bitmap.
+    /// Each way to write it, with the length of its bitmap.
+    spellings: Vec<(String, usize)>,
+    /// Length of the bitmap of all.
     bytes: usize,
 }
 
@@ -219,10 +223,12 @@ pub(super) fn restore(
     }
     let version = head.version();
     let saved = Saved {
-        store: head.store,
+        store: head.store.clone(),
         whole: head.whole,
     };
     let keys = parse_keys(&mut rest, head.count)?;
+    let dead = parse_slots(&mut rest, head.count)?;
+    let beside_graph = parse_beside_graph(&mut rest, &head)?;
     let attributes = parse_attributes(&mut rest, head.attributes, head.count)?;
     let fields = parse_fields(&mut rest, head.count)?;
     let damaged = || Unusable::Damaged { what: "the words" };
@@ -240,12 +246,14 @@ pub(super) fn restore(
             what: "the graph's file",
         });
     }
-    let index = Index::load(&path, dimensions, head.count)?;
+    let count = u32::try_from(head.count).unwrap_or(u32::MAX);
+    let index = Index::load(&path, dimensions, count, beside_graph)?;
     Ok(Restored {
         version,
         saved,
         content: Content {
             keys,
+            dead,
             index,
             attributes,
             fields,
@@ -267,22 +275,27 @@ fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Unusable + '_ {
 fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::Result<Vec<u8>> {
     let mut attributes = Vec::new();
     let mut bitmaps = Vec::new();
-    for (name, values) in &parts.attributes.0 {
+    for (name, values) in &parts.columns.table().0 {
         let mut of_name = HeadAttribute {
             name: name.clone(),
             values: Vec::with_capacity(values.len()),
         };
-        for (folded, Carriers { spelling, slots }) in values {
-            let bytes = slots.serialized_size();
-            slots.serialize_into(&mut bitmaps)?;
+        for (folded, carriers) in &**values {
+            carriers.slots().serialize_into(&mut bitmaps)?;
+            let mut spellings = Vec::new();
+            for (spelling, slots) in carriers.spellings() {
+                slots.serialize_into(&mut bitmaps)?;
+                spellings.push((spelling.clone(), slots.serialized_size()));
+            }
             of_name.values.push(HeadValue {
                 folded: folded.clone(),
-                spelling: spelling.clone(),
-                bytes,
+                spellings,
+                bytes: carriers.slots().serialized_size(),
             });
         }
         attributes.push(of_name);
     }
+    let beside_graph = parts.index.rest();
     let head = serde_json::to_vec(&Head {
         store: parts.saved.store.clone(),
         catalog: parts.version.catalog,
@@ -292,6 +305,7 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         language: parts.version.language,
         dimensions: parts.index.dimensions(),
         count: parts.keys.len(),
+        nodes: beside_graph.slots.len(),
         library: graph::library_version().to_owned(),
         graph_bytes,
         graph_digest,
@@ -306,13 +320,27 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
     for key in parts.keys {
         bytes.extend(key.0.to_le_bytes());
     }
+    let Rest {
+        slots,
+        stale,
+        delta,
+        rows,
+    } = beside_graph;
+    for bitmap in [parts.dead, &stale, &delta] {
+        let length = u32::try_from(bitmap.serialized_size());
+        let length = length.map_err(|_| io::Error::other("a bitmap outgrew its length field"))?;
+        bytes.extend(length.to_le_bytes());
+        bitmap.serialize_into(&mut bytes)?;
+    }
+    bytes.extend(slots.iter().flat_map(|slot| slot.to_le_bytes()));
+    bytes.extend(rows.iter().flat_map(|value| value.to_le_bytes()));
     bytes.extend(bitmaps);
-    for fields in parts.fields {
+    for slot in (0..).take(parts.keys.len()) {
         let ProductFields {
             price,
             sale_price,
             created,
-        } = fields;
+        } = parts.columns.fields_of(slot);
         for price in [price, sale_price] {
             bytes.extend(price.unwrap_or(f64::NAN).to_le_bytes());
         }
@@ -370,6 +398,54 @@ fn parse_keys(rest: &mut &[u8], count: usize) -> Result<Vec<ProductKey>, Unusabl
     }
 }
 
+/// A bitmap after its length.
+fn parse_slots(rest: &mut &[u8], count: usize) -> Result<RoaringBitmap, Unusable> {
+    let damaged = || Unusable::Damaged { what: "a bitmap" };
+    let (length, after) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+    *rest = after;
+    parse_bitmap(rest, u32::from_le_bytes(*length) as usize, count)
+}
+
+/// A bitmap of so many bytes.
+fn parse_bitmap(rest: &mut &[u8], bytes: usize, count: usize) -> Result<RoaringBitmap, Unusable> {
+    let damaged = || Unusable::Damaged { what: "a bitmap" };
+    let (bitmap, after) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
+    *rest = after;
+    let slots = RoaringBitmap::deserialize_from(bitmap).map_err(|_| damaged())?;
+    if slots.max().is_some_and(|slot| slot as usize >= count) {
+        return Err(damaged());
+    }
+    Ok(slots)
+}
+
+fn parse_beside_graph(rest: &mut &[u8], head: &Head) -> Result<Rest, Unusable> {
+    let damaged = || Unusable::Damaged {
+        what: "what is beside the graph",
+    };
+    let stale = parse_slots(rest, head.nodes)?;
+    let delta = parse_slots(rest, head.count)?;
+    let mut take = |length: Option<usize>| {
+        let (taken, after) = length
+            .and_then(|length| rest.split_at_checked(length))
+            .ok_or_else(damaged)?;
+        *rest = after;
+        Ok::<_, Unusable>(taken)
+    };
+    let slots = take(head.nodes.checked_mul(4))?.as_chunks::<4>().0;
+    let values = usize::try_from(delta.len()).ok();
+    let values = values.and_then(|rows| rows.checked_mul(head.dimensions)?.checked_mul(2));
+    let rows = take(values)?.as_chunks::<2>().0;
+    Ok(Rest {
+        slots: slots.iter().map(|slot| u32::from_le_bytes(*slot)).collect(),
+        stale,
+        rows: rows
+            .iter()
+            .map(|value| u16::from_le_bytes(*value))
+            .collect(),
+        delta,
+    })
+}
+
 fn parse_attributes(
     rest: &mut &[u8],
     heads: Vec<HeadAttribute>,
@@ -378,21 +454,22 @@ fn parse_attributes(
     let damaged = || Unusable::Damaged { what: "a bitmap" };
     let mut table = AttributeTable::default();
     for attribute in heads {
-        let values = table.0.entry(attribute.name).or_default();
+        let mut values = Values::new();
         for HeadValue {
             folded,
-            spelling,
+            spellings: of_spellings,
             bytes,
         } in attribute.values
         {
-            let (bitmap, after) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
-            *rest = after;
-            let slots = RoaringBitmap::deserialize_from(bitmap).map_err(|_| damaged())?;
-            if slots.max().is_some_and(|slot| slot as usize >= count) {
-                return Err(damaged());
+            let slots = parse_bitmap(rest, bytes, count)?;
+            let mut spellings = Vec::new();
+            for (spelling, bytes) in of_spellings {
+                spellings.push((spelling, parse_bitmap(rest, bytes, count)?));
             }
-            values.insert(folded, Carriers { spelling, slots });
+            let carriers = Carriers::restored(slots, spellings).ok_or_else(damaged)?;
+            values.insert(folded, Arc::new(carriers));
         }
+        table.0.insert(attribute.name, Arc::new(values));
     }
     Ok(table)
 }

@@ -36,7 +36,7 @@ impl Inner {
                 }
             }
             Ranking::Words { tiers, near, .. } => {
-                let weights = asked.map(|asked| asked.weights(self.count()));
+                let weights = asked.map(|asked| asked.weights(self.products()));
                 let total: f32 = weights.iter().flatten().sum();
                 let parts = asked.into_iter().flat_map(|asked| &asked.parts);
                 let parts: Vec<_> = parts.zip(weights.iter().flatten()).collect();

@@ -1,35 +1,37 @@
 //! What an index holds, and what is looked up in it by slot and by key.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use super::columns::{AttributeTable, Columns, Facet};
-use super::graph::Index;
-use super::lexical::{Lexicon, ValueWords};
-use super::values::{Hit, IndexVersion};
-use crate::domain::{ProductFields, ProductKey, Types};
+use super::columns::{self, AttributeTable, Columns, Facet};
+use super::graph::{Index, Merged};
+use super::lexical::{Lexicon, ProductText, ValueWords};
+use super::values::{Hit, IndexVersion, SearchError, Update};
+use crate::domain::{Attributes, Embedding, ProductFields, ProductKey, Types};
 
 /// What an index holds.
 pub(super) struct Content {
     pub keys: Vec<ProductKey>,
+    pub dead: RoaringBitmap,
     pub index: Index,
     pub attributes: AttributeTable,
     pub fields: Vec<ProductFields>,
     pub lexicon: Lexicon,
 }
 
-/// Behind pointers is what another index may share: one with other prices shares all but those.
+/// An index that others share most of: one with changed products has only these for itself.
 pub(super) struct Inner {
     pub(super) version: IndexVersion,
     /// Ascending, so that the order of slots is the order of keys.
     pub(super) keys: Arc<Vec<ProductKey>>,
-    pub(super) index: Arc<Index>,
+    /// Slots of products that were removed. Nothing else knows these slots.
+    pub(super) dead: RoaringBitmap,
+    pub(super) index: Index,
     pub(super) columns: Columns,
     pub(super) lexicon: Arc<Lexicon>,
-    pub(super) values: Arc<ValueWords>,
-    pub(super) facets: Arc<Vec<Facet>>,
-    pub(super) fields: Vec<ProductFields>,
+    pub(super) values: ValueWords,
+    facets: OnceLock<Arc<Vec<Facet>>>,
 }
 
 impl Inner {
@@ -37,51 +39,109 @@ impl Inner {
     pub(super) fn new(version: IndexVersion, content: Content, types: &Types) -> Self {
         let Content {
             keys,
+            dead,
             index,
             attributes,
             fields,
             lexicon,
         } = content;
-        let values = ValueWords::of(&attributes, lexicon.stems());
-        let columns = Columns::new(attributes, &fields, types);
         Self {
             version,
             keys: Arc::new(keys),
-            index: Arc::new(index),
-            facets: Arc::new(columns.facets()),
-            values: Arc::new(values),
-            columns,
+            values: ValueWords::of(&attributes, lexicon.stems()),
+            columns: Columns::new(attributes, &fields, dead.clone(), types),
+            dead,
+            index,
             lexicon: Arc::new(lexicon),
-            fields,
+            facets: OnceLock::new(),
         }
     }
 
-    /// The same with other prices and dates.
-    pub(super) fn with_fields(
+    /// The same after some products changed. `None` when a new product does not come after all
+    /// others.
+    pub(super) fn with(
         &self,
-        others: impl IntoIterator<Item = (ProductKey, ProductFields)>,
+        updates: &[Update<'_>],
         revision: u64,
-    ) -> Self {
-        let mut fields = self.fields.clone();
-        for (key, other) in others {
-            if let Some(slot) = self.slot(key) {
-                fields[slot as usize] = other;
+    ) -> Result<Option<Self>, SearchError> {
+        let mut keys = Arc::clone(&self.keys);
+        let mut dead = self.dead.clone();
+        let nothing = Attributes::new();
+        let mut vectors: Vec<(u32, Option<&Embedding>)> = Vec::new();
+        let mut values: Vec<(u32, columns::Values<'_>)> = Vec::new();
+        let mut texts: Vec<(u32, Option<ProductText<'_>>)> = Vec::new();
+        for update in updates {
+            match update {
+                Update::Is(entry) => {
+                    let slot = match keys.binary_search(&entry.key) {
+                        Ok(slot) => slot,
+                        Err(place) if place == keys.len() => {
+                            Arc::make_mut(&mut keys).push(entry.key);
+                            place
+                        }
+                        Err(_) => return Ok(None),
+                    };
+                    let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+                    dead.remove(slot);
+                    vectors.push((slot, entry.embedding));
+                    let of = columns::Values {
+                        attributes: entry.attributes,
+                        fields: entry.fields,
+                    };
+                    values.push((slot, of));
+                    texts.push((slot, Some(entry.text)));
+                }
+                Update::Gone(key) => {
+                    let Some(slot) = self.slot(*key) else {
+                        continue;
+                    };
+                    dead.insert(slot);
+                    vectors.push((slot, None));
+                    let of = columns::Values {
+                        attributes: &nothing,
+                        fields: ProductFields::default(),
+                    };
+                    values.push((slot, of));
+                    texts.push((slot, None));
+                }
             }
         }
-        let columns = self.columns.with_fields(&fields);
-        Self {
+        let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        let (columns, changed) = self.columns.with(count, dead.clone(), &values);
+        let lexicon = self.lexicon.with(&texts, &changed);
+        Ok(Some(Self {
             version: IndexVersion {
                 catalog: revision,
                 ..self.version.clone()
             },
-            keys: Arc::clone(&self.keys),
-            index: Arc::clone(&self.index),
-            facets: Arc::new(columns.facets()),
-            values: Arc::clone(&self.values),
+            keys,
+            dead,
+            index: self.index.with(count, vectors)?,
+            values: self.values.with(columns.table(), lexicon.stems(), &changed),
             columns,
+            lexicon: Arc::new(lexicon),
+            facets: OnceLock::new(),
+        }))
+    }
+
+    /// The same with the delta in the graph.
+    pub(super) fn with_merged(&self, merged: Merged) -> Self {
+        Self {
+            version: self.version.clone(),
+            keys: Arc::clone(&self.keys),
+            dead: self.dead.clone(),
+            index: self.index.with_merged(merged),
+            values: self.values.clone(),
+            columns: self.columns.clone(),
             lexicon: Arc::clone(&self.lexicon),
-            fields,
+            facets: self.facets.clone(),
         }
+    }
+
+    /// Made when they are first asked for.
+    pub(super) fn facets(&self) -> Arc<Vec<Facet>> {
+        let facets = self.facets.get_or_init(|| Arc::new(self.columns.facets()));
+        Arc::clone(facets)
     }
 
     pub(super) fn hit(&self, slot: u32, score: f32) -> Hit {
@@ -96,11 +156,17 @@ impl Inner {
         u32::try_from(self.keys.len()).unwrap_or(u32::MAX)
     }
 
-    /// Every slot.
+    /// How many products there are.
+    pub(super) fn products(&self) -> u32 {
+        let dead = u32::try_from(self.dead.len()).unwrap_or(u32::MAX);
+        self.count().saturating_sub(dead)
+    }
+
+    /// The slot of every product.
     pub(super) fn all(&self) -> RoaringBitmap {
         let mut all = RoaringBitmap::new();
         all.insert_range(0..self.count());
-        all
+        all - &self.dead
     }
 
     /// The slots of the products that the index holds of these.
@@ -113,5 +179,6 @@ impl Inner {
             .binary_search(&key)
             .ok()
             .and_then(|slot| u32::try_from(slot).ok())
+            .filter(|slot| !self.dead.contains(*slot))
     }
 }

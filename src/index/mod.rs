@@ -59,8 +59,10 @@ mod words;
 
 pub use columns::Facet;
 pub use facets::FacetCounts;
+pub use graph::Merged;
 pub use searcher::{Builder, Searcher};
 pub use values::{
-    Entry, Explanation, Group, Hit, Hits, IndexVersion, PartMatch, Saved, SearchError, Selection,
+    Entry, Explanation, GraphLag, Group, Hit, Hits, IndexVersion, PartMatch, Saved, SearchError,
+    Selection, Update,
 };
 pub use words::Joining;

@@ -123,10 +123,11 @@ impl Inner {
 
     /// Where the cosines of all products lie.
     pub(super) fn spread(&self, query: &Embedding) -> Result<Spread, SearchError> {
-        let all = Candidates::new(self.count(), None, RoaringBitmap::new());
+        let all = Candidates::new(self.count(), None, self.dead.clone());
         let best = self.ranked(query, &all, 1.min(all.len()))?;
         let step = (self.count() / SAMPLE).max(1) as usize;
         let sample = (0..self.count()).step_by(step);
+        let sample = sample.filter(|slot| self.index.has(*slot));
         let (mut sum, mut number) = (0.0, 0.0);
         for (_, cosine) in self.index.scores(query, sample)? {
             sum += cosine;
@@ -144,7 +145,9 @@ impl Inner {
             return Ok(None);
         }
         let found = self.index.near(query, 4 * BREADTH, None)?;
-        Ok(Some(found.into_iter().flatten().collect()))
+        let found = found.into_iter().flat_map(|found| found.slots);
+        let found: RoaringBitmap = found.collect();
+        Ok(Some(found - &self.dead))
     }
 
     /// The products that are near enough to a query to be meant by it.
@@ -185,18 +188,18 @@ impl Inner {
                 let filter = (!unfiltered).then_some(filter);
                 // Gave up, or too few: near the query hardly anything matches, or the walk came to
                 // a part of the graph without a way out. The scan below finds them all.
-                let Some(found) = self
-                    .index
-                    .near(query, breadth, filter)?
-                    .filter(|found| found.len() >= breadth.min(candidates.len()))
-                else {
+                let Some(found) = self.index.near(query, breadth, filter)?.filter(|found| {
+                    found.walked >= breadth || found.slots.len() >= candidates.len()
+                }) else {
                     break;
                 };
-                let new: Vec<u32> = found
-                    .into_iter()
-                    .filter(|&slot| known.insert(slot))
-                    .collect();
-                ranked.extend(self.best(query, new.into_iter(), usize::MAX)?);
+                // As deep as the walk goes, and no deeper, though all that is not in the graph yet
+                // comes with it: further down the others count, too.
+                let new = found.slots.into_iter();
+                let new = new.filter(|slot| !known.contains(slot));
+                let part = self.best(query, new, breadth - known.len())?;
+                known.extend(part.iter().filter_map(|hit| self.slot(hit.key)));
+                ranked.extend(part);
             }
         }
         if ranked.len() < wanted {

@@ -8,15 +8,16 @@ use roaring::RoaringBitmap;
 
 use super::columns::{Facet, TableBuilder};
 use super::disk::{self, Unusable};
-use super::graph::{Index, Vectors};
+use super::graph::{Index, Merged, Vectors};
 use super::inner::{Content, Inner};
 use super::lexical::{Language, LexiconBuilder};
 use super::plan::Candidates;
 use super::ranking::Ranking;
-use super::values::{Entry, Hits, IndexVersion, Saved, SearchError, Selection};
+use super::values::{Entry, GraphLag, Hits, IndexVersion, Saved, SearchError, Selection, Update};
 use crate::domain::{AttributeName, Embedding, ProductFields, ProductKey, Types};
 
-/// An index that is never changed; a cheap, clonable handle on it. Slot `i` of the graph and of the
+/// An index that is never changed: another one with other products shares most of it
+/// ([`Searcher::with`]). A cheap, clonable handle. Slot `i` of the graph and of the
 /// bitmaps is the product `keys[i]`.
 #[derive(Clone)]
 pub struct Searcher {
@@ -78,6 +79,7 @@ impl Builder {
         let lexicon = self.lexicon.finish(&attributes);
         let parts = Content {
             keys: self.keys,
+            dead: RoaringBitmap::new(),
             index,
             attributes,
             fields: self.fields,
@@ -107,17 +109,46 @@ impl Searcher {
         }
     }
 
-    /// The same index with other prices and dates: those of each key, in any order. A product that
-    /// is not among them keeps its own. `revision`: that these are of.
-    #[must_use]
-    pub fn with_fields(
-        &self,
-        others: impl IntoIterator<Item = (ProductKey, ProductFields)>,
-        revision: u64,
-    ) -> Self {
-        let inner = self.inner.with_fields(others, revision);
-        Self {
+    /// The same index after some products changed, each at most once, which is then the state of the
+    /// catalog at this revision. It shares what did not change: the graph, and the columns and words
+    /// that these products do not touch. `None` when a new product's key does not come after all
+    /// others: the index has to be built anew.
+    ///
+    /// # Errors
+    /// When a vector is of another size.
+    pub fn with(&self, updates: &[Update<'_>], revision: u64) -> Result<Option<Self>, SearchError> {
+        let inner = self.inner.with(updates, revision)?;
+        Ok(inner.map(|inner| Self {
             inner: Arc::new(inner),
+        }))
+    }
+
+    /// How far the graph is from what it would be were it built now: vectors that it does not hold,
+    /// which every search scores one by one, and nodes that stand for nothing any more.
+    #[must_use]
+    pub fn graph_lag(&self) -> GraphLag {
+        let index = &self.inner.index;
+        GraphLag {
+            delta: index.delta(),
+            stale: index.stale() + self.inner.dead.len(),
+        }
+    }
+
+    /// A copy of the graph with all vectors in it. Blocking, at the lowest priority: it costs what
+    /// the vectors cost that are not in it yet, and the copying of the graph.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn merged(&self) -> Result<Merged, SearchError> {
+        Ok(self.inner.index.merged()?)
+    }
+
+    /// With the merged graph of this index or of an earlier one that this one came of by
+    /// [`Searcher::with`].
+    #[must_use]
+    pub fn with_merged(&self, merged: Merged) -> Self {
+        Self {
+            inner: Arc::new(self.inner.with_merged(merged)),
         }
     }
 
@@ -172,9 +203,9 @@ impl Searcher {
             version: &inner.version,
             saved,
             keys: &inner.keys,
+            dead: &inner.dead,
             index: &inner.index,
-            attributes: inner.columns.table(),
-            fields: &inner.fields,
+            columns: &inner.columns,
             lexicon: &inner.lexicon,
         };
         disk::save(folder, &parts)
@@ -253,7 +284,7 @@ impl Searcher {
         ranking: Ranking<'_>,
     ) -> Result<Hits, SearchError> {
         let inner = &*self.inner;
-        let except = inner.slots_of(&selection.exclude);
+        let except = inner.slots_of(&selection.exclude) | &inner.dead;
         let matching = inner.columns.matching(&selection.filters);
         let candidates = Candidates::new(inner.count(), matching, except);
         let candidates = match among {
@@ -277,10 +308,10 @@ impl Searcher {
         self.inner.index.embedding(self.inner.slot(key)?)
     }
 
-    /// Computed when the index was built: costs nothing to ask for.
+    /// Counted when they are first asked for.
     #[must_use]
     pub fn facets(&self) -> Arc<Vec<Facet>> {
-        Arc::clone(&self.inner.facets)
+        self.inner.facets()
     }
 
     #[must_use]
@@ -291,7 +322,7 @@ impl Searcher {
     /// How many products the index holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.inner.keys.len()
+        self.inner.products() as usize
     }
 
     #[must_use]

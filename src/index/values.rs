@@ -14,10 +14,27 @@ use crate::domain::{
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     pub key: ProductKey,
-    pub embedding: &'a Embedding,
+    /// `None`: it has none yet, and is found by its words and attributes alone.
+    pub embedding: Option<&'a Embedding>,
     pub attributes: &'a Attributes,
     pub fields: ProductFields,
     pub text: ProductText<'a>,
+}
+
+/// What became of a product.
+#[derive(Clone, Copy, Debug)]
+pub enum Update<'a> {
+    /// It is this now: new, or changed.
+    Is(Entry<'a>),
+    /// It was removed.
+    Gone(ProductKey),
+}
+
+/// See [`Searcher::graph_lag`](super::Searcher::graph_lag).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphLag {
+    pub delta: u64,
+    pub stale: u64,
 }
 
 /// What an index must be equal in to serve: the catalog's state and the model.

@@ -75,7 +75,7 @@ impl Searcher {
         };
         let named = if selection.all { None } else { asked.named() };
         let among = inner.ranked_at_all(asked, selection.all, named.as_ref());
-        let mut tiers = tiers(asked, among, inner.count());
+        let mut tiers = tiers(asked, among, inner.products());
         if !selection.all && !asked.only_excludes() {
             inner.keep_relevant(&mut tiers, near, named.as_ref())?;
         }

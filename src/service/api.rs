@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use super::check;
 use super::error::ServiceError;
@@ -70,6 +71,8 @@ pub(super) struct Inner {
     stopping: AtomicBool,
     pub(super) health: Health,
     thesaurus: Arc<Thesaurus>,
+    /// The catalog was written to by this process: there is something to follow at once.
+    pub(super) written: Notify,
 }
 
 impl Service {
@@ -101,6 +104,7 @@ impl Service {
                 stopping: AtomicBool::new(false),
                 health: Health::default(),
                 thesaurus: Arc::new(thesaurus),
+                written: Notify::new(),
             }),
         })
     }

@@ -1,8 +1,10 @@
 //! The index follows the catalog, and what has no embedding gets one.
 //!
-//! A change of the catalog shows as another revision. Then another index is built beside the one in
-//! use and put in its place; what a build took is left to searches several times over before the
-//! next. Embedding goes on beside it, so that a catalog in the making can be searched.
+//! A change of the catalog shows as another revision. The index takes over what changed since its
+//! own, at the cost of these products alone, and shares all else with the one before it. What costs
+//! more goes on beside that: vectors that the graph does not hold yet are merged into a copy of it;
+//! a graph of which too much stands for nothing any more is built anew; a snapshot is written. So a
+//! change waits for none of these.
 //!
 //! An error is logged and tried again, after a pause that grows; a panic too.
 
@@ -14,22 +16,48 @@ use tokio::task::JoinHandle;
 use super::api::Service;
 use super::generation::{self, Generation, GenerationError};
 use crate::catalog::CatalogError;
+use crate::catalog::Counts;
 use crate::catalog::ingest::{self, IngestError};
-use crate::index::Saved;
+use crate::index::{GraphLag, Merged, Saved};
+use crate::util::blocking::blocking;
 
 /// How often an embedding in progress is looked at when the settings say never.
 const SETTLE: Duration = Duration::from_secs(2);
-/// After an index was built, this many times what that took is left to searches before the next.
-const REST: u32 = 5;
+/// Changes that come within this time are taken over together.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// The longest pause after an error.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// How often embeddings that nobody needs are deleted.
 const COLLECT: Duration = Duration::from_hours(24);
+/// How often it is counted, at most, how far the catalog is embedded: that goes through all of it.
+const COUNT: Duration = Duration::from_secs(10);
+/// A snapshot is written after so many changes: a start takes over what came after it.
+const UNSAVED: usize = 5_000;
 
 /// Keeps the index what the catalog says.
 #[derive(Clone)]
 pub struct Follower {
     service: Service,
+}
+
+/// What goes on beside the following.
+struct Beside {
+    embedding: Option<Ending<bool>>,
+    /// Of the graph.
+    upkeep: Option<Ending<Result<Upkept, GenerationError>>>,
+    saving: Option<Ending<()>>,
+    counting: Option<Ending<()>>,
+    /// Changes that no snapshot has.
+    unsaved: usize,
+    counted: Instant,
+    /// Whether something changed since.
+    uncounted: bool,
+}
+
+/// What became of the graph.
+enum Upkept {
+    Merged(Box<Merged>),
+    Built(Generation, Counts),
 }
 
 impl Follower {
@@ -56,23 +84,28 @@ impl Follower {
 
     async fn follow(self) {
         let refresh = self.service.inner.options.refresh;
-        let mut embedding = Some(self.embed());
+        let mut beside = Beside {
+            embedding: Some(self.embed()),
+            upkeep: None,
+            saving: None,
+            counting: None,
+            unsaved: 0,
+            counted: Instant::now(),
+            uncounted: false,
+        };
         let (mut failures, mut fruitless) = (0, 0);
         let mut embed_after = Instant::now();
         let mut followed = false;
         let mut collect_at = Instant::now();
         loop {
-            let started = Instant::now();
-            let mut rest = Duration::ZERO;
+            let mut rest = TOGETHER;
+            let mut changed = false;
             self.service.renew_synonyms().await;
-            match self.renew().await {
-                Ok(built) => {
-                    failures = 0;
+            match self.renew(&mut beside).await {
+                Ok(any) => {
+                    (failures, changed) = (0, any);
                     if !std::mem::replace(&mut followed, true) {
                         tracing::info!("the index is what the catalog says; changes are followed");
-                    }
-                    if built {
-                        rest = started.elapsed() * REST;
                     }
                 }
                 Err(error) => {
@@ -81,30 +114,39 @@ impl Follower {
                     tracing::error!(%error, again_in = ?rest, "the index does not follow the catalog; the one in use stays");
                 }
             }
-            tokio::time::sleep(refresh.unwrap_or(SETTLE).max(rest)).await;
-            if let Some(task) = embedding.take_if(|task| task.0.is_finished()) {
+            tokio::time::sleep(rest).await;
+            if failures == 0 && !changed {
+                let written = self.service.inner.written.notified();
+                let _ = tokio::time::timeout(refresh.unwrap_or(SETTLE), written).await;
+            }
+            if let Some(task) = beside.embedding.take_if(|task| task.0.is_finished()) {
                 let fruitful = task.result().await.unwrap_or(false);
                 fruitless = if fruitful { 0 } else { fruitless + 1 };
                 embed_after = Instant::now() + pause(fruitless, Duration::ZERO);
                 self.service.count().await;
             }
-            if embedding.is_some() {
+            if changed {
+                // What changed may want an embedding.
+                (fruitless, embed_after) = (0, Instant::now());
+            }
+            if beside.embedding.is_some() {
                 continue;
             }
             if refresh.is_none() {
                 // The last embeddings may have come after the catalog was read.
-                if let Err(error) = self.renew().await {
+                if let Err(error) = self.renew(&mut beside).await {
                     tracing::error!(%error, "the index does not follow the catalog");
                 }
+                self.finish(beside).await;
                 return;
             }
             if Instant::now() >= collect_at && self.collect().await {
                 collect_at = Instant::now() + COLLECT;
             }
             let (seen, _) = self.service.inner.health.seen();
-            let pending = seen.counts.is_none_or(|counts| counts.pending > 0);
+            let pending = changed || seen.counts.is_none_or(|counts| counts.pending > 0);
             if pending && Instant::now() >= embed_after {
-                embedding = Some(self.embed());
+                beside.embedding = Some(self.embed());
             }
         }
     }
@@ -165,34 +207,124 @@ impl Follower {
         }))
     }
 
-    /// Builds, uses and saves another index when the catalog has changed; whether it had.
-    async fn renew(&self) -> Result<bool, GenerationError> {
+    /// Takes over what changed in the catalog; whether anything did.
+    async fn renew(&self, beside: &mut Beside) -> Result<bool, GenerationError> {
+        self.take_upkept(beside).await?;
         let (service, now) = (&self.service, self.service.generation());
         let catalog = service.catalog();
         let revision = catalog.revision().await?;
-        if now.version().catalog == revision {
-            self.note_whole(&now).await?;
-            return Ok(false);
+        let renewed = now.version().catalog != revision;
+        if renewed {
+            let making = &service.inner.options.making;
+            match generation::changed(catalog, &now, making).await? {
+                Some((next, changes)) => {
+                    beside.unsaved += changes;
+                    beside.uncounted = true;
+                    service.swap(next);
+                }
+                None => {
+                    // The graph goes with the index that it was of.
+                    beside.upkeep = None;
+                    let (next, counts) = self.build().await?;
+                    self.built(next, counts, beside);
+                }
+            }
+        } else {
+            self.note_whole(&now, beside).await?;
         }
+        self.keep_up(beside);
+        if beside.unsaved >= UNSAVED {
+            self.save(beside).await?;
+        }
+        self.keep_counted(beside);
+        Ok(renewed)
+    }
+
+    /// Another index, of the whole catalog.
+    async fn build(&self) -> Result<(Generation, Counts), GenerationError> {
         let started = Instant::now();
+        let (service, now) = (&self.service, self.service.generation());
+        let making = &service.inner.options.making;
         let (built, counts) =
-            generation::build(catalog, now.encoder.clone(), &service.inner.options.making).await?;
-        service.inner.health.counted(Ok(counts));
-        let next = Generation {
-            // What was searchable stays so: no product leaves the index but by being removed.
-            whole: now.whole || counts.pending == 0,
-            ..built
-        };
+            generation::build(service.catalog(), now.encoder.clone(), making).await?;
+        tracing::info!(products = built.index.len(), elapsed = ?started.elapsed(), "index built");
+        Ok((built, counts))
+    }
+
+    /// Puts an index in use that was built of the whole catalog.
+    fn built(&self, built: Generation, counts: Counts, beside: &mut Beside) {
+        self.service.inner.health.counted(Ok(counts));
         if counts.products == 0 {
             tracing::warn!("the catalog is empty: every search answers without a hit");
         }
-        tracing::info!(products = next.index.len(), elapsed = ?started.elapsed(), "index built");
-        self.put_in_use(next).await?;
-        Ok(true)
+        let whole = self.service.generation().whole || counts.pending == 0;
+        self.service.swap(Generation { whole, ..built });
+        beside.unsaved = UNSAVED;
+    }
+
+    /// Puts in use what was done for the graph.
+    async fn take_upkept(&self, beside: &mut Beside) -> Result<(), GenerationError> {
+        let Some(task) = beside.upkeep.take_if(|task| task.0.is_finished()) else {
+            return Ok(());
+        };
+        let now = self.service.generation();
+        match task.result().await.transpose()? {
+            None => {}
+            Some(Upkept::Merged(merged)) => {
+                self.service.swap(Generation {
+                    index: now.index.with_merged(*merged),
+                    ..Generation::clone(&now)
+                });
+                beside.unsaved = UNSAVED;
+            }
+            Some(Upkept::Built(mut built, counts)) => {
+                // What changed since it was read; meanwhile the one in use followed.
+                let making = &self.service.inner.options.making;
+                while built.version().catalog < now.version().catalog {
+                    let catalog = self.service.catalog();
+                    let Some((next, _)) = generation::changed(catalog, &built, making).await?
+                    else {
+                        return Ok(());
+                    };
+                    built = next;
+                }
+                self.built(built, counts, beside);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the graph merged or built anew when it is time.
+    fn keep_up(&self, beside: &mut Beside) {
+        if beside.upkeep.is_some() {
+            return;
+        }
+        let now = self.service.generation();
+        let GraphLag { delta, stale } = now.index.graph_lag();
+        let products = now.index.len() as u64;
+        if stale > (products / 10).max(1_000) {
+            tracing::info!(stale, products, "the graph is built anew");
+            let follower = self.clone();
+            beside.upkeep = Some(Ending(tokio::spawn(async move {
+                let (built, counts) = follower.build().await?;
+                Ok(Upkept::Built(built, counts))
+            })));
+        } else if delta > (products / 50).clamp(256, 4_000) {
+            tracing::debug!(delta, products, "new vectors are merged into the graph");
+            let index = now.index.clone();
+            beside.upkeep = Some(Ending(tokio::spawn(async move {
+                let merged = blocking(move || index.merged()).await??;
+                Ok(Upkept::Merged(Box::new(merged)))
+            })));
+        }
     }
 
     /// An index that waited for embeddings is whole once it is known that none comes any more.
-    async fn note_whole(&self, now: &Arc<Generation>) -> Result<(), GenerationError> {
+    async fn note_whole(
+        &self,
+        now: &Arc<Generation>,
+        beside: &mut Beside,
+    ) -> Result<(), GenerationError> {
         if now.whole {
             return Ok(());
         }
@@ -204,30 +336,67 @@ impl Follower {
         // Nothing may have come in between.
         if self.service.catalog().revision().await? == now.version().catalog {
             tracing::info!(products = counts.products, "the index is whole");
-            let whole = Generation {
-                encoder: now.encoder.clone(),
-                index: now.index.clone(),
+            self.service.swap(Generation {
                 whole: true,
-            };
-            self.put_in_use(whole).await?;
+                ..Generation::clone(now)
+            });
+            beside.unsaved = UNSAVED;
         }
         Ok(())
     }
 
-    async fn put_in_use(&self, next: Generation) -> Result<(), GenerationError> {
+    /// Writes a snapshot, unless one is being written.
+    async fn save(&self, beside: &mut Beside) -> Result<(), GenerationError> {
+        beside.saving.take_if(|task| task.0.is_finished());
+        if beside.saving.is_some() {
+            return Ok(());
+        }
         let service = &self.service;
+        let now = service.generation();
         let saved = Saved {
             store: service.catalog().identity().await?,
-            whole: next.whole,
+            whole: now.whole,
         };
-        let (index, folder) = (next.index.clone(), generation::folder(service.catalog()));
-        service.swap(next);
-        let saving = crate::util::blocking::blocking(move || index.save(&folder, &saved)).await?;
-        if let Err(error) = saving {
-            // It serves all the same; the next start builds it again.
-            tracing::warn!(%error, "the index could not be saved");
-        }
+        let (index, folder) = (now.index.clone(), generation::folder(service.catalog()));
+        beside.unsaved = 0;
+        beside.saving = Some(Ending(tokio::spawn(async move {
+            match blocking(move || index.save(&folder, &saved)).await {
+                Ok(Ok(())) => {}
+                // It serves all the same; the next start builds it again.
+                Ok(Err(error)) => tracing::warn!(%error, "the index could not be saved"),
+                Err(error) => tracing::warn!(%error, "the index could not be saved"),
+            }
+        })));
         Ok(())
+    }
+
+    /// Writes what no snapshot has, and waits for it.
+    async fn finish(&self, mut beside: Beside) {
+        loop {
+            if let Some(saving) = beside.saving.take() {
+                saving.result().await;
+            }
+            if beside.unsaved == 0 {
+                return;
+            }
+            if let Err(error) = self.save(&mut beside).await {
+                tracing::warn!(%error, "the index could not be saved");
+                return;
+            }
+        }
+    }
+
+    /// Has it counted how far the catalog is embedded, from time to time while it changes.
+    fn keep_counted(&self, beside: &mut Beside) {
+        beside.counting.take_if(|task| task.0.is_finished());
+        let due = beside.uncounted && beside.counted.elapsed() >= COUNT;
+        if due && beside.counting.is_none() {
+            (beside.uncounted, beside.counted) = (false, Instant::now());
+            let service = self.service.clone();
+            beside.counting = Some(Ending(tokio::spawn(async move {
+                service.count().await;
+            })));
+        }
     }
 }
 

@@ -5,14 +5,18 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::catalog::{Catalog, CatalogError, Counts};
-use crate::domain::{ModelId, Types};
+use crate::catalog::{Catalog, CatalogError, Changed, Counts, Embedded};
+use crate::domain::{Embedding, ModelId, Types};
 use crate::encode::Encoder;
 use crate::index::lexical::{Language, ProductText};
-use crate::index::{Builder, Entry, IndexVersion, SearchError, Searcher, rank};
+use crate::index::{Builder, Entry, IndexVersion, SearchError, Searcher, Update, rank};
 use crate::util::blocking::{BlockingError, blocking};
 
+/// Changes that an index takes over at once; for more it is built anew.
+const MOST_CHANGES: usize = 50_000;
+
 /// One generation. Never changed: another one takes its place.
+#[derive(Clone)]
 pub struct Generation {
     pub encoder: Encoder,
     pub index: Searcher,
@@ -125,7 +129,75 @@ pub async fn restore(
     })
 }
 
-/// With an index of everything that is embedded now, and how far the catalog is; whole when nothing
+/// `base` after what changed in the catalog since, and how many products that were: at the cost of
+/// these alone. `None` when the catalog does not know any more what changed, or it is too much.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub(super) async fn changed(
+    catalog: &Catalog,
+    base: &Generation,
+    making: &Making,
+) -> Result<Option<(Generation, usize)>, GenerationError> {
+    let encoder = &base.encoder;
+    let mut all: Vec<Changed> = Vec::new();
+    let read = catalog.changed(
+        encoder.model_id(),
+        encoder.dimensions(),
+        base.version().catalog,
+        MOST_CHANGES,
+        |changed| all.push(changed),
+    );
+    let Some(revision) = read.await? else {
+        return Ok(None);
+    };
+    let (index, words_percent) = (base.index.clone(), making.words_percent);
+    let changes = all.len();
+    let next = blocking(move || {
+        let vectors: Vec<Option<Embedding>> = all
+            .iter()
+            .map(|changed| match changed {
+                Changed::Is(product) => vector(product, words_percent),
+                Changed::Gone(_) => None,
+            })
+            .collect();
+        let updates = all
+            .iter()
+            .zip(&vectors)
+            .map(|(changed, vector)| match changed {
+                Changed::Is(product) => Update::Is(entry(product, vector.as_ref())),
+                Changed::Gone(key) => Update::Gone(*key),
+            });
+        index.with(&updates.collect::<Vec<_>>(), revision)
+    });
+    let next = next.await??.map(|index| Generation {
+        encoder: encoder.clone(),
+        index,
+        whole: base.whole,
+    });
+    Ok(next.map(|next| (next, changes)))
+}
+
+fn vector(product: &Embedded, words_percent: u8) -> Option<Embedding> {
+    let (photo, words) = (product.photo.as_ref(), product.words.as_ref());
+    rank::fuse(photo, words, words_percent)
+}
+
+fn entry<'a>(product: &'a Embedded, embedding: Option<&'a Embedding>) -> Entry<'a> {
+    Entry {
+        key: product.key,
+        embedding,
+        attributes: &product.attributes,
+        fields: product.fields,
+        text: ProductText {
+            id: product.id.as_str(),
+            title: &product.title,
+            description: product.description.as_deref(),
+        },
+    }
+}
+
+/// With an index of all products with what is embedded of them now, and how far the catalog is; whole when nothing
 /// is pending.
 ///
 /// # Errors
@@ -139,21 +211,8 @@ pub async fn build(
     let mut failed = None;
     let read = catalog
         .embedded(encoder.model_id(), encoder.dimensions(), |product| {
-            let (photo, words) = (product.photo.as_ref(), product.words.as_ref());
-            let Some(vector) = rank::fuse(photo, words, making.words_percent) else {
-                return;
-            };
-            let entry = Entry {
-                key: product.key,
-                embedding: &vector,
-                attributes: &product.attributes,
-                fields: product.fields,
-                text: ProductText {
-                    id: product.id.as_str(),
-                    title: &product.title,
-                    description: product.description.as_deref(),
-                },
-            };
+            let vector = vector(&product, making.words_percent);
+            let entry = entry(&product, vector.as_ref());
             if let Err(error) = builder.add(&entry) {
                 failed.get_or_insert(error);
             }

@@ -72,7 +72,6 @@ impl Space {
 fn version() -> IndexVersion {
     IndexVersion {
         catalog: 1,
-        fields: 1,
         model: ModelId::new("00"),
         words_percent: 0,
         language: Language::None,
@@ -91,7 +90,7 @@ fn build(dimensions: usize, products: &[Product]) -> Searcher {
     for product in products {
         let entry = Entry {
             key: product.key,
-            embedding: &product.embedding,
+            embedding: Some(&product.embedding),
             attributes: &product.attributes,
             fields: ProductFields::default(),
             text: ProductText::default(),

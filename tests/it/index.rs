@@ -30,7 +30,6 @@ fn embedding(noise: &mut Noise, dimensions: usize) -> Embedding {
 fn version(catalog: u64) -> IndexVersion {
     IndexVersion {
         catalog,
-        fields: 1,
         model: ModelId::new("ab".repeat(32)),
         words_percent: 30,
         language: Language::English,
@@ -56,7 +55,7 @@ fn build(
         let title = format!("product {}", product.key.0);
         builder.add(&Entry {
             key: product.key,
-            embedding: &product.embedding,
+            embedding: Some(&product.embedding),
             attributes: &product.attributes,
             fields: ProductFields::default(),
             text: ProductText {

@@ -11,6 +11,7 @@ mod encode;
 mod evaluate;
 mod http;
 mod index;
+mod live;
 mod model;
 mod order;
 mod serve;

@@ -61,7 +61,7 @@ static SHOP: LazyLock<Shop> = LazyLock::new(|| {
         let vector = (0..DIMENSIONS).map(|_| value()).collect();
         let entry = Entry {
             key: ProductKey(key),
-            embedding: &Embedding::new(vector, DIMENSIONS).expect("not zero"),
+            embedding: Some(&Embedding::new(vector, DIMENSIONS).expect("not zero")),
             attributes: &product.attributes,
             fields: product.fields(),
             text: ProductText {
@@ -75,7 +75,6 @@ static SHOP: LazyLock<Shop> = LazyLock::new(|| {
     }
     let version = IndexVersion {
         catalog: 1,
-        fields: 1,
         model: ModelId::new("ab".repeat(32)),
         words_percent: 30,
         language: Language::English,
@@ -416,7 +415,7 @@ fn what_is_like_what_came_before_is_put_off() {
     ] {
         let entry = Entry {
             key: ProductKey(key),
-            embedding: &Embedding::new(vec![angle.cos(), angle.sin()], 2).expect("not zero"),
+            embedding: Some(&Embedding::new(vec![angle.cos(), angle.sin()], 2).expect("not zero")),
             attributes: &Attributes::new(),
             fields: ProductFields::default(),
             text: ProductText::default(),
@@ -440,34 +439,4 @@ fn what_is_like_what_came_before_is_put_off() {
     assert_eq!((some[0], some[1]), (1, 5), "{some:?}");
     let much = order(1.0);
     assert_eq!((much[0], much[1]), (1, 6), "{much:?}");
-}
-
-#[test]
-fn other_prices_are_taken_over_without_the_rest() {
-    let cheap = Range::new(None, Some("1")).expect("a range");
-    let filters = Filters::of([(name("price"), Test::Within(cheap), true)]).expect("one");
-    let one = selection(&filters, &Order::default(), false, 10, 0);
-    let before = SHOP.searcher.browse(&one).expect("a search");
-    assert_eq!(before.estimated_total, 0);
-    let price = ProductFields {
-        price: Some(0.5),
-        ..ProductFields::default()
-    };
-    // One that the index does not hold is passed over.
-    let others = [(ProductKey(7), price), (ProductKey(PRODUCTS + 1), price)];
-    let after = SHOP.searcher.with_fields(others, 2);
-    let found = after.browse(&one).expect("a search");
-    assert_eq!(
-        found.hits.iter().map(|hit| hit.key.0).collect::<Vec<_>>(),
-        [7]
-    );
-    assert_eq!(after.version().fields, 2);
-    assert_eq!(after.len(), SHOP.searcher.len());
-    assert_eq!(
-        SHOP.searcher
-            .browse(&one)
-            .expect("a search")
-            .estimated_total,
-        0
-    );
 }

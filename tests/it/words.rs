@@ -195,7 +195,6 @@ fn attributes(pairs: &[(&str, &str)]) -> Attributes {
 fn version() -> IndexVersion {
     IndexVersion {
         catalog: 1,
-        fields: 1,
         model: ModelId::new("ab".repeat(32)),
         words_percent: 30,
         language: Language::English,
@@ -221,7 +220,7 @@ fn shop(times: usize) -> Searcher {
             };
             let entry = Entry {
                 key: ProductKey(u32::try_from(round * SHOP.len() + i + 1).expect("small")),
-                embedding: &embedding(&mut noise),
+                embedding: Some(&embedding(&mut noise)),
                 attributes: &attributes(pairs),
                 fields: ProductFields::default(),
                 text: ProductText {
@@ -453,7 +452,7 @@ fn a_number_that_titles_hold_is_their_word() {
     ]) {
         let entry = Entry {
             key: ProductKey(key),
-            embedding: &embedding(&mut noise),
+            embedding: Some(&embedding(&mut noise)),
             attributes: &Attributes::new(),
             fields: ProductFields::default(),
             text: ProductText {
@@ -486,7 +485,7 @@ fn what_says_all_of_it_is_meant_though_it_is_called_otherwise() {
     ]) {
         let entry = Entry {
             key: ProductKey(key),
-            embedding: &embedding(&mut noise),
+            embedding: Some(&embedding(&mut noise)),
             attributes: &attributes(&[("category", "Shorts"), ("color", color)]),
             fields: ProductFields::default(),
             text: ProductText {

@@ -63,6 +63,7 @@ async fn bring_in<E: Embedder>(
     let mut rejects = rejects(catalog, options);
     let (mut summary, lines) = load_rows(&writer, source, options, &mut rejects, progress).await?;
     if let Some(embedder) = embedder {
+        let _embedding = writer.embedding().await?;
         let mut run = Run::new(&writer, embedder, progress, Some((&lines, &mut rejects)));
         summary.embedded = run.embed().await?;
     }
@@ -86,7 +87,7 @@ pub async fn embed_missing<E: Embedder>(
     progress: &Progress,
 ) -> Result<EmbedSummary, IngestError> {
     let _running = progress.start();
-    let writer = Writer::lock(catalog)?;
+    let writer = Writer::embedder(catalog)?;
     Run::new(&writer, embedder, progress, None).embed().await
 }
 

@@ -103,6 +103,17 @@ impl Columns {
             }
     }
 
+    /// Whether it is another product to a shopper. Another picture is noticed when it is read: a shop
+    /// that moved its folder changed nothing.
+    pub(super) fn says_otherwise(&self, new: &Self) -> bool {
+        let elsewhere = Self {
+            image_file: self.image_file.clone(),
+            image_member: self.image_member.clone(),
+            ..new.clone()
+        };
+        !self.same(&elsewhere) || self.image_file.is_some() != new.image_file.is_some()
+    }
+
     pub(super) fn same_image(&self, new: &Self) -> bool {
         self.image_file == new.image_file && self.image_member == new.image_member
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -17,6 +17,7 @@ use crate::catalog::error::CatalogError;
 use crate::catalog::media::PicturePlace;
 use crate::catalog::source::row::Record;
 use crate::domain::{Embedding, ModelId, ProductKey};
+use crate::util::blocking::blocking;
 
 /// The right to change the catalog; given back when dropped, or when the process ends in whatever
 /// way.
@@ -75,39 +76,53 @@ pub(in crate::catalog) struct Task {
     pub words: State,
 }
 
+/// Held by whoever brings in a catalog or deletes what nobody needs.
+const WRITING: &str = "writer.lock";
+/// Held by whoever embeds.
+const EMBEDDING: &str = "embed.lock";
+
 impl Writer {
+    /// For an import.
+    ///
     /// # Errors
-    /// [`CatalogError::Locked`] when there is another.
+    /// [`CatalogError::Locked`] when another one is running.
     pub(in crate::catalog) fn lock(catalog: &Catalog) -> Result<Self, CatalogError> {
-        let path = catalog.data().join("writer.lock");
-        let io = |source| CatalogError::io(&path, source);
-        let mut file = File::options()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let folder = catalog.data().to_owned();
-                return Err(CatalogError::Locked {
-                    folder,
-                    holder: holder.trim().parse().ok(),
-                });
+        // An embedding that begins looks at the lock for an instant.
+        let mut lock = locked(catalog, WRITING);
+        for _ in 0..5 {
+            if !matches!(lock, Err(CatalogError::Locked { .. })) {
+                break;
             }
-            Err(TryLockError::Error(error)) => return Err(io(error)),
+            std::thread::sleep(Duration::from_millis(20));
+            lock = locked(catalog, WRITING);
         }
-        // Only for the message above: the lock itself is the system's and ends with the process.
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(io)?;
         Ok(Self {
             catalog: catalog.clone(),
-            _lock: Some(file),
+            _lock: Some(lock?),
         })
+    }
+
+    /// For an embedding of what is missing. An import that begins meanwhile waits before it embeds.
+    ///
+    /// # Errors
+    /// [`CatalogError::Locked`] when an import is running, which embeds what it brings, or another
+    /// process embeds.
+    pub(in crate::catalog) fn embedder(catalog: &Catalog) -> Result<Self, CatalogError> {
+        drop(locked(catalog, WRITING)?);
+        Ok(Self {
+            catalog: catalog.clone(),
+            _lock: Some(locked(catalog, EMBEDDING)?),
+        })
+    }
+
+    /// Waits until nobody else embeds; nobody else does until what is given back is dropped.
+    pub(in crate::catalog) async fn embedding(&self) -> Result<File, CatalogError> {
+        let path = self.catalog.data().join(EMBEDDING);
+        let io = |source| CatalogError::io(&path, source);
+        let file = open_lock(&path).map_err(io)?;
+        blocking(move || file.lock().map(|()| file))
+            .await?
+            .map_err(io)
     }
 
     /// For one short transaction, beside whoever has the lock: the database puts them one after the
@@ -171,12 +186,14 @@ impl Writer {
             "SELECT wanted.key AS position, p.* FROM json_each(?) AS wanted
              CROSS JOIN products AS p ON p.id = wanted.value",
         );
-        let mut known_rows: Vec<Option<Columns>> = vec![None; records.len()];
+        // With each, whether its picture was never read.
+        let mut known_rows: Vec<Option<(Columns, bool)>> = vec![None; records.len()];
         for row in known.bind(ids).fetch_all(&mut *transaction).await? {
             let position =
                 usize::try_from(row.try_get::<i64, _>("position")?).unwrap_or(usize::MAX);
             if let Some(place) = known_rows.get_mut(position) {
-                *place = Some(Columns::read(&row)?);
+                let unread = row.try_get::<Option<&[u8]>, _>("image_hash")?.is_none();
+                *place = Some((Columns::read(&row)?, unread));
             }
         }
         let mut changes = Vec::with_capacity(records.len());
@@ -184,10 +201,12 @@ impl Writer {
         for (record, known) in records.iter().zip(known_rows) {
             let columns = Columns::of(record, self.catalog.data());
             let change = match &known {
-                Some(old) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
-                Some(old) => {
+                Some((old, _)) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
+                Some((old, unread)) => {
                     columns.update(old, &mut transaction).await?;
-                    log.add(old.key, "changed");
+                    if old.says_otherwise(&columns) || (*unread && !old.same_image(&columns)) {
+                        log.add(old.key, "changed");
+                    }
                     (ProductKey(old.key), Change::Changed)
                 }
                 None => {
@@ -431,6 +450,39 @@ impl Writer {
     }
 }
 
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)
+}
+
+/// A lock file, held.
+fn locked(catalog: &Catalog, name: &str) -> Result<File, CatalogError> {
+    let path = catalog.data().join(name);
+    let io = |source| CatalogError::io(&path, source);
+    let mut file = open_lock(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let folder = catalog.data().to_owned();
+            return Err(CatalogError::Locked {
+                folder,
+                holder: holder.trim().parse().ok(),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(io(error)),
+    }
+    // Only for the message above: the lock itself is the system's and ends with the process.
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(io)?;
+    Ok(file)
+}
+
 /// What a transaction changes, for the log of changes.
 #[derive(Default)]
 pub(super) struct Log(BTreeMap<i64, &'static str>);
@@ -646,7 +698,7 @@ mod tests {
                 .execute(&catalog.inner.writer)
                 .await
                 .expect("damaged");
-            assert!(read().await.is_empty());
+            assert!(read().await.iter().all(|product| product.words.is_none()));
         }
     }
 }

@@ -7,24 +7,25 @@
 //! | [`ordinals`] | the first value of each product, for sorts and groups |
 //!
 //! [`Columns`] puts them together. The numbers of attributes are read off the table; those of the
-//! fields ([`FIELDS`]) come from the catalog and can be exchanged alone, so that a changed price
-//! touches neither the table nor the graph.
+//! fields ([`FIELDS`]) come from the catalog. Columns with other values of some products
+//! ([`Columns::with`]) share all that did not change.
 
 pub mod numbers;
 pub mod ordinals;
 pub mod table;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roaring::RoaringBitmap;
 
 use crate::domain::{
-    AttributeName, Condition, FIELDS, Filters, Interval, ProductFields, Range, Test, Types,
-    ValueType, typed,
+    AttributeName, Attributes, Condition, FIELDS, Filters, Interval, ProductFields, Range, Test,
+    Types, ValueType, typed,
 };
 use numbers::Numbers;
 use ordinals::Ordinals;
+pub(super) use table::ChangedValue;
 pub use table::{AttributeTable, TableBuilder};
 
 /// An attribute's values with the number of products that carry each: as the shop most often writes
@@ -40,51 +41,145 @@ pub struct Facet {
 
 /// All that is filtered, counted and sorted by.
 pub struct Columns {
-    table: Arc<AttributeTable>,
+    table: AttributeTable,
+    /// What the shop says its attributes are.
+    types: Arc<Types>,
     /// Of the attributes that are more than text.
-    typed: Arc<BTreeMap<AttributeName, (ValueType, Numbers)>>,
-    fields: BTreeMap<AttributeName, Numbers>,
+    typed: BTreeMap<AttributeName, (ValueType, Arc<Numbers>)>,
+    fields: BTreeMap<AttributeName, Arc<Numbers>>,
     count: u32,
+    /// Slots of products that were removed.
+    dead: RoaringBitmap,
     /// Made when they are first asked for.
-    ordinals: Arc<Mutex<HashMap<AttributeName, Arc<Ordinals>>>>,
+    ordinals: Mutex<HashMap<AttributeName, Arc<Ordinals>>>,
+}
+
+impl Clone for Columns {
+    fn clone(&self) -> Self {
+        let (clone, _) = self.with(self.count, self.dead.clone(), &[]);
+        clone
+    }
+}
+
+/// What a product is filtered and sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    pub attributes: &'a Attributes,
+    pub fields: ProductFields,
 }
 
 impl Columns {
     /// `types`: what the shop says its attributes are; what the others are is seen in their values.
     #[must_use]
-    pub fn new(table: AttributeTable, fields: &[ProductFields], types: &Types) -> Self {
+    pub fn new(
+        table: AttributeTable,
+        fields: &[ProductFields],
+        dead: RoaringBitmap,
+        types: &Types,
+    ) -> Self {
         let count = u32::try_from(fields.len()).unwrap_or(u32::MAX);
-        let kind = |name: &AttributeName| {
-            let seen = || ValueType::of_all(&table.of(name).map(|(value, _)| value));
-            types.0.get(name).copied().unwrap_or_else(seen)
-        };
-        let of = |name: &AttributeName| {
-            let kind = kind(name);
-            let values = table.of(name);
-            let pairs = values.filter_map(|(value, slots)| Some((kind.value(value)?, slots)));
-            let pairs =
-                pairs.flat_map(|(value, slots)| slots.iter().map(move |slot| (slot, value)));
-            (kind != ValueType::Text).then(|| (name.clone(), (kind, Numbers::of(count, pairs))))
-        };
-        let more_than_text = table.names().filter_map(of).collect();
-        Self {
-            table: Arc::new(table),
-            typed: Arc::new(more_than_text),
+        let mut columns = Self {
+            typed: BTreeMap::new(),
+            types: Arc::new(types.clone()),
             fields: columns_of(fields),
             count,
-            ordinals: Arc::default(),
-        }
+            dead,
+            ordinals: Mutex::default(),
+            table,
+        };
+        let names = columns.table.names().cloned();
+        let typed = names.filter_map(|name| Some((name.clone(), columns.read_numbers(&name)?)));
+        columns.typed = typed.collect();
+        columns
     }
 
-    /// These with other prices and dates.
+    /// What an attribute is, read off its values.
+    fn seen_kind(&self, name: &AttributeName) -> ValueType {
+        let seen = || ValueType::of_all(&self.table.of(name).map(|(value, _)| value));
+        self.types.0.get(name).copied().unwrap_or_else(seen)
+    }
+
+    /// The numbers of an attribute, read off its values; `None` when it is text.
+    fn read_numbers(&self, name: &AttributeName) -> Option<(ValueType, Arc<Numbers>)> {
+        let kind = self.seen_kind(name);
+        let values = self.table.of(name);
+        let pairs = values.filter_map(|(value, slots)| Some((kind.value(value)?, slots)));
+        let pairs = pairs.flat_map(|(value, slots)| slots.iter().map(move |slot| (slot, value)));
+        (kind != ValueType::Text).then(|| (kind, Arc::new(Numbers::of(self.count, pairs))))
+    }
+
+    /// With other values of some of then `count` products: all that each has. `dead`: the slots of
+    /// products that were removed. And which values of attributes changed.
+    pub(super) fn with(
+        &self,
+        count: u32,
+        dead: RoaringBitmap,
+        others: &[(u32, Values<'_>)],
+    ) -> (Self, Vec<ChangedValue>) {
+        let attributes = others.iter().map(|(slot, of)| (*slot, of.attributes));
+        let (table, changed) = self.table.with(attributes);
+        let names: BTreeSet<&AttributeName> = changed.iter().map(|value| &value.name).collect();
+        let mut ordinals = self.made().clone();
+        ordinals.retain(|name, _| !names.contains(name));
+        let mut next = Self {
+            table,
+            types: Arc::clone(&self.types),
+            typed: self.typed.clone(),
+            fields: self.fields.clone(),
+            count,
+            dead,
+            ordinals: Mutex::new(ordinals),
+        };
+        let touched: RoaringBitmap = others.iter().map(|(slot, _)| *slot).collect();
+        for name in names {
+            let former = self.typed.get(name);
+            let kind = next.seen_kind(name);
+            let column = match former {
+                Some((former, numbers)) if *former == kind => {
+                    let values = others.iter().flat_map(|(slot, of)| {
+                        let values = of.attributes.get(name).into_iter().flatten();
+                        values.map(|value| (*slot, value.folded()))
+                    });
+                    let pairs =
+                        values.filter_map(|(slot, value)| Some((slot, kind.value(&value)?)));
+                    Some((kind, Arc::new(numbers.with(count, &touched, pairs))))
+                }
+                _ => next.read_numbers(name),
+            };
+            match column.filter(|_| next.table.has(name)) {
+                Some(column) => next.typed.insert(name.clone(), column),
+                None => next.typed.remove(name),
+            };
+        }
+        for (name, numbers) in &mut next.fields {
+            let differs = |(slot, of): &&(u32, Values<'_>)| {
+                let is = numbers.of_slot(*slot, false);
+                is != of.fields.get(name.as_str())
+            };
+            let others: Vec<_> = others.iter().filter(differs).collect();
+            if others.is_empty() {
+                continue;
+            }
+            let touched = others.iter().map(|(slot, _)| *slot).collect();
+            let pairs = others.iter();
+            let pairs = pairs.filter_map(|(slot, of)| Some((*slot, of.fields.get(name.as_str())?)));
+            *numbers = Arc::new(numbers.with(count, &touched, pairs));
+        }
+        (next, changed)
+    }
+
+    /// What a slot's product has beside its attributes.
     #[must_use]
-    pub fn with_fields(&self, fields: &[ProductFields]) -> Self {
-        Self {
-            table: Arc::clone(&self.table),
-            typed: Arc::clone(&self.typed),
-            fields: columns_of(fields),
-            count: self.count,
-            ordinals: Arc::clone(&self.ordinals),
+    pub fn fields_of(&self, slot: u32) -> ProductFields {
+        let of = |name: &str| {
+            let name = AttributeName::new(name).ok()?;
+            self.fields.get(&name)?.of_slot(slot, false)
+        };
+        ProductFields {
+            price: of("price"),
+            sale_price: of("sale_price"),
+            #[expect(clippy::cast_possible_truncation, reason = "whole seconds were put in")]
+            created: of("created").map(|seconds| seconds as i64),
         }
     }
 
@@ -109,17 +204,22 @@ impl Columns {
     #[must_use]
     pub fn numbers(&self, name: &AttributeName) -> Option<&Numbers> {
         let of_attribute = || self.typed.get(name).map(|(_, numbers)| numbers);
-        self.fields.get(name).or_else(of_attribute)
+        self.fields.get(name).or_else(of_attribute).map(Arc::as_ref)
     }
 
     /// The first value of each product, in the order of the values.
     #[must_use]
     pub fn ordinals(&self, name: &AttributeName) -> Arc<Ordinals> {
-        let mut made = self.ordinals.lock().unwrap_or_else(PoisonError::into_inner);
-        let ordinals = made
+        let ordinals = self
+            .made()
             .entry(name.clone())
-            .or_insert_with(|| Arc::new(Ordinals::of(&self.table, name, self.count)));
-        Arc::clone(ordinals)
+            .or_insert_with(|| Arc::new(Ordinals::of(&self.table, name, self.count)))
+            .clone();
+        ordinals
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<AttributeName, Arc<Ordinals>>> {
+        self.ordinals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The slots that match; `None` when nothing is asked for and every slot does. An attribute or
@@ -147,7 +247,7 @@ impl Columns {
     fn all(&self) -> RoaringBitmap {
         let mut all = RoaringBitmap::new();
         all.insert_range(0..self.count);
-        all
+        all - &self.dead
     }
 
     /// The slots that pass one of the tests at least.
@@ -250,13 +350,13 @@ impl Columns {
     }
 }
 
-fn columns_of(fields: &[ProductFields]) -> BTreeMap<AttributeName, Numbers> {
+fn columns_of(fields: &[ProductFields]) -> BTreeMap<AttributeName, Arc<Numbers>> {
     let count = u32::try_from(fields.len()).unwrap_or(u32::MAX);
     let column = |name: &&str| {
         let pairs = (0..).zip(fields);
         let pairs = pairs.filter_map(|(slot, fields)| Some((slot, fields.get(name)?)));
         let name = AttributeName::new(name).ok()?;
-        Some((name, Numbers::of(count, pairs)))
+        Some((name, Arc::new(Numbers::of(count, pairs))))
     };
     FIELDS.iter().filter_map(column).collect()
 }
@@ -319,7 +419,12 @@ mod tests {
             },
             ProductFields::default(),
         ];
-        Columns::new(AttributeTable::build(products.iter()), &fields, types)
+        Columns::new(
+            AttributeTable::build(products.iter()),
+            &fields,
+            RoaringBitmap::new(),
+            types,
+        )
     }
 
     fn matching(tests: &[(&str, &str, bool)]) -> Option<Vec<u32>> {
@@ -437,7 +542,13 @@ mod tests {
         assert_eq!(of("new").expect("new").bounds, None);
         let price = of("current_price").expect("a price");
         assert_eq!((price.bounds, price.values.len()), (Some((5.0, 30.0)), 0));
-        let other = columns(&Types::default()).with_fields(&[ProductFields::default(); 5]);
+        let none = Attributes::new();
+        let nothing = Values {
+            attributes: &none,
+            fields: ProductFields::default(),
+        };
+        let nothing: Vec<_> = (0..5).map(|slot| (slot, nothing)).collect();
+        let (other, _) = columns(&Types::default()).with(5, RoaringBitmap::new(), &nothing);
         assert!(
             other
                 .facets()

@@ -5,84 +5,226 @@
 //! the search: the search never guesses how many there are, and never finds fewer than it should
 //! because others were in the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
 use crate::domain::{AttributeName, Attributes};
 
-/// Which slots carry which value of which attribute.
-#[derive(Debug, Default, PartialEq)]
-pub struct AttributeTable(pub(in crate::index) BTreeMap<AttributeName, BTreeMap<String, Carriers>>);
+/// Which slots carry which value of which attribute. Clones share what does not change.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AttributeTable(pub(in crate::index) BTreeMap<AttributeName, Arc<Values>>);
 
-/// The products that carry a value (see
-/// [`AttributeValue::folded`](crate::domain::AttributeValue::folded)).
-#[derive(Debug, PartialEq)]
+/// The values of an attribute as they are compared (see
+/// [`AttributeValue::folded`](crate::domain::AttributeValue::folded)), with the products of each.
+pub(in crate::index) type Values = BTreeMap<String, Arc<Carriers>>;
+
+/// The products that carry a value.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::index) struct Carriers {
+    slots: RoaringBitmap,
+    /// Each way to write the value with the products that do, in order. Where there is one way, its
+    /// products are `slots` and not written down twice.
+    spellings: Vec<(String, RoaringBitmap)>,
+}
+
+impl Carriers {
+    fn of(spellings: BTreeMap<String, RoaringBitmap>) -> Self {
+        let mut slots = RoaringBitmap::new();
+        let mut spellings: Vec<_> = spellings.into_iter().collect();
+        spellings.retain(|(_, of)| !of.is_empty());
+        for (_, of) in &spellings {
+            slots |= of;
+        }
+        if let [(_, only)] = &mut spellings[..] {
+            *only = RoaringBitmap::new();
+        }
+        Self { slots, spellings }
+    }
+
+    /// From what was saved: `None` when the spellings do not make up the slots.
+    pub(in crate::index) fn restored(
+        slots: RoaringBitmap,
+        spellings: Vec<(String, RoaringBitmap)>,
+    ) -> Option<Self> {
+        let good = match &spellings[..] {
+            [] => false,
+            [(_, only)] => only.is_empty(),
+            several => {
+                several
+                    .iter()
+                    .fold(RoaringBitmap::new(), |all, (_, of)| all | of)
+                    == slots
+            }
+        };
+        (good && !slots.is_empty()).then_some(Self { slots, spellings })
+    }
+
     /// How the shop most often writes the value; of two ways equally frequent, the one that sorts
     /// first.
-    pub spelling: String,
-    pub slots: RoaringBitmap,
+    pub(in crate::index) fn spelling(&self) -> &str {
+        // `max_by_key` takes the last of equals: reversed, that is the one that sorts first.
+        let usual = self.spellings.iter().rev().max_by_key(|(_, of)| of.len());
+        usual.map_or("", |(spelling, _)| spelling.as_str())
+    }
+
+    pub(in crate::index) fn slots(&self) -> &RoaringBitmap {
+        &self.slots
+    }
+
+    pub(in crate::index) fn spellings(&self) -> &[(String, RoaringBitmap)] {
+        &self.spellings
+    }
+
+    /// Each spelling with its products.
+    fn each(&self) -> BTreeMap<String, RoaringBitmap> {
+        if let [(only, _)] = &self.spellings[..] {
+            return BTreeMap::from([(only.clone(), self.slots.clone())]);
+        }
+        self.spellings.iter().cloned().collect()
+    }
+
+    /// What the products of `touched` carry of this value, each with its spelling.
+    fn among(&self, touched: &RoaringBitmap) -> BTreeMap<&str, RoaringBitmap> {
+        let mut among = BTreeMap::new();
+        if self.slots.is_disjoint(touched) {
+            return among;
+        }
+        for (spelling, of) in &self.spellings {
+            let of = if self.spellings.len() == 1 {
+                &self.slots
+            } else {
+                of
+            };
+            let of = of & touched;
+            if !of.is_empty() {
+                among.insert(spelling.as_str(), of);
+            }
+        }
+        among
+    }
+}
+
+/// Products by attribute, value and spelling.
+type Found = BTreeMap<AttributeName, BTreeMap<String, BTreeMap<String, RoaringBitmap>>>;
+
+fn add(found: &mut Found, slot: u32, attributes: &Attributes) {
+    for (name, values) in attributes {
+        if !found.contains_key(name) {
+            found.insert(name.clone(), BTreeMap::new());
+        }
+        let Some(of_name) = found.get_mut(name) else {
+            continue;
+        };
+        for value in values {
+            let of_value = of_name.entry(value.folded()).or_default();
+            if let Some(slots) = of_value.get_mut(value.as_str()) {
+                slots.insert(slot);
+            } else {
+                of_value.insert(value.to_string(), RoaringBitmap::from([slot]));
+            }
+        }
+    }
 }
 
 /// Gathers an [`AttributeTable`].
 #[derive(Default)]
 pub struct TableBuilder {
-    found: BTreeMap<AttributeName, BTreeMap<String, Found>>,
+    found: Found,
     slots: u32,
-}
-
-/// What is known of a value.
-#[derive(Default)]
-struct Found {
-    spellings: BTreeMap<String, usize>,
-    slots: RoaringBitmap,
 }
 
 impl TableBuilder {
     /// Adds the product of the next slot.
     pub fn add(&mut self, attributes: &Attributes) {
-        let slot = self.slots;
+        add(&mut self.found, self.slots, attributes);
         self.slots += 1;
-        for (name, values) in attributes {
-            if !self.found.contains_key(name) {
-                self.found.insert(name.clone(), BTreeMap::new());
-            }
-            let Some(of_name) = self.found.get_mut(name) else {
-                continue;
-            };
-            for value in values {
-                let of_value = of_name.entry(value.folded()).or_default();
-                match of_value.spellings.get_mut(value.as_str()) {
-                    Some(count) => *count += 1,
-                    None => {
-                        of_value.spellings.insert(value.to_string(), 1);
-                    }
-                }
-                of_value.slots.insert(slot);
-            }
-        }
     }
 
     #[must_use]
     pub fn finish(self) -> AttributeTable {
-        let carriers = |Found { spellings, slots }: Found| {
-            // `max_by_key` takes the last of equals: reversed, that is the one that sorts first.
-            let spelling = spellings.into_iter().rev().max_by_key(|(_, n)| *n);
-            Carriers {
-                spelling: spelling.map(|(spelling, _)| spelling).unwrap_or_default(),
-                slots,
-            }
-        };
         let table = self.found.into_iter().map(|(name, values)| {
-            let values = values.into_iter().map(|(v, f)| (v, carriers(f)));
-            (name, values.collect())
+            let values = values
+                .into_iter()
+                .map(|(value, spellings)| (value, Arc::new(Carriers::of(spellings))));
+            (name, Arc::new(values.collect()))
         });
         AttributeTable(table.collect())
     }
 }
 
+/// A value whose products changed: which attribute, the value, how many products had it and have it.
+pub(in crate::index) struct ChangedValue {
+    pub name: AttributeName,
+    pub folded: String,
+    pub before: u64,
+    pub after: u64,
+}
+
 impl AttributeTable {
+    /// With other attributes of some products: all that each of them has. And which values changed.
+    pub(in crate::index) fn with<'a>(
+        &self,
+        others: impl IntoIterator<Item = (u32, &'a Attributes)>,
+    ) -> (Self, Vec<ChangedValue>) {
+        let (mut touched, mut wanted) = (RoaringBitmap::new(), Found::new());
+        for (slot, attributes) in others {
+            touched.insert(slot);
+            add(&mut wanted, slot, attributes);
+        }
+        let mut next = self.clone();
+        let mut changed = Vec::new();
+        let names: BTreeSet<AttributeName> = self.0.keys().chain(wanted.keys()).cloned().collect();
+        for name in names {
+            let of_name = next.0.entry(name.clone()).or_default();
+            let mut new: BTreeMap<String, Carriers> = BTreeMap::new();
+            let mut wanted = wanted.remove(&name).unwrap_or_default();
+            for (folded, carriers) in &**of_name {
+                let has = carriers.among(&touched);
+                let wants = wanted.remove(folded).unwrap_or_default();
+                let same = has.len() == wants.len()
+                    && has
+                        .iter()
+                        .zip(&wants)
+                        .all(|((a, x), (b, y))| *a == b && x == y);
+                if !same {
+                    let mut spellings = carriers.each();
+                    for of in spellings.values_mut() {
+                        *of -= &touched;
+                    }
+                    for (spelling, of) in wants {
+                        *spellings.entry(spelling).or_default() |= of;
+                    }
+                    new.insert(folded.clone(), Carriers::of(spellings));
+                }
+            }
+            let added = wanted.into_iter();
+            new.extend(added.map(|(folded, of)| (folded, Carriers::of(of))));
+            if !new.is_empty() {
+                let values = Arc::make_mut(of_name);
+                for (folded, carriers) in new {
+                    let after = carriers.slots.len();
+                    let old = if after == 0 {
+                        values.remove(&folded)
+                    } else {
+                        values.insert(folded.clone(), Arc::new(carriers))
+                    };
+                    changed.push(ChangedValue {
+                        name: name.clone(),
+                        folded,
+                        before: old.map_or(0, |old| old.slots.len()),
+                        after,
+                    });
+                }
+            }
+            if of_name.is_empty() {
+                next.0.remove(&name);
+            }
+        }
+        (next, changed)
+    }
+
     #[cfg(test)]
     pub(in crate::index) fn build<'a>(products: impl Iterator<Item = &'a Attributes>) -> Self {
         let mut builder = TableBuilder::default();
@@ -99,8 +241,8 @@ impl AttributeTable {
     /// The values of one attribute as the shop most often writes them, in the order in which they
     /// are compared, with the slots that carry them.
     pub fn spelled(&self, name: &AttributeName) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
-        let values = self.0.get(name).into_iter().flat_map(BTreeMap::values);
-        values.map(|carriers| (carriers.spelling.as_str(), &carriers.slots))
+        let values = self.0.get(name).into_iter().flat_map(|of| of.values());
+        values.map(|carriers| (carriers.spelling(), &carriers.slots))
     }
 
     /// The attributes.
@@ -117,13 +259,13 @@ impl AttributeTable {
 
     /// Each value as it is compared, with the slots that carry it.
     pub fn values(&self) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
-        let values = self.0.values().flatten();
+        let values = self.0.values().flat_map(|of| of.iter());
         values.map(|(folded, carriers)| (folded.as_str(), &carriers.slots))
     }
 
     /// The values of one attribute as they are compared, with the slots that carry them.
     pub fn of(&self, name: &AttributeName) -> impl Iterator<Item = (&str, &RoaringBitmap)> + Clone {
-        let values = self.0.get(name).into_iter().flatten();
+        let values = self.0.get(name).into_iter().flat_map(|of| of.iter());
         values.map(|(folded, carriers)| (folded.as_str(), &carriers.slots))
     }
 
@@ -140,8 +282,8 @@ impl AttributeTable {
         name: &AttributeName,
         folded: &str,
     ) -> Option<(&str, &RoaringBitmap)> {
-        let Carriers { spelling, slots } = self.0.get(name)?.get(folded)?;
-        Some((spelling.as_str(), slots))
+        let carriers = self.0.get(name)?.get(folded)?;
+        Some((carriers.spelling(), &carriers.slots))
     }
 
     /// The slots that carry each of an attribute's values, in the order of the values; none of an
@@ -158,10 +300,10 @@ impl AttributeTable {
     /// each; the most frequent value first, of equals the one that sorts first.
     #[must_use]
     pub fn facets(&self) -> Vec<(AttributeName, Vec<(String, u64)>)> {
-        let facet = |(name, values): (&AttributeName, &BTreeMap<String, Carriers>)| {
+        let facet = |(name, values): (&AttributeName, &Arc<Values>)| {
             let mut values: Vec<_> = values
                 .values()
-                .map(|c| (c.spelling.clone(), c.slots.len()))
+                .map(|c| (c.spelling().to_owned(), c.slots.len()))
                 .collect();
             values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             (name.clone(), values)

@@ -78,7 +78,7 @@ impl Reader<'_> {
                 let mut endings: Vec<_> = self.lexicon.beginning(beginning).collect();
                 endings.sort_by_key(|vocable| std::cmp::Reverse(vocable.products));
                 for vocable in endings.into_iter().take(MOST_ENDINGS) {
-                    let other = self.together(std::slice::from_ref(&vocable.text), reading);
+                    let other = self.together(&[vocable.text.to_string()], reading);
                     found.add(strength::UNFINISHED, &other);
                 }
             }

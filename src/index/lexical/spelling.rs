@@ -94,7 +94,7 @@ pub fn corrected(lexicon: &Lexicon, word: &str, fits: impl Fn(&str) -> u32) -> O
     };
     let best = near.map(|found| (score(&found), found.0));
     best.max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, vocable)| vocable.text.clone())
+        .map(|(_, vocable)| vocable.text.to_string())
 }
 
 /// Whether two words differ only in letters that are doubled, in vowels, or in their order: what ears

@@ -1,16 +1,17 @@
 //! A lexicon as bytes.
 //!
 //! Three lists, each after its length (u32): the terms (stem, title bitmap, description bitmap), the
-//! vocabulary (word, number of products as u32), and twice the digests (u64 and slot as u32) of titles
+//! vocabulary (word, title bitmap, number in values as u32), and twice the digests (u64 and slot as u32) of titles
 //! and ids. Text and bitmaps come after their length in bytes (u32); bitmaps are in Roaring's
 //! portable format. Numbers are little endian.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::lexicon::{Lexicon, Term, Vocable};
+use super::lexicon::{Lexicon, Term, Terms, Vocable};
 use super::text::Language;
 
 /// Appends a lexicon.
@@ -31,7 +32,9 @@ pub fn write(lexicon: &Lexicon, bytes: &mut Vec<u8>) -> io::Result<()> {
     length(lexicon.vocabulary().len(), bytes)?;
     for vocable in lexicon.vocabulary() {
         text(&vocable.text, bytes)?;
-        bytes.extend(vocable.products.to_le_bytes());
+        length(vocable.titles.serialized_size(), bytes)?;
+        vocable.titles.serialize_into(&mut *bytes)?;
+        bytes.extend(vocable.in_values.to_le_bytes());
     }
     for digests in [lexicon.titles(), lexicon.ids()] {
         length(digests.len(), bytes)?;
@@ -59,18 +62,19 @@ fn text(text: &str, bytes: &mut Vec<u8>) -> io::Result<()> {
 /// Takes a lexicon of `count` products off the front; `None` when the bytes are not one.
 #[must_use]
 pub fn read(bytes: &mut &[u8], language: Language, count: usize) -> Option<Lexicon> {
-    let mut terms = HashMap::new();
+    let mut terms = Terms::new();
     for _ in 0..take_length(bytes)? {
         let stem = take_text(bytes)?;
         let title = take_slots(bytes, count)?;
         let description = take_slots(bytes, count)?;
-        terms.insert(stem, Term { title, description });
+        terms.insert(Arc::from(stem), Arc::new(Term { title, description }));
     }
     let mut vocabulary = Vec::new();
     for _ in 0..take_length(bytes)? {
         let text = take_text(bytes)?;
-        let products = u32::from_le_bytes(take(bytes)?);
-        vocabulary.push(Vocable::new(text, products));
+        let titles = take_slots(bytes, count)?;
+        let in_values = u32::from_le_bytes(take(bytes)?);
+        vocabulary.push(Vocable::new(&text, titles, in_values));
     }
     let titles = take_digests(bytes, count)?;
     let ids = take_digests(bytes, count)?;

@@ -1,13 +1,14 @@
 //! The words of attributes' values, so that a query can name them: "red" is a value of `color`,
 //! "casual shoes" one of `category`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
 use super::text::{self, Stems};
 use crate::domain::AttributeName;
-use crate::index::columns::AttributeTable;
+use crate::index::columns::{AttributeTable, ChangedValue};
 
 /// Words that end a noun phrase.
 const BETWEEN: [&str; 7] = ["and", "or", "for", "with", "without", "of", "in"];
@@ -23,8 +24,15 @@ pub(super) struct Value {
 }
 
 /// The values of an index by their words.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ValueWords {
+    words: Arc<Words>,
+    /// The products that have any value of an attribute.
+    carriers: HashMap<AttributeName, Arc<RoaringBitmap>>,
+}
+
+#[derive(Default)]
+struct Words {
     values: Vec<Value>,
     /// Stem -> the values that hold it.
     holding: HashMap<String, Vec<usize>>,
@@ -36,13 +44,98 @@ pub struct ValueWords {
     /// a `color` too) -> the attribute. Its values count only beside the noun: "red shoes" are not
     /// those with red laces.
     parts: HashMap<String, AttributeName>,
-    /// The products that have any value of an attribute.
-    carriers: HashMap<AttributeName, RoaringBitmap>,
 }
 
 impl ValueWords {
     #[must_use]
     pub fn of(attributes: &AttributeTable, stems: &Stems) -> Self {
+        let mut all = Self {
+            words: Arc::new(Words::of(attributes, stems)),
+            carriers: HashMap::new(),
+        };
+        for name in attributes.names() {
+            all.count_carriers(attributes, name);
+        }
+        all
+    }
+
+    /// After these values changed.
+    pub(in crate::index) fn with(
+        &self,
+        attributes: &AttributeTable,
+        stems: &Stems,
+        changed: &[ChangedValue],
+    ) -> Self {
+        if changed
+            .iter()
+            .any(|value| value.before == 0 || value.after == 0)
+        {
+            return Self::of(attributes, stems);
+        }
+        let mut next = self.clone();
+        let names: BTreeSet<&AttributeName> = changed.iter().map(|value| &value.name).collect();
+        for name in names {
+            next.count_carriers(attributes, name);
+        }
+        next
+    }
+
+    fn count_carriers(&mut self, attributes: &AttributeTable, name: &AttributeName) {
+        let mut carriers = RoaringBitmap::new();
+        for (_, slots) in attributes.of(name) {
+            carriers |= slots;
+        }
+        self.carriers.insert(name.clone(), Arc::new(carriers));
+    }
+
+    /// The attribute of a part that this stemmed noun names.
+    pub(super) fn part(&self, noun: &str) -> Option<&AttributeName> {
+        self.words.parts.get(noun)
+    }
+
+    fn is_part(&self, attribute: &AttributeName) -> bool {
+        self.words.parts.values().any(|part| part == attribute)
+    }
+
+    /// The values, but for those of parts, that hold the stem.
+    pub(super) fn holding(&self, stem: &str) -> impl Iterator<Item = &Value> {
+        self.among(self.words.holding.get(stem))
+    }
+
+    /// The values, but for those of parts, that are just these stems.
+    pub(super) fn whole(&self, stems: &[String]) -> impl Iterator<Item = &Value> {
+        self.among(self.words.whole.get(stems))
+    }
+
+    fn among<'a>(&'a self, values: Option<&'a Vec<usize>>) -> impl Iterator<Item = &'a Value> {
+        let values = values
+            .into_iter()
+            .flatten()
+            .map(|value| &self.words.values[*value]);
+        values.filter(|value| !self.is_part(&value.attribute))
+    }
+
+    /// The products that have any value of an attribute.
+    pub(super) fn carriers(&self, attribute: &AttributeName) -> Option<&RoaringBitmap> {
+        self.carriers.get(attribute).map(Arc::as_ref)
+    }
+
+    /// The value of a part's attribute that is just these stems.
+    pub(super) fn of_part(&self, part: &AttributeName, stems: &[String]) -> Option<&Value> {
+        let values = self.words.whole.get(stems)?.iter();
+        values
+            .map(|value| &self.words.values[*value])
+            .find(|value| value.attribute == *part)
+    }
+
+    /// Words of the longest value.
+    pub(super) fn longest(&self) -> usize {
+        self.words.longest
+    }
+}
+
+impl Words {
+    fn of(attributes: &AttributeTable, stems: &Stems) -> Self {
         let mut words = Self::default();
         for name in attributes.names() {
             let Some((noun, of)) = name.as_str().rsplit_once('_') else {
@@ -52,15 +145,6 @@ impl ValueWords {
                 let noun = noun.rsplit('_').next().unwrap_or(noun);
                 words.parts.insert(stems.stem(noun), name.clone());
             }
-        }
-        for name in attributes.names() {
-            let of = attributes
-                .of(name)
-                .fold(RoaringBitmap::new(), |mut all, (_, slots)| {
-                    all |= slots;
-                    all
-                });
-            words.carriers.insert(name.clone(), of);
         }
         for (attribute, folded) in attributes.folded() {
             let value = words.values.len();
@@ -86,51 +170,6 @@ impl ValueWords {
             words.whole.entry(whole).or_default().push(value);
         }
         words
-    }
-
-    /// The attribute of a part that this stemmed noun names.
-    pub(super) fn part(&self, noun: &str) -> Option<&AttributeName> {
-        self.parts.get(noun)
-    }
-
-    fn is_part(&self, attribute: &AttributeName) -> bool {
-        self.parts.values().any(|part| part == attribute)
-    }
-
-    /// The values, but for those of parts, that hold the stem.
-    pub(super) fn holding(&self, stem: &str) -> impl Iterator<Item = &Value> {
-        self.among(self.holding.get(stem))
-    }
-
-    /// The values, but for those of parts, that are just these stems.
-    pub(super) fn whole(&self, stems: &[String]) -> impl Iterator<Item = &Value> {
-        self.among(self.whole.get(stems))
-    }
-
-    fn among<'a>(&'a self, values: Option<&'a Vec<usize>>) -> impl Iterator<Item = &'a Value> {
-        let values = values
-            .into_iter()
-            .flatten()
-            .map(|value| &self.values[*value]);
-        values.filter(|value| !self.is_part(&value.attribute))
-    }
-
-    /// The products that have any value of an attribute.
-    pub(super) fn carriers(&self, attribute: &AttributeName) -> Option<&RoaringBitmap> {
-        self.carriers.get(attribute)
-    }
-
-    /// The value of a part's attribute that is just these stems.
-    pub(super) fn of_part(&self, part: &AttributeName, stems: &[String]) -> Option<&Value> {
-        let values = self.whole.get(stems)?.iter();
-        values
-            .map(|value| &self.values[*value])
-            .find(|value| value.attribute == *part)
-    }
-
-    /// Words of the longest value.
-    pub(super) fn longest(&self) -> usize {
-        self.longest
     }
 }
 

@@ -177,8 +177,7 @@ impl<'a> Bench<'a> {
         let catalog = runtime.block_on(Catalog::open(data)).expect("opens");
         let revision = runtime.block_on(catalog.revision()).expect("reads");
         let version = IndexVersion {
-            catalog: revision.products,
-            fields: revision.fields,
+            catalog: revision,
             model: folder.id().clone(),
             words_percent: rank::DEFAULT_WORDS_PERCENT,
             language: Language::default(),

@@ -69,10 +69,10 @@ async fn a_former_model_goes_and_the_one_in_use_stays() {
     shop.import(&catalog, &former, &shop.kaggle(), false).await;
     shop.import(&catalog, &now, &shop.kaggle(), false).await;
     assert_eq!(collect(&catalog, WEEK, false).await, (0, 0, 0));
-    assert_eq!(snapshot(&catalog, &former).await.products.len(), 2);
+    assert_eq!(snapshot(&catalog, &former).await.embedded(), 2);
     assert_eq!(collect(&catalog, Duration::ZERO, false).await, (1, 4, 0));
-    assert_eq!(snapshot(&catalog, &former).await.products.len(), 0);
-    assert_eq!(snapshot(&catalog, &now).await.products.len(), 2);
+    assert_eq!(snapshot(&catalog, &former).await.embedded(), 0);
+    assert_eq!(snapshot(&catalog, &now).await.embedded(), 2);
     // A service that uses a model says so.
     shop.import(&catalog, &former, &shop.kaggle(), false).await;
     let garbage = catalog
@@ -80,5 +80,5 @@ async fn a_former_model_goes_and_the_one_in_use_stays() {
         .await
         .expect("collects");
     assert_eq!((garbage.models, garbage.embeddings), (1, 4));
-    assert_eq!(snapshot(&catalog, &now).await.products.len(), 2);
+    assert_eq!(snapshot(&catalog, &now).await.embedded(), 2);
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use aglet::catalog::ingest::{self, ImportOptions, IngestError, Progress};
 use aglet::catalog::source::Source;
-use aglet::catalog::{Catalog, Counts, Revision};
-use aglet::domain::{ProductFields, ProductId};
+use aglet::catalog::{Catalog, Changed, Counts};
+use aglet::domain::{ModelId, ProductFields, ProductId};
 use bytes::Bytes;
 
 use super::{
@@ -183,7 +183,7 @@ async fn every_model_has_its_own_vectors() {
     let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two")]);
     let (catalog, first, second) = (shop.catalog().await, Fake::new("a"), Fake::new("b"));
     shop.import(&catalog, &first, &shop.kaggle(), false).await;
-    assert!(snapshot(&catalog, &second).await.products.is_empty());
+    assert_eq!(snapshot(&catalog, &second).await.embedded(), 0);
     assert_eq!(
         catalog.counts(&second.model).await.expect("counts").pending,
         2
@@ -206,11 +206,11 @@ async fn every_model_has_its_own_vectors() {
     assert_eq!(snapshot(&catalog, &second).await.products.len(), 2);
     assert_eq!(snapshot(&catalog, &first).await.products.len(), 2);
     // Vectors of another size than the model's are no vectors.
-    assert!(
+    assert_eq!(
         snapshot_of(&catalog, &first, DIMENSIONS + 1)
             .await
-            .products
-            .is_empty()
+            .embedded(),
+        0
     );
 }
 
@@ -406,18 +406,79 @@ async fn products_come_in_the_order_asked_for() {
 }
 
 /// The products of a feed with prices, and what they are filtered and sorted by.
-async fn fields(catalog: &Catalog) -> (Vec<ProductFields>, Revision) {
+async fn fields(catalog: &Catalog) -> (Vec<ProductFields>, u64) {
     let mut all = Vec::new();
-    let revision = catalog
-        .fields(|_, fields| all.push(fields))
+    let read = catalog
+        .embedded(&ModelId::new("a"), DIMENSIONS, |product| {
+            all.push(product.fields);
+        })
         .await
         .expect("reads");
-    assert_eq!(catalog.revision().await.expect("revision"), revision);
+    let revision = catalog.revision().await.expect("revision");
+    assert_eq!(revision, read.revision);
     (all, revision)
 }
 
+/// What changed after a revision, by key: the title of what is there, nothing of what is gone.
+async fn changed(catalog: &Catalog, after: u64, most: usize) -> Option<Vec<(u32, Option<String>)>> {
+    let mut all = Vec::new();
+    let each = |changed| match changed {
+        Changed::Is(product) => all.push((product.key.0, Some(product.title))),
+        Changed::Gone(key) => all.push((key.0, None)),
+    };
+    let model = ModelId::new("a");
+    let revision = catalog
+        .changed(&model, DIMENSIONS, after, most, each)
+        .await
+        .expect("reads");
+    if revision.is_some() {
+        assert_eq!(revision, catalog.revision().await.ok());
+    }
+    revision.map(|_| all)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn prices_and_dates_are_taken_over_and_move_a_number_of_their_own() {
+async fn the_log_says_what_changed_after_a_revision() {
+    let names = [(1, "Puma One"), (2, "Puma Two"), (3, "Puma Three")];
+    let shop = Shop::new(&names);
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    let revision = async || catalog.revision().await.expect("revision");
+    let title = |title: &str| Some(title.to_owned());
+    let empty = revision().await;
+    assert_eq!(changed(&catalog, empty, 9).await, Some(vec![]));
+    shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    let all: Vec<_> = names.map(|(key, name)| (key, title(name))).into();
+    assert_eq!(changed(&catalog, empty, 9).await, Some(all.clone()));
+    assert_eq!(changed(&catalog, empty, 3).await, Some(all));
+    assert_eq!(changed(&catalog, empty, 2).await, None, "too many");
+    let imported = revision().await;
+    assert_eq!(changed(&catalog, imported, 9).await, Some(vec![]));
+    // Another name, one removed, one new; then its embeddings.
+    shop.styles(&[(1, "Puma One"), (2, "Puma Too"), (4, "Puma Four")]);
+    let (options, progress) = (ImportOptions::default(), Progress::default());
+    let prune = ImportOptions {
+        prune: true,
+        ..options
+    };
+    ingest::load(&catalog, &shop.kaggle(), &prune, &progress)
+        .await
+        .expect("loads");
+    let expected = vec![(2, title("Puma Too")), (3, None), (4, title("Puma Four"))];
+    assert_eq!(changed(&catalog, imported, 9).await, Some(expected.clone()));
+    let loaded = revision().await;
+    ingest::embed_missing(&catalog, &fake, &progress)
+        .await
+        .expect("embeds");
+    let embedded = vec![(2, title("Puma Too")), (4, title("Puma Four"))];
+    assert_eq!(changed(&catalog, loaded, 9).await, Some(embedded));
+    assert_eq!(changed(&catalog, imported, 9).await, Some(expected));
+    // Before the log, and of a time that this database never had.
+    assert_eq!(changed(&catalog, empty - 1, 9).await, None);
+    assert_eq!(changed(&catalog, revision().await + 1, 9).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_and_dates_are_taken_over_and_move_the_revision() {
     let shop = Shop::new(&[]);
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     let source = Source::JsonLines {
@@ -452,14 +513,14 @@ async fn prices_and_dates_are_taken_over_and_move_a_number_of_their_own() {
 
     // Another price alone: nothing is embedded, and the index need not be built anew.
     fake.calls();
-    let changed = feed(&[
+    let other = feed(&[
         r#"{"id":"1","title":"A","price":20,"currency":"eur"}"#,
         r#"{"id":"2","title":"B","price":31}"#,
         r#"{"id":"3","title":"C"}"#,
     ])
     .await;
     assert_eq!(
-        (changed.changed, changed.unchanged, fake.calls()),
+        (other.changed, other.unchanged, fake.calls()),
         (2, 1, (0, 0))
     );
     let (now, revision) = fields(&catalog).await;
@@ -468,14 +529,18 @@ async fn prices_and_dates_are_taken_over_and_move_a_number_of_their_own() {
         now[0].created, all[0].created,
         "a feed that does not say changes nothing"
     );
-    assert_eq!(revision.products, start.products);
-    assert!(revision.fields > start.fields);
+    assert!(revision > start);
+    let which = changed(&catalog, start, 9).await.expect("in the log");
+    assert_eq!(
+        which.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+        [1, 2]
+    );
 
     // Another description: nothing is embedded, but searches in words look into it.
     fake.calls();
     feed(&[r#"{"id":"2","title":"B","price":31,"description":"Woven."}"#]).await;
     let (_, described) = fields(&catalog).await;
-    assert!(described.products > revision.products && fake.calls() == (0, 0));
+    assert!(described > revision && fake.calls() == (0, 0));
 
     // The same again: nothing moves.
     let same = feed(&[r#"{"id":"2","title":"B","price":31,"description":"Woven."}"#]).await;

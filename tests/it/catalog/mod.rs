@@ -183,8 +183,16 @@ impl Shop {
 
 /// What an index would be built of.
 struct Snapshot {
-    revision: aglet::catalog::Revision,
+    revision: u64,
     products: Vec<Embedded>,
+}
+
+impl Snapshot {
+    /// How many products have an embedding.
+    fn embedded(&self) -> usize {
+        let has = |product: &&Embedded| product.photo.is_some() || product.words.is_some();
+        self.products.iter().filter(has).count()
+    }
 }
 
 async fn snapshot(catalog: &Catalog, fake: &Fake) -> Snapshot {

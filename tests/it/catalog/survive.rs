@@ -60,7 +60,16 @@ async fn what_was_reported_done_survives_a_model_that_dies_and_an_import_that_is
     assert!(task.await.expect_err("aborted").is_cancelled());
 
     let fake = Fake::new("a");
-    let before = catalog.counts(&fake.model).await.expect("counts").embedded;
+    let embedded = async || catalog.counts(&fake.model).await.expect("counts").embedded;
+    // What it had given to the database is written all the same.
+    let mut before = embedded().await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = embedded().await;
+        if now == std::mem::replace(&mut before, now) {
+            break;
+        }
+    }
     let rest = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!(rest.embedded.photos + before, 600);
     assert_eq!(fake.calls().0 as u64, rest.embedded.photos);
@@ -141,7 +150,16 @@ async fn killed() {
         std::fs::remove_file(shop.path("reported")).expect("removed");
     }
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
-    let before = catalog.counts(&fake.model).await.expect("counts").embedded;
+    let embedded = async || catalog.counts(&fake.model).await.expect("counts").embedded;
+    // What it had given to the database is written all the same.
+    let mut before = embedded().await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = embedded().await;
+        if now == std::mem::replace(&mut before, now) {
+            break;
+        }
+    }
     let rest = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!((rest.new, rest.unchanged), (0, 3000));
     assert_eq!(
