@@ -20,6 +20,7 @@
 //! | `inner` | what an index holds |
 //! | `disk` | the index on disk |
 //! | `values` | products, hits, versions, errors |
+//! | `verify` | whether an index holds what a catalog says |
 //!
 //! # What it promises
 //!
@@ -55,6 +56,7 @@ pub mod rank;
 mod ranking;
 pub mod searcher;
 mod values;
+mod verify;
 mod words;
 
 pub use columns::Facet;
@@ -65,4 +67,5 @@ pub use values::{
     Entry, Explanation, GraphLag, Group, Hit, Hits, IndexVersion, PartMatch, Saved, SearchError,
     Selection, Update,
 };
+pub use verify::{Comparison, Difference};
 pub use words::Joining;

@@ -319,6 +319,11 @@ impl Searcher {
         &self.inner.version
     }
 
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        self.inner.index.dimensions()
+    }
+
     /// How many products the index holds.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -215,12 +215,14 @@ impl Follower {
         let revision = catalog.revision().await?;
         let renewed = now.version().catalog != revision;
         if renewed {
-            let making = &service.inner.options.making;
-            match generation::changed(catalog, &now, making).await? {
-                Some((next, changes)) => {
+            match generation::changed(catalog, &now.index).await? {
+                Some((index, changes)) => {
                     beside.unsaved += changes;
                     beside.uncounted = true;
-                    service.swap(next);
+                    service.swap(Generation {
+                        index,
+                        ..Generation::clone(&now)
+                    });
                 }
                 None => {
                     // The graph goes with the index that it was of.
@@ -279,14 +281,12 @@ impl Follower {
             }
             Some(Upkept::Built(mut built, counts)) => {
                 // What changed since it was read; meanwhile the one in use followed.
-                let making = &self.service.inner.options.making;
                 while built.version().catalog < now.version().catalog {
                     let catalog = self.service.catalog();
-                    let Some((next, _)) = generation::changed(catalog, &built, making).await?
-                    else {
+                    let Some((next, _)) = generation::changed(catalog, &built.index).await? else {
                         return Ok(());
                     };
-                    built = next;
+                    built.index = next;
                 }
                 self.built(built, counts, beside);
             }

@@ -36,10 +36,10 @@ pub struct Making {
 }
 
 impl Making {
-    fn version(&self, catalog: u64, encoder: &Encoder) -> IndexVersion {
+    pub(super) fn version(&self, catalog: u64, model: &ModelId) -> IndexVersion {
         IndexVersion {
             catalog,
-            model: encoder.model_id().clone(),
+            model: model.clone(),
             words_percent: self.words_percent,
             language: self.language,
         }
@@ -58,7 +58,7 @@ impl Generation {
     /// Over nothing, for a service that starts before its catalog is embedded.
     #[must_use]
     pub fn empty(encoder: Encoder, making: &Making) -> Self {
-        let version = making.version(0, &encoder);
+        let version = making.version(0, encoder.model_id());
         let index = Searcher::empty(version, encoder.dimensions());
         Self {
             encoder,
@@ -113,7 +113,7 @@ pub async fn restore(
     encoder: Encoder,
     making: &Making,
 ) -> Result<Generation, GenerationError> {
-    let expected = making.version(catalog.revision().await?, &encoder);
+    let expected = making.version(catalog.revision().await?, encoder.model_id());
     let (store, folder) = (catalog.identity().await?, folder(catalog));
     let dimensions = encoder.dimensions();
     let types = making.types.clone();
@@ -129,31 +129,30 @@ pub async fn restore(
     })
 }
 
-/// `base` after what changed in the catalog since, and how many products that were: at the cost of
+/// An index after what changed in the catalog since, and how many products that were: at the cost of
 /// these alone. `None` when the catalog does not know any more what changed, or it is too much.
 ///
 /// # Errors
 /// When the catalog cannot be read.
 pub(super) async fn changed(
     catalog: &Catalog,
-    base: &Generation,
-    making: &Making,
-) -> Result<Option<(Generation, usize)>, GenerationError> {
-    let encoder = &base.encoder;
+    index: &Searcher,
+) -> Result<Option<(Searcher, usize)>, GenerationError> {
+    let version = index.version();
     let mut all: Vec<Changed> = Vec::new();
     let read = catalog.changed(
-        encoder.model_id(),
-        encoder.dimensions(),
-        base.version().catalog,
+        &version.model,
+        index.dimensions(),
+        version.catalog,
         MOST_CHANGES,
         |changed| all.push(changed),
     );
     let Some(revision) = read.await? else {
         return Ok(None);
     };
-    let (index, words_percent) = (base.index.clone(), making.words_percent);
-    let changes = all.len();
+    let (changes, index) = (all.len(), index.clone());
     let next = blocking(move || {
+        let words_percent = index.version().words_percent;
         let vectors: Vec<Option<Embedding>> = all
             .iter()
             .map(|changed| match changed {
@@ -170,20 +169,15 @@ pub(super) async fn changed(
             });
         index.with(&updates.collect::<Vec<_>>(), revision)
     });
-    let next = next.await??.map(|index| Generation {
-        encoder: encoder.clone(),
-        index,
-        whole: base.whole,
-    });
-    Ok(next.map(|next| (next, changes)))
+    Ok(next.await??.map(|next| (next, changes)))
 }
 
-fn vector(product: &Embedded, words_percent: u8) -> Option<Embedding> {
+pub(super) fn vector(product: &Embedded, words_percent: u8) -> Option<Embedding> {
     let (photo, words) = (product.photo.as_ref(), product.words.as_ref());
     rank::fuse(photo, words, words_percent)
 }
 
-fn entry<'a>(product: &'a Embedded, embedding: Option<&'a Embedding>) -> Entry<'a> {
+pub(super) fn entry<'a>(product: &'a Embedded, embedding: Option<&'a Embedding>) -> Entry<'a> {
     Entry {
         key: product.key,
         embedding,
@@ -221,7 +215,7 @@ pub async fn build(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let version = making.version(read.revision, &encoder);
+    let version = making.version(read.revision, encoder.model_id());
     let types = making.types.clone();
     let index = blocking(move || builder.build(version, &types)).await??;
     let whole = read.counts.pending == 0;

@@ -11,6 +11,7 @@
 //! | [`follow`] | the index follows the catalog; what is missing is embedded |
 //! | [`ready`] | whether searches are answered |
 //! | [`health`] | what was last seen of the model and the catalog |
+//! | `verify` | whether the saved index is what the catalog says |
 //! | [`page`] | what a search answers |
 //! | [`error`] | why there is no answer |
 //!
@@ -26,6 +27,7 @@ pub mod health;
 pub mod page;
 pub mod ready;
 pub mod thesaurus;
+mod verify;
 mod worker;
 
 pub use api::{Service, ServiceOptions};
@@ -34,3 +36,4 @@ pub use follow::Follower;
 pub use generation::{Generation, Making, ModelName};
 pub use page::{Hit, Page};
 pub use ready::Readiness;
+pub use verify::{Verified, verify};

@@ -1,4 +1,4 @@
-//! `aglet`: serve | import | gc | model | demo | evaluate | suite | openapi. Each subcommand turns
+//! `aglet`: serve | import | gc | verify | model | demo | evaluate | suite | openapi. Each subcommand turns
 //! arguments into one library call and lives in a file of its own beside this one.
 
 #![expect(clippy::print_stdout, reason = "a command prints its result")]
@@ -12,6 +12,7 @@ mod model;
 mod openapi;
 mod serve;
 mod suite;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ enum Command {
     Gc(gc::GcArgs),
     Evaluate(evaluate::EvaluateArgs),
     Suite(suite::SuiteArgs),
+    Verify(verify::VerifyArgs),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -57,6 +59,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Import(args) => return import::run(args),
         Command::Evaluate(arguments) => evaluate::run(arguments)?,
         Command::Suite(arguments) => suite::run(arguments)?,
+        Command::Verify(arguments) => return verify::run(arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

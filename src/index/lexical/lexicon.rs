@@ -361,6 +361,24 @@ impl Lexicon {
         Arc::new(vocabulary)
     }
 
+    /// The slots of which two lexicons hold different words.
+    pub(in crate::index) fn differing(&self, other: &Self) -> RoaringBitmap {
+        let mut differing = RoaringBitmap::new();
+        let stems: BTreeSet<&Arc<str>> = self.terms.keys().chain(other.terms.keys()).collect();
+        for stem in stems {
+            let of = |lexicon: &Self| lexicon.term(stem).cloned().unwrap_or_default();
+            let (one, other) = (of(self), of(other));
+            differing |= one.title ^ other.title;
+            differing |= one.description ^ other.description;
+        }
+        for (one, other) in [(&self.titles, &other.titles), (&self.ids, &other.ids)] {
+            let set = |digests: &Digests| digests.sorted.iter().copied().collect::<BTreeSet<_>>();
+            let (one, other) = (set(one), set(other));
+            differing.extend(one.symmetric_difference(&other).map(|(_, slot)| *slot));
+        }
+        differing
+    }
+
     #[must_use]
     pub fn language(&self) -> Language {
         self.language
