@@ -9,6 +9,8 @@ pub struct StoredProduct {
     pub product: Product,
     /// Whether there is a picture that can be shown: one that was decoded at import.
     pub has_picture: bool,
+    /// The revision in which the shop last changed it; 0: before there was a log of changes.
+    pub version: u64,
 }
 
 /// What [`Catalog::embedded`](crate::catalog::Catalog::embedded) gave, beside the products.

@@ -9,6 +9,7 @@
 //! | [`filter`] | which products may answer |
 //! | [`typed`] | values that are numbers, booleans or dates |
 //! | [`embedding`] | vectors, and which model made them |
+//! | [`mod@write`] | changes of products, and what became of them |
 //!
 //! A value that exists is valid: the constructors parse, and the rest of the program never checks
 //! again.
@@ -19,6 +20,7 @@ pub mod filter;
 pub mod product;
 pub mod query;
 pub mod typed;
+pub mod write;
 
 pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use error::QueryError;
@@ -32,6 +34,9 @@ pub use query::{
     WordSearch, is_parameter,
 };
 pub use typed::{FIELDS, Tally, Types, ValueType, is_field};
+pub use write::{
+    Conditions, FieldFault, Refused, Versions, Write, WriteOp, WriteResult, WriteStatus, Written,
+};
 
 /// A text on one line, with one space between its words and none around them.
 #[must_use]

@@ -16,32 +16,28 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::lines::{Line, Lines};
 use super::pictures::PictureFolders;
 use super::row::{Ignored, Item, Lost, NOT_UTF8, Record, Reject, SourceError};
 use crate::catalog::media::PicturePlace;
 use crate::domain::{
-    AttributeName, AttributeValue, Attributes, Product, ProductId, check_currency, is_field,
-    is_parameter, typed,
+    AttributeName, AttributeValue, Attributes, FieldFault, Product, ProductError, ProductId,
+    check_currency, is_field, is_parameter, typed,
 };
 
-#[derive(Deserialize)]
-struct Row {
-    id: Value,
-    title: String,
-    description: Option<String>,
-    image: Option<String>,
-    attributes: Option<Map<String, Value>>,
-    price: Option<f64>,
-    url: Option<String>,
-    sale_price: Option<Value>,
-    currency: Option<Value>,
-    created: Option<Value>,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
+/// What a row says, before its picture is looked for.
+pub(in crate::catalog) struct Described {
+    pub(in crate::catalog) product: Product,
+    /// The path of its picture, as it is written.
+    pub(in crate::catalog) image: Option<String>,
+    /// Fields that mean nothing here.
+    pub(in crate::catalog) unknown: Vec<String>,
 }
+
+/// A part of a row that was not taken.
+type Part = (Lost, FieldFault);
 
 pub(super) fn read(
     path: &Path,
@@ -94,80 +90,172 @@ fn parse(
     }
     let row: Value =
         serde_json::from_str(&line.text).map_err(|e| (None, format!("no JSON: {e}")))?;
-    let id = row.get("id").and_then(id_text);
-    let fail = |reason: String| (id.clone(), reason);
-    let row = Row::deserialize(row).map_err(|e| fail(e.to_string()))?;
-    for name in row.unknown.into_iter().map(|(name, _)| name) {
+    let Value::Object(row) = row else {
+        return Err((None, "the line is not a JSON object".to_owned()));
+    };
+    let id = id_of(&row);
+    if line.lossy
+        && id
+            .as_ref()
+            .is_some_and(|id| id.contains(char::REPLACEMENT_CHARACTER))
+    {
+        return Err((id, "the id has bytes that are not UTF-8".to_owned()));
+    }
+    let mut parts = Vec::new();
+    let described = describe(row, &mut parts).map_err(|fault| (id, fault.reason))?;
+    lost.extend(parts.into_iter().map(|(lost, fault)| (lost, fault.reason)));
+    for name in described.unknown {
         *ignored.entry(name.chars().take(64).collect()).or_default() += 1;
     }
-    let key = id_text(&row.id)
-        .ok_or_else(|| fail("the id is neither a string nor a whole number".to_owned()))?;
-    if line.lossy && key.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(fail("the id has bytes that are not UTF-8".to_owned()));
+    let image = described.image.and_then(|path| {
+        picture(&path, shelves)
+            .map_err(|reason| lost.push((Lost::Photo, format!("image {path:?} {reason}"))))
+            .ok()
+    });
+    Ok(Record {
+        line: line.number,
+        product: described.product,
+        image,
+    })
+}
+
+/// The id of a row as text; `None` when it is neither a string nor a whole number.
+pub(in crate::catalog) fn id_of(row: &Map<String, Value>) -> Option<String> {
+    match row.get("id")? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
     }
-    let key = ProductId::new(&key).map_err(|e| fail(e.to_string()))?;
-    let mut product = Product::new(key, &row.title).map_err(|e| fail(e.to_string()))?;
-    let text = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
-    (product.description, product.url, product.price) =
-        (text(row.description), text(row.url), row.price);
-    product.sale_price = part(row.sale_price, lost, |value| {
+}
+
+/// What a row says. `lost`: the parts that cannot be used, where the rest can.
+///
+/// # Errors
+/// When nothing of the row can be used.
+pub(in crate::catalog) fn describe(
+    mut row: Map<String, Value>,
+    lost: &mut Vec<Part>,
+) -> Result<Described, FieldFault> {
+    let fault = |field: &'static str| {
+        move |error: &dyn std::fmt::Display| FieldFault::new(field, error.to_string())
+    };
+    if !row.contains_key("id") {
+        return Err(FieldFault::new("id", "missing field `id`"));
+    }
+    let key = id_of(&row)
+        .ok_or_else(|| FieldFault::new("id", "the id is neither a string nor a whole number"))?;
+    row.remove("id");
+    let key = ProductId::new(&key).map_err(|e| fault("id")(&e))?;
+    let title = row
+        .remove("title")
+        .ok_or_else(|| FieldFault::new("title", "missing field `title`"))?;
+    let title = String::deserialize(title).map_err(|e| fault("title")(&format!("title: {e}")))?;
+    let mut product = Product::new(key, &title).map_err(|e| fault("title")(&e))?;
+    product.description = text(&mut row, "description")?;
+    product.url = text(&mut row, "url")?;
+    product.price = optional(&mut row, "price")?;
+    product.sale_price = part(&mut row, "sale_price", lost, |value| {
         value
             .as_f64()
             .filter(|price| *price >= 0.0)
             .ok_or_else(|| format!("sale_price {value} is not a price"))
     });
-    product.currency = part(row.currency, lost, |value| {
+    product.currency = part(&mut row, "currency", lost, |value| {
         let text = value.as_str().unwrap_or_default().trim().to_uppercase();
         check_currency(&text).map_err(|_| format!("currency {value} is not one: EUR, say"))?;
         Ok(text)
     });
-    product.created = part(row.created, lost, |value| {
+    product.created = part(&mut row, "created", lost, |value| {
         let period = value.as_str().and_then(typed::date);
         #[expect(clippy::cast_possible_truncation, reason = "seconds of a date")]
         let seconds = period.map(|period| period.first as i64);
         seconds
             .ok_or_else(|| format!("created {value} is neither a day nor a time: 2026-11-29, say"))
     });
-    product.attributes = attributes(row.attributes.unwrap_or_default(), lost);
-    let product = product.check().map_err(|e| fail(e.to_string()))?;
-    let image = row.image.filter(|i| !i.trim().is_empty()).and_then(|path| {
-        match picture(path.trim(), shelves) {
-            Ok(image) => Some(image),
-            Err(reason) => {
-                lost.push((Lost::Photo, format!("image {path:?} {reason}")));
-                None
-            }
-        }
-    });
-    Ok(Record {
-        line: line.number,
+    product.attributes = attributes(optional(&mut row, "attributes")?.unwrap_or_default(), lost);
+    let image = text(&mut row, "image")?;
+    let product = product
+        .check()
+        .map_err(|e| FieldFault::new(field_of(&e), e.to_string()))?;
+    Ok(Described {
         product,
         image,
+        unknown: row.into_iter().map(|(name, _)| name).collect(),
     })
+}
+
+/// The row that describes a product: [`describe`] reads it back. The picture is not in it.
+pub(in crate::catalog) fn row(product: &Product) -> Map<String, Value> {
+    let fields = [
+        ("id", Some(json!(product.id))),
+        ("title", Some(json!(product.title))),
+        (
+            "description",
+            product.description.as_ref().map(|d| json!(d)),
+        ),
+        ("price", product.price.map(|p| json!(p))),
+        ("sale_price", product.sale_price.map(|p| json!(p))),
+        ("currency", product.currency.as_ref().map(|c| json!(c))),
+        (
+            "created",
+            product.created.and_then(typed::date_text).map(|d| json!(d)),
+        ),
+        ("url", product.url.as_ref().map(|u| json!(u))),
+        (
+            "attributes",
+            Some(json!(product.attributes)).filter(|_| !product.attributes.is_empty()),
+        ),
+    ];
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+}
+
+/// Which field a product is refused for.
+fn field_of(error: &ProductError) -> &'static str {
+    match error {
+        ProductError::Empty { what }
+        | ProductError::TooLong { what, .. }
+        | ProductError::ControlCharacter { what } => what.strip_prefix("the ").unwrap_or(what),
+        ProductError::AttributeName { .. } => "attributes",
+        ProductError::Price { .. } => "price",
+        ProductError::Currency { .. } => "currency",
+    }
+}
+
+/// A field that may be absent or null.
+fn optional<T: for<'a> Deserialize<'a>>(
+    row: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<T>, FieldFault> {
+    let given = row.remove(name).unwrap_or_default();
+    Option::deserialize(given).map_err(|e| FieldFault::new(name, format!("{name}: {e}")))
+}
+
+/// The same, trimmed; an empty text is none.
+fn text(row: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>, FieldFault> {
+    let text: Option<String> = optional(row, name)?;
+    Ok(text
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty()))
 }
 
 /// A part of a row that is lost alone when it cannot be read.
 fn part<T>(
-    given: Option<Value>,
-    lost: &mut Vec<(Lost, String)>,
+    row: &mut Map<String, Value>,
+    name: &'static str,
+    lost: &mut Vec<Part>,
     read: impl Fn(&Value) -> Result<T, String>,
 ) -> Option<T> {
-    let given = given.filter(|value| !value.is_null())?;
+    let given = row.remove(name).filter(|value| !value.is_null())?;
     match read(&given) {
         Ok(value) => Some(value),
         Err(reason) => {
             let reason: String = reason.chars().take(200).collect();
-            lost.push((Lost::Attribute, reason));
+            lost.push((Lost::Attribute, FieldFault::new(name, reason)));
             None
         }
-    }
-}
-
-fn id_text(id: &Value) -> Option<String> {
-    match id {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
-        _ => None,
     }
 }
 
@@ -180,7 +268,7 @@ fn picture(path: &str, shelves: &PictureFolders) -> Result<PicturePlace, String>
     Err("is not there".to_owned())
 }
 
-fn attributes(given: Map<String, Value>, lost: &mut Vec<(Lost, String)>) -> Attributes {
+fn attributes(given: Map<String, Value>, lost: &mut Vec<Part>) -> Attributes {
     let mut attributes = Attributes::new();
     for (name, value) in given {
         match attribute(&name, value) {
@@ -193,14 +281,23 @@ fn attributes(given: Map<String, Value>, lost: &mut Vec<(Lost, String)>) -> Attr
                     }
                 }
             }
-            Err(reason) => lost.push((Lost::Attribute, reason)),
+            Err(reason) => {
+                let name: String = name.chars().take(80).collect();
+                let fault = FieldFault::new(format!("attributes.{name}"), reason);
+                lost.push((Lost::Attribute, fault));
+            }
         }
     }
     attributes
 }
 
+/// An attribute's name with what is forgiven in one made plain.
+pub(in crate::catalog) fn plain_name(name: &str) -> String {
+    name.trim().to_lowercase().replace([' ', '-'], "_")
+}
+
 fn attribute(name: &str, value: Value) -> Result<(AttributeName, Vec<AttributeValue>), String> {
-    let plain = name.trim().to_lowercase().replace([' ', '-'], "_");
+    let plain = plain_name(name);
     let plain = AttributeName::new(&plain).map_err(|e| e.to_string())?;
     if is_parameter(plain.as_str()) {
         return Err(format!(

@@ -13,7 +13,7 @@
 //! | `pictures` | where the pictures of a source are |
 
 pub mod brand;
-mod jsonl;
+pub(in crate::catalog) mod jsonl;
 mod kaggle;
 mod lines;
 mod pictures;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
@@ -10,6 +11,7 @@ use super::database::Catalog;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PicturePlace;
 use crate::catalog::media::picture::Picture;
+use crate::catalog::source::jsonl;
 use crate::catalog::values::{AllEmbedded, Changed, Counts, Embedded, StoredProduct};
 use crate::domain::{
     Attributes, Embedding, ModelId, Product, ProductFields, ProductId, ProductKey,
@@ -41,6 +43,19 @@ impl Catalog {
     /// When the database cannot be read.
     pub async fn keys(&self, ids: &[ProductId]) -> Result<Vec<ProductKey>, CatalogError> {
         keys(self, self.readers(), ids).await
+    }
+
+    /// The products after `after`, `most` at most, in the order of the keys; each as the row of the
+    /// JSON Lines format that it came in, but for its picture.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn rows(
+        &self,
+        after: ProductKey,
+        most: u32,
+    ) -> Result<Vec<(ProductKey, Map<String, Value>)>, CatalogError> {
+        rows(self, after, most).await.map_err(|e| self.error(e))
     }
 
     /// The picture of the product with the shop's id `id`, for a client. `None` when there is no
@@ -130,6 +145,10 @@ pub(super) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error> {
         .map_err(undecodable)
 }
 
+pub(super) fn version(row: &SqliteRow) -> Result<u64, sqlx::Error> {
+    row.try_get::<i64, _>("version").map(i64::unsigned_abs)
+}
+
 /// Columns `image_file`, `image_root` and `image_member`. A relative path lies in the data folder,
 /// which may have moved.
 pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<PicturePlace>, sqlx::Error> {
@@ -169,6 +188,7 @@ pub(super) fn stored(row: &SqliteRow) -> Result<StoredProduct, sqlx::Error> {
         key: key(row)?,
         product,
         has_picture: row.try_get("image_decoded")?,
+        version: version(row)?,
     })
 }
 
@@ -205,7 +225,7 @@ async fn picture(
 async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
     let row = sqlx::query(
         "SELECT key, id, title, description, price, sale_price, currency, created, url, attributes,
-                image_decoded
+                image_decoded, version
          FROM products WHERE id = ?",
     )
     .bind(id.as_str())
@@ -225,7 +245,7 @@ async fn products(
     let keys = serde_json::json!(keys.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
     let rows = sqlx::query(
         "SELECT p.key, p.id, p.title, p.description, p.price, p.sale_price, p.currency, p.created,
-                p.url, p.attributes, p.image_decoded
+                p.url, p.attributes, p.image_decoded, p.version
          FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value
          ORDER BY wanted.key",
     )
@@ -237,6 +257,24 @@ async fn products(
         .map(stored)
         .collect::<Result<_, _>>()
         .map_err(|e| catalog.error(e))
+}
+
+async fn rows(
+    catalog: &Catalog,
+    after: ProductKey,
+    most: u32,
+) -> Result<Vec<(ProductKey, Map<String, Value>)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT key, id, title, description, price, sale_price, currency, created, url, attributes,
+                image_decoded, version
+         FROM products WHERE key > ? ORDER BY key LIMIT ?",
+    )
+    .bind(after.0)
+    .bind(most)
+    .fetch_all(catalog.readers())
+    .await?;
+    let row = |row| stored(row).map(|stored| (stored.key, jsonl::row(&stored.product)));
+    rows.iter().map(row).collect()
 }
 
 /// The keys of products by id; unknown ids are left out.

@@ -9,7 +9,7 @@ use super::read;
 use crate::catalog::caption::caption;
 use crate::catalog::media::PicturePlace;
 use crate::catalog::source::row::Record;
-use crate::domain::ProductKey;
+use crate::domain::{Product, ProductId, ProductKey};
 use crate::util::digest::sha256;
 
 /// sha256 of the content that was embedded.
@@ -91,6 +91,30 @@ impl Columns {
             image_member: row.try_get("image_member")?,
             image_root: row.try_get("image_root")?,
         })
+    }
+
+    /// The product of a row, whose id is not in the columns.
+    pub(super) fn product(&self, id: ProductId) -> Result<Product, sqlx::Error> {
+        Ok(Product {
+            id,
+            title: self.title.clone(),
+            description: self.description.clone(),
+            attributes: read::attributes(&self.attributes)?,
+            price: self.price,
+            sale_price: self.sale_price,
+            currency: self.currency.clone(),
+            created: self.created,
+            url: self.url.clone(),
+        })
+    }
+
+    /// Takes over what a product keeps when it is written without its picture.
+    pub(super) fn keep(&mut self, old: &Self) {
+        self.key = old.key;
+        self.created = self.created.or(old.created);
+        self.image_file.clone_from(&old.image_file);
+        self.image_member.clone_from(&old.image_member);
+        self.image_root.clone_from(&old.image_root);
     }
 
     pub(super) fn same(&self, new: &Self) -> bool {

@@ -483,6 +483,7 @@ mod tests {
             key: ProductKey(7),
             product,
             has_picture: true,
+            version: 0,
         }
     }
 

@@ -1,0 +1,392 @@
+//! Products changed one by one, by whoever runs the shop: [`Catalog::write`].
+//!
+//! Some hundred changes are one transaction, and each of them is made or refused alone. What a change
+//! asks of the product's version is looked at within the transaction, so that of two that ask for the
+//! same version one alone is made.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::database::Catalog;
+use super::read;
+use super::row::Columns;
+use super::write::{Log, Writer};
+use crate::catalog::error::CatalogError;
+use crate::catalog::source::jsonl;
+use crate::catalog::source::row::Record;
+use crate::domain::write::merge;
+use crate::domain::{
+    Conditions, FieldFault, Product, ProductId, Refused, Write, WriteOp, WriteResult, WriteStatus,
+    Written,
+};
+
+/// The version of a product that this transaction has changed: it is known at its end.
+const OF_NOW: u64 = u64::MAX;
+
+impl Catalog {
+    /// Makes the changes in one transaction, beside an import if one runs. Answers in the order given;
+    /// what is refused costs nothing but itself.
+    ///
+    /// # Errors
+    /// When the database cannot be changed: then none of them is made.
+    pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, CatalogError> {
+        Writer::beside(self).write(writes).await
+    }
+}
+
+/// A change as far as it can be read before the product is known.
+struct Prepared {
+    id: ProductId,
+    edit: Edit,
+    conditions: Conditions,
+}
+
+enum Edit {
+    Put(Box<Product>, Vec<String>),
+    Patch(Map<String, Value>),
+    Delete,
+}
+
+/// A product as it is at this point of the transaction.
+struct Known {
+    columns: Columns,
+    version: u64,
+}
+
+impl Writer {
+    /// See [`Catalog::write`].
+    pub(in crate::catalog) async fn write(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<WriteResult>, CatalogError> {
+        let written = self.try_write(writes).await;
+        written.map_err(|e| self.catalog().error(e))
+    }
+
+    async fn try_write(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, sqlx::Error> {
+        let prepared: Vec<_> = writes.into_iter().map(prepare).collect();
+        let ids: HashSet<&str> = prepared
+            .iter()
+            .filter_map(|(_, prepared)| prepared.as_ref().ok())
+            .map(|prepared| prepared.id.as_str())
+            .collect();
+        let mut results = Vec::with_capacity(prepared.len());
+        let mut transaction = self.begin().await?;
+        let mut known = known(&ids, &mut transaction).await?;
+        let mut log = Log::default();
+        for (id, prepared) in prepared {
+            let result = match prepared {
+                Ok(prepared) => {
+                    self.edit(prepared, &mut known, &mut log, &mut transaction)
+                        .await?
+                }
+                Err(refused) => Err(refused),
+            };
+            results.push(WriteResult { id, result });
+        }
+        let revision = log.write(&mut transaction).await?.unwrap_or_default();
+        transaction.commit().await?;
+        for result in &mut results {
+            let version = match &mut result.result {
+                Ok(written) => Some(&mut written.revision),
+                Err(Refused::Condition { version }) => version.as_mut(),
+                Err(_) => None,
+            };
+            if let Some(version) = version.filter(|version| **version == OF_NOW) {
+                *version = revision;
+            }
+        }
+        Ok(results)
+    }
+
+    async fn edit(
+        &self,
+        change: Prepared,
+        known: &mut HashMap<String, Known>,
+        log: &mut Log,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<Result<Written, Refused>, sqlx::Error> {
+        let id = change.id;
+        let old = known.get(id.as_str());
+        if old.is_none() && !matches!(change.edit, Edit::Put(..)) {
+            return Ok(Err(Refused::NoProduct { id: id.to_string() }));
+        }
+        let version = old.map(|old| old.version);
+        if !change.conditions.met(version) {
+            return Ok(Err(Refused::Condition { version }));
+        }
+        let (product, ignored) = match (change.edit, old) {
+            (Edit::Put(product, ignored), _) => (*product, ignored),
+            (Edit::Patch(patch), Some(old)) => {
+                let mut row = jsonl::row(&old.columns.product(id.clone())?);
+                merge(&mut row, patch);
+                match described(row) {
+                    Ok(described) => described,
+                    Err(fault) => return Ok(Err(fault.into())),
+                }
+            }
+            (Edit::Patch(_) | Edit::Delete, _) => {
+                if let Some(old) = known.remove(id.as_str()) {
+                    sqlx::query("DELETE FROM products WHERE key = ?")
+                        .bind(old.columns.key)
+                        .execute(&mut **transaction)
+                        .await?;
+                    log.add(old.columns.key, "removed");
+                }
+                return Ok(Ok(Written {
+                    status: WriteStatus::Deleted,
+                    revision: OF_NOW,
+                    ignored: Vec::new(),
+                }));
+            }
+        };
+        let record = Record {
+            line: 0,
+            product,
+            image: None,
+        };
+        let mut columns = Columns::of(&record, self.catalog().data());
+        let (status, revision) = if let Some(old) = old {
+            columns.keep(&old.columns);
+            if old.columns.same(&columns) {
+                (WriteStatus::Unchanged, old.version)
+            } else {
+                columns.update(&old.columns, transaction).await?;
+                log.add(columns.key, "changed");
+                (WriteStatus::Changed, OF_NOW)
+            }
+        } else {
+            columns.key = columns.insert(&record, transaction).await?.0;
+            log.add(columns.key, "new");
+            (WriteStatus::Created, OF_NOW)
+        };
+        if status != WriteStatus::Unchanged {
+            let version = OF_NOW;
+            known.insert(id.into(), Known { columns, version });
+        }
+        Ok(Ok(Written {
+            status,
+            revision,
+            ignored,
+        }))
+    }
+}
+
+/// The products with these ids.
+async fn known(
+    ids: &HashSet<&str>,
+    transaction: &mut Transaction<'static, Sqlite>,
+) -> Result<HashMap<String, Known>, sqlx::Error> {
+    let sql = "SELECT p.* FROM json_each(?) AS wanted
+               CROSS JOIN products AS p ON p.id = wanted.value";
+    let rows = sqlx::query(sql)
+        .bind(serde_json::json!(ids).to_string())
+        .fetch_all(&mut **transaction)
+        .await?;
+    let known = |row| {
+        let known = Known {
+            columns: Columns::read(row)?,
+            version: read::version(row)?,
+        };
+        Ok((row.try_get("id")?, known))
+    };
+    rows.iter().map(known).collect()
+}
+
+/// The id as far as it can be read, and the change or what is wrong with it.
+fn prepare(write: Write) -> (Option<String>, Result<Prepared, Refused>) {
+    let Write {
+        id,
+        op,
+        mut json,
+        conditions,
+    } = write;
+    let shown = id.as_ref().map(ToString::to_string);
+    let shown = shown.or_else(|| jsonl::id_of(&json).map(|id| id.chars().take(128).collect()));
+    let prepared = || {
+        let id = id_of(id, &json)?;
+        json.insert("id".to_owned(), id.as_str().into());
+        let edit = match op {
+            WriteOp::Put => {
+                let (product, ignored) = described(json)?;
+                Edit::Put(Box::new(product), ignored)
+            }
+            WriteOp::Patch => Edit::Patch(plain_names(json)),
+            WriteOp::Delete => Edit::Delete,
+        };
+        Ok(Prepared {
+            id,
+            edit,
+            conditions,
+        })
+    };
+    (shown, prepared().map_err(|fault: FieldFault| fault.into()))
+}
+
+/// The id that the address and the JSON agree on; one of them may be silent.
+fn id_of(address: Option<ProductId>, json: &Map<String, Value>) -> Result<ProductId, FieldFault> {
+    let fault = |reason: String| FieldFault::new("id", reason);
+    let given = json.get("id").filter(|id| !id.is_null());
+    let Some(given) = given else {
+        return address.ok_or_else(|| fault("missing field `id`".to_owned()));
+    };
+    let text = jsonl::id_of(json).ok_or_else(|| {
+        let given: String = given.to_string().chars().take(80).collect();
+        fault(format!(
+            "the id {given} is neither a string nor a whole number"
+        ))
+    })?;
+    let id = ProductId::new(&text).map_err(|error| fault(error.to_string()))?;
+    match address {
+        Some(address) if address != id => Err(fault(format!(
+            "the id in the body is {:?}, that in the address {:?}",
+            id.as_str(),
+            address.as_str()
+        ))),
+        _ => Ok(id),
+    }
+}
+
+/// The product that a row describes, all of it, and the fields that mean nothing here.
+fn described(row: Map<String, Value>) -> Result<(Product, Vec<String>), FieldFault> {
+    let mut lost = Vec::new();
+    let described = jsonl::describe(row, &mut lost)?;
+    // An import takes what is right of a row; here somebody reads the answer.
+    if let Some((_, fault)) = lost.into_iter().next() {
+        return Err(fault);
+    }
+    if described.image.is_some() {
+        return Err(FieldFault::new(
+            "image",
+            "a picture cannot be given here: leave `image` out, and the product keeps the one that it has",
+        ));
+    }
+    let unknown = described.unknown.into_iter().take(32);
+    let unknown = unknown.map(|name| name.chars().take(64).collect());
+    Ok((described.product, unknown.collect()))
+}
+
+/// A patch whose attributes have the names that the product's have: `Color` is `color`.
+fn plain_names(mut patch: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Object(attributes)) = patch.get_mut("attributes") {
+        let named = std::mem::take(attributes).into_iter();
+        *attributes = named
+            .map(|(name, value)| (jsonl::plain_name(&name), value))
+            .collect();
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Versions;
+
+    fn write(op: WriteOp, json: &Value) -> Write {
+        Write {
+            id: None,
+            op,
+            json: json.as_object().expect("an object").clone(),
+            conditions: Conditions::default(),
+        }
+    }
+
+    async fn of(catalog: &Catalog, writes: Vec<Write>) -> Vec<(WriteStatus, u64)> {
+        let results = catalog.write(writes).await.expect("written");
+        let written = results.into_iter().map(|r| r.result.expect("taken"));
+        written.map(|w| (w.status, w.revision)).collect()
+    }
+
+    #[tokio::test]
+    async fn changes_of_one_product_in_one_transaction_follow_each_other() {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opens");
+        let put = |price: f64| {
+            write(
+                WriteOp::Put,
+                &json!({"id": 7, "title": "A", "price": price}),
+            )
+        };
+        let patch = write(
+            WriteOp::Patch,
+            &json!({"id": "7", "attributes": {"Color": ["Red"]}}),
+        );
+        let delete = || write(WriteOp::Delete, &json!({"id": "7"}));
+        let all = vec![put(1.0), put(1.0), patch, delete(), put(2.0), put(3.0)];
+        let written = of(&catalog, all).await;
+        let revision = catalog.revision().await.expect("revision");
+        use WriteStatus::{Changed, Created, Deleted, Unchanged};
+        let statuses = [Created, Unchanged, Changed, Deleted, Created, Changed];
+        assert_eq!(written, statuses.map(|status| (status, revision)));
+        let id = ProductId::new("7").expect("an id");
+        let stored = catalog.product(&id).await.expect("reads").expect("there");
+        assert_eq!(
+            (stored.product.price, stored.version),
+            (Some(3.0), revision)
+        );
+        assert!(stored.product.attributes.is_empty() && stored.product.created.is_some());
+
+        // What changes nothing raises nothing.
+        assert_eq!(of(&catalog, vec![put(3.0)]).await, [(Unchanged, revision)]);
+        assert_eq!(catalog.revision().await.expect("revision"), revision);
+        let keys: Vec<(i64, String)> = sqlx::query_as("SELECT key, op FROM changes ORDER BY key")
+            .fetch_all(&catalog.inner.writer)
+            .await
+            .expect("the log");
+        let expected = [(1, "removed".to_owned()), (2, "changed".to_owned())];
+        assert_eq!(keys, expected);
+    }
+
+    #[tokio::test]
+    async fn a_version_of_the_same_transaction_is_nobodys() {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opens");
+        let put = |price: u64| {
+            write(
+                WriteOp::Put,
+                &json!({"id": "7", "title": "A", "price": price}),
+            )
+        };
+        let first = of(&catalog, vec![put(1)]).await[0].1;
+        let under = |price| Write {
+            conditions: Conditions {
+                is: Some(Versions::These(vec![first])),
+                is_not: None,
+            },
+            ..put(price)
+        };
+        let results = catalog.write(vec![under(2), under(3)]).await;
+        let results = results.expect("written");
+        let now = catalog.revision().await.expect("revision");
+        assert!(now > first && results[0].result.as_ref().is_ok_and(|w| w.revision == now));
+        let version = Some(now);
+        assert_eq!(results[1].result, Err(Refused::Condition { version }));
+    }
+
+    #[tokio::test]
+    async fn a_full_database_takes_none_of_them() {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opens");
+        sqlx::query("PRAGMA max_page_count = 100")
+            .execute(&catalog.inner.writer)
+            .await
+            .expect("pragma");
+        let long = "long ".repeat(400);
+        let many = (0..500).map(|id| {
+            write(
+                WriteOp::Put,
+                &json!({"id": id, "title": "A", "description": long}),
+            )
+        });
+        let before = catalog.revision().await.expect("revision");
+        let full = catalog.write(many.collect()).await.expect_err("full");
+        assert!(matches!(full, CatalogError::Full { .. }), "{full}");
+        assert_eq!(catalog.revision().await.expect("revision"), before);
+        let id = ProductId::new("0").expect("an id");
+        assert!(catalog.product(&id).await.expect("reads").is_none());
+    }
+}
