@@ -150,6 +150,7 @@ fn door(config: &Config) -> HttpOptions {
         concurrency: config.max_concurrency,
         allowed_origins: config.cors_origins.clone(),
         public_url: config.public_url.clone(),
+        writes: config.writes,
     }
 }
 
@@ -178,6 +179,7 @@ mod tests {
             max_concurrency: Some(3),
             cors_origins: Some(vec!["https://shop.example".to_owned()]),
             public_url: Some("https://api.shop.example/".to_owned()),
+            writes: Some(true),
             ..Settings::default()
         };
         let door = door(&Config::check(settings).expect("valid"));
@@ -191,5 +193,6 @@ mod tests {
         );
         assert_eq!(door.allowed_origins, ["https://shop.example"]);
         assert_eq!(door.public_url, "https://api.shop.example");
+        assert!(door.writes);
     }
 }

@@ -126,6 +126,8 @@ settings! {
     /// Where clients reach the service, as `https://api.shop.example` or with a path: put before
     /// image_url, and the server of the OpenAPI document. Empty: both are relative.
     public_url: String = String::new(), "AGLET_PUBLIC_URL";
+    /// Whether products can be written over HTTP. There are no keys: whoever reaches the service may.
+    writes: bool = false, "AGLET_WRITES";
     /// Milliseconds from SIGTERM, when /readyz begins to answer 503, to the end of accepting
     /// connections: time for a load balancer to look.
     stop_delay_ms: u64 = 0, "AGLET_STOP_DELAY_MS";
@@ -175,6 +177,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Without a slash at its end; empty when there is none.
     pub public_url: String,
+    /// Whether products can be written over HTTP.
+    pub writes: bool,
     /// How long connections are still accepted once the service is told to stop.
     pub stop_delay: Duration,
     pub drain: Duration,
@@ -281,6 +285,7 @@ impl Config {
             max_connections: values.max_connections,
             cors_origins: values.cors_origins,
             public_url: values.public_url.trim_end_matches('/').to_owned(),
+            writes: values.writes,
             stop_delay: Duration::from_millis(values.stop_delay_ms),
             drain: Duration::from_secs(values.drain_seconds),
             refresh: Some(values.refresh_seconds)
@@ -445,7 +450,7 @@ mod tests {
             config.listen.ip().is_loopback(),
             "nothing is open to the network unless asked for"
         );
-        assert!(config.cors_origins.is_empty());
+        assert!(config.cors_origins.is_empty() && !config.writes);
     }
 
     #[test]

@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 
 use super::input::schema;
 use super::output::error::{ApiError, ErrorCode, FixedProblems, NameProblems, Problem, short};
-use super::routes::{attributes, health, products, search};
+use super::output::written::{BulkEnd, BulkStatus};
+use super::routes::{attributes, bulk, health, products, search, write};
 use super::state::AppState;
 use crate::domain::KnownAttributes;
 
@@ -29,11 +30,11 @@ use crate::domain::KnownAttributes;
     ),
     tags(
         (name = "search", description = "Find products in words or by photo"),
-        (name = "products", description = "One product, its picture, and its like"),
+        (name = "products", description = "Products, their pictures and their like; written where the setting `writes` is on"),
         (name = "operations", description = "Health and metrics"),
         (name = "about", description = "This document and the error codes"),
     ),
-    components(schemas(Problem, ErrorCode))
+    components(schemas(Problem, ErrorCode, BulkStatus, BulkEnd))
 )]
 struct Base;
 
@@ -42,7 +43,14 @@ pub(super) fn work() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(search::search, search::search_json))
         .routes(routes!(search::search_image))
-        .routes(routes!(products::product))
+        .routes(routes!(
+            products::product,
+            write::put_product,
+            write::patch_product,
+            write::delete_product
+        ))
+        .routes(routes!(bulk::all_products))
+        .routes(routes!(bulk::bulk_products))
         .routes(routes!(products::product_image))
         .routes(routes!(products::similar))
         .routes(routes!(attributes::attributes))

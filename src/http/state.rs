@@ -56,6 +56,8 @@ pub struct HttpOptions {
     /// Put before the path in `image_url`, and named as the server in the OpenAPI document; without
     /// a slash at its end. Empty: the path alone.
     pub public_url: String,
+    /// Whether products can be written.
+    pub writes: bool,
 }
 
 impl Default for HttpOptions {
@@ -68,6 +70,7 @@ impl Default for HttpOptions {
             concurrency: 256,
             allowed_origins: Vec::new(),
             public_url: String::new(),
+            writes: false,
         }
     }
 }

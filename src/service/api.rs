@@ -71,7 +71,8 @@ pub(super) struct Inner {
     stopping: AtomicBool,
     pub(super) health: Health,
     thesaurus: Arc<Thesaurus>,
-    /// The catalog was written to by this process: there is something to follow at once.
+    /// Rung after every change that came by [`Service::write`]: whoever follows the catalog need not
+    /// wait for its next look.
     pub(super) written: Notify,
 }
 

@@ -4,6 +4,7 @@
 //! | file | what it is for |
 //! | --- | --- |
 //! | [`api`] | [`Service`]: query -> page, products, pictures |
+//! | [`writes`] | products written, and read back as they came in |
 //! | `check` | whether a query asks for what the products have |
 //! | `worker` | the threads that search |
 //! | [`thesaurus`] | the synonyms in use, read again when their file changes |
@@ -29,6 +30,7 @@ pub mod ready;
 pub mod thesaurus;
 mod verify;
 mod worker;
+pub mod writes;
 
 pub use api::{Service, ServiceOptions};
 pub use error::ServiceError;

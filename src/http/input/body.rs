@@ -42,18 +42,26 @@ where
             });
         }
         all_in_body(request.uri(), "a member of the JSON")?;
-        let limit = MAX_JSON.min(options.max_body);
-        announced(request.headers(), "the body", limit)?;
-        let mut share = options.uploads.nothing();
-        let place = request.extensions().get::<Place>().cloned();
-        let bytes = within(
-            options.body_timeout,
-            whole(request.into_body(), limit, &mut share),
-        )
-        .await?;
-        arrived(place.as_ref())?;
-        parse(&bytes).map(Self)
+        read_json(request, &options).await.map(Self)
     }
+}
+
+/// The body as JSON, whatever its type says.
+pub(super) async fn read_json<T: DeserializeOwned>(
+    request: Request,
+    options: &HttpOptions,
+) -> Result<T, ApiError> {
+    let limit = MAX_JSON.min(options.max_body);
+    announced(request.headers(), "the body", limit)?;
+    let mut share = options.uploads.nothing();
+    let place = request.extensions().get::<Place>().cloned();
+    let bytes = within(
+        options.body_timeout,
+        whole(request.into_body(), limit, &mut share),
+    )
+    .await?;
+    arrived(place.as_ref())?;
+    parse(&bytes)
 }
 
 /// The body is here: the request takes its place in the work.
@@ -61,7 +69,7 @@ fn arrived(place: Option<&Place>) -> Result<(), ApiError> {
     place.map_or(Ok(()), Place::take)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => ApiError::InvalidBody {
             reason: error.to_string(),
@@ -94,7 +102,7 @@ fn all_in_body(uri: &Uri, instead: &str) -> Result<(), ApiError> {
 }
 
 /// The media type without parameters, in lower case.
-fn essence(headers: &HeaderMap) -> String {
+pub(super) fn essence(headers: &HeaderMap) -> String {
     let value = headers
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
@@ -119,7 +127,7 @@ fn announced(headers: &HeaderMap, what: &'static str, limit: usize) -> Result<()
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     time: Duration,
     read: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {

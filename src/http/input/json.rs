@@ -266,7 +266,7 @@ impl utoipa::ToSchema for FilterValue {
     }
 }
 
-fn text_or_texts() -> AnyOfBuilder {
+pub(super) fn text_or_texts() -> AnyOfBuilder {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     AnyOfBuilder::new()
         .item(text())

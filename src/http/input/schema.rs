@@ -243,6 +243,48 @@ pub fn known(name: &AttributeName) -> Parameter {
     )
 }
 
+/// `wait` of a write.
+pub struct WaitParams;
+
+impl utoipa::IntoParams for WaitParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["searchable"]));
+        let description = "The answer waits until the index holds what was written, at most as long as a request \
+                           may take (10 s); `searchable` says whether it does";
+        let wait = optional(
+            "wait",
+            description.to_owned(),
+            Schema::Object(schema.build()),
+        );
+        vec![wait.build()]
+    }
+}
+
+/// `wait`, `If-Match` and `If-None-Match` of a write.
+pub struct WriteParams;
+
+impl utoipa::IntoParams for WriteParams {
+    fn into_params(at: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let condition = |name: &str, description: &str| {
+            optional(name, description.to_owned(), Schema::Object(text()))
+                .parameter_in(ParameterIn::Header)
+                .build()
+        };
+        let mut parameters = WaitParams::into_params(at);
+        parameters.push(condition(
+            "If-Match",
+            "Only where the product's ETag is one of these; `*`: only where there is a product",
+        ));
+        parameters.push(condition(
+            "If-None-Match",
+            "Only where the product's ETag is none of these; `*`: only where there is no product",
+        ));
+        parameters
+    }
+}
+
 /// An array of texts.
 pub fn texts() -> Schema {
     Schema::Array(ArrayBuilder::new().items(text()).build())

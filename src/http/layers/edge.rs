@@ -151,6 +151,9 @@ fn method(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "OTHER",
     }
@@ -163,6 +166,8 @@ fn template(path: &str) -> &'static str {
         "/search",
         "/search/image",
         "/attributes",
+        "/products",
+        "/products:bulk",
         "/products/{id}",
         "/products/{id}/image",
         "/products/{id}/similar",

@@ -30,15 +30,19 @@ impl Gate {
         }
     }
 
-    /// Bodies come with POST alone, and their arrival has a time of its own.
+    /// The arrival of a body has a time of its own.
     fn allowance(&self, method: &Method) -> Duration {
-        let body = if *method == Method::POST {
+        let body = if has_body(method) {
             self.options.body_timeout
         } else {
             Duration::ZERO
         };
         body + self.options.request_timeout + GRACE
     }
+}
+
+fn has_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
 /// One request's place in the work; shared by the layer, which holds it for as long as the request
@@ -69,11 +73,13 @@ pub async fn shed(State(gate): State<Gate>, mut request: Request, next: Next) ->
         gate,
         permit: Arc::default(),
     };
-    if *request.method() == Method::POST {
-        request.extensions_mut().insert(place.clone());
-    } else if let Err(full) = place.take() {
+    if !has_body(request.method())
+        && let Err(full) = place.take()
+    {
         return full.into_response();
     }
+    // Whoever answers beyond the head of the answer keeps the place for as long.
+    request.extensions_mut().insert(place.clone());
     match tokio::time::timeout(allowance, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::DeadlineExceeded.into_response(),

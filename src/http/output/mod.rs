@@ -3,9 +3,13 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`view`] | products and pages as clients see them |
+//! | [`written`] | what became of products that were written |
+//! | [`stream`] | an answer that is made while it is sent |
 //! | [`readiness`] | the report of `/readyz` |
 //! | [`error`] | what can go wrong, as problem documents |
 
 pub mod error;
 pub mod readiness;
+pub mod stream;
 pub mod view;
+pub mod written;

@@ -5,12 +5,16 @@
 //! | --- | --- |
 //! | [`search`] | `/search`, `/search/image` |
 //! | [`products`] | `/products/{id}`, its picture, and what is like it |
+//! | [`write`](mod@write) | `/products/{id}`, written |
+//! | [`bulk`] | `/products`, `/products:bulk` |
 //! | [`attributes`] | `/attributes` |
 //! | [`health`] | `/livez`, `/readyz`, `/metrics` |
 //! | [`page`] | `/`, the search page |
 
 pub mod attributes;
+pub mod bulk;
 pub mod health;
 pub mod page;
 pub mod products;
 pub mod search;
+pub mod write;

@@ -13,7 +13,7 @@ use crate::domain::Ask;
 use crate::http::input::params::{IdPath, Pairs, RawQuery};
 use crate::http::input::schema;
 use crate::http::layers::etag::{etag, matches};
-use crate::http::output::error::{ApiError, ProductProblems, SimilarProblems};
+use crate::http::output::error::{ApiError, ProductProblems, SimilarProblems, etag_of};
 use crate::http::output::view::{ProductDocument, ProductView, SearchResponse};
 use crate::http::state::AppState;
 
@@ -23,16 +23,20 @@ use crate::http::state::AppState;
 #[utoipa::path(
     get, path = "/products/{id}", operation_id = "product", tag = "products",
     params(("id" = String, Path, description = "The shop's own id of the product", max_length = 128)),
-    responses((status = 200, description = "The product", body = ProductDocument), ProductProblems)
+    responses(
+        (status = 200, description = "The product", body = ProductDocument, headers(("etag" = String, description = "Another one after every change that the shop makes: for `If-Match` of a write"))),
+        ProductProblems,
+    )
 )]
 pub async fn product(
     State(state): State<AppState>,
     id: IdPath,
-) -> Result<Json<ProductDocument>, ApiError> {
+) -> Result<([(HeaderName, String); 1], Json<ProductDocument>), ApiError> {
     let stored = state.service.product(&id.0).await?;
+    let tag = [(header::ETAG, etag_of(stored.version))];
     let product = ProductView::new(stored, state.service.known(), &state.options.public_url);
     let id = id.0.to_string();
-    Ok(Json(ProductDocument { id, product }))
+    Ok((tag, Json(ProductDocument { id, product })))
 }
 
 /// A product's picture

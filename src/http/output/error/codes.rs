@@ -58,6 +58,8 @@ codes! {
         "The connection ended, or the transfer broke, before the whole body had arrived.";
     BadRequest, "bad_request", BAD_REQUEST, "The request cannot be understood",
         "The request is refused before it reaches a handler, for example over a broken header; the status may be any 4xx.";
+    WritesOff, "writes_off", FORBIDDEN, "Writes are off",
+        "The service takes no writes unless its setting `writes` is on.";
     NotFound, "not_found", NOT_FOUND, "Nothing at this path",
         "There is no such path; /openapi.json lists those there are.";
     ProductNotFound, "product_not_found", NOT_FOUND, "No such product",
@@ -72,12 +74,16 @@ codes! {
         "The body did not arrive in time; send it again over a better connection, or a smaller picture.";
     ProductNotEmbedded, "product_not_embedded", CONFLICT, "The product is not embedded yet",
         "The product has no embedding: its turn is still to come, or its picture cannot be read.";
+    PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "The product is another by now",
+        "If-Match or If-None-Match does not hold; `etag` is the product's own, null where there is no product.";
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
         "More bytes than allowed; `limit_bytes` tells how many are.";
     ImageTooLarge, "image_too_large", PAYLOAD_TOO_LARGE, "The picture has too many pixels",
         "The picture is not decoded; `max_pixels` and `max_edge` tell what would be.";
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Wrong Content-Type",
         "The Content-Type is not the one that this path reads; `detail` names it.";
+    UnsupportedEncoding, "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE, "Wrong Content-Encoding",
+        "The body is compressed in a way that this path does not read; `detail` names those that it does.";
     UnsupportedImageFormat, "unsupported_image_format", UNSUPPORTED_MEDIA_TYPE, "No picture that can be read",
         "The file is not a JPEG, PNG, WebP, GIF or BMP, judged by its first bytes.";
     EmptyImage, "empty_image", UNPROCESSABLE_ENTITY, "The picture is empty",
@@ -86,12 +92,16 @@ codes! {
         "The file starts like a picture but cannot be decoded.";
     InvalidBody, "invalid_body", UNPROCESSABLE_ENTITY, "The JSON has a wrong shape",
         "The body is JSON, but a field is missing or of a wrong type; `detail` tells which.";
+    InvalidProduct, "invalid_product", UNPROCESSABLE_ENTITY, "The product cannot be taken",
+        "A field of the product is missing, of a wrong type, too long or not taken here; `field` names it.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "Internal error",
         "Our fault; the request id finds the cause in the service's log.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too many requests at once",
         "The service sheds load; try again after the seconds in Retry-After.";
     NotReady, "not_ready", SERVICE_UNAVAILABLE, "Not ready",
         "The service is starting or stopping, has nothing indexed yet, or its model does not answer; `readiness` holds the report of /readyz.";
+    StoreUnavailable, "store_unavailable", SERVICE_UNAVAILABLE, "The catalog cannot be changed now",
+        "The disk is full, or the database stayed busy: nothing was written. Try again after the seconds in Retry-After.";
     DeadlineExceeded, "deadline_exceeded", GATEWAY_TIMEOUT, "No answer in time",
         "The service could not answer within its request time-out.";
 }

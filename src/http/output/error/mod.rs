@@ -22,14 +22,14 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::catalog::CatalogError;
-use crate::domain::{ProductError, QueryError};
+use crate::domain::{FieldFault, ProductError, QueryError, Refused};
 use crate::encode::{EncodeError, ImageError};
 use crate::service::ServiceError;
 
 pub use codes::ErrorCode;
 pub use problem::{
-    BodyProblems, FixedProblems, NameProblems, PlainProblems, Problem, ProductProblems,
-    ReadyProblems, SimilarProblems,
+    BodyProblems, BulkProblems, DeleteProblems, FixedProblems, LineProblem, NameProblems,
+    PlainProblems, Problem, ProductProblems, ReadyProblems, SimilarProblems, WriteProblems,
 };
 
 /// Why a request is not answered with what it asked for.
@@ -55,6 +55,22 @@ pub enum ApiError {
     IncompleteBody,
     #[error("the body must be {expected}")]
     UnsupportedMediaType { expected: &'static str },
+    #[error("the body is compressed as {given:?}; it must be as it is, or gzip")]
+    UnsupportedEncoding { given: String },
+    #[error("the gzip of the body is broken: {reason}")]
+    BrokenGzip { reason: String },
+    #[error("this service takes no writes; switch them on with its setting `writes`")]
+    WritesOff,
+    #[error("{reason}")]
+    InvalidProduct { field: String, reason: String },
+    #[error("If-Match or If-None-Match does not hold: {}", the_etag(*.version))]
+    Precondition { version: Option<u64> },
+    #[error("{reason}")]
+    StoreUnavailable {
+        reason: &'static str,
+        #[source]
+        source: CatalogError,
+    },
     #[error("{what} is larger than {limit} bytes")]
     BodyTooLarge { what: &'static str, limit: usize },
     #[error("{0}")]
@@ -89,6 +105,18 @@ pub enum ApiError {
         #[source]
         source: Option<Box<dyn StdError + Send + Sync>>,
     },
+}
+
+/// The strong validator of a product of this version.
+pub fn etag_of(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
+fn the_etag(version: Option<u64>) -> String {
+    match version {
+        Some(version) => format!("the product's ETag is {}", etag_of(version)),
+        None => "there is no such product".to_owned(),
+    }
 }
 
 /// As much of a name that a client gave as an answer repeats.
@@ -139,7 +167,12 @@ impl ApiError {
             Self::MalformedJson { .. } => ErrorCode::MalformedJson,
             Self::InvalidBody { .. } => ErrorCode::InvalidBody,
             Self::MalformedMultipart { .. } => ErrorCode::MalformedMultipart,
-            Self::IncompleteBody => ErrorCode::IncompleteBody,
+            Self::IncompleteBody | Self::BrokenGzip { .. } => ErrorCode::IncompleteBody,
+            Self::UnsupportedEncoding { .. } => ErrorCode::UnsupportedEncoding,
+            Self::WritesOff => ErrorCode::WritesOff,
+            Self::InvalidProduct { .. } => ErrorCode::InvalidProduct,
+            Self::Precondition { .. } => ErrorCode::PreconditionFailed,
+            Self::StoreUnavailable { .. } => ErrorCode::StoreUnavailable,
             Self::UnsupportedMediaType { .. } => ErrorCode::UnsupportedMediaType,
             Self::BodyTooLarge { .. } => ErrorCode::BodyTooLarge,
             Self::Image(error) => match error {
@@ -209,7 +242,11 @@ impl ApiError {
                 ("max_pixels", json!(max_pixels)),
                 ("max_edge", json!(max_edge)),
             ],
-            Self::Overloaded => vec![("retry_after_s", json!(RETRY_AFTER_S))],
+            Self::InvalidProduct { field, .. } => vec![("field", json!(field))],
+            Self::Precondition { version } => vec![("etag", json!(version.map(etag_of)))],
+            Self::Overloaded | Self::StoreUnavailable { .. } => {
+                vec![("retry_after_s", json!(RETRY_AFTER_S))]
+            }
             Self::NotReady { report, .. } => match report {
                 Value::Null => vec![("retry_after_s", json!(RETRY_AFTER_S))],
                 report => vec![
@@ -244,7 +281,10 @@ pub(in crate::http) struct Carried(pub std::sync::Arc<ApiError>);
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
-        if matches!(self, Self::Overloaded | Self::NotReady { .. }) {
+        if matches!(
+            self,
+            Self::Overloaded | Self::NotReady { .. } | Self::StoreUnavailable { .. }
+        ) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
@@ -308,7 +348,25 @@ impl From<ServiceError> for ApiError {
             ServiceError::Late | ServiceError::Catalog(CatalogError::PictureHangs { .. }) => {
                 Self::DeadlineExceeded
             }
+            ServiceError::Catalog(source @ CatalogError::Full { .. }) => Self::StoreUnavailable {
+                reason: "no space is left for the catalog",
+                source,
+            },
+            ServiceError::Catalog(source @ CatalogError::Busy(_)) => Self::StoreUnavailable {
+                reason: "the catalog's database stayed busy",
+                source,
+            },
             other => Self::internal("the service could not answer", other),
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoProduct { id } => Self::NoProduct { id },
+            Refused::Condition { version } => Self::Precondition { version },
+            Refused::Field(FieldFault { field, reason }) => Self::InvalidProduct { field, reason },
         }
     }
 }

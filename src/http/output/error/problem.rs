@@ -36,7 +36,7 @@ pub struct Problem {
     /// The same as in the `x-request-id` header.
     pub request_id: String,
     /// More, depending on the code: `parameter`, `known`, `limit_bytes`, `max_pixels`, `max_edge`,
-    /// `retry_after_s`, `readiness`.
+    /// `retry_after_s`, `readiness`, `field`, `etag`.
     #[serde(flatten)]
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub specifics: Map<String, Value>,
@@ -77,6 +77,37 @@ impl Problem {
     }
 }
 
+/// Why a line of a bulk was not taken: a [`Problem`] within an answer that is a success.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LineProblem {
+    /// Where the code is explained: `/problems/{code}`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: &'static str,
+    /// The HTTP status that a request of this line alone would have.
+    pub status: u16,
+    pub detail: String,
+    pub code: ErrorCode,
+    /// More, depending on the code: `field`, `limit_bytes`.
+    #[serde(flatten)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
+    pub specifics: Map<String, Value>,
+}
+
+impl From<&ApiError> for LineProblem {
+    fn from(error: &ApiError) -> Self {
+        let whole = Problem::new(error, "");
+        Self {
+            kind: whole.kind,
+            title: error.code().title(),
+            status: whole.status,
+            detail: whole.detail,
+            code: whole.code,
+            specifics: whole.specifics,
+        }
+    }
+}
+
 macro_rules! problems {
     ($($(#[$doc:meta])* $name:ident: $($status:literal)*;)*) => {$(
         $(#[$doc])*
@@ -99,6 +130,12 @@ problems! {
     BodyProblems: 400 408 413 415 422 500 503 504;
     /// Of a route about one product.
     ProductProblems: 400 404 500 503 504;
+    /// Of a route that writes a product.
+    WriteProblems: 400 403 404 408 412 413 415 422 500 503 504;
+    /// Of a route that deletes one.
+    DeleteProblems: 400 403 404 412 500 503 504;
+    /// Of the route that writes many: each line has problems of its own.
+    BulkProblems: 400 403 408 415 500 503 504;
     /// Of a route that compares with one product.
     SimilarProblems: 400 404 409 500 503 504;
     /// Of what is asked for by a name that may not be there.

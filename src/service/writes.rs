@@ -1,0 +1,90 @@
+//! Products written by whoever runs the shop, and read back as they came in.
+//!
+//! A change is in the catalog when its answer is here; the index follows. [`Service::searchable`]
+//! waits until it has.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::api::Service;
+use super::error::ServiceError;
+use crate::catalog::Catalog;
+use crate::domain::{ProductId, ProductKey, Write, WriteResult, WriteStatus};
+
+/// How often the index in use is looked at by those who wait for it.
+const LOOK: Duration = Duration::from_millis(20);
+/// Products that are read at a time.
+const PAGE: u32 = 500;
+
+impl Service {
+    /// Makes the changes in one transaction, each of them alone under its conditions, and wakes
+    /// whoever follows the catalog. Answers in the order given.
+    ///
+    /// # Errors
+    /// When the catalog cannot be changed: then none of them is made.
+    pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, ServiceError> {
+        let results = self.inner.catalog.write(writes).await?;
+        let changed = |result: &WriteResult| {
+            let written = result.result.as_ref();
+            written.is_ok_and(|written| written.status != WriteStatus::Unchanged)
+        };
+        if results.iter().any(changed) {
+            self.inner.written.notify_one();
+        }
+        Ok(results)
+    }
+
+    /// Waits until the index in use is of this revision or a later one; false when it is not by
+    /// `until`.
+    pub async fn searchable(&self, revision: u64, until: Instant) -> bool {
+        loop {
+            if self.generation().version().catalog >= revision {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            tokio::time::sleep(LOOK.min(left)).await;
+        }
+    }
+
+    /// All products, from the first or from the one after `after`.
+    ///
+    /// # Errors
+    /// When there is no product `after`, or the catalog cannot be read.
+    pub async fn all_products(
+        &self,
+        after: Option<&ProductId>,
+    ) -> Result<ProductRows, ServiceError> {
+        let after = match after {
+            Some(id) => self.product(id).await?.key,
+            None => ProductKey(0),
+        };
+        let catalog = self.inner.catalog.clone();
+        Ok(ProductRows { catalog, after })
+    }
+}
+
+/// The products of the catalog in its order, page by page. A page is of one moment; what changes
+/// between two pages shows in the later one.
+pub struct ProductRows {
+    catalog: Catalog,
+    after: ProductKey,
+}
+
+impl ProductRows {
+    /// The next of them, each as the row of JSON Lines that it came in, but for its picture; none at
+    /// the end.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn page(&mut self) -> Result<Vec<Map<String, Value>>, ServiceError> {
+        let page = self.catalog.rows(self.after, PAGE).await?;
+        if let Some((last, _)) = page.last() {
+            self.after = *last;
+        }
+        Ok(page.into_iter().map(|(_, row)| row).collect())
+    }
+}
