@@ -42,16 +42,27 @@ pub struct Follower {
 
 /// What goes on beside the following.
 struct Beside {
-    embedding: Option<Ending<bool>>,
+    embedding: Option<Ending<Embedded>>,
+    /// All that the shop changed up to this revision was looked at for what is to be embedded;
+    /// `None`: nobody looked yet, or it ended early.
+    embedded_to: Option<u64>,
     /// Of the graph.
     upkeep: Option<Ending<Result<Upkept, GenerationError>>>,
     saving: Option<Ending<()>>,
     counting: Option<Ending<()>>,
     /// Changes that no snapshot has.
     unsaved: usize,
-    counted: Instant,
+    counted: Option<Instant>,
     /// Whether something changed since.
     uncounted: bool,
+}
+
+/// What became of an embedding.
+struct Embedded {
+    /// Whether anything was embedded, or is by somebody else.
+    fruitful: bool,
+    /// See [`Beside`]; `None` when it ended early.
+    to: Option<u64>,
 }
 
 /// What became of the graph.
@@ -85,15 +96,17 @@ impl Follower {
     async fn follow(self) {
         let refresh = self.service.inner.options.refresh;
         let mut beside = Beside {
-            embedding: Some(self.embed()),
+            embedding: Some(self.embed(None)),
+            embedded_to: None,
             upkeep: None,
             saving: None,
             counting: None,
             unsaved: 0,
-            counted: Instant::now(),
-            uncounted: false,
+            counted: None,
+            uncounted: true,
         };
         let (mut failures, mut fruitless) = (0, 0);
+        let mut to_embed = false;
         let mut embed_after = Instant::now();
         let mut followed = false;
         let mut collect_at = Instant::now();
@@ -120,14 +133,20 @@ impl Follower {
                 let _ = tokio::time::timeout(refresh.unwrap_or(SETTLE), written).await;
             }
             if let Some(task) = beside.embedding.take_if(|task| task.0.is_finished()) {
-                let fruitful = task.result().await.unwrap_or(false);
+                let done = task.result().await;
+                let fruitful = done.as_ref().is_some_and(|done| done.fruitful);
                 fruitless = if fruitful { 0 } else { fruitless + 1 };
                 embed_after = Instant::now() + pause(fruitless, Duration::ZERO);
-                self.service.count().await;
+                beside.embedded_to = done.and_then(|done| done.to);
+                if self.service.generation().whole && refresh.is_some() {
+                    beside.uncounted |= fruitful;
+                } else {
+                    self.service.count().await;
+                }
             }
             if changed {
                 // What changed may want an embedding.
-                (fruitless, embed_after) = (0, Instant::now());
+                (to_embed, fruitless, embed_after) = (true, 0, Instant::now());
             }
             if beside.embedding.is_some() {
                 continue;
@@ -144,9 +163,12 @@ impl Follower {
                 collect_at = Instant::now() + COLLECT;
             }
             let (seen, _) = self.service.inner.health.seen();
-            let pending = changed || seen.counts.is_none_or(|counts| counts.pending > 0);
+            let pending = to_embed || seen.counts.is_none_or(|counts| counts.pending > 0);
             if pending && Instant::now() >= embed_after {
-                beside.embedding = Some(self.embed());
+                // Between two looks at everything, what changed is looked at.
+                let since = beside.embedded_to.filter(|_| to_embed);
+                to_embed = false;
+                beside.embedding = Some(self.embed(since));
             }
         }
     }
@@ -175,13 +197,20 @@ impl Follower {
         }
     }
 
-    /// Embeds what is missing; whether anything was.
-    fn embed(&self) -> Ending<bool> {
+    /// Embeds what is missing of the products that changed after a revision; of all when there is
+    /// none.
+    fn embed(&self, since: Option<u64>) -> Ending<Embedded> {
         let service = self.service.clone();
         Ending(tokio::spawn(async move {
-            let (generation, progress) = (service.generation(), ingest::Progress::default());
-            let encoder = &generation.encoder;
-            match ingest::embed_missing(service.catalog(), encoder, &progress).await {
+            let progress = ingest::Progress::default();
+            let (catalog, generation) = (service.catalog(), service.generation());
+            let embedder = &generation.encoder;
+            let to = catalog.revision().await.ok();
+            let done = match since {
+                None => ingest::embed_missing(catalog, embedder, &progress).await,
+                Some(since) => ingest::embed_changed(catalog, embedder, since, &progress).await,
+            };
+            match done {
                 Ok(done) => {
                     let any = done.photos + done.words + done.failed > 0;
                     if any {
@@ -192,16 +221,22 @@ impl Follower {
                             "catalog embedded"
                         );
                     }
-                    any
+                    Embedded { fruitful: any, to }
                 }
                 // The import embeds what it brings.
                 Err(IngestError::Catalog(CatalogError::Locked { .. })) => {
                     tracing::info!("an import is running");
-                    true
+                    Embedded {
+                        fruitful: true,
+                        to: None,
+                    }
                 }
                 Err(error) => {
                     tracing::error!(%error, "the catalog could not be embedded");
-                    false
+                    Embedded {
+                        fruitful: false,
+                        to: None,
+                    }
                 }
             }
         }))
@@ -389,9 +424,9 @@ impl Follower {
     /// Has it counted how far the catalog is embedded, from time to time while it changes.
     fn keep_counted(&self, beside: &mut Beside) {
         beside.counting.take_if(|task| task.0.is_finished());
-        let due = beside.uncounted && beside.counted.elapsed() >= COUNT;
-        if due && beside.counting.is_none() {
-            (beside.uncounted, beside.counted) = (false, Instant::now());
+        let due = beside.counted.is_none_or(|at| at.elapsed() >= COUNT);
+        if beside.uncounted && due && beside.counting.is_none() {
+            (beside.uncounted, beside.counted) = (false, Some(Instant::now()));
             let service = self.service.clone();
             beside.counting = Some(Ending(tokio::spawn(async move {
                 service.count().await;

@@ -73,14 +73,15 @@ impl<'a, E: Embedder> Run<'a, E> {
         }
     }
 
-    pub(super) async fn embed(&mut self) -> Result<EmbedSummary, IngestError> {
+    /// `since`: of the products that the shop changed after this revision; `None`: of all.
+    pub(super) async fn embed(&mut self, since: Option<u64>) -> Result<EmbedSummary, IngestError> {
         let start = Instant::now();
         let model = self.writer.model(self.embedder.model()).await?;
         let renewed = self.writer.renew_captions().await?;
         if renewed > 0 {
             tracing::info!(products = renewed, "captions are made in another way now");
         }
-        let tasks = self.writer.tasks(model).await?;
+        let tasks = self.writer.tasks(model, since).await?;
         let again = self.import.is_some();
         let wanted = |state| state == State::Missing || (again && state == State::Failed);
         let words: Vec<ProductKey> = tasks
@@ -171,14 +172,7 @@ impl<'a, E: Embedder> Run<'a, E> {
         model: i64,
         pictures: VecDeque<PictureToRead>,
     ) -> Result<(), IngestError> {
-        let seen = self.writer.seen(model, "photo").await?;
-        // An import asks once more for the contents that could not be embedded.
-        let again = self.import.is_some();
-        let mut known: HashMap<Hash, Known> = seen
-            .into_iter()
-            .filter(|(_, failed)| !again || failed.is_none())
-            .map(|(hash, failed)| (hash, failed.map_or(Known::Embedded, Known::Failed)))
-            .collect();
+        let mut known: HashMap<Hash, Known> = HashMap::new();
         let inner = &self.writer.catalog().inner;
         let mut read = read_ahead(pictures, &inner.photos, &inner.readers);
         let mut requests = Requests::new();
@@ -218,7 +212,7 @@ impl<'a, E: Embedder> Run<'a, E> {
                 self.reject(key, Lost::Photo, reason).await?;
                 Ok(())
             }
-            Reading::Read(picture, bytes) => match known.get_mut(&picture.hash) {
+            Reading::Read(picture, bytes) => match self.known(model, &picture.hash, known).await? {
                 Some(Known::Embedded) => self.done(model, picture.outcome(None)).await,
                 Some(Known::Failed(reason)) => {
                     let failed = Some(Err(reason.clone()));
@@ -239,6 +233,30 @@ impl<'a, E: Embedder> Run<'a, E> {
                 }
             },
         }
+    }
+
+    /// What is known of a picture's content; asked of the database when it comes for the first time.
+    async fn known<'k>(
+        &self,
+        model: i64,
+        hash: &Hash,
+        known: &'k mut HashMap<Hash, Known>,
+    ) -> Result<Option<&'k mut Known>, CatalogError> {
+        if !known.contains_key(hash) {
+            // An import asks once more for the contents that could not be embedded.
+            let again = self.import.is_some();
+            match self.writer.seen(model, "photo", hash).await? {
+                None => {}
+                Some(None) => {
+                    known.insert(*hash, Known::Embedded);
+                }
+                Some(Some(_)) if again => {}
+                Some(Some(reason)) => {
+                    known.insert(*hash, Known::Failed(reason));
+                }
+            }
+        }
+        Ok(known.get_mut(hash))
     }
 
     /// Takes the answer to a picture, which is the answer to all that have the same content.

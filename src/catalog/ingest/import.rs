@@ -65,7 +65,7 @@ async fn bring_in<E: Embedder>(
     if let Some(embedder) = embedder {
         let _embedding = writer.embedding().await?;
         let mut run = Run::new(&writer, embedder, progress, Some((&lines, &mut rejects)));
-        summary.embedded = run.embed().await?;
+        summary.embedded = run.embed(None).await?;
     }
     rejects.flush()?;
     summary.elapsed = start.elapsed();
@@ -86,9 +86,33 @@ pub async fn embed_missing<E: Embedder>(
     embedder: &E,
     progress: &Progress,
 ) -> Result<EmbedSummary, IngestError> {
+    embed(catalog, embedder, None, progress).await
+}
+
+/// The same for the products that the shop changed after the revision `since`, at the cost of these
+/// alone; for all when the catalog does not know any more which these are.
+///
+/// # Errors
+/// As [`embed_missing`].
+pub async fn embed_changed<E: Embedder>(
+    catalog: &Catalog,
+    embedder: &E,
+    since: u64,
+    progress: &Progress,
+) -> Result<EmbedSummary, IngestError> {
+    embed(catalog, embedder, Some(since), progress).await
+}
+
+async fn embed<E: Embedder>(
+    catalog: &Catalog,
+    embedder: &E,
+    since: Option<u64>,
+    progress: &Progress,
+) -> Result<EmbedSummary, IngestError> {
     let _running = progress.start();
     let writer = Writer::embedder(catalog)?;
-    Run::new(&writer, embedder, progress, None).embed().await
+    let mut run = Run::new(&writer, embedder, progress, None);
+    run.embed(since).await
 }
 
 fn rejects(catalog: &Catalog, options: &ImportOptions) -> Rejects {

@@ -27,5 +27,5 @@ mod read_ahead;
 mod rejects;
 
 pub use embedder::Embedder;
-pub use import::{embed_missing, import, load};
+pub use import::{embed_changed, embed_missing, import, load};
 pub use progress::{EmbedSummary, ImportOptions, IngestError, Progress, Status, Summary};

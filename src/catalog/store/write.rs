@@ -76,6 +76,28 @@ pub(in crate::catalog) struct Task {
     pub words: State,
 }
 
+/// Products of some with what is embedded of them.
+macro_rules! tasks_sql {
+    ($which:literal) => {
+        concat!(
+            "SELECT p.key, p.image_file, p.image_root, p.image_member, p.image_stamp, p.image_hash,
+                    p.image_error IS NOT NULL AS unreadable,
+                    iif(photo.key IS NOT NULL, 1, iif(bad_photo.reason IS NOT NULL, 2, 0)) AS photo,
+                    iif(words.key IS NOT NULL, 1, iif(bad_words.reason IS NOT NULL, 2, 0)) AS words
+             FROM products AS p
+             LEFT JOIN failures AS bad_photo
+                    ON bad_photo.model = ?1 AND bad_photo.kind = 'photo' AND bad_photo.hash = p.image_hash
+             LEFT JOIN failures AS bad_words
+                    ON bad_words.model = ?1 AND bad_words.kind = 'words' AND bad_words.hash = p.caption_hash
+             LEFT JOIN embeddings AS photo ON photo.model = ?1 AND photo.kind = 'photo' AND photo.hash = p.image_hash
+             LEFT JOIN embeddings AS words ON words.model = ?1 AND words.kind = 'words' AND words.hash = p.caption_hash
+             ",
+            $which,
+            " ORDER BY p.key"
+        )
+    };
+}
+
 /// Held by whoever brings in a catalog or deletes what nobody needs.
 const WRITING: &str = "writer.lock";
 /// Held by whoever embeds.
@@ -150,13 +172,22 @@ impl Writer {
 
     /// The number that stands for a model in the table of embeddings.
     pub(in crate::catalog) async fn model(&self, id: &ModelId) -> Result<i64, CatalogError> {
+        let error = |e| self.catalog.error(e);
+        let sql = "SELECT key FROM models WHERE id = ? AND used > unixepoch() - 600";
+        let known = sqlx::query_scalar(sql)
+            .bind(id.as_str())
+            .fetch_optional(&self.catalog.inner.upkeep)
+            .await;
+        if let Some(key) = known.map_err(error)? {
+            return Ok(key);
+        }
         let sql = "INSERT INTO models (id, used) VALUES (?1, unixepoch())
                    ON CONFLICT (id) DO UPDATE SET used = unixepoch() RETURNING key";
         let key = sqlx::query_scalar(sql)
             .bind(id.as_str())
             .fetch_one(&self.catalog.inner.writer)
             .await;
-        key.map_err(|e| self.catalog.error(e))
+        key.map_err(error)
     }
 
     /// Adds products and brings those that are there up to date, in one transaction. Answers in the
@@ -313,50 +344,59 @@ impl Writer {
         read::keys(&self.catalog, &self.catalog.inner.writer, ids).await
     }
 
-    /// What there is to embed, with what is embedded already.
-    pub(in crate::catalog) async fn tasks(&self, model: i64) -> Result<Vec<Task>, CatalogError> {
-        let rows = sqlx::query(
-            "SELECT p.key, p.image_file, p.image_root, p.image_member, p.image_stamp, p.image_hash,
-                    p.image_error IS NOT NULL AS unreadable,
-                    iif(photo.key IS NOT NULL, 1, iif(bad_photo.reason IS NOT NULL, 2, 0)) AS photo,
-                    iif(words.key IS NOT NULL, 1, iif(bad_words.reason IS NOT NULL, 2, 0)) AS words
-             FROM products AS p
-             LEFT JOIN failures AS bad_photo
-                    ON bad_photo.model = ?1 AND bad_photo.kind = 'photo' AND bad_photo.hash = p.image_hash
-             LEFT JOIN failures AS bad_words
-                    ON bad_words.model = ?1 AND bad_words.kind = 'words' AND bad_words.hash = p.caption_hash
-             LEFT JOIN embeddings AS photo ON photo.model = ?1 AND photo.kind = 'photo' AND photo.hash = p.image_hash
-             LEFT JOIN embeddings AS words ON words.model = ?1 AND words.kind = 'words' AND words.hash = p.caption_hash
-             ORDER BY p.key",
-        );
-        let rows = rows.bind(model).fetch_all(&self.catalog.inner.writer).await;
-        let tasks = rows.and_then(|rows| {
-            rows.iter()
-                .map(|row| task(row, self.catalog.data()))
-                .collect()
-        });
+    /// What there is to embed, with what is embedded already: of all products, or of those that the
+    /// shop changed after the revision `since`.
+    pub(in crate::catalog) async fn tasks(
+        &self,
+        model: i64,
+        since: Option<u64>,
+    ) -> Result<Vec<Task>, CatalogError> {
+        let tasks = self.try_tasks(model, since).await;
         tasks.map_err(|e| self.catalog.error(e))
     }
 
-    /// The contents of one kind that `model` has seen, and why it could not embed those that it
-    /// could not.
+    async fn try_tasks(&self, model: i64, since: Option<u64>) -> Result<Vec<Task>, sqlx::Error> {
+        // Reading: whoever writes does not wait for it.
+        let mut read = self.catalog.inner.upkeep.begin().await?;
+        let log_from: i64 = sqlx::query_scalar("SELECT log_from FROM state")
+            .fetch_one(&mut *read)
+            .await?;
+        let since = since.and_then(|since| i64::try_from(since).ok());
+        let rows = match since.filter(|since| *since >= log_from) {
+            None => {
+                let sql = tasks_sql!("");
+                sqlx::query(sql).bind(model).fetch_all(&mut *read).await?
+            }
+            Some(since) => {
+                let sql = tasks_sql!(
+                    "WHERE p.key IN (SELECT key FROM changes WHERE seq > ?2 AND op IN ('new', 'changed'))"
+                );
+                let query = sqlx::query(sql).bind(model).bind(since);
+                query.fetch_all(&mut *read).await?
+            }
+        };
+        let data = self.catalog.data();
+        rows.iter().map(|row| task(row, data)).collect()
+    }
+
+    /// Whether a model has seen a content: nothing when it has not; `Some(None)` when it is embedded,
+    /// else why it could not be.
     pub(in crate::catalog) async fn seen(
         &self,
         model: i64,
         kind: &str,
-    ) -> Result<Vec<(Hash, Option<String>)>, CatalogError> {
-        let sql = "SELECT hash, NULL AS failed FROM embeddings WHERE model = ?1 AND kind = ?2
-                   UNION ALL SELECT hash, reason FROM failures WHERE model = ?1 AND kind = ?2";
-        let rows = sqlx::query(sql)
+        hash: &Hash,
+    ) -> Result<Option<Option<String>>, CatalogError> {
+        let sql =
+            "SELECT NULL AS failed FROM embeddings WHERE model = ?1 AND kind = ?2 AND hash = ?3
+                   UNION ALL
+                   SELECT reason FROM failures WHERE model = ?1 AND kind = ?2 AND hash = ?3";
+        let seen = sqlx::query_scalar(sql)
             .bind(model)
             .bind(kind)
-            .fetch_all(&self.catalog.inner.writer)
+            .bind(hash.as_slice())
+            .fetch_optional(&self.catalog.inner.upkeep)
             .await;
-        let seen = rows.and_then(|rows| {
-            rows.iter()
-                .map(|row| Ok((hash_column(row.try_get("hash")?)?, row.try_get("failed")?)))
-                .collect()
-        });
         seen.map_err(|e| self.catalog.error(e))
     }
 
