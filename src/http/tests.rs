@@ -18,8 +18,10 @@ use tower::ServiceExt;
 
 use super::state::HttpOptions;
 use super::{Bounds, layered, serve};
+use crate::catalog::CatalogError;
 use crate::http::input::body::{JsonBody, Upload};
 use crate::http::layers::limits::{Gate, shed};
+use crate::http::output::error::ApiError;
 use crate::util::budget::Budget;
 
 fn options() -> HttpOptions {
@@ -949,4 +951,32 @@ async fn nonsense_is_no_request() {
         .await
         .expect("writes");
     assert!(read_all(client).await.starts_with("HTTP/1.1 400"));
+}
+
+#[tokio::test]
+async fn a_catalog_that_cannot_be_changed_is_unavailable() {
+    let routes = Router::new()
+        .route(
+            "/search",
+            get(async || -> Result<(), ApiError> {
+                let path = "/secret/catalog.sqlite".into();
+                Err(CatalogError::Full { path }.into())
+            }),
+        )
+        .route(
+            "/slow",
+            get(async || -> Result<(), ApiError> {
+                Err(CatalogError::Busy(sqlx::Error::PoolClosed).into())
+            }),
+        );
+    let service = layered(routes, &[]);
+    for path in ["/search", "/slow"] {
+        let answer = get_from(&service, path).await;
+        assert_eq!(
+            (answer.0, code(&answer).as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
+        );
+        assert_eq!(answer.1[header::RETRY_AFTER], "1");
+        assert!(!String::from_utf8_lossy(&answer.2).contains("secret"));
+    }
 }

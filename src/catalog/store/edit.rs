@@ -285,6 +285,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Versions;
+    use WriteStatus::{Changed, Created, Deleted, Unchanged};
 
     fn write(op: WriteOp, json: &Value) -> Write {
         Write {
@@ -319,7 +320,6 @@ mod tests {
         let all = vec![put(1.0), put(1.0), patch, delete(), put(2.0), put(3.0)];
         let written = of(&catalog, all).await;
         let revision = catalog.revision().await.expect("revision");
-        use WriteStatus::{Changed, Created, Deleted, Unchanged};
         let statuses = [Created, Unchanged, Changed, Deleted, Created, Changed];
         assert_eq!(written, statuses.map(|status| (status, revision)));
         let id = ProductId::new("7").expect("an id");

@@ -4,22 +4,24 @@ use std::collections::BTreeSet;
 
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
-use aglet::http::{ErrorCode, HttpOptions};
+use aglet::http::{AppState, ErrorCode, HttpOptions, router};
 use aglet::service::Generation;
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, header};
 use serde_json::json;
 
-use super::{Answer, Shop, request};
+use super::{Answer, Shop, answer, request};
 
 /// Provoked in the unit tests of `src/http`, where handlers can be made slow and to fail.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     "internal",
     "overloaded",
     "deadline_exceeded",
     "request_timeout",
     "incomplete_body",
     "bad_request",
+    "store_unavailable",
 ];
 
 #[tokio::test]
@@ -178,6 +180,7 @@ async fn every_code() {
         405,
         "method_not_allowed",
     );
+    writes(&shop, &mut expect).await;
     expect(added_since(&shop).await, 409, "product_not_embedded");
     expect(starting(&shop).await, 503, "not_ready");
     with_nothing_indexed(&shop).await;
@@ -189,6 +192,33 @@ async fn every_code() {
         .collect();
     seen.extend(ELSEWHERE.map(str::to_owned));
     assert_eq!(seen, all);
+}
+
+/// What is refused of writes.
+async fn writes(shop: &Shop, expect: &mut impl FnMut(Answer, u16, &str)) {
+    let send = async |router: &Router, headers: &[(&str, &str)], body: &'static str| {
+        let put = request(Method::PUT, "/products/1", headers, Body::from(body));
+        answer(router.clone(), put).await
+    };
+    let kind = (header::CONTENT_TYPE.as_str(), "application/json");
+    let off = send(&shop.router, &[kind], "{}").await;
+    expect(off, 403, "writes_off");
+    let options = HttpOptions {
+        writes: true,
+        ..HttpOptions::default()
+    };
+    let service = shop.state.service.clone();
+    let on = router(AppState::new(service, super::metrics(), options));
+    expect(send(&on, &[kind], "{}").await, 422, "invalid_product");
+    let title = "{\"title\": \"A\"}";
+    let tagged = [kind, ("if-match", "\"1\"")];
+    expect(send(&on, &tagged, title).await, 412, "precondition_failed");
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), "application/x-ndjson"),
+        ("content-encoding", "zstd"),
+    ];
+    let bulk = request(Method::POST, "/products:bulk", &headers, Body::from(title));
+    expect(answer(on, bulk).await, 415, "unsupported_encoding");
 }
 
 /// A product that came after the index was built.

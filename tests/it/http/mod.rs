@@ -4,6 +4,7 @@ mod api;
 mod browser;
 mod errors;
 mod robustness;
+mod writes;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -137,21 +138,7 @@ impl Shop {
     }
 
     async fn call(&self, request: Request) -> Answer {
-        let response = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("infallible");
-        let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX)
-            .await
-            .expect("a body");
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body: body.to_vec(),
-        }
+        answer(self.router.clone(), request).await
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -256,6 +243,19 @@ impl Answer {
             self.status.as_u16(),
             problem["code"].as_str().expect("text").to_owned(),
         )
+    }
+}
+
+async fn answer(router: Router, request: Request) -> Answer {
+    let response = router.oneshot(request).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .expect("a body");
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.to_vec(),
     }
 }
 
