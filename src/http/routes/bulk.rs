@@ -27,7 +27,7 @@ use crate::http::state::AppState;
 const BATCH: usize = 500;
 /// Bytes of lines in one transaction.
 const BATCH_BYTES: usize = 2 << 20;
-/// How long lines that are here wait for more.
+/// How long the first line of a transaction waits for more that are still to arrive.
 const LINGER: Duration = Duration::from_millis(50);
 /// Transactions whose answers a client may leave unread.
 const UNREAD: usize = 128;
@@ -158,11 +158,14 @@ impl Bulk {
             return Err(error);
         }
         let (mut lines, mut bytes) = (Vec::new(), 0);
+        let mut until = tokio::time::Instant::now();
         while lines.len() < BATCH && bytes < BATCH_BYTES {
             let next = if lines.is_empty() {
-                self.lines.next().await
+                let first = self.lines.next().await;
+                until = tokio::time::Instant::now() + LINGER;
+                first
             } else {
-                match tokio::time::timeout(LINGER, self.lines.next()).await {
+                match tokio::time::timeout_at(until, self.lines.next()).await {
                     Ok(next) => next,
                     Err(_) => break,
                 }
