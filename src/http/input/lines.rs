@@ -191,6 +191,8 @@ impl BodyLines {
             None => self.read.extend_from_slice(&piece),
             Some(gzip) => {
                 gzip.write_all(&piece).map_err(broken)?;
+                // What the decoder holds back would wait for the next piece.
+                gzip.flush().map_err(broken)?;
                 self.read.extend_from_slice(gzip.get_ref());
                 gzip.get_mut().clear();
             }
