@@ -67,7 +67,7 @@ pub struct Index {
 }
 
 struct Graph {
-    graph: usearch::Index,
+    library: usearch::Index,
     /// The slot of each node.
     slots: Vec<u32>,
     /// The last node of each slot; [`NO_NODE`] where there is none.
@@ -234,7 +234,7 @@ impl Index {
     /// # Errors
     /// When the file cannot be written, or its path is not UTF-8.
     pub fn save(&self, file: &Path) -> Result<(), IndexError> {
-        let graph = &self.graph.graph;
+        let graph = &self.graph.library;
         graph.save(utf8(file)?).map_err(library("saving"))
     }
 
@@ -331,7 +331,7 @@ impl Index {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let nodes = self.graph.slots.len() + self.graph.nodes.len();
-        self.graph.graph.memory_usage()
+        self.graph.library.memory_usage()
             + nodes * size_of::<u32>()
             + self.vectors.len() * self.dimensions() * size_of::<bf16>()
     }
@@ -361,7 +361,7 @@ impl Index {
             return Ok(Some(Near::default()));
         }
         let Graph {
-            graph,
+            library: graph,
             slots,
             permits,
             ..
@@ -455,6 +455,19 @@ impl Index {
     }
 }
 
+impl Rest {
+    /// Of a graph that was just built over so many slots, each with a vector.
+    #[must_use]
+    pub fn of_new(slots: u32) -> Self {
+        Self {
+            slots: (0..slots).collect(),
+            stale: RoaringBitmap::new(),
+            delta: RoaringBitmap::new(),
+            rows: Vec::new(),
+        }
+    }
+}
+
 impl Graph {
     fn of(graph: usearch::Index, slots: Vec<u32>, count: usize) -> Self {
         let mut nodes = vec![NO_NODE; count];
@@ -464,7 +477,7 @@ impl Graph {
             }
         }
         Self {
-            graph,
+            library: graph,
             slots,
             nodes,
             permits: Budget::new(threads() as u64),
@@ -483,8 +496,8 @@ impl Graph {
         if self.slots.is_empty() {
             return Ok(copy);
         }
-        let mut bytes = vec![0; self.graph.serialized_length()];
-        self.graph
+        let mut bytes = vec![0; self.library.serialized_length()];
+        self.library
             .save_to_buffer(&mut bytes)
             .and_then(|()| copy.load_from_buffer(&bytes))
             .map_err(library("copying"))?;
@@ -814,13 +827,7 @@ mod tests {
                 .expect("the library takes anything");
         }
         foreign.save(file.to_str().expect("UTF-8")).expect("a file");
-        let rest = Rest {
-            slots: vec![0, 1],
-            stale: RoaringBitmap::new(),
-            delta: RoaringBitmap::new(),
-            rows: Vec::new(),
-        };
-        Index::load(&file, 4, 2, rest)
+        Index::load(&file, 4, 2, Rest::of_new(2))
     }
 
     /// The slots that a walk finds.
@@ -1002,16 +1009,16 @@ mod tests {
         // Every third is another one, every seventh is taken away, a hundred are added.
         let others = (0..400_u32).filter_map(|slot| match slot {
             300.. => Some((slot, Some(&old[slot as usize]))),
-            _ if slot % 7 == 0 => Some((slot, None)),
-            _ if slot % 3 == 0 => Some((slot, Some(&new[slot as usize]))),
+            _ if slot.is_multiple_of(7) => Some((slot, None)),
+            _ if slot.is_multiple_of(3) => Some((slot, Some(&new[slot as usize]))),
             _ => None,
         });
         let others: Vec<(u32, Option<&Embedding>)> = others.collect();
         let changed = index.with(400, others).expect("changed");
         let vector = |slot: u32| match slot {
             300.. => Some(&old[slot as usize]),
-            _ if slot % 7 == 0 => None,
-            _ if slot % 3 == 0 => Some(&new[slot as usize]),
+            _ if slot.is_multiple_of(7) => None,
+            _ if slot.is_multiple_of(3) => Some(&new[slot as usize]),
             _ => Some(&old[slot as usize]),
         };
         let fresh = |vector: &dyn Fn(u32) -> Option<Embedding>| {

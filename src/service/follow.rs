@@ -250,21 +250,18 @@ impl Follower {
         let revision = catalog.revision().await?;
         let renewed = now.version().catalog != revision;
         if renewed {
-            match generation::changed(catalog, &now.index).await? {
-                Some((index, changes)) => {
-                    beside.unsaved += changes;
-                    beside.uncounted = true;
-                    service.swap(Generation {
-                        index,
-                        ..Generation::clone(&now)
-                    });
-                }
-                None => {
-                    // The graph goes with the index that it was of.
-                    beside.upkeep = None;
-                    let (next, counts) = self.build().await?;
-                    self.built(next, counts, beside);
-                }
+            if let Some((index, changes)) = generation::changed(catalog, &now.index).await? {
+                beside.unsaved += changes;
+                beside.uncounted = true;
+                service.swap(Generation {
+                    index,
+                    ..Generation::clone(&now)
+                });
+            } else {
+                // The graph goes with the index that it was of.
+                beside.upkeep = None;
+                let (next, counts) = self.build().await?;
+                self.built(next, counts, beside);
             }
         } else {
             self.note_whole(&now, beside).await?;

@@ -22,7 +22,7 @@ use aglet::domain::{
     AttributeName, AttributeValue, Attributes, Embedding, Filters, ModelId, ProductFields,
     ProductKey, Types, Window,
 };
-use aglet::index::graph::{Filter, Index};
+use aglet::index::graph::{Filter, Index, Rest};
 use aglet::index::lexical::{Language, ProductText};
 use aglet::index::plan::{Candidates, plan};
 use aglet::index::{Builder, Entry, Hit, IndexVersion, Saved, Searcher, Selection, rank};
@@ -189,7 +189,7 @@ fn walk(
     };
     rank::best(
         index
-            .scores(query, found.into_iter())
+            .scores(query, found.slots.into_iter())
             .expect("scores")
             .map(hit)
             .collect(),
@@ -255,7 +255,8 @@ fn times(entries: Vec<Product>, dimensions: usize) -> (Searcher, Index) {
         .into_iter()
         .find(|f| f.extension().is_some_and(|e| e == "usearch"))
         .expect("a graph");
-    let index = Index::load(&graph, dimensions, restored.len()).expect("loaded");
+    let count = u32::try_from(restored.len()).expect("few");
+    let index = Index::load(&graph, dimensions, count, Rest::of_new(count)).expect("loaded");
     println!(
         "| graph and vectors in memory | {} MB |\n",
         index.memory_bytes() / 1_000_000

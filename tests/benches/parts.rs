@@ -140,7 +140,12 @@ fn matching_products(bencher: Bencher<'_, '_>) {
         table.add(product);
     }
     let fields = vec![ProductFields::default(); PRODUCTS];
-    let table = Columns::new(table.finish(), &fields, &Types::default());
+    let table = Columns::new(
+        table.finish(),
+        &fields,
+        roaring::RoaringBitmap::new(),
+        &Types::default(),
+    );
     let filter = |of: &str, number: u8| (name(of), value(format!("{of} {number}")));
     let filters = Filters::new([
         filter("category", 3),

@@ -12,6 +12,7 @@ mod evaluate;
 mod http;
 mod index;
 mod live;
+mod living;
 mod model;
 mod order;
 mod serve;

@@ -10,7 +10,7 @@ use crate::catalog::StoredProduct;
 use crate::domain::{
     Ask, AttributeValue, Condition, KnownAttributes, Query, SortBy, SortKey, Test, ValueType, typed,
 };
-use crate::index::{Explanation, FacetCounts, IndexVersion};
+use crate::index::{Explanation, Facet, FacetCounts, IndexVersion};
 use crate::service::{ModelName, Page};
 use crate::util::percent;
 
@@ -114,6 +114,23 @@ pub struct FacetRange {
     #[schema(nullable = false)]
     pub to: Option<f64>,
     pub count: u64,
+}
+
+impl FacetView {
+    /// Of the whole catalog, with so many values at most.
+    pub fn whole(facet: &Facet, most: usize) -> Self {
+        let mut values = facet.values.clone();
+        values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        values.truncate(most);
+        Self::from(FacetCounts {
+            name: facet.name.clone(),
+            kind: facet.kind,
+            distinct: facet.values.len(),
+            values,
+            bounds: facet.bounds,
+            ranges: Vec::new(),
+        })
+    }
 }
 
 impl From<FacetCounts> for FacetView {

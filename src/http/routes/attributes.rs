@@ -9,7 +9,6 @@ use crate::http::input::params::Pairs;
 use crate::http::output::error::{ApiError, PlainProblems, short};
 use crate::http::output::view::{FacetView, index_version};
 use crate::http::state::AppState;
-use crate::index::FacetCounts;
 
 /// Values shown of one attribute when `values` is not given: a shop may have thousands of brands.
 const DEFAULT_VALUES: usize = 100;
@@ -38,19 +37,7 @@ pub async fn attributes(
 ) -> Result<Json<AttributesResponse>, ApiError> {
     let most = how_many(&pairs)?;
     let (facets, generation) = state.service.facets();
-    let attributes = facets.iter().map(|facet| {
-        let mut values = facet.values.clone();
-        values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        values.truncate(most);
-        FacetView::from(FacetCounts {
-            name: facet.name.clone(),
-            kind: facet.kind,
-            distinct: facet.values.len(),
-            values,
-            bounds: facet.bounds,
-            ranges: Vec::new(),
-        })
-    });
+    let attributes = facets.iter().map(|facet| FacetView::whole(facet, most));
     let attributes = attributes.collect();
     Ok(Json(AttributesResponse {
         attributes,

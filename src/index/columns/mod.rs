@@ -88,8 +88,8 @@ impl Columns {
             table,
         };
         let names = columns.table.names().cloned();
-        let typed = names.filter_map(|name| Some((name.clone(), columns.read_numbers(&name)?)));
-        columns.typed = typed.collect();
+        let numbers = names.filter_map(|name| Some((name.clone(), columns.read_numbers(&name)?)));
+        columns.typed = numbers.collect();
         columns
     }
 
@@ -210,12 +210,10 @@ impl Columns {
     /// The first value of each product, in the order of the values.
     #[must_use]
     pub fn ordinals(&self, name: &AttributeName) -> Arc<Ordinals> {
-        let ordinals = self
-            .made()
+        self.made()
             .entry(name.clone())
             .or_insert_with(|| Arc::new(Ordinals::of(&self.table, name, self.count)))
-            .clone();
-        ordinals
+            .clone()
     }
 
     fn made(&self) -> MutexGuard<'_, HashMap<AttributeName, Arc<Ordinals>>> {
