@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::check;
 use super::error::ServiceError;
+use super::fresh::Freshness;
 use super::generation::{Generation, Making};
 use super::health::Health;
 use super::page::{Hit, Page};
@@ -74,6 +75,7 @@ pub(super) struct Inner {
     /// Rung after every change that came by [`Service::write`]: whoever follows the catalog need not
     /// wait for its next look.
     pub(super) written: Notify,
+    pub(super) fresh: Freshness,
 }
 
 impl Service {
@@ -106,6 +108,7 @@ impl Service {
                 health: Health::default(),
                 thesaurus: Arc::new(thesaurus),
                 written: Notify::new(),
+                fresh: Freshness::default(),
             }),
         })
     }
@@ -119,7 +122,9 @@ impl Service {
     /// Puts another generation in the place of the one in use; a search that has begun ends with
     /// the one that it began with.
     pub fn swap(&self, next: Generation) {
+        let revision = next.version().catalog;
         self.inner.current.store(Arc::new(next));
+        self.inner.fresh.searchable(revision);
     }
 
     #[must_use]

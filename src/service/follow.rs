@@ -30,7 +30,9 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// How often embeddings that nobody needs are deleted.
 const COLLECT: Duration = Duration::from_hours(24);
 /// How often it is counted, at most, how far the catalog is embedded: that goes through all of it.
+/// So many times what it took is left before the next.
 const COUNT: Duration = Duration::from_secs(10);
+const COUNT_REST: u32 = 20;
 /// A snapshot is written after so many changes: a start takes over what came after it.
 const UNSAVED: usize = 5_000;
 
@@ -49,10 +51,10 @@ struct Beside {
     /// Of the graph.
     upkeep: Option<Ending<Result<Upkept, GenerationError>>>,
     saving: Option<Ending<()>>,
-    counting: Option<Ending<()>>,
+    counting: Option<Ending<Duration>>,
     /// Changes that no snapshot has.
     unsaved: usize,
-    counted: Option<Instant>,
+    count_after: Instant,
     /// Whether something changed since.
     uncounted: bool,
 }
@@ -102,7 +104,7 @@ impl Follower {
             saving: None,
             counting: None,
             unsaved: 0,
-            counted: None,
+            count_after: Instant::now(),
             uncounted: true,
         };
         let (mut failures, mut fruitless) = (0, 0);
@@ -270,7 +272,7 @@ impl Follower {
         if beside.unsaved >= UNSAVED {
             self.save(beside).await?;
         }
-        self.keep_counted(beside);
+        self.keep_counted(beside).await;
         Ok(renewed)
     }
 
@@ -419,14 +421,19 @@ impl Follower {
     }
 
     /// Has it counted how far the catalog is embedded, from time to time while it changes.
-    fn keep_counted(&self, beside: &mut Beside) {
-        beside.counting.take_if(|task| task.0.is_finished());
-        let due = beside.counted.is_none_or(|at| at.elapsed() >= COUNT);
-        if beside.uncounted && due && beside.counting.is_none() {
-            (beside.uncounted, beside.counted) = (false, Some(Instant::now()));
+    async fn keep_counted(&self, beside: &mut Beside) {
+        if let Some(task) = beside.counting.take_if(|task| task.0.is_finished()) {
+            let took = task.result().await.unwrap_or_default();
+            beside.count_after = Instant::now() + COUNT.max(took * COUNT_REST);
+        }
+        let due = beside.uncounted && Instant::now() >= beside.count_after;
+        if due && beside.counting.is_none() {
+            beside.uncounted = false;
             let service = self.service.clone();
             beside.counting = Some(Ending(tokio::spawn(async move {
+                let started = Instant::now();
                 service.count().await;
+                started.elapsed()
             })));
         }
     }

@@ -10,6 +10,7 @@
 //! | [`thesaurus`] | the synonyms in use, read again when their file changes |
 //! | [`generation`] | an encoder and the index of what it embedded, put in use together |
 //! | [`follow`] | the index follows the catalog; what is missing is embedded |
+//! | `fresh` | how long writes take until they can be found |
 //! | [`ready`] | whether searches are answered |
 //! | [`health`] | what was last seen of the model and the catalog |
 //! | `verify` | whether the saved index is what the catalog says |
@@ -23,6 +24,7 @@ pub mod api;
 mod check;
 pub mod error;
 pub mod follow;
+mod fresh;
 pub mod generation;
 pub mod health;
 pub mod page;

@@ -25,11 +25,15 @@ impl Service {
     /// When the catalog cannot be changed: then none of them is made.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, ServiceError> {
         let results = self.inner.catalog.write(writes).await?;
-        let changed = |result: &WriteResult| {
-            let written = result.result.as_ref();
-            written.is_ok_and(|written| written.status != WriteStatus::Unchanged)
-        };
-        if results.iter().any(changed) {
+        let changed = results
+            .iter()
+            .filter_map(|result| result.result.as_ref().ok());
+        let changed = changed.filter(|written| written.status != WriteStatus::Unchanged);
+        if let Some(revision) = changed.map(|written| written.revision).max() {
+            self.inner.fresh.written(revision);
+            // The index may have been quicker than this answer.
+            let held = self.generation().version().catalog;
+            self.inner.fresh.searchable(held);
             self.inner.written.notify_one();
         }
         Ok(results)

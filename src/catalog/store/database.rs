@@ -56,7 +56,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 const FILE: &str = "catalog.sqlite";
 const READERS: u32 = 4;
 /// Connections of those who follow and report: searches, however many, do not keep them waiting.
-const UPKEEP: u32 = 2;
+const UPKEEP: u32 = 3;
 /// Bytes of pictures that are held whole for clients at a time.
 const PICTURES: u64 = 256 << 20;
 
@@ -71,6 +71,8 @@ pub(in crate::catalog) struct Inner {
     pub(super) data: PathBuf,
     pub(super) searches: sqlx::SqlitePool,
     pub(super) upkeep: sqlx::SqlitePool,
+    /// One connection of who follows the changes: whoever counts or embeds does not keep it waiting.
+    pub(super) following: sqlx::SqlitePool,
     /// One connection: writers wait here instead of in SQLite's busy loop.
     pub(super) writer: sqlx::SqlitePool,
     pub(in crate::catalog) photos: PictureFiles,
@@ -100,6 +102,7 @@ impl Catalog {
     pub async fn close(&self) {
         self.inner.searches.close().await;
         self.inner.upkeep.close().await;
+        self.inner.following.close().await;
         self.inner.writer.close().await;
     }
 }
@@ -136,6 +139,7 @@ async fn open(data: &Path) -> Result<Catalog, CatalogError> {
     let catalog = Catalog {
         inner: Arc::new(Inner {
             upkeep: upkeep.connect_lazy_with(read_only.clone()),
+            following: writer.clone().connect_lazy_with(read_only.clone()),
             writer: writer.connect_lazy_with(options.clone()),
             searches: readers.connect_lazy_with(read_only),
             photos: PictureFiles::default(),

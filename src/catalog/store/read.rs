@@ -117,7 +117,9 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn revision(&self) -> Result<u64, CatalogError> {
-        state(&self.inner.upkeep).await.map_err(|e| self.error(e))
+        state(&self.inner.following)
+            .await
+            .map_err(|e| self.error(e))
     }
 
     /// How many products there are, and how many of them have an embedding of `model`. Goes through
@@ -435,7 +437,7 @@ async fn changed(
 ) -> Result<Option<u64>, sqlx::Error> {
     let (after, most) = since;
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let mut read = catalog.inner.upkeep.begin().await?;
+    let mut read = catalog.inner.following.begin().await?;
     let row = sqlx::query("SELECT revision, log_from FROM state")
         .fetch_one(&mut *read)
         .await?;

@@ -182,7 +182,7 @@ impl Columns {
         let sql =
             "UPDATE products SET title = ?1, description = ?2, price = ?3, url = ?4, attributes = ?5,
                    words_hash = CASE WHEN EXISTS (
-                     SELECT 1 FROM models AS m JOIN embeddings AS e
+                     SELECT 1 FROM models AS m CROSS JOIN embeddings AS e
                          ON e.model = m.key AND e.kind = 'words' AND e.hash = products.caption_hash)
                      THEN caption_hash ELSE words_hash END,
                    caption_hash = ?6, image_file = ?7, image_member = ?8, image_root = ?9,
