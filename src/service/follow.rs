@@ -52,6 +52,8 @@ struct Beside {
     upkeep: Option<Ending<Result<Upkept, GenerationError>>>,
     saving: Option<Ending<()>>,
     counting: Option<Ending<Duration>>,
+    /// Of embeddings that nobody needs.
+    collecting: Option<Ending<bool>>,
     /// Changes that no snapshot has.
     unsaved: usize,
     count_after: Instant,
@@ -65,6 +67,8 @@ struct Embedded {
     fruitful: bool,
     /// See [`Beside`]; `None` when it ended early.
     to: Option<u64>,
+    /// Somebody else was at it: to be looked at again soon.
+    again: bool,
 }
 
 /// What became of the graph.
@@ -103,6 +107,7 @@ impl Follower {
             upkeep: None,
             saving: None,
             counting: None,
+            collecting: None,
             unsaved: 0,
             count_after: Instant::now(),
             uncounted: true,
@@ -110,7 +115,7 @@ impl Follower {
         let (mut failures, mut fruitless) = (0, 0);
         let mut to_embed = false;
         let mut embed_after = Instant::now();
-        let mut followed = false;
+        let mut said = false;
         let mut collect_at = Instant::now();
         loop {
             let mut rest = TOGETHER;
@@ -119,7 +124,7 @@ impl Follower {
             match self.renew(&mut beside).await {
                 Ok(any) => {
                     (failures, changed) = (0, any);
-                    if !std::mem::replace(&mut followed, true) {
+                    if !std::mem::replace(&mut said, true) {
                         tracing::info!("the index is what the catalog says; changes are followed");
                     }
                 }
@@ -139,6 +144,9 @@ impl Follower {
                 let fruitful = done.as_ref().is_some_and(|done| done.fruitful);
                 fruitless = if fruitful { 0 } else { fruitless + 1 };
                 embed_after = Instant::now() + pause(fruitless, Duration::ZERO);
+                if done.as_ref().is_some_and(|done| done.again) {
+                    (to_embed, embed_after) = (true, Instant::now() + SETTLE);
+                }
                 beside.embedded_to = done.and_then(|done| done.to);
                 if self.service.generation().whole && refresh.is_some() {
                     beside.uncounted |= fruitful;
@@ -161,8 +169,16 @@ impl Follower {
                 self.finish(beside).await;
                 return;
             }
-            if Instant::now() >= collect_at && self.collect().await {
+            if let Some(task) = beside.collecting.take_if(|task| task.0.is_finished())
+                && task.result().await.unwrap_or(true)
+            {
                 collect_at = Instant::now() + COLLECT;
+            }
+            if Instant::now() >= collect_at && beside.collecting.is_none() {
+                let follower = self.clone();
+                beside.collecting = Some(Ending(tokio::spawn(
+                    async move { follower.collect().await },
+                )));
             }
             let (seen, _) = self.service.inner.health.seen();
             let pending = to_embed || seen.counts.is_none_or(|counts| counts.pending > 0);
@@ -215,7 +231,9 @@ impl Follower {
             match done {
                 Ok(done) => {
                     let any = done.photos + done.words + done.failed > 0;
-                    if any {
+                    if any && since.is_some() {
+                        tracing::debug!(words = done.words, "what changed is embedded");
+                    } else if any {
                         tracing::info!(
                             photos = done.photos,
                             words = done.words,
@@ -223,14 +241,19 @@ impl Follower {
                             "catalog embedded"
                         );
                     }
-                    Embedded { fruitful: any, to }
+                    Embedded {
+                        fruitful: any,
+                        to,
+                        again: false,
+                    }
                 }
                 // The import embeds what it brings.
                 Err(IngestError::Catalog(CatalogError::Locked { .. })) => {
                     tracing::info!("an import is running");
                     Embedded {
                         fruitful: true,
-                        to: None,
+                        to: since,
+                        again: true,
                     }
                 }
                 Err(error) => {
@@ -238,6 +261,7 @@ impl Follower {
                     Embedded {
                         fruitful: false,
                         to: None,
+                        again: false,
                     }
                 }
             }

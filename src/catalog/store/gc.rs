@@ -106,26 +106,55 @@ impl Writer {
         Ok(garbage)
     }
 
+    /// Notes what no product needs any more, and what is needed again. Looks beside the writer, which
+    /// takes long over a large catalog, and writes in small transactions.
     async fn note_unneeded(&self) -> Result<(), sqlx::Error> {
-        let mut transaction = self.begin().await?;
+        let inner = &self.catalog().inner;
         let again = format!(
-            "DELETE FROM unneeded WHERE embedding IN
+            "SELECT embedding FROM unneeded WHERE embedding IN
              (SELECT key FROM embeddings WHERE hash IN ({NEEDED}))"
         );
         let new = format!(
-            "INSERT INTO unneeded (embedding, since)
-             SELECT key, unixepoch() FROM embeddings WHERE hash NOT IN ({NEEDED})
-             ON CONFLICT DO NOTHING"
+            "SELECT key FROM embeddings WHERE hash NOT IN ({NEEDED})
+             AND key NOT IN (SELECT embedding FROM unneeded)"
         );
-        let failed = format!("DELETE FROM failures WHERE hash NOT IN ({NEEDED})");
-        // Written by a version that did not note when.
-        let used = "UPDATE models SET used = unixepoch() WHERE used = 0".to_owned();
-        for sql in [again, new, failed, used] {
-            sqlx::query(sqlx::AssertSqlSafe(sql))
-                .execute(&mut *transaction)
+        for (look, write) in [
+            (
+                again,
+                "DELETE FROM unneeded WHERE embedding IN (SELECT value FROM json_each(?))",
+            ),
+            (
+                new,
+                "INSERT INTO unneeded (embedding, since)
+                 SELECT key, unixepoch() FROM embeddings
+                 WHERE key IN (SELECT value FROM json_each(?)) ON CONFLICT DO NOTHING",
+            ),
+        ] {
+            let keys: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(look))
+                .fetch_all(&inner.upkeep)
+                .await?;
+            for page in keys.chunks(usize::try_from(PAGE).unwrap_or(1)) {
+                sqlx::query(write)
+                    .bind(serde_json::json!(page).to_string())
+                    .execute(&inner.writer)
+                    .await?;
+            }
+        }
+        let failed = format!("SELECT DISTINCT hash FROM failures WHERE hash NOT IN ({NEEDED})");
+        let failed: Vec<Vec<u8>> = sqlx::query_scalar(sqlx::AssertSqlSafe(failed))
+            .fetch_all(&inner.upkeep)
+            .await?;
+        for hash in failed {
+            sqlx::query("DELETE FROM failures WHERE hash = ?")
+                .bind(hash)
+                .execute(&inner.writer)
                 .await?;
         }
-        transaction.commit().await
+        // Written by a version that did not note when.
+        sqlx::query("UPDATE models SET used = unixepoch() WHERE used = 0")
+            .execute(&inner.writer)
+            .await
+            .map(|_| ())
     }
 
     async fn unused_models(&self, keep: i64, in_use: Option<i64>) -> Result<Vec<i64>, sqlx::Error> {
