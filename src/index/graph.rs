@@ -985,20 +985,24 @@ mod tests {
         assert_eq!(looked_at(100), (None, 100));
     }
 
-    /// What an index knows of its slots: the rows, and the nearest of some queries by a walk over all.
-    fn known(index: &Index, queries: &[Embedding]) -> (Vec<Option<Embedding>>, Vec<Vec<u32>>) {
+    /// What an index knows of its slots. A walk finds slots with a vector, each once, and the nearest
+    /// of them.
+    fn known(index: &Index, queries: &[Embedding]) -> Vec<Option<Embedding>> {
         let count = u32::try_from(index.len()).expect("few");
-        let rows = (0..count).map(|slot| index.embedding(slot)).collect();
-        let nearest = queries.iter().map(|query| {
-            let found = near(index, query, index.len(), None).expect("whole");
-            let mut scored: Vec<_> = index
-                .scores(query, found.into_iter())
-                .expect("scores")
-                .collect();
-            scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            scored.into_iter().map(|(slot, _)| slot).collect()
-        });
-        (rows, nearest.collect())
+        let mut found_of_best = 0;
+        for query in queries {
+            let found = near(index, query, BREADTH, None).expect("whole");
+            let distinct: HashSet<u32> = found.iter().copied().collect();
+            assert_eq!(distinct.len(), found.len());
+            assert!(found.iter().all(|slot| index.has(*slot)), "{found:?}");
+            let with_vector = (0..count).filter(|slot| index.has(*slot));
+            let mut exact: Vec<_> = index.scores(query, with_vector).expect("scores").collect();
+            exact.sort_by(|a, b| b.1.total_cmp(&a.1));
+            let best = exact.iter().take(10);
+            found_of_best += best.filter(|(slot, _)| distinct.contains(slot)).count();
+        }
+        assert!(found_of_best >= 9 * queries.len(), "{found_of_best}");
+        (0..count).map(|slot| index.embedding(slot)).collect()
     }
 
     #[test]
