@@ -249,7 +249,7 @@ impl Follower {
                 }
                 // The import embeds what it brings.
                 Err(IngestError::Catalog(CatalogError::Locked { .. })) => {
-                    tracing::info!("an import is running");
+                    tracing::info!("somebody else imports or embeds; it is looked at again");
                     Embedded {
                         fruitful: true,
                         to: since,
