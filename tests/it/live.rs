@@ -387,6 +387,66 @@ fn any_history_gives_the_answers_of_a_fresh_build() {
     }
 }
 
+/// In what an index differs from a catalog, by key.
+fn differences(searcher: &Searcher, products: &BTreeMap<u32, Product>) -> Vec<(u32, &'static str)> {
+    let mut comparison = searcher.comparison();
+    for (key, product) in products {
+        comparison.add(&entry(*key, product));
+    }
+    let (compared, found) = comparison.finish();
+    assert_eq!(compared, products.len() as u64);
+    found.into_iter().map(|of| (of.key.0, of.what)).collect()
+}
+
+#[test]
+fn a_comparison_finds_what_differs_and_nothing_else() {
+    let mut noise = Noise(5);
+    let mut products: BTreeMap<u32, Product> = BTreeMap::new();
+    for key in 1..=40 {
+        products.insert(key, product(key, &mut noise));
+    }
+    let searcher = fresh(&products, 1);
+    // One removed, one new, one changed: as a service does it.
+    products.remove(&9);
+    products.insert(41, product(41, &mut noise));
+    products.insert(20, product(20, &mut noise));
+    let updates = [
+        Update::Gone(ProductKey(9)),
+        Update::Is(entry(20, &products[&20])),
+        Update::Is(entry(41, &products[&41])),
+    ];
+    let searcher = searcher.with(&updates, 2).expect("fits").expect("in order");
+    assert_eq!(differences(&searcher, &products), []);
+    // What the index was not told.
+    products
+        .get_mut(&2)
+        .expect("there")
+        .title
+        .push_str(" unheard");
+    products.get_mut(&3).expect("there").description = Some("unheard".to_owned());
+    products.get_mut(&4).expect("there").fields.price = Some(1e6);
+    products.get_mut(&5).expect("there").embedding = Some(embedding(&mut noise));
+    let unheard = AttributeValue::new("Unheard").expect("a value");
+    let attributes = &mut products.get_mut(&6).expect("there").attributes;
+    attributes.insert(name("color"), vec![unheard]);
+    products.remove(&7);
+    products.insert(42, product(42, &mut noise));
+    let words = "its words are others";
+    let expected = [
+        (2, words),
+        (3, words),
+        (4, "its prices or dates are others"),
+        (5, "its vector is another one"),
+        (6, "its attributes are others"),
+        (7, "it is not in the catalog"),
+        (42, "it is not in the index"),
+    ];
+    let mut found = differences(&searcher, &products);
+    // Of a product that is too much in the index all differs.
+    found.retain(|(key, what)| *key != 7 || *what == "it is not in the catalog");
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn a_key_that_does_not_come_last_wants_another_build() {
     let mut noise = Noise(3);
