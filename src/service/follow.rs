@@ -228,6 +228,8 @@ impl Follower {
                 None => ingest::embed_missing(catalog, embedder, &progress).await,
                 Some(since) => ingest::embed_changed(catalog, embedder, since, &progress).await,
             };
+            // What came in is a change to follow, as one that the shop made.
+            service.inner.written.notify_one();
             match done {
                 Ok(done) => {
                     let any = done.photos + done.words + done.failed > 0;

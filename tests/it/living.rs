@@ -66,7 +66,7 @@ fn what_is_written_is_searchable() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     // Changes are not looked for: a write is heard of by itself.
-    let flags = ["--writes", "true", "--refresh-seconds", "60"];
+    let flags = ["--writes", "true", "--refresh-seconds", "600"];
     let mut service = Service::start(&data, &flags);
     service.ready();
     for (id, title, color) in [
@@ -106,6 +106,18 @@ fn what_is_written_is_searchable() {
     let (_, answer) = service.get("/search?limit=0&facets=color,price");
     assert_eq!(answer["facets"][0]["distinct"], 2, "{answer}");
     assert_eq!(answer["facets"][1]["max"], 30.0, "{answer}");
+    // Its vector follows by itself, too.
+    let path = "/products/d?wait=searchable";
+    write(
+        &service,
+        "PUT",
+        path,
+        Some(&product("Snow Walker", "Red", 40)),
+    );
+    service.until("its vector", |service| {
+        (service.get("/products/d/similar").0 == 200).then_some(())
+    });
+    write(&service, "DELETE", "/products/d?wait=searchable", None);
     // Removed.
     let (status, answer) = write(&service, "DELETE", "/products/a?wait=searchable", None);
     assert_eq!(

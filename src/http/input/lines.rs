@@ -96,6 +96,16 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, ApiError> {
     }
 }
 
+/// Refuses a body that is compressed, for the paths that read none.
+pub fn uncompressed(headers: &HeaderMap) -> Result<(), ApiError> {
+    if is_gzip(headers)? {
+        return Err(ApiError::UnsupportedEncoding {
+            given: "gzip".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 impl BodyLines {
     /// `timeout`: how long nothing may arrive.
     fn new(body: Body, gzip: bool, timeout: Duration) -> Self {

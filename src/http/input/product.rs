@@ -12,7 +12,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::body::{essence, parse, read_json};
 use super::json::{OneOrMany, text_or_texts};
-use super::lines::{BodyLine, LONGEST_LINE};
+use super::lines::{BodyLine, LONGEST_LINE, uncompressed};
 use super::params::{IdPath, Pairs};
 use crate::domain::{Conditions, ProductId, Write, WriteOp};
 use crate::http::output::error::{ApiError, short};
@@ -190,6 +190,7 @@ where
             let expected = "application/json";
             return Err(ApiError::UnsupportedMediaType { expected });
         }
+        uncompressed(request.headers())?;
         let options = Arc::<HttpOptions>::from_ref(state);
         object(read_json(request, &options).await?).map(Self)
     }
@@ -207,6 +208,7 @@ where
             let expected = "application/merge-patch+json or application/json";
             return Err(ApiError::UnsupportedMediaType { expected });
         }
+        uncompressed(request.headers())?;
         let options = Arc::<HttpOptions>::from_ref(state);
         object(read_json(request, &options).await?).map(Self)
     }

@@ -23,7 +23,7 @@ pub fn matches(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 /// What `If-Match` and `If-None-Match` ask of a product's version. A tag that is no version's matches
-/// none.
+/// none; what is not a tag at all is met by no product that is there.
 pub fn conditions(headers: &HeaderMap) -> Conditions {
     Conditions {
         is: versions(headers, &header::IF_MATCH, strong),
@@ -43,7 +43,8 @@ fn versions(
     let values = values.map(|value| value.to_str().unwrap_or_default());
     let mut these = Vec::new();
     for tag in values.flat_map(|value| value.split(',')).map(str::trim) {
-        if tag == "*" {
+        let is_tag = tag.strip_prefix("W/").unwrap_or(tag).starts_with('"');
+        if tag == "*" || (!is_tag && name == header::IF_NONE_MATCH) {
             return Some(Versions::Any);
         }
         these.extend(version(tag));
@@ -94,5 +95,7 @@ mod tests {
         }
         assert_eq!(is_not("W/\"7\""), these(&[7]));
         assert_eq!(is_not("*"), Some(Versions::Any));
+        assert_eq!(is_not("\"x\""), these(&[]));
+        assert_eq!(is_not("7"), Some(Versions::Any));
     }
 }

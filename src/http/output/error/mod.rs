@@ -55,7 +55,7 @@ pub enum ApiError {
     IncompleteBody,
     #[error("the body must be {expected}")]
     UnsupportedMediaType { expected: &'static str },
-    #[error("the body is compressed as {given:?}; it must be as it is, or gzip")]
+    #[error("the body is compressed as {given:?}, which is not read here")]
     UnsupportedEncoding { given: String },
     #[error("the gzip of the body is broken: {reason}")]
     BrokenGzip { reason: String },
