@@ -28,7 +28,7 @@ pub(super) struct Inner {
     /// Slots of products that were removed. Nothing else knows these slots.
     pub(super) dead: RoaringBitmap,
     pub(super) index: Index,
-    pub(super) columns: Columns,
+    pub(super) columns: Arc<Columns>,
     pub(super) lexicon: Arc<Lexicon>,
     pub(super) values: ValueWords,
     facets: OnceLock<Arc<Vec<Facet>>>,
@@ -49,7 +49,7 @@ impl Inner {
             version,
             keys: Arc::new(keys),
             values: ValueWords::of(&attributes, lexicon.stems()),
-            columns: Columns::new(attributes, &fields, dead.clone(), types),
+            columns: Arc::new(Columns::new(attributes, &fields, dead.clone(), types)),
             dead,
             index,
             lexicon: Arc::new(lexicon),
@@ -118,7 +118,7 @@ impl Inner {
             dead,
             index: self.index.with(count, vectors)?,
             values: self.values.with(columns.table(), lexicon.stems(), &changed),
-            columns,
+            columns: Arc::new(columns),
             lexicon: Arc::new(lexicon),
             facets: OnceLock::new(),
         }))
@@ -132,7 +132,7 @@ impl Inner {
             dead: self.dead.clone(),
             index: self.index.with_merged(merged),
             values: self.values.clone(),
-            columns: self.columns.clone(),
+            columns: Arc::clone(&self.columns),
             lexicon: Arc::clone(&self.lexicon),
             facets: self.facets.clone(),
         }

@@ -130,7 +130,7 @@ impl Searcher {
         let index = &self.inner.index;
         GraphLag {
             delta: index.delta(),
-            stale: index.stale() + self.inner.dead.len(),
+            stale: index.stale().max(self.inner.dead.len()),
         }
     }
 

@@ -34,6 +34,7 @@ pub enum Update<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GraphLag {
     pub delta: u64,
+    /// Nodes without a vector of today, or slots without a product, whichever are more.
     pub stale: u64,
 }
 

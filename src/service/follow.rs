@@ -114,7 +114,7 @@ impl Follower {
         };
         let (mut failures, mut fruitless) = (0, 0);
         let mut to_embed = false;
-        let mut embed_after = Instant::now();
+        let (mut embed_after, mut busy_until) = (Instant::now(), Instant::now());
         let mut said = false;
         let mut collect_at = Instant::now();
         loop {
@@ -137,7 +137,12 @@ impl Follower {
             tokio::time::sleep(rest).await;
             if failures == 0 && !changed {
                 let written = self.service.inner.written.notified();
-                let _ = tokio::time::timeout(refresh.unwrap_or(SETTLE), written).await;
+                let mut wait = refresh.unwrap_or(SETTLE);
+                if to_embed {
+                    // Whoever else embeds does not say when it ends.
+                    wait = wait.min(SETTLE);
+                }
+                let _ = tokio::time::timeout(wait, written).await;
             }
             if let Some(task) = beside.embedding.take_if(|task| task.0.is_finished()) {
                 let done = task.result().await;
@@ -145,7 +150,7 @@ impl Follower {
                 fruitless = if fruitful { 0 } else { fruitless + 1 };
                 embed_after = Instant::now() + pause(fruitless, Duration::ZERO);
                 if done.as_ref().is_some_and(|done| done.again) {
-                    (to_embed, embed_after) = (true, Instant::now() + SETTLE);
+                    (to_embed, busy_until) = (true, Instant::now() + SETTLE);
                 }
                 beside.embedded_to = done.and_then(|done| done.to);
                 if self.service.generation().whole && refresh.is_some() {
@@ -182,7 +187,7 @@ impl Follower {
             }
             let (seen, _) = self.service.inner.health.seen();
             let pending = to_embed || seen.counts.is_none_or(|counts| counts.pending > 0);
-            if pending && Instant::now() >= embed_after {
+            if pending && Instant::now() >= embed_after.max(busy_until) {
                 // Between two looks at everything, what changed is looked at.
                 let since = beside.embedded_to.filter(|_| to_embed);
                 to_embed = false;

@@ -188,8 +188,13 @@ impl Writer {
             let sql = "SELECT count(*) FROM unneeded WHERE since <= unixepoch() - ?1";
             return self.count(sql, keep).await;
         }
+        // What a product came to need since it was noted stays: the next look takes the note back.
         let sql = "DELETE FROM embeddings WHERE key IN
-                   (SELECT embedding FROM unneeded WHERE since <= unixepoch() - ?1 LIMIT ?2)";
+                   (SELECT e.key FROM unneeded AS u CROSS JOIN embeddings AS e ON e.key = u.embedding
+                    WHERE u.since <= unixepoch() - ?1
+                      AND NOT EXISTS (SELECT 1 FROM products AS p WHERE p.image_hash = e.hash)
+                      AND NOT EXISTS (SELECT 1 FROM products AS p WHERE p.caption_hash = e.hash)
+                    LIMIT ?2)";
         self.page_by_page(sql, keep).await
     }
 

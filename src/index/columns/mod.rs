@@ -54,13 +54,6 @@ pub struct Columns {
     ordinals: Mutex<HashMap<AttributeName, Arc<Ordinals>>>,
 }
 
-impl Clone for Columns {
-    fn clone(&self) -> Self {
-        let (clone, _) = self.with(self.count, self.dead.clone(), &[]);
-        clone
-    }
-}
-
 /// What a product is filtered and sorted by.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {

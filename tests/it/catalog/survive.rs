@@ -12,6 +12,20 @@ use aglet::encode::EncodeError;
 
 use super::{Fake, Shop, title};
 
+/// How many products are embedded once what was given to the database is written: that goes on when
+/// whoever gave it is gone.
+async fn settled(catalog: &Catalog, fake: &Fake) -> u64 {
+    let embedded = async || catalog.counts(&fake.model).await.expect("counts").embedded;
+    let mut before = embedded().await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = embedded().await;
+        if now == std::mem::replace(&mut before, now) {
+            return now;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_reported_done_survives_a_model_that_dies_and_an_import_that_is_dropped() {
     let rows: Vec<(u32, &str)> = (1..=600).map(|id| (id, "Puma Many")).collect();
@@ -60,16 +74,7 @@ async fn what_was_reported_done_survives_a_model_that_dies_and_an_import_that_is
     assert!(task.await.expect_err("aborted").is_cancelled());
 
     let fake = Fake::new("a");
-    let embedded = async || catalog.counts(&fake.model).await.expect("counts").embedded;
-    // What it had given to the database is written all the same.
-    let mut before = embedded().await;
-    loop {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let now = embedded().await;
-        if now == std::mem::replace(&mut before, now) {
-            break;
-        }
-    }
+    let before = settled(&catalog, &fake).await;
     let rest = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!(rest.embedded.photos + before, 600);
     assert_eq!(fake.calls().0 as u64, rest.embedded.photos);
@@ -150,16 +155,7 @@ async fn killed() {
         std::fs::remove_file(shop.path("reported")).expect("removed");
     }
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
-    let embedded = async || catalog.counts(&fake.model).await.expect("counts").embedded;
-    // What it had given to the database is written all the same.
-    let mut before = embedded().await;
-    loop {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let now = embedded().await;
-        if now == std::mem::replace(&mut before, now) {
-            break;
-        }
-    }
+    let before = catalog.counts(&fake.model).await.expect("counts").embedded;
     let rest = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
     assert_eq!((rest.new, rest.unchanged), (0, 3000));
     assert_eq!(
