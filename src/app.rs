@@ -73,7 +73,7 @@ impl App {
             .await
             .map_err(|source| AppError::Listen { address, source })?;
         let encoder = start_encoder(&config).await?;
-        let catalog = Catalog::open(&config.data).await?;
+        let catalog = Catalog::open_with(&config.data, config.picture_hosts.clone()).await?;
         let making = Making {
             words_percent: config.words_percent,
             language: config.language,

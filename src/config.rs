@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::PictureHosts;
 use crate::domain::{AttributeName, KnownAttributes, Types, is_field, is_parameter};
 use crate::encode::{Device, EncoderOptions, ImageLimits};
 use crate::index::lexical::Language;
@@ -33,6 +34,10 @@ macro_rules! settings {
             /// no product has them; comma separated. Default: category, color, brand, gender, shoelace_color.
             #[arg(long, env = "AGLET_KNOWN_ATTRIBUTES", value_delimiter = ',')]
             pub known_attributes: Option<Vec<String>>,
+            /// Hosts that pictures are fetched from by their web address, comma separated; none by default:
+            /// cdn.shop.example (ports 80 and 443), cdn.shop.example:8443, *.shop.example (below it), * (any).
+            #[arg(long, env = "AGLET_PICTURE_HOSTS", value_delimiter = ',')]
+            pub picture_hosts: Option<Vec<String>>,
         }
 
         /// Every setting's value, the defaults filled in.
@@ -41,6 +46,7 @@ macro_rules! settings {
             $($name: $type,)*
             cors_origins: Vec<String>,
             known_attributes: Vec<String>,
+            picture_hosts: Vec<String>,
         }
 
         impl Settings {
@@ -51,6 +57,7 @@ macro_rules! settings {
                     $($name: self.$name.or(below.$name),)*
                     cors_origins: self.cors_origins.or(below.cors_origins),
                     known_attributes: self.known_attributes.or(below.known_attributes),
+                    picture_hosts: self.picture_hosts.or(below.picture_hosts),
                 }
             }
 
@@ -62,6 +69,7 @@ macro_rules! settings {
                         let shown = KnownAttributes::default().shown;
                         shown.iter().map(ToString::to_string).collect()
                     }),
+                    picture_hosts: self.picture_hosts.unwrap_or_default(),
                 }
             }
         }
@@ -168,6 +176,8 @@ pub struct Config {
     /// What the shop says its attributes are.
     pub types: Types,
     pub known: KnownAttributes,
+    /// Where pictures may be fetched from by their web address.
+    pub picture_hosts: PictureHosts,
     pub max_body_bytes: usize,
     pub max_upload_bytes: usize,
     pub request_timeout: Duration,
@@ -246,6 +256,7 @@ impl Config {
         let mut problems = problems(&values);
         let known = known(&values, &mut problems);
         let types = types(&values, &mut problems);
+        let picture_hosts = picture_hosts(&values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
@@ -277,6 +288,7 @@ impl Config {
             synonyms: Some(values.synonyms).filter(|path| !path.as_os_str().is_empty()),
             types,
             known,
+            picture_hosts,
             max_body_bytes: values.max_body_bytes,
             max_upload_bytes: values.max_upload_bytes,
             request_timeout: Duration::from_millis(values.request_timeout_ms),
@@ -416,6 +428,19 @@ fn types(values: &Values, problems: &mut Vec<Problem>) -> Types {
     })
 }
 
+fn picture_hosts(values: &Values, problems: &mut Vec<Problem>) -> PictureHosts {
+    let entries = &values.picture_hosts;
+    for entry in entries {
+        if let Err(error) = PictureHosts::new(std::slice::from_ref(entry)) {
+            problems.push(Problem {
+                setting: "picture_hosts",
+                reason: error.to_string(),
+            });
+        }
+    }
+    PictureHosts::new(entries).unwrap_or_default()
+}
+
 fn is_product_field(name: &str) -> bool {
     let fields = [
         "title",
@@ -521,6 +546,49 @@ mod tests {
         };
         let config = Config::check(flags.or(file)).expect("valid");
         assert_eq!((config.encoder.queue, config.encoder.max_batch), (9, 3));
+    }
+
+    #[test]
+    fn picture_hosts_come_from_the_file_and_each_wrong_one_is_named() {
+        let config = |text: &str| Config::check(toml::from_str(text).expect("toml"));
+        let none = config("").expect("valid").picture_hosts;
+        assert!(none.is_empty(), "no address is fetched unless asked for");
+        let shop = config(r#"picture_hosts = ["cdn.shop.example", "*.images.example:8443"]"#);
+        let shop = shop.expect("valid");
+        let fetched = |address| shop.picture_hosts.check(address).is_ok();
+        assert!(fetched("https://cdn.shop.example/1.jpg"));
+        assert!(fetched("https://a.images.example:8443/1.jpg"));
+        assert!(!fetched("https://shop.example/1.jpg"));
+        let again: Settings = toml::from_str(&shop.to_toml()).expect("toml");
+        let again = Config::check(again).expect("valid").picture_hosts;
+        assert_eq!(again, shop.picture_hosts);
+
+        let wrong = config(r#"picture_hosts = ["*.*", "cdn.shop.example", "http://x"]"#);
+        let Err(ConfigError::Problems(problems)) = wrong else {
+            panic!("must be refused")
+        };
+        assert!(problems.iter().all(|p| p.setting == "picture_hosts"));
+        let named: Vec<_> = problems.iter().map(|p| &p.reason[..6]).collect();
+        assert_eq!(named, ["\"*.*\":", "\"http:"]);
+    }
+
+    #[test]
+    fn picture_hosts_are_a_flag_as_well() {
+        #[derive(clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            settings: Settings,
+        }
+        let flags = [
+            "aglet",
+            "--picture-hosts",
+            "cdn.shop.example,*.shop.example",
+        ];
+        let flags = <Flags as clap::Parser>::parse_from(flags);
+        let file = toml::from_str(r#"picture_hosts = ["other.example"]"#).expect("toml");
+        let hosts = Config::check(flags.settings.or(file)).expect("valid");
+        assert!(hosts.picture_hosts.check("http://a.shop.example/").is_ok());
+        assert!(hosts.picture_hosts.check("http://other.example/").is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!
 //! Any number of processes may read; one at a time may write, held by a lock file, not by luck.
 //! Pictures are not copied into the database: it remembers where they are, their sha256, and what
-//! each model made of them.
+//! each model made of them. What waits to be embedded is a queue in the database.
 //!
 //! Refused: a database of a newer version, a damaged one, a second writer, picture paths that leave
 //! the folder that was named for them. Nothing here decodes a picture or knows a model.
@@ -28,7 +28,11 @@ mod values;
 
 pub use error::CatalogError;
 pub use media::PicturePlace;
-pub use media::picture::{OpenPicture, Picture, PictureBody};
+pub use media::picture::{OpenPicture, Picture, PictureBody, ShownPicture};
 pub use media::read::PictureFiles;
+pub use media::remote::{HostError, PictureHosts};
 pub use store::{Catalog, Garbage};
-pub use values::{AllEmbedded, Changed, Counts, Embedded, StoredProduct};
+pub use values::{
+    AllEmbedded, Changed, Counts, Embedded, PartProgress, ProductProgress, StoredPicture,
+    StoredProduct, Waiting,
+};

@@ -7,10 +7,52 @@ use crate::domain::{Attributes, Embedding, Product, ProductFields, ProductKey};
 pub struct StoredProduct {
     pub key: ProductKey,
     pub product: Product,
-    /// Whether there is a picture that can be shown: one that was decoded at import.
-    pub has_picture: bool,
+    /// In their order.
+    pub pictures: Vec<StoredPicture>,
     /// The revision in which the shop last changed it; 0: before there was a log of changes.
     pub version: u64,
+}
+
+/// A picture of a product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPicture {
+    pub number: u8,
+    /// Where it is on the web; `None`: the catalog has it.
+    pub address: Option<String>,
+    /// Whether it can be shown: it was decoded.
+    pub shown: bool,
+}
+
+/// How far a product is embedded by a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductProgress {
+    pub words: PartProgress,
+    /// Of each picture, in their order, with its number.
+    pub pictures: Vec<(u8, PartProgress)>,
+}
+
+/// How far the words or a picture of a product are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartProgress {
+    pub embedded: bool,
+    /// Its turn is still to come.
+    pub waits: bool,
+    /// Why it is not embedded, or could not be read the last time.
+    pub failed: Option<String>,
+    /// How often it failed, and when it is tried again (Unix seconds).
+    pub attempts: u32,
+    pub again_at: Option<i64>,
+}
+
+/// How much waits to be embedded: words and pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// For their first try.
+    pub waiting: u64,
+    /// For another try.
+    pub retrying: u64,
+    /// Of both, those whose turn has come.
+    pub due: u64,
 }
 
 /// What [`Catalog::embedded`](crate::catalog::Catalog::embedded) gave, beside the products.
@@ -30,14 +72,15 @@ pub enum Changed {
     Gone(ProductKey),
 }
 
-/// A product with the embeddings that it has: of its photo, of its words, or none yet.
+/// A product with the embeddings that it has: of its pictures, of its words, or none yet.
 #[derive(Clone, Debug)]
 pub struct Embedded {
     pub key: ProductKey,
     pub id: String,
     pub title: String,
     pub description: Option<String>,
-    pub photo: Option<Embedding>,
+    /// Each with its number, in their order.
+    pub photos: Vec<(u8, Embedding)>,
     /// Of the title and the attributes that describe it (see [`caption`](crate::catalog::caption)).
     pub words: Option<Embedding>,
     pub attributes: Attributes,
@@ -47,12 +90,12 @@ pub struct Embedded {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub products: u64,
-    /// Products whose picture is embedded by the model asked for.
+    /// Products of which a picture is embedded by the model asked for.
     pub embedded: u64,
-    /// Products that have no picture, or one that cannot be read or embedded: found by their words
+    /// Products that have no picture, or none that can be read and embedded: found by their words
     /// alone.
     pub without_embedding: u64,
-    /// Products whose picture or words still wait to be embedded: what
+    /// Products of which a picture or the words still wait to be embedded: what
     /// [`embed_missing`](crate::catalog::ingest::embed_missing) would do.
     pub pending: u64,
 }

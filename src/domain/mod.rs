@@ -26,8 +26,8 @@ pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use error::QueryError;
 pub use filter::{Condition, Filters, Interval, Range, Test};
 pub use product::{
-    AttributeName, AttributeValue, Attributes, KnownAttributes, Product, ProductError,
-    ProductFields, ProductId, ProductKey, check_currency,
+    AttributeName, AttributeValue, Attributes, KnownAttributes, MOST_PICTURES, Product,
+    ProductError, ProductFields, ProductId, ProductKey, check_currency,
 };
 pub use query::{
     Ask, Facets, MOST_EXCLUDED, Mode, Order, PARAMETERS, Query, QueryText, SortBy, SortKey, Window,

@@ -57,6 +57,9 @@ impl Default for KnownAttributes {
     }
 }
 
+/// The most pictures that a product has: their numbers go from 1 to this.
+pub const MOST_PICTURES: u8 = 32;
+
 /// What the shop says of a product. The picture is the catalog's business.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {

@@ -22,6 +22,9 @@ pub enum WriteOp {
     /// The JSON is merged into the product's own (RFC 7396).
     Patch,
     Delete,
+    /// The picture of this number is one that was uploaded, whose sha256 this is.
+    PutPicture(u8, [u8; 32]),
+    DeletePicture(u8),
 }
 
 /// What must be so of the product for a change to be made.
@@ -90,6 +93,8 @@ pub enum WriteStatus {
 pub enum Refused {
     #[error("there is no product {id:?}")]
     NoProduct { id: String },
+    #[error("the product {id:?} has no picture {number}")]
+    NoPicture { id: String, number: u8 },
     /// `version`: of the product as it is; `None` when there is none.
     #[error("the product is not in the state that the request asks for")]
     Condition { version: Option<u64> },

@@ -232,6 +232,20 @@ impl Encoder {
             .await??)
     }
 
+    /// Decodes a photo as [`Encoder::image`] would, and nothing more.
+    ///
+    /// # Errors
+    /// As [`Encoder::image`].
+    pub async fn check_image(
+        &self,
+        file: Bytes,
+        deadline: Option<Instant>,
+    ) -> Result<(), EncodeError> {
+        let decode = &self.inner.decode;
+        decode.submit(file, 0, Priority::New, deadline).await??;
+        Ok(())
+    }
+
     /// Runs one real embedding through each tower, past the cache: readiness.
     ///
     /// # Errors

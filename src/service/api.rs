@@ -20,7 +20,7 @@ use super::health::Health;
 use super::page::{Hit, Page};
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
-use crate::catalog::{Catalog, Counts, Picture, StoredProduct};
+use crate::catalog::{Catalog, Counts, ProductProgress, ShownPicture, StoredProduct, Waiting};
 use crate::domain::{Ask, Embedding, KnownAttributes, Mode, ProductId, ProductKey, Query, Types};
 use crate::encode::{EncoderStatus, Priority};
 use crate::index::lexical::Language;
@@ -153,13 +153,38 @@ impl Service {
         found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })
     }
 
-    /// The product's picture as it was imported; `None` when it has none that can be shown.
+    /// A picture of the product, that with the number or the first; `None` when it has none such that
+    /// can be shown.
     ///
     /// # Errors
-    /// When there is no such product, or picture or catalog cannot be read in time.
-    pub async fn picture(&self, id: &ProductId) -> Result<Option<Picture>, ServiceError> {
-        let found = self.inner.catalog.picture(id).await?;
+    /// When there is no such product, or the catalog cannot be read in time.
+    pub async fn picture(
+        &self,
+        id: &ProductId,
+        number: Option<u8>,
+    ) -> Result<Option<ShownPicture>, ServiceError> {
+        let found = self.inner.catalog.picture(id, number).await?;
         found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })
+    }
+
+    /// How far a product is embedded by the model in use.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn progress(&self, key: ProductKey) -> Result<ProductProgress, ServiceError> {
+        let generation = self.generation();
+        let model = generation.encoder.model_id();
+        Ok(self.inner.catalog.progress(key, model).await?)
+    }
+
+    /// How much waits to be embedded by the model in use.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn waiting(&self) -> Result<Waiting, ServiceError> {
+        let generation = self.generation();
+        let model = generation.encoder.model_id();
+        Ok(self.inner.catalog.waiting(model).await?)
     }
 
     /// How far the catalog is embedded, as it was last counted.

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use super::api::Service;
 use super::generation::{self, Generation, GenerationError};
 use crate::catalog::CatalogError;
-use crate::catalog::Counts;
 use crate::catalog::ingest::{self, IngestError};
+use crate::catalog::{Counts, Waiting};
 use crate::index::{GraphLag, Merged, Saved};
 use crate::util::blocking::blocking;
 
@@ -45,9 +45,9 @@ pub struct Follower {
 /// What goes on beside the following.
 struct Beside {
     embedding: Option<Ending<Embedded>>,
-    /// All that the shop changed up to this revision was looked at for what is to be embedded;
-    /// `None`: nobody looked yet, or it ended early.
-    embedded_to: Option<u64>,
+    /// Whether all products were looked at for what is to be embedded. What changes after that comes
+    /// into the queue by itself.
+    looked: bool,
     /// Of the graph.
     upkeep: Option<Ending<Result<Upkept, GenerationError>>>,
     saving: Option<Ending<()>>,
@@ -62,13 +62,14 @@ struct Beside {
 }
 
 /// What became of an embedding.
-struct Embedded {
-    /// Whether anything was embedded, or is by somebody else.
-    fruitful: bool,
-    /// See [`Beside`]; `None` when it ended early.
-    to: Option<u64>,
-    /// Somebody else was at it: to be looked at again soon.
-    again: bool,
+enum Embedded {
+    /// Whether anything was embedded, or could not be.
+    Done {
+        any: bool,
+    },
+    /// Somebody else imports or embeds.
+    Busy,
+    Failed,
 }
 
 /// What became of the graph.
@@ -102,8 +103,8 @@ impl Follower {
     async fn follow(self) {
         let refresh = self.service.inner.options.refresh;
         let mut beside = Beside {
-            embedding: Some(self.embed(None)),
-            embedded_to: None,
+            embedding: Some(self.embed(true)),
+            looked: false,
             upkeep: None,
             saving: None,
             counting: None,
@@ -112,9 +113,10 @@ impl Follower {
             count_after: Instant::now(),
             uncounted: true,
         };
-        let (mut failures, mut fruitless) = (0, 0);
-        let mut to_embed = false;
-        let (mut embed_after, mut busy_until) = (Instant::now(), Instant::now());
+        let (mut failures, mut embed_failures) = (0, 0);
+        let mut embed_after = Instant::now();
+        // Whether anything waits to be embedded.
+        let mut queued = false;
         let mut said = false;
         let mut collect_at = Instant::now();
         loop {
@@ -135,33 +137,36 @@ impl Follower {
                 }
             }
             tokio::time::sleep(rest).await;
-            if failures == 0 && !changed {
+            let embedded = beside.embedding.as_ref();
+            let embedded = embedded.is_some_and(|task| task.0.is_finished());
+            if failures == 0 && !changed && !embedded {
                 let written = self.service.inner.written.notified();
                 let mut wait = refresh.unwrap_or(SETTLE);
-                if to_embed {
-                    // Whoever else embeds does not say when it ends.
+                if queued {
+                    // Whoever else embeds does not say when it ends, nor does a pause.
                     wait = wait.min(SETTLE);
                 }
                 let _ = tokio::time::timeout(wait, written).await;
             }
             if let Some(task) = beside.embedding.take_if(|task| task.0.is_finished()) {
-                let done = task.result().await;
-                let fruitful = done.as_ref().is_some_and(|done| done.fruitful);
-                fruitless = if fruitful { 0 } else { fruitless + 1 };
-                embed_after = Instant::now() + pause(fruitless, Duration::ZERO);
-                if done.as_ref().is_some_and(|done| done.again) {
-                    (to_embed, busy_until) = (true, Instant::now() + SETTLE);
-                }
-                beside.embedded_to = done.and_then(|done| done.to);
+                let done = task.result().await.unwrap_or(Embedded::Failed);
+                let rest = match done {
+                    Embedded::Done { .. } => {
+                        (beside.looked, embed_failures) = (true, 0);
+                        Duration::ZERO
+                    }
+                    Embedded::Busy => SETTLE,
+                    Embedded::Failed => {
+                        embed_failures += 1;
+                        pause(embed_failures, Duration::ZERO)
+                    }
+                };
+                embed_after = Instant::now() + rest;
                 if self.service.generation().whole && refresh.is_some() {
-                    beside.uncounted |= fruitful;
+                    beside.uncounted |= matches!(done, Embedded::Done { any: true });
                 } else {
                     self.service.count().await;
                 }
-            }
-            if changed {
-                // What changed may want an embedding.
-                (to_embed, fruitless, embed_after) = (true, 0, Instant::now());
             }
             if beside.embedding.is_some() {
                 continue;
@@ -185,13 +190,13 @@ impl Follower {
                     async move { follower.collect().await },
                 )));
             }
-            let (seen, _) = self.service.inner.health.seen();
-            let pending = to_embed || seen.counts.is_none_or(|counts| counts.pending > 0);
-            if pending && Instant::now() >= embed_after.max(busy_until) {
-                // Between two looks at everything, what changed is looked at.
-                let since = beside.embedded_to.filter(|_| to_embed);
-                to_embed = false;
-                beside.embedding = Some(self.embed(since));
+            let waiting = self.service.waiting().await.unwrap_or_else(|error| {
+                tracing::error!(%error, "what waits to be embedded cannot be read");
+                Waiting::default()
+            });
+            queued = !beside.looked || waiting.waiting + waiting.retrying > 0;
+            if Instant::now() >= embed_after && (!beside.looked || waiting.due > 0) {
+                beside.embedding = Some(self.embed(!beside.looked));
             }
         }
     }
@@ -220,56 +225,39 @@ impl Follower {
         }
     }
 
-    /// Embeds what is missing of the products that changed after a revision; of all when there is
-    /// none.
-    fn embed(&self, since: Option<u64>) -> Ending<Embedded> {
+    /// Embeds what waits; `look`: all products are looked at first for what they lack.
+    fn embed(&self, look: bool) -> Ending<Embedded> {
         let service = self.service.clone();
         Ending(tokio::spawn(async move {
             let progress = ingest::Progress::default();
             let (catalog, generation) = (service.catalog(), service.generation());
             let embedder = &generation.encoder;
-            let to = catalog.revision().await.ok();
-            let done = match since {
-                None => ingest::embed_missing(catalog, embedder, &progress).await,
-                Some(since) => ingest::embed_changed(catalog, embedder, since, &progress).await,
+            let done = if look {
+                ingest::embed_missing(catalog, embedder, &progress).await
+            } else {
+                ingest::embed_queued(catalog, embedder, &progress).await
             };
             // What came in is a change to follow, as one that the shop made.
             service.inner.written.notify_one();
             match done {
                 Ok(done) => {
                     let any = done.photos + done.words + done.failed > 0;
-                    if any && since.is_some() {
-                        tracing::debug!(words = done.words, "what changed is embedded");
+                    let (photos, words, failed) = (done.photos, done.words, done.failed);
+                    if any && look {
+                        tracing::info!(photos, words, failed, "catalog embedded");
                     } else if any {
-                        tracing::info!(
-                            photos = done.photos,
-                            words = done.words,
-                            failed = done.failed,
-                            "catalog embedded"
-                        );
+                        tracing::debug!(photos, words, failed, "what waited is embedded");
                     }
-                    Embedded {
-                        fruitful: any,
-                        to,
-                        again: false,
-                    }
+                    Embedded::Done { any }
                 }
                 // The import embeds what it brings.
                 Err(IngestError::Catalog(CatalogError::Locked { .. })) => {
                     tracing::info!("somebody else imports or embeds; it is looked at again");
-                    Embedded {
-                        fruitful: true,
-                        to: since,
-                        again: true,
-                    }
+                    Embedded::Busy
                 }
                 Err(error) => {
                     tracing::error!(%error, "the catalog could not be embedded");
-                    Embedded {
-                        fruitful: false,
-                        to: None,
-                        again: false,
-                    }
+                    Embedded::Failed
                 }
             }
         }))

@@ -173,7 +173,8 @@ pub(super) async fn changed(
 }
 
 pub(super) fn vector(product: &Embedded, words_percent: u8) -> Option<Embedding> {
-    let (photo, words) = (product.photo.as_ref(), product.words.as_ref());
+    let photo = product.photos.first().map(|(_, photo)| photo);
+    let words = product.words.as_ref();
     rank::fuse(photo, words, words_percent)
 }
 

@@ -5,12 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::api::Service;
 use super::error::ServiceError;
 use crate::catalog::Catalog;
-use crate::domain::{ProductId, ProductKey, Write, WriteResult, WriteStatus};
+use crate::domain::{Conditions, ProductId, ProductKey, Write, WriteOp, WriteResult, WriteStatus};
 
 /// How often the index in use is looked at by those who wait for it.
 const LOOK: Duration = Duration::from_millis(20);
@@ -37,6 +38,37 @@ impl Service {
             self.inner.written.notify_one();
         }
         Ok(results)
+    }
+
+    /// Keeps an uploaded picture and gives it to a product, under this number.
+    ///
+    /// # Errors
+    /// When there is no such product, the file is not an image that can be decoded, or it cannot be
+    /// written.
+    pub async fn put_picture(
+        &self,
+        id: ProductId,
+        number: u8,
+        file: Bytes,
+        conditions: Conditions,
+        deadline: Option<Instant>,
+    ) -> Result<WriteResult, ServiceError> {
+        let catalog = &self.inner.catalog;
+        // Nothing is kept for a product that is not there.
+        self.product(&id).await?;
+        let encoder = self.generation().encoder.clone();
+        encoder.check_image(file.clone(), deadline).await?;
+        let sha256 = catalog.keep_upload(file).await?;
+        let write = Write {
+            id: Some(id),
+            op: WriteOp::PutPicture(number, sha256),
+            json: Map::new(),
+            conditions,
+        };
+        let mut results = self.write(vec![write]).await?;
+        results
+            .pop()
+            .ok_or_else(|| ServiceError::Failed("a write has no result".into()))
     }
 
     /// Waits until the index in use is of this revision or a later one; false when it is not by

@@ -152,7 +152,7 @@ async fn import(
                 .with_context(|| format!("model {}", config.model.display()))?,
         )
     };
-    let catalog = Catalog::open(&config.data).await?;
+    let catalog = Catalog::open_with(&config.data, config.picture_hosts.clone()).await?;
     let shown = tokio::spawn(show(progress.clone()));
     let summary = match &encoder {
         Some(encoder) => ingest::import(&catalog, encoder, source, options, &progress).await,

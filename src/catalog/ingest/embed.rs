@@ -1,370 +1,178 @@
-//! Embeds what is missing: threads read and hash pictures, a bounded number of requests is with the
-//! encoder, results are written some hundred at a time.
+//! Works off the queue of what is to be embedded: pictures are read and hashed ahead of the encoder,
+//! a bounded number of requests is with the encoder, results are written some hundred at a time.
+//!
+//! What is new has a lane of its own ([`Lane::New`]): while a catalog is embedded by another model,
+//! which takes hours, a new product waits for nothing but its own turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::embedder::Embedder;
 use super::progress::{EmbedSummary, IngestError, Progress};
-use super::read_ahead::{PictureToRead, ReadPicture, Reading, read_ahead};
+use super::read_ahead::{ReadAhead, ReadPicture, Reading};
 use super::rejects::Rejects;
 use crate::catalog::caption::caption;
 use crate::catalog::error::CatalogError;
 use crate::catalog::source::row::{Lost, Reject};
+use crate::catalog::store::queue::Lane;
 use crate::catalog::store::row::{Hash, hash};
-use crate::catalog::store::write::{Outcome, State, Task, Writer};
+use crate::catalog::store::work::{Outcome, Work};
+use crate::catalog::store::write::Writer;
 use crate::domain::{Embedding, ProductKey};
 use crate::encode::EncodeError;
 
-/// Results in one transaction, and the longest that a result waits for it.
+/// Results in one transaction.
 const BATCH: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(2);
 /// Requests with the encoder at a time: two of its largest batches.
 const IN_FLIGHT: usize = 64;
-/// Captions are asked of the database this many at a time.
-const PAGE: usize = 256;
+/// Work that is taken from the queue at a time, when less than that waits to be begun.
+const PAGE: usize = 128;
+/// How often the lane of what is new is looked at while the other one is worked off.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The line of the source that each product is in.
 pub(super) type LineOf = HashMap<ProductKey, u64>;
 
-/// One embedding of everything that is missing.
+/// What the lanes of an embedding share.
 pub(super) struct Run<'a, E> {
     writer: &'a Writer,
     embedder: &'a E,
+    model: i64,
     progress: &'a Progress,
-    /// Of an import: its products are looked at again, and what fails is noted.
-    import: Option<(&'a LineOf, &'a mut Rejects)>,
-    summary: EmbedSummary,
+    /// Of an import: what fails is noted.
+    rejects: Option<(&'a LineOf, Mutex<&'a mut Rejects>)>,
+    summary: Mutex<EmbedSummary>,
+}
+
+/// One lane, while it is worked off.
+struct Worked<'r, 'a, E> {
+    run: &'r Run<'a, E>,
+    lane: Lane,
+    /// What was taken from the queue and is not written yet: the keys in the queue.
+    taken: HashSet<i64>,
+    /// Whether there was no more in the queue.
+    all_taken: bool,
+    /// Of what was taken, what is answered by [`Worked::outcomes`].
+    settled: Vec<i64>,
+    /// What is known of the contents of pictures that came by.
+    photos: HashMap<Hash, Known<(i64, ReadPicture)>>,
+    /// Likewise of captions, with the products that have them.
+    words: HashMap<Hash, Known<i64>>,
+    requests: Requests,
     outcomes: Vec<Outcome>,
     written: Instant,
 }
 
-/// What is known of a picture's content, to this model.
-enum Known {
+/// What is known of a content, to this model.
+enum Known<T> {
     Embedded,
     /// It cannot be embedded, and why.
     Failed(String),
     /// It is with the encoder; these have the same one and are answered with it.
-    Asked(Vec<ReadPicture>),
+    Asked(Vec<T>),
 }
 
-type Requests = JoinSet<(Outcome, Option<EncodeError>)>;
-type Answer = Result<(Outcome, Option<EncodeError>), tokio::task::JoinError>;
+/// The key in the queue, what it came to, and the error that ends all.
+type Answer = (i64, Outcome, Option<EncodeError>);
+type Requests = JoinSet<Answer>;
 
 impl<'a, E: Embedder> Run<'a, E> {
-    pub(super) fn new(
+    /// `import`: the lines of its products, and where what fails is noted.
+    pub(super) async fn new(
         writer: &'a Writer,
         embedder: &'a E,
         progress: &'a Progress,
         import: Option<(&'a LineOf, &'a mut Rejects)>,
-    ) -> Self {
-        let summary = EmbedSummary::default();
-        Self {
+    ) -> Result<Self, CatalogError> {
+        Ok(Self {
+            model: writer.model(embedder.model()).await?,
             writer,
             embedder,
             progress,
-            import,
-            summary,
-            outcomes: Vec::new(),
-            written: Instant::now(),
-        }
+            rejects: import.map(|(lines, rejects)| (lines, Mutex::new(rejects))),
+            summary: Mutex::default(),
+        })
     }
 
-    /// `since`: of the products that the shop changed after this revision; `None`: of all.
-    pub(super) async fn embed(&mut self, since: Option<u64>) -> Result<EmbedSummary, IngestError> {
-        let start = Instant::now();
-        let model = self.writer.model(self.embedder.model()).await?;
+    /// Puts into the queue what the model lacks of all products.
+    pub(super) async fn look(&self) -> Result<(), IngestError> {
         let renewed = self.writer.renew_captions().await?;
         if renewed > 0 {
             tracing::info!(products = renewed, "captions are made in another way now");
         }
-        let tasks = self.writer.tasks(model, since).await?;
-        let again = self.import.is_some();
-        let wanted = |state| state == State::Missing || (again && state == State::Failed);
-        let words: Vec<ProductKey> = tasks
-            .iter()
-            .filter(|t| wanted(t.words))
-            .map(|t| t.key)
-            .collect();
-        let pictures: VecDeque<PictureToRead> = tasks
-            .into_iter()
-            .filter_map(|task| self.to_read(task))
-            .collect();
-        self.progress
-            .words
-            .store(words.len() as u64, Ordering::Relaxed);
-        self.progress
-            .photos
-            .store(pictures.len() as u64, Ordering::Relaxed);
-        if !words.is_empty() {
-            self.words(model, &words).await?;
-        }
-        if !pictures.is_empty() {
-            self.photos(model, pictures).await?;
-        }
-        self.summary.elapsed = start.elapsed();
-        Ok(self.summary)
+        Ok(self.writer.queue_missing(self.model).await?)
     }
 
-    /// Whether a picture has to be looked at, and how closely.
-    fn to_read(&self, task: Task) -> Option<PictureToRead> {
-        let in_source = self
-            .import
-            .as_ref()
-            .is_some_and(|(lines, _)| lines.contains_key(&task.key));
-        let embed = match task.photo {
-            State::Vector => false,
-            State::Missing => in_source || !task.unreadable,
-            State::Failed => in_source,
-        };
-        let Task {
-            key,
-            image,
-            stamp,
-            hash,
-            ..
-        } = task;
-        image
-            .filter(|_| embed || in_source)
-            .map(|image| PictureToRead {
-                key,
-                image,
-                stamp,
-                hash,
-                embed,
-            })
+    pub(super) fn model(&self) -> i64 {
+        self.model
     }
 
-    async fn words(&mut self, model: i64, keys: &[ProductKey]) -> Result<(), IngestError> {
-        let mut asked: HashMap<Hash, ProductKey> = HashMap::new();
-        let mut requests = Requests::new();
-        for page in keys.chunks(PAGE) {
-            for stored in self.writer.catalog().products(page).await? {
-                let text = caption(&stored.product);
-                let hash = hash(text.as_bytes());
-                if asked.insert(hash, stored.key).is_some() {
-                    self.progress.words_done.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
-                while requests.len() >= IN_FLIGHT {
-                    self.take_words(model, requests.join_next().await, &asked)
-                        .await?;
-                }
-                let embedder = self.embedder.clone();
-                requests.spawn(async move {
-                    let (embedding, fatal) = patiently(|| embedder.words(&text)).await;
-                    (Outcome::Words { hash, embedding }, fatal)
-                });
-            }
+    /// Works off both lanes. What fails and may pass is left for another time.
+    pub(super) async fn embed(&self) -> Result<EmbedSummary, IngestError> {
+        let start = Instant::now();
+        for lane in [Lane::New, Lane::Later] {
+            let (words, pictures) = self.writer.waiting_now(self.model, lane).await?;
+            self.progress.words.fetch_add(words, Ordering::Relaxed);
+            self.progress.photos.fetch_add(pictures, Ordering::Relaxed);
         }
-        while !requests.is_empty() {
-            self.take_words(model, requests.join_next().await, &asked)
-                .await?;
-        }
-        self.write(model).await
-    }
-
-    async fn photos(
-        &mut self,
-        model: i64,
-        pictures: VecDeque<PictureToRead>,
-    ) -> Result<(), IngestError> {
-        let mut known: HashMap<Hash, Known> = HashMap::new();
-        let inner = &self.writer.catalog().inner;
-        let mut read = read_ahead(pictures, &inner.photos, &inner.readers);
-        let mut requests = Requests::new();
-        let mut reading = true;
-        while reading || !requests.is_empty() {
+        self.work_off(Lane::New).await?;
+        let later = self.work_off(Lane::Later);
+        tokio::pin!(later);
+        loop {
             tokio::select! {
-                done = requests.join_next(), if !requests.is_empty() => self.take_photo(model, done, &mut known).await?,
-                seen = read.recv(), if reading && requests.len() < IN_FLIGHT => match seen {
-                    None => reading = false,
-                    Some(seen) => self.ask(model, seen, &mut known, &mut requests).await?,
-                },
-                () = tokio::time::sleep(PATIENCE), if !self.outcomes.is_empty() => self.write(model).await?,
+                done = &mut later => break done?,
+                () = tokio::time::sleep(LOOK) => {}
             }
-        }
-        self.write(model).await
-    }
-
-    /// Passes a picture on to the encoder, unless its content is known.
-    async fn ask(
-        &mut self,
-        model: i64,
-        seen: Reading,
-        known: &mut HashMap<Hash, Known>,
-        requests: &mut Requests,
-    ) -> Result<(), IngestError> {
-        match seen {
-            Reading::Unchanged => {
-                self.progress.photos_done.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Reading::Unreadable { key, reason } => {
-                self.done(model, Outcome::Unreadable { key, reason }).await
-            }
-            Reading::Unanswered { key, reason } => {
-                self.summary.failed += 1;
-                self.progress.failed.fetch_add(1, Ordering::Relaxed);
-                self.reject(key, Lost::Photo, reason).await?;
-                Ok(())
-            }
-            Reading::Read(picture, bytes) => match self.known(model, &picture.hash, known).await? {
-                Some(Known::Embedded) => self.done(model, picture.outcome(None)).await,
-                Some(Known::Failed(reason)) => {
-                    let failed = Some(Err(reason.clone()));
-                    self.done(model, picture.outcome(failed)).await
-                }
-                Some(Known::Asked(pictures)) => {
-                    pictures.push(picture);
-                    Ok(())
-                }
-                None => {
-                    known.insert(picture.hash, Known::Asked(Vec::new()));
-                    let embedder = self.embedder.clone();
-                    requests.spawn(async move {
-                        let (embedding, fatal) = patiently(|| embedder.photo(bytes.clone())).await;
-                        (picture.outcome(Some(embedding)), fatal)
-                    });
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// What is known of a picture's content; asked of the database when it comes for the first time.
-    async fn known<'k>(
-        &self,
-        model: i64,
-        hash: &Hash,
-        known: &'k mut HashMap<Hash, Known>,
-    ) -> Result<Option<&'k mut Known>, CatalogError> {
-        if !known.contains_key(hash) {
-            // An import asks once more for the contents that could not be embedded.
-            let again = self.import.is_some();
-            match self.writer.seen(model, "photo", hash).await? {
-                None => {}
-                Some(None) => {
-                    known.insert(*hash, Known::Embedded);
-                }
-                Some(Some(_)) if again => {}
-                Some(Some(reason)) => {
-                    known.insert(*hash, Known::Failed(reason));
+            // Beside each other: neither waits for the other.
+            let new = self.work_off(Lane::New);
+            tokio::pin!(new);
+            tokio::select! {
+                done = &mut new => done?,
+                done = &mut later => {
+                    done?;
+                    new.await?;
+                    break;
                 }
             }
         }
-        Ok(known.get_mut(hash))
+        let mut summary = *self.summary.lock().await;
+        summary.elapsed = start.elapsed();
+        Ok(summary)
     }
 
-    /// Takes the answer to a picture, which is the answer to all that have the same content.
-    async fn take_photo(
-        &mut self,
-        model: i64,
-        answer: Option<Answer>,
-        known: &mut HashMap<Hash, Known>,
-    ) -> Result<(), IngestError> {
-        let Some(outcome) = self.answered(model, answer).await? else {
-            return Ok(());
+    async fn work_off(&self, lane: Lane) -> Result<(), IngestError> {
+        let mut worked = Worked {
+            run: self,
+            lane,
+            taken: HashSet::new(),
+            all_taken: false,
+            settled: Vec::new(),
+            photos: HashMap::new(),
+            words: HashMap::new(),
+            requests: Requests::new(),
+            outcomes: Vec::new(),
+            written: Instant::now(),
         };
-        let Outcome::Photo {
-            hash,
-            embedding: Some(embedding),
-            ..
-        } = &outcome
-        else {
-            return self.done(model, outcome).await;
-        };
-        let (hash, failed) = (*hash, embedding.as_ref().err().cloned());
-        self.done(model, outcome).await?;
-        let now = failed.clone().map_or(Known::Embedded, Known::Failed);
-        if let Some(Known::Asked(pictures)) = known.insert(hash, now) {
-            for picture in pictures {
-                self.done(model, picture.outcome(failed.clone().map(Err)))
-                    .await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the answer to a caption.
-    async fn take_words(
-        &mut self,
-        model: i64,
-        answer: Option<Answer>,
-        asked: &HashMap<Hash, ProductKey>,
-    ) -> Result<(), IngestError> {
-        let Some(outcome) = self.answered(model, answer).await? else {
-            return Ok(());
-        };
-        if let Outcome::Words {
-            hash,
-            embedding: Err(reason),
-        } = &outcome
-            && let Some(key) = asked.get(hash)
-        {
-            self.reject(
-                *key,
-                Lost::Attribute,
-                format!("its words cannot be embedded: {reason}"),
-            )
-            .await?;
-        }
-        self.done(model, outcome).await
-    }
-
-    /// What a request came to. When the model is gone, what it answered before is written first.
-    async fn answered(
-        &mut self,
-        model: i64,
-        answer: Option<Answer>,
-    ) -> Result<Option<Outcome>, IngestError> {
-        let Some(answer) = answer else {
-            return Ok(None);
-        };
-        let (outcome, fatal) =
-            answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        if let Some(error) = fatal {
-            self.write(model).await?;
-            return Err(IngestError::Encode(error));
-        }
-        Ok(Some(outcome))
-    }
-
-    async fn done(&mut self, model: i64, outcome: Outcome) -> Result<(), IngestError> {
-        match &outcome {
-            Outcome::Photo {
-                key,
-                embedding: Some(Err(reason)),
-                ..
-            }
-            | Outcome::Unreadable { key, reason } => {
-                self.reject(*key, Lost::Photo, reason.clone()).await?;
-            }
-            _ => {}
-        }
-        self.outcomes.push(outcome);
-        if self.outcomes.len() >= BATCH || self.written.elapsed() >= PATIENCE {
-            self.write(model).await?;
-        }
-        Ok(())
+        worked.work_off().await
     }
 
     async fn reject(
-        &mut self,
+        &self,
         key: ProductKey,
         lost: Lost,
         reason: String,
     ) -> Result<(), CatalogError> {
         let found = self.writer.catalog().products(&[key]).await?;
         let id = found.first().map(|p| p.product.id.to_string());
-        let Some((lines, rejects)) = &mut self.import else {
+        let Some((lines, rejects)) = &self.rejects else {
             tracing::warn!(id, reason, "a product cannot be embedded");
             return Ok(());
         };
-        rejects.add(&Reject {
+        rejects.lock().await.add(&Reject {
             line: lines.get(&key).copied().unwrap_or_default(),
             id,
             lost,
@@ -372,44 +180,276 @@ impl<'a, E: Embedder> Run<'a, E> {
         })
     }
 
-    /// Writes what is waiting, and only then counts it.
-    async fn write(&mut self, model: i64) -> Result<(), IngestError> {
-        self.written = Instant::now();
-        if self.outcomes.is_empty() {
+    async fn count(&self, outcome: &Outcome) {
+        let mut summary = self.summary.lock().await;
+        let progress = self.progress;
+        let one = |counter: &std::sync::atomic::AtomicU64| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        match outcome {
+            Outcome::Words {
+                embedding: Ok(_), ..
+            } => {
+                summary.words += 1;
+                one(&progress.words_done);
+            }
+            Outcome::Photo {
+                embedding, news, ..
+            } if !matches!(embedding, Some(Err(_))) => {
+                summary.photos += u64::from(*news);
+                summary.contents += u64::from(embedding.is_some());
+                one(&progress.photos_done);
+            }
+            Outcome::KnownWords { .. } => one(&progress.words_done),
+            _ => {
+                summary.failed += 1;
+                one(&progress.failed);
+            }
+        }
+    }
+}
+
+impl<E: Embedder> Worked<'_, '_, E> {
+    async fn work_off(&mut self) -> Result<(), IngestError> {
+        let inner = &self.run.writer.catalog().inner;
+        let mut read = ReadAhead::start(&inner.photos, &inner.readers);
+        loop {
+            if !self.all_taken && read.waiting() + self.requests.len() < PAGE / 2 {
+                let mut words = Vec::new();
+                for (key, work) in self.take().await? {
+                    match work {
+                        Work::Words { product } => words.push((key, product)),
+                        Work::Picture(picture) => read.push(key, picture),
+                    }
+                }
+                self.ask_words(words).await?;
+                continue;
+            }
+            if read.waiting() == 0 && self.requests.is_empty() {
+                if self.taken.is_empty() {
+                    return Ok(());
+                }
+                self.write().await?;
+                continue;
+            }
+            let patience = self.patience();
+            tokio::select! {
+                Some(answer) = self.requests.join_next() => self.answered(answer).await?,
+                Some((key, reading)) = read.next(), if self.requests.len() < IN_FLIGHT =>
+                    self.ask_photo(key, reading).await?,
+                () = tokio::time::sleep(patience), if !self.outcomes.is_empty() => self.write().await?,
+            }
+        }
+    }
+
+    /// The longest that a result waits to be written.
+    fn patience(&self) -> Duration {
+        match self.lane {
+            Lane::New => Duration::from_millis(200),
+            Lane::Later => Duration::from_secs(2),
+        }
+    }
+
+    /// The next work that was not taken yet.
+    async fn take(&mut self) -> Result<Vec<(i64, Work)>, CatalogError> {
+        let Run { writer, model, .. } = self.run;
+        let most = self.taken.len() + PAGE;
+        let mut due = writer.due(*model, self.lane, most).await?;
+        due.retain(|(key, _)| self.taken.insert(*key));
+        self.all_taken = due.is_empty();
+        Ok(due)
+    }
+
+    async fn ask_words(&mut self, work: Vec<(i64, ProductKey)>) -> Result<(), IngestError> {
+        if work.is_empty() {
             return Ok(());
         }
-        self.writer.store(model, &self.outcomes).await?;
-        for outcome in std::mem::take(&mut self.outcomes) {
-            self.count(&outcome);
+        let Run {
+            writer,
+            model,
+            embedder,
+            ..
+        } = self.run;
+        let keys: Vec<ProductKey> = work.iter().map(|(_, product)| *product).collect();
+        let products = writer.catalog().products(&keys).await?;
+        let mut in_queue: HashMap<ProductKey, i64> = work
+            .into_iter()
+            .map(|(key, product)| (product, key))
+            .collect();
+        for stored in products {
+            let Some(key) = in_queue.remove(&stored.key) else {
+                continue;
+            };
+            let text = caption(&stored.product);
+            let hash = hash(text.as_bytes());
+            if !self.words.contains_key(&hash)
+                && let Some(seen) = writer.seen(*model, "words", &hash).await?
+            {
+                let known = seen.map_or(Known::Embedded, Known::Failed);
+                self.words.insert(hash, known);
+            }
+            match self.words.get_mut(&hash) {
+                Some(Known::Asked(others)) => others.push(key),
+                Some(_) => self.done(key, Outcome::KnownWords { hash }).await?,
+                None => {
+                    self.words.insert(hash, Known::Asked(Vec::new()));
+                    let (embedder, lane) = (E::clone(embedder), self.lane);
+                    self.requests.spawn(async move {
+                        let (embedding, fatal) = patiently(|| embedder.words(&text, lane)).await;
+                        (key, Outcome::Words { hash, embedding }, fatal)
+                    });
+                }
+            }
+        }
+        // Their products were removed, and so was their work.
+        for key in in_queue.into_values() {
+            self.taken.remove(&key);
         }
         Ok(())
     }
 
-    fn count(&mut self, outcome: &Outcome) {
-        let Self {
-            summary, progress, ..
-        } = self;
-        let good = match outcome {
-            Outcome::Words { embedding, .. } => embedding.is_ok(),
-            Outcome::Photo { embedding, .. } => !matches!(embedding, Some(Err(_))),
-            Outcome::Unreadable { .. } => false,
+    /// Passes a picture on to the encoder, unless its content is known.
+    async fn ask_photo(&mut self, key: i64, reading: Reading) -> Result<(), IngestError> {
+        let (picture, bytes) = match reading {
+            Reading::Read(picture, bytes) => (picture, bytes),
+            Reading::Unreadable(outcome) => return self.done(key, outcome).await,
         };
-        if !good {
-            summary.failed += 1;
-            progress.failed.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        if let Outcome::Photo {
-            news, embedding, ..
-        } = outcome
+        let Run {
+            writer,
+            model,
+            embedder,
+            ..
+        } = self.run;
+        let hash = picture.hash;
+        if !self.photos.contains_key(&hash)
+            && let Some(seen) = writer.seen(*model, "photo", &hash).await?
         {
-            summary.photos += u64::from(*news);
-            summary.contents += u64::from(embedding.is_some());
-            progress.photos_done.fetch_add(1, Ordering::Relaxed);
-        } else {
-            summary.words += 1;
-            progress.words_done.fetch_add(1, Ordering::Relaxed);
+            let known = seen.map_or(Known::Embedded, Known::Failed);
+            self.photos.insert(hash, known);
         }
+        match self.photos.get_mut(&hash) {
+            Some(Known::Embedded) => self.done(key, picture.outcome(None)).await,
+            Some(Known::Failed(reason)) => {
+                let failed = Some(Err(reason.clone()));
+                self.done(key, picture.outcome(failed)).await
+            }
+            Some(Known::Asked(others)) => {
+                others.push((key, picture));
+                Ok(())
+            }
+            None => {
+                self.photos.insert(hash, Known::Asked(Vec::new()));
+                let (embedder, lane) = (E::clone(embedder), self.lane);
+                self.requests.spawn(async move {
+                    let (embedding, fatal) =
+                        patiently(|| embedder.photo(bytes.clone(), lane)).await;
+                    (key, picture.outcome(Some(embedding)), fatal)
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the answer to a content, which is the answer to all that have the same. When the model
+    /// is gone, what it answered before is written first.
+    async fn answered(
+        &mut self,
+        answer: Result<Answer, tokio::task::JoinError>,
+    ) -> Result<(), IngestError> {
+        let (key, outcome, fatal) =
+            answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        if let Some(error) = fatal {
+            self.write().await?;
+            return Err(IngestError::Encode(error));
+        }
+        match &outcome {
+            Outcome::Words { hash, embedding } => {
+                let failed = embedding.as_ref().err().cloned();
+                let now = failed.map_or(Known::Embedded, Known::Failed);
+                // They leave the queue with the caption that they share.
+                if let Some(Known::Asked(others)) = self.words.insert(*hash, now) {
+                    let done = others.len() as u64;
+                    self.run
+                        .progress
+                        .words_done
+                        .fetch_add(done, Ordering::Relaxed);
+                    self.settled.extend(others);
+                }
+                self.done(key, outcome).await
+            }
+            Outcome::Photo {
+                hash,
+                embedding: Some(embedding),
+                ..
+            } => {
+                let failed = embedding.as_ref().err().cloned();
+                let now = failed.clone().map_or(Known::Embedded, Known::Failed);
+                let others = self.photos.insert(*hash, now);
+                self.done(key, outcome).await?;
+                if let Some(Known::Asked(others)) = others {
+                    for (key, picture) in others {
+                        let outcome = picture.outcome(failed.clone().map(Err));
+                        self.done(key, outcome).await?;
+                    }
+                }
+                Ok(())
+            }
+            _ => self.done(key, outcome).await,
+        }
+    }
+
+    async fn done(&mut self, key: i64, outcome: Outcome) -> Result<(), IngestError> {
+        match &outcome {
+            Outcome::Photo {
+                picture,
+                embedding: Some(Err(reason)),
+                ..
+            }
+            | Outcome::Unreadable {
+                picture, reason, ..
+            } => {
+                let product = ProductKey(picture.product);
+                self.run
+                    .reject(product, Lost::Photo, reason.clone())
+                    .await?;
+            }
+            Outcome::Words {
+                hash,
+                embedding: Err(reason),
+            } => {
+                let reason = format!("its words cannot be embedded: {reason}");
+                for product in self.run.writer.with_caption(hash).await? {
+                    self.run
+                        .reject(product, Lost::Attribute, reason.clone())
+                        .await?;
+                }
+            }
+            _ => {}
+        }
+        self.settled.push(key);
+        self.outcomes.push(outcome);
+        if self.outcomes.len() >= BATCH || self.written.elapsed() >= self.patience() {
+            self.write().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is waiting, and only then counts it.
+    async fn write(&mut self) -> Result<(), IngestError> {
+        self.written = Instant::now();
+        let outcomes = std::mem::take(&mut self.outcomes);
+        if !outcomes.is_empty() {
+            self.run.writer.store(self.run.model, &outcomes).await?;
+        }
+        for outcome in &outcomes {
+            self.run.count(outcome).await;
+        }
+        // What changed meanwhile is in the queue again.
+        for key in self.settled.drain(..) {
+            self.taken.remove(&key);
+        }
+        self.all_taken = false;
+        Ok(())
     }
 }
 

@@ -11,9 +11,13 @@ use super::embedder::Embedder;
 use super::progress::{EmbedSummary, ImportOptions, IngestError, Progress, Summary};
 use super::rejects::Rejects;
 use crate::catalog::error::CatalogError;
+use crate::catalog::media::PictureSource;
+use crate::catalog::media::readers::LONG;
 use crate::catalog::source::read::{self, Source};
 use crate::catalog::source::row::{Item, Record};
 use crate::catalog::store::Catalog;
+use crate::catalog::store::queue::PictureKey;
+use crate::catalog::store::work::PictureWork;
 use crate::catalog::store::write::{Change, Writer};
 use crate::domain::{ProductKey, Tally};
 use crate::encode::Encoder;
@@ -21,6 +25,8 @@ use crate::util::blocking::{BlockingError, blocking};
 
 /// Products in one transaction.
 const BATCH: usize = 500;
+/// Files that one thread looks at in a row.
+const LOOKS: usize = 50;
 
 /// Brings the catalog to what `source` says and embeds what is missing. The second run over the
 /// same source changes nothing, not even the revision; it looks again at pictures that could not be
@@ -64,8 +70,11 @@ async fn bring_in<E: Embedder>(
     let (mut summary, lines) = load_rows(&writer, source, options, &mut rejects, progress).await?;
     if let Some(embedder) = embedder {
         let _embedding = writer.embedding().await?;
-        let mut run = Run::new(&writer, embedder, progress, Some((&lines, &mut rejects)));
-        summary.embedded = run.embed(None).await?;
+        let import = Some((&lines, &mut rejects));
+        let run = Run::new(&writer, embedder, progress, import).await?;
+        run.look().await?;
+        look_again(&writer, run.model(), &lines).await?;
+        summary.embedded = run.embed().await?;
     }
     rejects.flush()?;
     summary.elapsed = start.elapsed();
@@ -75,9 +84,9 @@ async fn bring_in<E: Embedder>(
     Ok(summary)
 }
 
-/// Embeds every picture and caption that this model has not seen. Contents that it could not embed
-/// before are left alone, and pictures are taken to be what they were: [`import`] is what looks
-/// again.
+/// Embeds every picture and caption that this model has not seen, whoever brought it. Contents that
+/// it could not embed before are left alone, and pictures are taken to be what they were: [`import`]
+/// is what looks again.
 ///
 /// # Errors
 /// When the database cannot be used, an import is running, or the model stops.
@@ -86,33 +95,81 @@ pub async fn embed_missing<E: Embedder>(
     embedder: &E,
     progress: &Progress,
 ) -> Result<EmbedSummary, IngestError> {
-    embed(catalog, embedder, None, progress).await
+    embed(catalog, embedder, progress, true).await
 }
 
-/// The same for the products that the shop changed after the revision `since`, at the cost of these
-/// alone; for all when the catalog does not know any more which these are.
+/// Embeds what waits in the queue and whose turn has come: at the cost of that alone. What changes
+/// is put there with the change, so that whoever called [`embed_missing`] once needs no more.
 ///
 /// # Errors
 /// As [`embed_missing`].
-pub async fn embed_changed<E: Embedder>(
+pub async fn embed_queued<E: Embedder>(
     catalog: &Catalog,
     embedder: &E,
-    since: u64,
     progress: &Progress,
 ) -> Result<EmbedSummary, IngestError> {
-    embed(catalog, embedder, Some(since), progress).await
+    embed(catalog, embedder, progress, false).await
 }
 
 async fn embed<E: Embedder>(
     catalog: &Catalog,
     embedder: &E,
-    since: Option<u64>,
     progress: &Progress,
+    look: bool,
 ) -> Result<EmbedSummary, IngestError> {
     let _running = progress.start();
     let writer = Writer::embedder(catalog)?;
-    let mut run = Run::new(&writer, embedder, progress, None);
-    run.embed(since).await
+    let run = Run::new(&writer, embedder, progress, None).await?;
+    if look {
+        run.look().await?;
+    }
+    run.embed().await
+}
+
+/// Puts the pictures of an import into the queue that are not what they were, and what could not be
+/// read or embedded before.
+async fn look_again(writer: &Writer, model: i64, lines: &LineOf) -> Result<(), CatalogError> {
+    let mut products: Vec<ProductKey> = lines.keys().copied().collect();
+    products.sort_unstable();
+    for page in products.chunks(BATCH) {
+        let settled = writer.settled_pictures(model, page).await?;
+        let again = changed(settled, writer.catalog()).await;
+        writer.queue_again(model, &again, page).await?;
+    }
+    Ok(())
+}
+
+/// The pictures whose files are not what they were, those that failed among them. What is on the web
+/// is what it was: another picture has another address.
+async fn changed(
+    settled: Vec<(PictureWork, Option<String>)>,
+    catalog: &Catalog,
+) -> Vec<PictureKey> {
+    let inner = &catalog.inner;
+    let mut all = settled.into_iter();
+    let mut changed = Vec::new();
+    loop {
+        let some: Vec<_> = all.by_ref().take(LOOKS).collect();
+        if some.is_empty() {
+            return changed;
+        }
+        let keys: Vec<PictureKey> = some.iter().map(|(work, _)| work.picture).collect();
+        let photos = inner.photos.clone();
+        let look = move || -> Vec<PictureKey> {
+            let same = |work: &PictureWork, stamp: &Option<String>| match &work.source {
+                PictureSource::Address(_) => work.embedded,
+                PictureSource::Stored(place) => {
+                    let now = photos.stamp(place).ok().flatten();
+                    work.embedded && now.is_some() && now == *stamp
+                }
+            };
+            let changed = some.into_iter().filter(|(work, stamp)| !same(work, stamp));
+            changed.map(|(work, _)| work.picture).collect()
+        };
+        let looked = inner.readers.run("pictures", LONG, look).await;
+        // Storage that does not answer is found out picture by picture.
+        changed.extend(looked.unwrap_or(keys));
+    }
 }
 
 fn rejects(catalog: &Catalog, options: &ImportOptions) -> Rejects {

@@ -2,7 +2,8 @@
 //! `encode`.
 //!
 //! [`import()`] reads a [`Source`](crate::catalog::source::Source), writes its products in batches, and embeds what is missing;
-//! [`embed_missing`] does the latter alone, for a service that was given another model. Both may be
+//! [`embed_missing`] does the latter alone, for a service that was given another model, and
+//! [`embed_queued`] what came into the queue since. All may be
 //! ended at any point and run again: every batch is one transaction, and what [`Progress`] counts
 //! as embedded is on the disk. Contents are identified by their sha256, so that nothing is embedded
 //! twice by the same model.
@@ -13,7 +14,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`mod@import`] | a source into the catalog |
-//! | `embed` | what has no embedding gets one |
+//! | `embed` | the queue of what is to be embedded, worked off |
 //! | `read_ahead` | pictures read and hashed ahead of the encoder |
 //! | [`embedder`] | what it is embedded with |
 //! | [`progress`] | how far it is, what was done, why it ended |
@@ -26,6 +27,7 @@ pub mod progress;
 mod read_ahead;
 mod rejects;
 
+pub use crate::catalog::store::queue::Lane;
 pub use embedder::Embedder;
-pub use import::{embed_changed, embed_missing, import, load};
+pub use import::{embed_missing, embed_queued, import, load};
 pub use progress::{EmbedSummary, ImportOptions, IngestError, Progress, Status, Summary};

@@ -37,8 +37,8 @@ pub struct Status {
     pub running: bool,
     /// Products read from the source so far.
     pub products: u64,
-    /// Pictures to look at, and those that were embedded and written down (or found embedded
-    /// already).
+    /// Pictures that wait to be embedded, and those that were and are written down (or whose content
+    /// was embedded already).
     pub photos: u64,
     pub photos_done: u64,
     /// Captions to embed, and those that were.

@@ -1,42 +1,45 @@
 //! Pictures read and hashed ahead of the encoder.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
-use crate::catalog::media::PicturePlace;
+use crate::catalog::media::PictureSource;
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::{LONG, Readers};
+use crate::catalog::store::queue::PictureKey;
 use crate::catalog::store::row::{Hash, hash};
-use crate::catalog::store::write::Outcome;
-use crate::domain::{Embedding, ProductKey};
+use crate::catalog::store::work::{Outcome, PictureWork};
+use crate::domain::Embedding;
 
 /// How many pictures are read and hashed at a time, and how many may wait for the encoder.
-const READERS: usize = 2;
+const READERS: usize = 4;
 const READ_AHEAD: usize = 16;
 
 /// A product's picture, read.
 pub(super) struct ReadPicture {
-    pub(super) key: ProductKey,
-    pub(super) stamp: String,
+    pub(super) picture: PictureKey,
+    source: PictureSource,
+    stamp: String,
     pub(super) hash: Hash,
-    pub(super) moved: bool,
-    pub(super) news: bool,
+    moved: bool,
+    news: bool,
 }
 
 impl ReadPicture {
     pub(super) fn outcome(self, embedding: Option<Result<Embedding, String>>) -> Outcome {
         let Self {
-            key,
+            picture,
+            source,
             stamp,
             hash,
             moved,
             news,
         } = self;
         Outcome::Photo {
-            key,
+            picture,
+            source,
             stamp,
             hash,
             moved,
@@ -46,107 +49,120 @@ impl ReadPicture {
     }
 }
 
-/// A picture to picture at.
-pub(super) struct PictureToRead {
-    pub(super) key: ProductKey,
-    pub(super) image: PicturePlace,
-    pub(super) stamp: Option<String>,
-    pub(super) hash: Option<Hash>,
-    /// Read it even if its stamp says that it is the same.
-    pub(super) embed: bool,
-}
-
 /// What a reader found.
 pub(super) enum Reading {
-    Unchanged,
     Read(ReadPicture, Bytes),
-    Unreadable {
-        key: ProductKey,
-        reason: String,
-    },
-    /// Its storage does not answer: what is known of it stays.
-    Unanswered {
-        key: ProductKey,
-        reason: String,
-    },
+    Unreadable(Outcome),
 }
 
-/// Reads pictures ahead of the encoder until all are read, or nobody listens.
-pub(super) fn read_ahead(
-    pictures: VecDeque<PictureToRead>,
-    photos: &PictureFiles,
-    readers: &Readers,
-) -> mpsc::Receiver<Reading> {
-    let (send, receive) = mpsc::channel(READ_AHEAD);
-    let queue = Arc::new(Mutex::new(pictures));
-    for _ in 0..READERS {
-        let (queue, send) = (queue.clone(), send.clone());
-        let (photos, readers) = (photos.clone(), readers.clone());
-        tokio::spawn(async move {
-            let next = || {
-                queue
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front()
-            };
-            while let Some(picture) = next() {
-                let (key, what) = (picture.key, picture.image.path().display().to_string());
-                let photos = photos.clone();
-                let seen = readers
-                    .run(&what, LONG, move || read(&picture, &photos))
-                    .await;
-                let seen = seen.unwrap_or_else(|error| Reading::Unanswered {
-                    key,
-                    reason: error.to_string(),
-                });
-                if send.send(seen).await.is_err() {
-                    break;
+/// Readers of the pictures that are pushed. They end when this is dropped.
+pub(super) struct ReadAhead {
+    jobs: mpsc::UnboundedSender<(i64, PictureWork)>,
+    found: mpsc::Receiver<(i64, Reading)>,
+    waiting: usize,
+}
+
+impl ReadAhead {
+    pub(super) fn start(photos: &PictureFiles, readers: &Readers) -> Self {
+        let (jobs, receive) = mpsc::unbounded_channel::<(i64, PictureWork)>();
+        let (send, found) = mpsc::channel(READ_AHEAD);
+        let receive = Arc::new(Mutex::new(receive));
+        for _ in 0..READERS {
+            let (receive, send) = (Arc::clone(&receive), send.clone());
+            let (photos, readers) = (photos.clone(), readers.clone());
+            tokio::spawn(async move {
+                loop {
+                    let Some((key, work)) = receive.lock().await.recv().await else {
+                        return;
+                    };
+                    let reading = read_in_time(work, &photos, &readers).await;
+                    if send.send((key, reading)).await.is_err() {
+                        return;
+                    }
                 }
-            }
-        });
+            });
+        }
+        Self {
+            jobs,
+            found,
+            waiting: 0,
+        }
     }
-    receive
+
+    pub(super) fn push(&mut self, key: i64, work: PictureWork) {
+        if self.jobs.send((key, work)).is_ok() {
+            self.waiting += 1;
+        }
+    }
+
+    /// Pictures that were pushed and did not come out yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// The next that was read; `None` when none waits.
+    pub(super) async fn next(&mut self) -> Option<(i64, Reading)> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let next = self.found.recv().await;
+        self.waiting -= 1;
+        next
+    }
 }
 
-fn read(picture: &PictureToRead, photos: &PictureFiles) -> Reading {
-    let key = picture.key;
-    let gone = || Reading::Unreadable {
-        key,
-        reason: "the picture is gone".to_owned(),
-    };
-    // The stamp before the bytes: a file that is replaced in between is read again next time.
-    let stamp = match photos.stamp(&picture.image) {
-        Ok(Some(stamp)) => stamp,
-        Ok(None) => return gone(),
-        Err(error) => {
-            return Reading::Unreadable {
-                key,
-                reason: error.to_string(),
-            };
-        }
-    };
-    if !picture.embed && picture.hash.is_some() && picture.stamp.as_ref() == Some(&stamp) {
-        return Reading::Unchanged;
-    }
-    match photos.read(&picture.image) {
-        Ok(Some(bytes)) => {
-            let hash = hash(&bytes);
-            let moved = picture.hash != Some(hash);
-            Reading::Read(
-                ReadPicture {
-                    key,
-                    stamp,
-                    hash,
-                    moved,
-                    news: moved || picture.embed,
-                },
-                bytes,
-            )
-        }
-        Ok(None) => gone(),
-        Err(error) => Reading::Unreadable {
-            key,
+async fn read_in_time(work: PictureWork, photos: &PictureFiles, readers: &Readers) -> Reading {
+    let (picture, source) = (work.picture, work.source.clone());
+    let photos = photos.clone();
+    let what = source.to_string();
+    let read = readers.run(&what, LONG, move || read(work, &photos)).await;
+    read.unwrap_or_else(|error| {
+        Reading::Unreadable(Outcome::Unreadable {
+            picture,
+            source,
             reason: error.to_string(),
+            gone: false,
+            again: true,
+        })
+    })
+}
+
+fn read(work: PictureWork, photos: &PictureFiles) -> Reading {
+    let (picture, source) = (work.picture, work.source.clone());
+    let unreadable = |reason: String, gone, again| {
+        Reading::Unreadable(Outcome::Unreadable {
+            picture,
+            source,
+            reason,
+            gone,
+            again,
+        })
+    };
+    let (stamp, bytes) = match &work.source {
+        PictureSource::Address(address) => match photos.remote().get(address) {
+            Ok(bytes) => (format!("{}", bytes.len()), bytes),
+            Err(error) => return unreadable(error.reason, !error.again, error.again),
         },
-    }
+        PictureSource::Stored(place) => {
+            // The stamp before the bytes: a file that is replaced in between is read again next time.
+            let stamp = photos.stamp(place);
+            let read = stamp.and_then(|stamp| Ok(stamp.zip(photos.read(place)?)));
+            match read {
+                Ok(Some(read)) => read,
+                Ok(None) => return unreadable("the picture is gone".to_owned(), true, true),
+                Err(error) => return unreadable(error.to_string(), true, true),
+            }
+        }
+    };
+    let hash = hash(&bytes);
+    let moved = work.hash != Some(hash);
+    let read = ReadPicture {
+        picture,
+        source: work.source,
+        stamp,
+        hash,
+        moved,
+        news: moved || !work.embedded,
+    };
+    Reading::Read(read, bytes)
 }

@@ -103,9 +103,6 @@ impl PictureFolder {
     /// # Errors
     /// In words, when the path leaves the folder.
     pub(in crate::catalog) fn at(&self, path: &str) -> Result<Option<PicturePlace>, String> {
-        if path.contains("://") {
-            return Err("is a web address: pictures are read from files".to_owned());
-        }
         if path.is_empty()
             || !Path::new(path)
                 .components()

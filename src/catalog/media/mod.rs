@@ -7,6 +7,8 @@
 //! | [`read`] | opening a picture: no link out of its folder, no pipe, no device |
 //! | [`readers`] | the threads that read, and their time |
 //! | [`picture`] | a product's picture for a client: what was decoded at import, in pieces |
+//! | [`remote`] | pictures at web addresses: which hosts, fetched how |
+//! | [`upload`] | pictures that came over HTTP, in the data folder |
 //!
 //! Paths never come from a client: the catalog makes them of what was imported.
 
@@ -14,7 +16,10 @@ pub(in crate::catalog) mod folder;
 pub(in crate::catalog) mod picture;
 pub(in crate::catalog) mod read;
 pub(in crate::catalog) mod readers;
+pub mod remote;
+pub(in crate::catalog) mod upload;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Where a picture lies: a file below a folder, or a member of a zip archive.
@@ -48,6 +53,23 @@ impl PicturePlace {
         match self {
             Self::File { folder, name } => folder.join(name),
             Self::Zip { archive, .. } => archive.clone(),
+        }
+    }
+}
+
+/// What the shop says of where a picture is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::catalog) enum PictureSource {
+    Stored(PicturePlace),
+    /// On the web.
+    Address(String),
+}
+
+impl fmt::Display for PictureSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stored(place) => place.path().display().fmt(f),
+            Self::Address(address) => f.write_str(address),
         }
     }
 }

@@ -42,6 +42,14 @@ pub struct Picture {
     pub(in crate::catalog) memory: Budget,
 }
 
+/// Where a client gets a picture.
+#[derive(Clone)]
+pub enum ShownPicture {
+    Here(Picture),
+    /// On the web, at this address.
+    Elsewhere(String),
+}
+
 /// An opened picture.
 pub struct OpenPicture {
     /// Such as `image/jpeg`, by the file's first bytes.

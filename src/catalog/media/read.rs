@@ -19,10 +19,11 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::PicturePlace;
+use super::remote::{PictureHosts, Remote};
 use crate::catalog::error::CatalogError;
 
 /// No product picture is larger; a file that says so is a mistake or a bomb.
-const LARGEST: u64 = 64 << 20;
+pub(super) const LARGEST: u64 = 64 << 20;
 const OPEN_ARCHIVES: u64 = 8;
 
 /// A cheap, clonable reader that keeps archives open: reading a directory of 41,615 members takes
@@ -30,6 +31,8 @@ const OPEN_ARCHIVES: u64 = 8;
 #[derive(Clone)]
 pub struct PictureFiles {
     archives: moka::sync::Cache<PathBuf, Arc<Archive>>,
+    hosts: PictureHosts,
+    remote: Remote,
 }
 
 pub(super) struct Archive {
@@ -39,10 +42,9 @@ pub(super) struct Archive {
 }
 
 impl Default for PictureFiles {
+    /// Without the web.
     fn default() -> Self {
-        Self {
-            archives: moka::sync::Cache::new(OPEN_ARCHIVES),
-        }
+        Self::new(PictureHosts::default())
     }
 }
 
@@ -150,6 +152,25 @@ fn options() -> cap_std::fs::OpenOptions {
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 impl PictureFiles {
+    /// `hosts`: where pictures are fetched from.
+    #[must_use]
+    pub fn new(hosts: PictureHosts) -> Self {
+        Self {
+            archives: moka::sync::Cache::new(OPEN_ARCHIVES),
+            remote: Remote::new(hosts.clone()),
+            hosts,
+        }
+    }
+
+    pub(in crate::catalog) fn hosts(&self) -> &PictureHosts {
+        &self.hosts
+    }
+
+    /// Those on the web.
+    pub(in crate::catalog) fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
     /// The bytes of a picture; `None` when it is not there. Blocking.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::catalog::error::CatalogError;
 
 /// Threads that read at a time.
-const THREADS: usize = 8;
+const THREADS: usize = 16;
 /// Reads that wait for a thread; one more is refused.
 const WAITING: usize = 512;
 /// Threads that may hang beside those that work.

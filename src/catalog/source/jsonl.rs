@@ -6,7 +6,8 @@
 //! ```
 //!
 //! `id` (a string or a whole number) and `title` must be there. `image` is a path relative to the
-//! file, or to one of the picture sources given. Attribute values are strings, numbers, booleans,
+//! file, or to one of the picture sources given, or a web address of a host that pictures are fetched
+//! from; `images` is a list of more, in their order, at most 32 in all. Attribute values are strings, numbers, booleans,
 //! or lists of them; names are lowered and their spaces and hyphens become `_`. No attribute may be
 //! called `image`: the upload form of the API has a field of that name. `created` is a day or a time
 //! (RFC 3339): when the shop got the product; without it, when the catalog first did. Fields that are not named
@@ -21,17 +22,19 @@ use serde_json::{Map, Value, json};
 use super::lines::{Line, Lines};
 use super::pictures::PictureFolders;
 use super::row::{Ignored, Item, Lost, NOT_UTF8, Record, Reject, SourceError};
-use crate::catalog::media::PicturePlace;
+use crate::catalog::media::PictureSource;
+use crate::catalog::media::remote::PictureHosts;
+use crate::catalog::values::StoredPicture;
 use crate::domain::{
-    AttributeName, AttributeValue, Attributes, FieldFault, Product, ProductError, ProductId,
-    check_currency, is_field, is_parameter, typed,
+    AttributeName, AttributeValue, Attributes, FieldFault, MOST_PICTURES, Product, ProductError,
+    ProductId, check_currency, is_field, is_parameter, typed,
 };
 
 /// What a row says, before its picture is looked for.
 pub(in crate::catalog) struct Described {
     pub(in crate::catalog) product: Product,
-    /// The path of its picture, as it is written.
-    pub(in crate::catalog) image: Option<String>,
+    /// The paths or addresses of its pictures, as they are written; `None`: it does not say.
+    pub(in crate::catalog) images: Option<Vec<String>>,
     /// Fields that mean nothing here.
     pub(in crate::catalog) unknown: Vec<String>,
 }
@@ -42,6 +45,7 @@ type Part = (Lost, FieldFault);
 pub(super) fn read(
     path: &Path,
     shelves: &PictureFolders,
+    hosts: &PictureHosts,
     emit: &mut dyn FnMut(Item) -> bool,
 ) -> Result<Ignored, SourceError> {
     let mut ignored = Ignored::new();
@@ -51,7 +55,7 @@ pub(super) fn read(
         if line.lossy {
             lost.push((Lost::Letters, NOT_UTF8.to_owned()));
         }
-        let (id, record) = match parse(&line, shelves, &mut ignored, &mut lost) {
+        let (id, record) = match parse(&line, (shelves, hosts), &mut ignored, &mut lost) {
             Ok(record) => (Some(record.product.id.to_string()), Some(record)),
             Err((id, reason)) => {
                 lost.push((Lost::Row, reason));
@@ -78,7 +82,7 @@ pub(super) fn read(
 /// A record; or the id as far as it is known, and why not.
 fn parse(
     line: &Line,
-    shelves: &PictureFolders,
+    places: (&PictureFolders, &PictureHosts),
     ignored: &mut Ignored,
     lost: &mut Vec<(Lost, String)>,
 ) -> Result<Record, (Option<String>, String)> {
@@ -107,15 +111,18 @@ fn parse(
     for name in described.unknown {
         *ignored.entry(name.chars().take(64).collect()).or_default() += 1;
     }
-    let image = described.image.and_then(|path| {
-        picture(&path, shelves)
-            .map_err(|reason| lost.push((Lost::Photo, format!("image {path:?} {reason}"))))
-            .ok()
-    });
+    let images = described.images.unwrap_or_default();
+    let mut pictures = Vec::with_capacity(images.len());
+    for (number, image) in (1..).zip(images) {
+        match picture(&image, places) {
+            Ok(source) => pictures.push((number, source)),
+            Err(reason) => lost.push((Lost::Photo, format!("image {image:?}: {reason}"))),
+        }
+    }
     Ok(Record {
         line: line.number,
         product: described.product,
-        image,
+        pictures,
     })
 }
 
@@ -173,19 +180,61 @@ pub(in crate::catalog) fn describe(
             .ok_or_else(|| format!("created {value} is neither a day nor a time: 2026-11-29, say"))
     });
     product.attributes = attributes(optional(&mut row, "attributes")?.unwrap_or_default(), lost);
-    let image = text(&mut row, "image")?;
+    let images = images(&mut row, lost)?;
     let product = product
         .check()
         .map_err(|e| FieldFault::new(field_of(&e), e.to_string()))?;
     Ok(Described {
         product,
-        image,
+        images,
         unknown: row.into_iter().map(|(name, _)| name).collect(),
     })
 }
 
-/// The row that describes a product: [`describe`] reads it back. The picture is not in it.
-pub(in crate::catalog) fn row(product: &Product) -> Map<String, Value> {
+/// The pictures of a row, in their order, none twice; `None`: it does not say.
+fn images(
+    row: &mut Map<String, Value>,
+    lost: &mut Vec<Part>,
+) -> Result<Option<Vec<String>>, FieldFault> {
+    let first = text(row, "image")?;
+    let more = row.remove("images").filter(|value| !value.is_null());
+    if first.is_none() && more.is_none() {
+        return Ok(None);
+    }
+    let mut images: Vec<String> = first.into_iter().collect();
+    let fault = |reason: String| (Lost::Photo, FieldFault::new("images", reason));
+    match more {
+        None => {}
+        Some(Value::Array(more)) => {
+            for value in more {
+                match value.as_str().map(str::trim) {
+                    Some("") => {}
+                    Some(image) if images.iter().any(|known| known == image) => {}
+                    Some(image) => images.push(image.to_owned()),
+                    None => {
+                        let value: String = value.to_string().chars().take(80).collect();
+                        lost.push(fault(format!("{value} in images is not a text")));
+                    }
+                }
+            }
+        }
+        Some(_) => lost.push(fault("images is not a list of texts".to_owned())),
+    }
+    let most = usize::from(MOST_PICTURES);
+    if images.len() > most {
+        let got = images.len();
+        lost.push(fault(format!("{got} images, at most {most} are taken")));
+        images.truncate(most);
+    }
+    Ok(Some(images))
+}
+
+/// The row that describes a product: [`describe`] reads it back. Its pictures are in it when all of
+/// them are on the web: where files of this machine are is nobody's business outside.
+pub(in crate::catalog) fn row(product: &Product, pictures: &[StoredPicture]) -> Map<String, Value> {
+    let addresses = pictures.iter().map(|picture| picture.address.as_deref());
+    let images: Option<Vec<&str>> = addresses.collect();
+    let images = images.filter(|images| !images.is_empty());
     let fields = [
         ("id", Some(json!(product.id))),
         ("title", Some(json!(product.title))),
@@ -201,6 +250,7 @@ pub(in crate::catalog) fn row(product: &Product) -> Map<String, Value> {
             product.created.and_then(typed::date_text).map(|d| json!(d)),
         ),
         ("url", product.url.as_ref().map(|u| json!(u))),
+        ("images", images.map(|images| json!(images))),
         (
             "attributes",
             Some(json!(product.attributes)).filter(|_| !product.attributes.is_empty()),
@@ -259,10 +309,18 @@ fn part<T>(
     }
 }
 
-fn picture(path: &str, shelves: &PictureFolders) -> Result<PicturePlace, String> {
+/// A path or a web address.
+fn picture(
+    image: &str,
+    (shelves, hosts): (&PictureFolders, &PictureHosts),
+) -> Result<PictureSource, String> {
+    if image.contains("://") {
+        hosts.check(image)?;
+        return Ok(PictureSource::Address(image.to_owned()));
+    }
     for shelf in &shelves.0 {
-        if let Some(found) = shelf.at(path)? {
-            return Ok(found);
+        if let Some(place) = shelf.at(image)? {
+            return Ok(PictureSource::Stored(place));
         }
     }
     Err("is not there".to_owned())

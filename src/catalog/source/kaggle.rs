@@ -19,6 +19,7 @@ use super::brand::Brands;
 use super::lines::{Line, Lines};
 use super::pictures::PictureFolders;
 use super::row::{Item, Lost, NOT_UTF8, Record, Reject, SourceError};
+use crate::catalog::media::PictureSource;
 use crate::domain::{
     AttributeName, AttributeValue, Product, ProductError, ProductId, check_currency, typed,
 };
@@ -95,8 +96,12 @@ pub(super) fn read(
                 .attributes
                 .insert(attribute("brand"), vec![brand]);
         }
-        row.image = shelves.0.iter().find_map(|shelf| shelf.find(&id));
-        if row.image.is_none() && !shelves.0.is_empty() {
+        let picture = shelves.0.iter().find_map(|shelf| shelf.find(&id));
+        row.pictures = picture
+            .map(|place| (1, PictureSource::Stored(place)))
+            .into_iter()
+            .collect();
+        if row.pictures.is_empty() && !shelves.0.is_empty() {
             let reason = format!("none of the picture sources has {id}.jpg{hint}");
             if !emit(reject(row.line, Some(&id), Lost::Photo, reason)) {
                 return Ok(());
@@ -172,7 +177,7 @@ fn read_styles(
                 rows.push(Record {
                     line: line.number,
                     product,
-                    image: None,
+                    pictures: Vec::new(),
                 });
             }
             Err(error) => {

@@ -20,7 +20,7 @@ pub enum Source {
         images: Vec<PathBuf>,
         shoelaces: Option<PathBuf>,
     },
-    /// One JSON object a line: `id`, `title`, `description?`, `image?`, `attributes?`, `price?`,
+    /// One JSON object a line: `id`, `title`, `description?`, `image?`, `images?`, `attributes?`, `price?`,
     /// `url?`.
     JsonLines { file: PathBuf, images: Vec<PathBuf> },
 }
@@ -74,7 +74,7 @@ pub(in crate::catalog) fn read(
             } else {
                 PictureFolders::open(images, photos)?
             };
-            jsonl::read(file, &shelves, &mut once)
+            jsonl::read(file, &shelves, photos.hosts(), &mut once)
         }
     }
 }
@@ -91,7 +91,7 @@ pub fn attribute_of_column(column: &str) -> Option<&'static str> {
 /// A source in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
-    /// In the order of the file, each with where its picture is.
+    /// In the order of the file, each with where its first picture is.
     pub products: Vec<(Product, Option<PicturePlace>)>,
     pub rejects: Vec<Reject>,
 }
@@ -104,7 +104,10 @@ pub fn load(source: &Source, photos: &PictureFiles) -> Result<Loaded, SourceErro
     let mut loaded = Loaded::default();
     read(source, photos, &mut |item| {
         match item {
-            Item::Record(record) => loaded.products.push((record.product, record.image)),
+            Item::Record(record) => {
+                let picture = record.first_stored();
+                loaded.products.push((record.product, picture));
+            }
             Item::Reject(reject) => loaded.rejects.push(reject),
         }
         true

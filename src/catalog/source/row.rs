@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::PicturePlace;
+use crate::catalog::media::{PicturePlace, PictureSource};
 use crate::domain::Product;
 
 /// Why a file of products cannot be read at all; a single bad row is a [`Reject`].
@@ -61,7 +61,19 @@ pub struct Reject {
 pub(in crate::catalog) struct Record {
     pub line: u64,
     pub product: Product,
-    pub image: Option<PicturePlace>,
+    /// Each with its number, in their order.
+    pub pictures: Vec<(u8, PictureSource)>,
+}
+
+impl Record {
+    /// The first picture that is stored, where a reader knows one picture a product.
+    pub fn first_stored(&self) -> Option<PicturePlace> {
+        let mut places = self.pictures.iter();
+        places.find_map(|(_, source)| match source {
+            PictureSource::Stored(place) => Some(place.clone()),
+            PictureSource::Address(_) => None,
+        })
+    }
 }
 
 pub(in crate::catalog) enum Item {

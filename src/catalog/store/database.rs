@@ -12,12 +12,13 @@ use sqlx::{ConnectOptions, SqlSafeStr, SqlitePool};
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::Readers;
+use crate::catalog::media::remote::PictureHosts;
 use crate::util::blocking::blocking;
 use crate::util::budget::Budget;
 
 /// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
 /// folder would compile sqlx and SQLite a second time, for the compiler's own use.
-const MIGRATION_FILES: [(i64, &str, &str); 5] = [
+const MIGRATION_FILES: [(i64, &str, &str); 6] = [
     (
         1,
         "catalog",
@@ -42,6 +43,11 @@ const MIGRATION_FILES: [(i64, &str, &str); 5] = [
         5,
         "a log of changes",
         include_str!("../../../migrations/0005_changes.sql"),
+    ),
+    (
+        6,
+        "pictures and work",
+        include_str!("../../../migrations/0006_pictures.sql"),
     ),
 ];
 
@@ -89,7 +95,15 @@ impl Catalog {
     /// When the folder cannot be made, or the database is damaged, of a newer version, or not to be
     /// opened.
     pub async fn open(data: &Path) -> Result<Self, CatalogError> {
-        open(data).await
+        open(data, PictureHosts::default()).await
+    }
+
+    /// The same; pictures are also fetched from `hosts`.
+    ///
+    /// # Errors
+    /// As [`Catalog::open`].
+    pub async fn open_with(data: &Path, hosts: PictureHosts) -> Result<Self, CatalogError> {
+        open(data, hosts).await
     }
 
     /// The data folder, absolute.
@@ -107,7 +121,7 @@ impl Catalog {
     }
 }
 
-async fn open(data: &Path) -> Result<Catalog, CatalogError> {
+async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError> {
     let io = |source| CatalogError::io(data, source);
     std::fs::create_dir_all(data).map_err(io)?;
     let data = data.canonicalize().map_err(io)?;
@@ -142,7 +156,7 @@ async fn open(data: &Path) -> Result<Catalog, CatalogError> {
             following: writer.clone().connect_lazy_with(read_only.clone()),
             writer: writer.connect_lazy_with(options.clone()),
             searches: readers.connect_lazy_with(read_only),
-            photos: PictureFiles::default(),
+            photos: PictureFiles::new(hosts),
             readers: Readers::default(),
             pictures: Budget::new(PICTURES),
             data,

@@ -6,21 +6,25 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::database::Catalog;
+use super::pictures::{self, Numbered, PlaceColumns, Places};
 use super::read;
 use super::row::Columns;
 use super::write::{Log, Writer};
 use crate::catalog::error::CatalogError;
+use crate::catalog::media::remote::PictureHosts;
+use crate::catalog::media::{PictureSource, upload};
 use crate::catalog::source::jsonl;
-use crate::catalog::source::row::Record;
 use crate::domain::write::merge;
 use crate::domain::{
     Conditions, FieldFault, Product, ProductId, Refused, Write, WriteOp, WriteResult, WriteStatus,
     Written,
 };
+use crate::util::blocking::blocking;
 
 /// The version of a product that this transaction has changed: it is known at its end.
 const OF_NOW: u64 = u64::MAX;
@@ -34,6 +38,15 @@ impl Catalog {
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, CatalogError> {
         Writer::beside(self).write(writes).await
     }
+
+    /// Keeps the file of a picture that was uploaded, synced, for [`WriteOp::PutPicture`]; its sha256.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn keep_upload(&self, file: Bytes) -> Result<[u8; 32], CatalogError> {
+        let data = self.data().to_owned();
+        blocking(move || upload::keep(&data, &file)).await?
+    }
 }
 
 /// A change as far as it can be read before the product is known.
@@ -44,15 +57,27 @@ struct Prepared {
 }
 
 enum Edit {
-    Put(Box<Product>, Vec<String>),
+    Put(Box<Described>),
     Patch(Map<String, Value>),
     Delete,
+    /// `None`: it is removed.
+    Picture(u8, Option<PictureSource>),
+}
+
+/// What a product is to be.
+struct Described {
+    product: Product,
+    /// `None`: those that it has.
+    pictures: Option<Vec<Numbered>>,
+    /// Fields that mean nothing here.
+    ignored: Vec<String>,
 }
 
 /// A product as it is at this point of the transaction.
 struct Known {
     columns: Columns,
     version: u64,
+    pictures: Places,
 }
 
 impl Writer {
@@ -66,7 +91,10 @@ impl Writer {
     }
 
     async fn try_write(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, sqlx::Error> {
-        let prepared: Vec<_> = writes.into_iter().map(prepare).collect();
+        let prepared: Vec<_> = writes
+            .into_iter()
+            .map(|write| prepare(write, self.catalog()))
+            .collect();
         let ids: HashSet<&str> = prepared
             .iter()
             .filter_map(|(_, prepared)| prepared.as_ref().ok())
@@ -117,17 +145,59 @@ impl Writer {
         if !change.conditions.met(version) {
             return Ok(Err(Refused::Condition { version }));
         }
-        let (product, ignored) = match (change.edit, old) {
-            (Edit::Put(product, ignored), _) => (*product, ignored),
+        let hosts = self.catalog().inner.photos.hosts();
+        let described = match (change.edit, old) {
+            (Edit::Put(described), _) => *described,
             (Edit::Patch(patch), Some(old)) => {
-                let mut row = jsonl::row(&old.columns.product(id.clone())?);
+                let mut row = jsonl::row(&old.columns.product(id.clone())?, &[]);
+                let removes = ["image", "images"];
+                let removes = removes
+                    .iter()
+                    .any(|field| patch.get(*field) == Some(&Value::Null));
                 merge(&mut row, patch);
-                match described(row) {
-                    Ok(described) => described,
+                match described(row, hosts) {
+                    Ok(mut described) => {
+                        if removes && described.pictures.is_none() {
+                            described.pictures = Some(Vec::new());
+                        }
+                        described
+                    }
                     Err(fault) => return Ok(Err(fault.into())),
                 }
             }
-            (Edit::Patch(_) | Edit::Delete, _) => {
+            (Edit::Picture(number, source), Some(old)) => {
+                let mut pictures = old.pictures.clone();
+                match source {
+                    Some(source) => {
+                        let place = PlaceColumns::of(&source, self.catalog().data());
+                        pictures.insert(number, place);
+                    }
+                    None if pictures.remove(&number).is_none() => {
+                        let id = id.to_string();
+                        return Ok(Err(Refused::NoPicture { id, number }));
+                    }
+                    None => {}
+                }
+                let now = Known {
+                    columns: old.columns.clone(),
+                    version: OF_NOW,
+                    pictures,
+                };
+                let (status, revision) = self.bring_to(old, &now, log, transaction).await?;
+                known.insert(
+                    id.into(),
+                    Known {
+                        version: revision,
+                        ..now
+                    },
+                );
+                return Ok(Ok(Written {
+                    status,
+                    revision,
+                    ignored: Vec::new(),
+                }));
+            }
+            (Edit::Patch(_) | Edit::Delete | Edit::Picture(..), _) => {
                 if let Some(old) = known.remove(id.as_str()) {
                     sqlx::query("DELETE FROM products WHERE key = ?")
                         .bind(old.columns.key)
@@ -142,35 +212,63 @@ impl Writer {
                 }));
             }
         };
-        let record = Record {
-            line: 0,
-            product,
-            image: None,
-        };
-        let mut columns = Columns::of(&record, self.catalog().data());
-        let (status, revision) = if let Some(old) = old {
+        let mut columns = Columns::of(&described.product);
+        let named = described.pictures.as_deref();
+        let named = named.map(|named| pictures::numbered(named, self.catalog().data()));
+        let (now, status, revision) = if let Some(old) = old {
             columns.keep(&old.columns);
-            if old.columns.same(&columns) {
-                (WriteStatus::Unchanged, old.version)
-            } else {
-                columns.update(&old.columns, transaction).await?;
-                log.add(columns.key, "changed");
-                (WriteStatus::Changed, OF_NOW)
-            }
+            let now = Known {
+                columns,
+                version: OF_NOW,
+                pictures: named.unwrap_or_else(|| old.pictures.clone()),
+            };
+            let (status, revision) = self.bring_to(old, &now, log, transaction).await?;
+            (now, status, revision)
         } else {
-            columns.key = columns.insert(&record, transaction).await?.0;
-            log.add(columns.key, "new");
-            (WriteStatus::Created, OF_NOW)
+            columns.key = columns.insert(&id, transaction).await?.0;
+            let now = Known {
+                columns,
+                version: OF_NOW,
+                pictures: named.unwrap_or_default(),
+            };
+            let none = Places::new();
+            pictures::bring_to(now.columns.key, &none, &now.pictures, transaction).await?;
+            log.add(now.columns.key, "new");
+            (now, WriteStatus::Created, OF_NOW)
         };
-        if status != WriteStatus::Unchanged {
-            let version = OF_NOW;
-            known.insert(id.into(), Known { columns, version });
-        }
+        known.insert(
+            id.into(),
+            Known {
+                version: revision,
+                ..now
+            },
+        );
         Ok(Ok(Written {
             status,
             revision,
-            ignored,
+            ignored: described.ignored,
         }))
+    }
+
+    /// Makes of a product what it is to be; whether that changed anything, and its version then.
+    async fn bring_to(
+        &self,
+        old: &Known,
+        now: &Known,
+        log: &mut Log,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<(WriteStatus, u64), sqlx::Error> {
+        let same = old.columns.same(&now.columns);
+        if same && pictures::same(&old.pictures, &now.pictures) {
+            return Ok((WriteStatus::Unchanged, old.version));
+        }
+        if !same {
+            now.columns.update(&old.columns, transaction).await?;
+        }
+        let key = now.columns.key;
+        pictures::bring_to(key, &old.pictures, &now.pictures, transaction).await?;
+        log.add(key, "changed");
+        Ok((WriteStatus::Changed, OF_NOW))
     }
 }
 
@@ -185,18 +283,25 @@ async fn known(
         .bind(serde_json::json!(ids).to_string())
         .fetch_all(&mut **transaction)
         .await?;
-    let known = |row| {
-        let known = Known {
+    let mut known = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let product = Known {
             columns: Columns::read(row)?,
             version: read::version(row)?,
+            pictures: Places::new(),
         };
-        Ok((row.try_get("id")?, known))
-    };
-    rows.iter().map(known).collect()
+        known.insert(row.try_get("id")?, product);
+    }
+    let keys = known.values().map(|known: &Known| known.columns.key);
+    let mut pictures = pictures::known(keys, transaction).await?;
+    for known in known.values_mut() {
+        known.pictures = pictures.remove(&known.columns.key).unwrap_or_default();
+    }
+    Ok(known)
 }
 
 /// The id as far as it can be read, and the change or what is wrong with it.
-fn prepare(write: Write) -> (Option<String>, Result<Prepared, Refused>) {
+fn prepare(write: Write, catalog: &Catalog) -> (Option<String>, Result<Prepared, Refused>) {
     let Write {
         id,
         op,
@@ -210,11 +315,16 @@ fn prepare(write: Write) -> (Option<String>, Result<Prepared, Refused>) {
         json.insert("id".to_owned(), id.as_str().into());
         let edit = match op {
             WriteOp::Put => {
-                let (product, ignored) = described(json)?;
-                Edit::Put(Box::new(product), ignored)
+                let hosts = catalog.inner.photos.hosts();
+                Edit::Put(Box::new(described(json, hosts)?))
             }
             WriteOp::Patch => Edit::Patch(plain_names(json)),
             WriteOp::Delete => Edit::Delete,
+            WriteOp::PutPicture(number, sha256) => {
+                let place = upload::place(catalog.data(), &sha256);
+                Edit::Picture(number, Some(PictureSource::Stored(place)))
+            }
+            WriteOp::DeletePicture(number) => Edit::Picture(number, None),
         };
         Ok(Prepared {
             id,
@@ -249,23 +359,46 @@ fn id_of(address: Option<ProductId>, json: &Map<String, Value>) -> Result<Produc
     }
 }
 
-/// The product that a row describes, all of it, and the fields that mean nothing here.
-fn described(row: Map<String, Value>) -> Result<(Product, Vec<String>), FieldFault> {
+/// The product that a row describes, all of it.
+fn described(row: Map<String, Value>, hosts: &PictureHosts) -> Result<Described, FieldFault> {
     let mut lost = Vec::new();
+    let by_one_name = row.contains_key("image");
     let described = jsonl::describe(row, &mut lost)?;
     // An import takes what is right of a row; here somebody reads the answer.
     if let Some((_, fault)) = lost.into_iter().next() {
         return Err(fault);
     }
-    if described.image.is_some() {
-        return Err(FieldFault::new(
-            "image",
-            "a picture cannot be given here: leave `image` out, and the product keeps the one that it has",
-        ));
-    }
+    let pictures = match described.images {
+        None => None,
+        Some(images) => Some(addresses(images, by_one_name, hosts)?),
+    };
     let unknown = described.unknown.into_iter().take(32);
     let unknown = unknown.map(|name| name.chars().take(64).collect());
-    Ok((described.product, unknown.collect()))
+    Ok(Described {
+        product: described.product,
+        pictures,
+        ignored: unknown.collect(),
+    })
+}
+
+/// Pictures by address: a path would be one on this machine, which nobody outside knows. The first of
+/// them may have come as `image`, those in `images` after it.
+fn addresses(
+    images: Vec<String>,
+    by_one_name: bool,
+    hosts: &PictureHosts,
+) -> Result<Vec<Numbered>, FieldFault> {
+    let addresses = (1..).zip(images).map(|(number, address)| {
+        hosts.check(&address).map_err(|reason| {
+            let field = match (number, by_one_name) {
+                (1, true) => "image".to_owned(),
+                (_, one) => format!("images[{}]", number - 1 - u8::from(one)),
+            };
+            FieldFault::new(field, format!("the picture {address:?}: {reason}"))
+        })?;
+        Ok((number, PictureSource::Address(address)))
+    });
+    addresses.collect()
 }
 
 /// A patch whose attributes have the names that the product's have: `Color` is `color`.

@@ -1,18 +1,23 @@
 //! Deleting embeddings that nobody needs any more: those of former models, and those of pictures
-//! and captions that no product has.
+//! and captions that no product has; and uploaded pictures that no product shows.
 //!
-//! Both are kept for a while: a model may be taken back, and a product that was removed by mistake
+//! All are kept for a while: a model may be taken back, and a product that was removed by mistake
 //! returns without being embedded again.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::database::Catalog;
 use super::write::Writer;
 use crate::catalog::error::CatalogError;
+use crate::catalog::media::upload::{self, UPLOADS};
 use crate::domain::ModelId;
+use crate::util::blocking::blocking;
 
 /// Rows deleted in one transaction.
 const PAGE: i64 = 2_000;
+/// An upload may not belong to a product yet for so long.
+const UPLOADING: Duration = Duration::from_hours(1);
 /// Changes that the log keeps.
 const CHANGES: u32 = 500_000;
 
@@ -25,11 +30,13 @@ pub struct Garbage {
     pub embeddings: u64,
     /// Embeddings that no product needs, but not for long enough yet.
     pub waiting: u64,
+    /// Uploaded pictures that no product shows.
+    pub uploads: u64,
 }
 
 /// The content of the products: of their pictures, of their captions, and of the former caption of
 /// those whose new one a model has not embedded yet.
-const NEEDED: &str = "SELECT image_hash FROM products WHERE image_hash IS NOT NULL
+const NEEDED: &str = "SELECT hash FROM pictures WHERE hash IS NOT NULL
                       UNION ALL SELECT caption_hash FROM products
                       UNION ALL
                       SELECT words_hash FROM products AS p WHERE words_hash <> caption_hash AND EXISTS (
@@ -88,10 +95,16 @@ impl Writer {
             self.note_unneeded().await.map_err(error)?;
             self.shorten_log(CHANGES).await.map_err(error)?;
         }
+        let uploads = if dry {
+            0
+        } else {
+            self.remove_uploads(keep).await?
+        };
         let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
         let models = self.unused_models(keep, in_use).await.map_err(error)?;
         let mut garbage = Garbage {
             models: models.len() as u64,
+            uploads,
             ..Garbage::default()
         };
         for model in models {
@@ -157,6 +170,21 @@ impl Writer {
             .map(|_| ())
     }
 
+    /// Removes uploaded pictures that were written longer ago than `keep` and that no product shows. An
+    /// upload is written before its product is, and its time is renewed when it comes again.
+    async fn remove_uploads(&self, keep: Duration) -> Result<u64, CatalogError> {
+        let sql = "SELECT DISTINCT file FROM pictures WHERE root = ?";
+        let needed: Vec<String> = sqlx::query_scalar(sql)
+            .bind(UPLOADS)
+            .fetch_all(&self.catalog().inner.upkeep)
+            .await
+            .map_err(|e| self.catalog().error(e))?;
+        let needed: HashSet<String> = needed.into_iter().collect();
+        let data = self.catalog().data().to_owned();
+        let keep = keep.max(UPLOADING);
+        blocking(move || upload::sweep(&data, keep, &|file| needed.contains(file))).await?
+    }
+
     async fn unused_models(&self, keep: i64, in_use: Option<i64>) -> Result<Vec<i64>, sqlx::Error> {
         let sql = "SELECT key FROM models WHERE used > 0 AND used <= unixepoch() - ?1 AND key <>
                    coalesce(?2, (SELECT key FROM models ORDER BY used DESC, key DESC LIMIT 1))";
@@ -192,7 +220,7 @@ impl Writer {
         let sql = "DELETE FROM embeddings WHERE key IN
                    (SELECT e.key FROM unneeded AS u CROSS JOIN embeddings AS e ON e.key = u.embedding
                     WHERE u.since <= unixepoch() - ?1
-                      AND NOT EXISTS (SELECT 1 FROM products AS p WHERE p.image_hash = e.hash)
+                      AND NOT EXISTS (SELECT 1 FROM pictures AS p WHERE p.hash = e.hash)
                       AND NOT EXISTS (SELECT 1 FROM products AS p WHERE p.caption_hash = e.hash)
                     LIMIT ?2)";
         self.page_by_page(sql, keep).await

@@ -7,13 +7,19 @@
 //! | [`mod@write`] | changes, by one writer at a time |
 //! | [`edit`] | products changed one by one, each under its conditions |
 //! | [`row`] | a row of `products`, compared and written |
+//! | [`pictures`] | rows of `pictures`, compared and written |
+//! | [`queue`] | what waits to be embedded, put into the queue |
+//! | [`work`] | what waits, taken from it, and what became of it |
 //! | [`gc`] | what nobody needs any more is deleted |
 
 mod database;
 mod edit;
 mod gc;
+pub(super) mod pictures;
+pub(super) mod queue;
 mod read;
 pub(super) mod row;
+pub(super) mod work;
 pub(super) mod write;
 
 pub use database::Catalog;

@@ -1,6 +1,6 @@
 //! Reading the database.
 
-use std::path::Path;
+use std::iter::Peekable;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -8,11 +8,15 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
 use super::database::Catalog;
+use super::pictures;
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::PicturePlace;
-use crate::catalog::media::picture::Picture;
+use crate::catalog::media::PictureSource;
+use crate::catalog::media::picture::{Picture, ShownPicture};
 use crate::catalog::source::jsonl;
-use crate::catalog::values::{AllEmbedded, Changed, Counts, Embedded, StoredProduct};
+use crate::catalog::values::{
+    AllEmbedded, Changed, Counts, Embedded, PartProgress, ProductProgress, StoredPicture,
+    StoredProduct,
+};
 use crate::domain::{
     Attributes, Embedding, ModelId, Product, ProductFields, ProductId, ProductKey,
 };
@@ -58,13 +62,31 @@ impl Catalog {
         rows(self, after, most).await.map_err(|e| self.error(e))
     }
 
-    /// The picture of the product with the shop's id `id`, for a client. `None` when there is no
-    /// such product; in it, `None` when it has no picture that was decoded at import.
+    /// A picture of the product with the shop's id `id`, for a client: that with the number, or the
+    /// first that can be shown. `None` when there is no such product; in it, `None` when it has no
+    /// such picture that was decoded.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn picture(&self, id: &ProductId) -> Result<Option<Option<Picture>>, CatalogError> {
-        picture(self, id).await
+    pub async fn picture(
+        &self,
+        id: &ProductId,
+        number: Option<u8>,
+    ) -> Result<Option<Option<ShownPicture>>, CatalogError> {
+        picture(self, id, number).await
+    }
+
+    /// How far a product is embedded by a model.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn progress(
+        &self,
+        product: ProductKey,
+        model: &ModelId,
+    ) -> Result<ProductProgress, CatalogError> {
+        let progress = progress(self, product, model).await;
+        progress.map_err(|e| self.error(e))
     }
 
     /// Gives every product to `each`, with the embeddings of `model` that it has, in the order of the
@@ -151,31 +173,22 @@ pub(super) fn version(row: &SqliteRow) -> Result<u64, sqlx::Error> {
     row.try_get::<i64, _>("version").map(i64::unsigned_abs)
 }
 
-/// Columns `image_file`, `image_root` and `image_member`. A relative path lies in the data folder,
-/// which may have moved.
-pub(super) fn image(row: &SqliteRow, data: &Path) -> Result<Option<PicturePlace>, sqlx::Error> {
-    let Some(file) = row
-        .try_get::<Option<&str>, _>("image_file")?
-        .map(|f| data.join(f))
-    else {
-        return Ok(None);
+/// The columns of a product that [`stored`] reads, of `products AS p`.
+macro_rules! stored_sql {
+    ($from:literal) => {
+        concat!(
+            "SELECT p.key, p.id, p.title, p.description, p.price, p.sale_price, p.currency, p.created,
+                    p.url, p.attributes, p.version,
+                    (SELECT json_group_array(json_array(number, address, decoded))
+                     FROM (SELECT number, address, decoded FROM pictures
+                           WHERE product = p.key ORDER BY number)) AS pictures ",
+            $from
+        )
     };
-    if let Some(member) = row.try_get::<Option<String>, _>("image_member")? {
-        return Ok(Some(PicturePlace::Zip {
-            archive: file,
-            member,
-        }));
-    }
-    let root = row.try_get::<Option<&str>, _>("image_root")?;
-    let below = root.map(|root| data.join(root)).and_then(|folder| {
-        let name = file.strip_prefix(&folder).ok()?.to_owned();
-        Some(PicturePlace::File { folder, name })
-    });
-    Ok(Some(below.unwrap_or_else(|| PicturePlace::file(&file))))
 }
 
-pub(super) fn stored(row: &SqliteRow) -> Result<StoredProduct, sqlx::Error> {
-    let product = Product {
+pub(super) fn product_row(row: &SqliteRow) -> Result<Product, sqlx::Error> {
+    Ok(Product {
         id: ProductId::new(row.try_get("id")?).map_err(undecodable)?,
         title: row.try_get("title")?,
         description: row.try_get("description")?,
@@ -185,11 +198,22 @@ pub(super) fn stored(row: &SqliteRow) -> Result<StoredProduct, sqlx::Error> {
         currency: row.try_get("currency")?,
         created: row.try_get("created")?,
         url: row.try_get("url")?,
-    };
+    })
+}
+
+fn stored(row: &SqliteRow) -> Result<StoredProduct, sqlx::Error> {
+    let pictures: Vec<(u8, Option<String>, u8)> =
+        serde_json::from_str(row.try_get("pictures")?).map_err(undecodable)?;
+    let pictures = pictures.into_iter();
+    let pictures = pictures.map(|(number, address, decoded)| StoredPicture {
+        number,
+        address,
+        shown: decoded > 0,
+    });
     Ok(StoredProduct {
         key: key(row)?,
-        product,
-        has_picture: row.try_get("image_decoded")?,
+        product: product_row(row)?,
+        pictures: pictures.collect(),
         version: version(row)?,
     })
 }
@@ -197,41 +221,92 @@ pub(super) fn stored(row: &SqliteRow) -> Result<StoredProduct, sqlx::Error> {
 async fn picture(
     catalog: &Catalog,
     id: &ProductId,
-) -> Result<Option<Option<Picture>>, CatalogError> {
-    let sql = "SELECT image_file, image_root, image_member, image_stamp, image_hash, image_decoded
-               FROM products WHERE id = ?";
+    number: Option<u8>,
+) -> Result<Option<Option<ShownPicture>>, CatalogError> {
+    let sql = "SELECT file, root, member, address, stamp, hash FROM products AS p
+               LEFT JOIN pictures AS i ON i.product = p.key AND i.decoded AND i.number = coalesce(?2,
+                 (SELECT min(number) FROM pictures WHERE product = p.key AND decoded))
+               WHERE p.id = ?1";
     let row = sqlx::query(sql)
         .bind(id.as_str())
+        .bind(number)
         .fetch_optional(catalog.readers())
         .await
         .map_err(|e| catalog.error(e))?;
     let Some(row) = row else { return Ok(None) };
-    let picture = || -> Result<Option<Picture>, sqlx::Error> {
-        let source = image(&row, catalog.data())?;
-        let hash = row.try_get::<Option<&[u8]>, _>("image_hash")?;
-        let (Some(source), Some(hash), true) = (source, hash, row.try_get("image_decoded")?) else {
+    let picture = || -> Result<Option<ShownPicture>, sqlx::Error> {
+        let source = match pictures::source(&row, catalog.data())? {
+            None => return Ok(None),
+            Some(PictureSource::Address(address)) => {
+                return Ok(Some(ShownPicture::Elsewhere(address)));
+            }
+            Some(PictureSource::Stored(place)) => place,
+        };
+        let Some(hash) = row.try_get::<Option<&[u8]>, _>("hash")? else {
             return Ok(None);
         };
-        Ok(Some(Picture {
+        Ok(Some(ShownPicture::Here(Picture {
             sha256: hash.try_into().map_err(undecodable)?,
             source,
-            stamp: row.try_get("image_stamp")?,
+            stamp: row.try_get("stamp")?,
             photos: catalog.inner.photos.clone(),
             readers: catalog.inner.readers.clone(),
             memory: catalog.inner.pictures.clone(),
-        }))
+        })))
     };
     picture().map(Some).map_err(|e| catalog.error(e))
 }
 
+/// See [`Catalog::progress`].
+async fn progress(
+    catalog: &Catalog,
+    product: ProductKey,
+    model: &ModelId,
+) -> Result<ProductProgress, sqlx::Error> {
+    // Words first: they have the number 0.
+    let sql = "WITH parts AS (
+                 SELECT key AS product, 0 AS number, 'words' AS kind, caption_hash AS hash,
+                        NULL AS error
+                 FROM products WHERE key = ?1
+                 UNION ALL
+                 SELECT product, number, 'photo', hash, error FROM pictures WHERE product = ?1)
+               SELECT p.number, e.key IS NOT NULL AS embedded, coalesce(w.reason, p.error, f.reason) AS failed,
+                      w.key IS NOT NULL AS waits, coalesce(w.attempts, 0) AS attempts, w.due
+               FROM parts AS p
+               LEFT JOIN models AS m ON m.id = ?2
+               LEFT JOIN embeddings AS e ON e.model = m.key AND e.kind = p.kind AND e.hash = p.hash
+               LEFT JOIN failures AS f ON f.model = m.key AND f.kind = p.kind AND f.hash = p.hash
+               LEFT JOIN work AS w ON w.model = m.key AND w.product = p.product AND w.number = p.number
+               ORDER BY p.number";
+    let rows = sqlx::query(sql)
+        .bind(product.0)
+        .bind(model.as_str())
+        .fetch_all(catalog.readers())
+        .await?;
+    let mut parts = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let attempts: u32 = row.try_get("attempts")?;
+        let due: Option<i64> = row.try_get("due")?;
+        let progress = PartProgress {
+            embedded: row.try_get("embedded")?,
+            waits: row.try_get("waits")?,
+            failed: row.try_get("failed")?,
+            attempts,
+            again_at: due.filter(|_| attempts > 0),
+        };
+        parts.push((row.try_get::<u8, _>("number")?, progress));
+    }
+    let mut parts = parts.into_iter();
+    Ok(ProductProgress {
+        words: parts.next().map(|(_, words)| words).unwrap_or_default(),
+        pictures: parts.collect(),
+    })
+}
+
 async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
-    let row = sqlx::query(
-        "SELECT key, id, title, description, price, sale_price, currency, created, url, attributes,
-                image_decoded, version
-         FROM products WHERE id = ?",
-    )
-    .bind(id.as_str())
-    .fetch_optional(catalog.readers());
+    let row = sqlx::query(stored_sql!("FROM products AS p WHERE p.id = ?"))
+        .bind(id.as_str())
+        .fetch_optional(catalog.readers());
     let row = row.await.map_err(|e| catalog.error(e))?;
     row.map(|row| stored(&row))
         .transpose()
@@ -245,12 +320,10 @@ async fn products(
     // One bound array instead of one parameter a key: a single prepared statement for every page
     // size.
     let keys = serde_json::json!(keys.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
-    let rows = sqlx::query(
-        "SELECT p.key, p.id, p.title, p.description, p.price, p.sale_price, p.currency, p.created,
-                p.url, p.attributes, p.image_decoded, p.version
-         FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value
-         ORDER BY wanted.key",
-    )
+    let rows = sqlx::query(stored_sql!(
+        "FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value
+             ORDER BY wanted.key"
+    ))
     .bind(keys)
     .fetch_all(catalog.readers())
     .await
@@ -266,16 +339,17 @@ async fn rows(
     after: ProductKey,
     most: u32,
 ) -> Result<Vec<(ProductKey, Map<String, Value>)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT key, id, title, description, price, sale_price, currency, created, url, attributes,
-                image_decoded, version
-         FROM products WHERE key > ? ORDER BY key LIMIT ?",
-    )
+    let rows = sqlx::query(stored_sql!(
+        "FROM products AS p WHERE p.key > ? ORDER BY p.key LIMIT ?"
+    ))
     .bind(after.0)
     .bind(most)
     .fetch_all(catalog.readers())
     .await?;
-    let row = |row| stored(row).map(|stored| (stored.key, jsonl::row(&stored.product)));
+    let row = |row| {
+        let stored = stored(row)?;
+        Ok((stored.key, jsonl::row(&stored.product, &stored.pictures)))
+    };
     rows.iter().map(row).collect()
 }
 
@@ -308,22 +382,27 @@ async fn counts(catalog: &Catalog, model: &ModelId) -> Result<Counts, CatalogErr
 
 async fn count(catalog: &Catalog, model: &ModelId) -> Result<Counts, sqlx::Error> {
     let row = sqlx::query(
-        "WITH found AS (
-           SELECT photo.key IS NOT NULL AS embedded,
-                  p.image_file IS NULL OR p.image_error IS NOT NULL OR bad_photo.reason IS NOT NULL AS lost,
+        "WITH seen AS (
+           SELECT p.product, max(e.key IS NOT NULL) AS embedded,
+                  max(e.key IS NULL AND f.reason IS NULL AND p.error IS NULL) AS waits
+           FROM pictures AS p
+           LEFT JOIN models AS m ON m.id = ?1
+           LEFT JOIN embeddings AS e ON e.model = m.key AND e.kind = 'photo' AND e.hash = p.hash
+           LEFT JOIN failures AS f ON f.model = m.key AND f.kind = 'photo' AND f.hash = p.hash
+           GROUP BY p.product),
+         found AS (
+           SELECT coalesce(s.embedded, 0) AS embedded, coalesce(s.waits, 0) AS waits,
                   words.key IS NOT NULL OR bad_words.reason IS NOT NULL AS told
            FROM products AS p
-           LEFT JOIN models AS m ON m.id = ?
-           LEFT JOIN embeddings AS photo ON photo.model = m.key AND photo.kind = 'photo' AND photo.hash = p.image_hash
+           LEFT JOIN seen AS s ON s.product = p.key
+           LEFT JOIN models AS m ON m.id = ?1
            LEFT JOIN embeddings AS words ON words.model = m.key AND words.kind = 'words' AND words.hash = p.caption_hash
-           LEFT JOIN failures AS bad_photo
-                  ON bad_photo.model = m.key AND bad_photo.kind = 'photo' AND bad_photo.hash = p.image_hash
            LEFT JOIN failures AS bad_words
                   ON bad_words.model = m.key AND bad_words.kind = 'words' AND bad_words.hash = p.caption_hash)
          SELECT COUNT(*) AS products,
                 COUNT(*) FILTER (WHERE embedded) AS embedded,
-                COUNT(*) FILTER (WHERE NOT embedded AND lost) AS without,
-                COUNT(*) FILTER (WHERE NOT (embedded OR lost) OR NOT told) AS pending
+                COUNT(*) FILTER (WHERE NOT embedded AND NOT waits) AS without,
+                COUNT(*) FILTER (WHERE waits OR NOT told) AS pending
          FROM found",
     )
     .bind(model.as_str())
@@ -367,23 +446,18 @@ fn from_blob(blob: &[u8], dimensions: usize, key: ProductKey) -> Option<Embeddin
     }
 }
 
-/// The products that a condition names, with the vectors of the model ?1, in the order of the keys.
+/// The products that a condition names, with the vector of the model ?1 of their words, in the order
+/// of the keys.
 macro_rules! embedded_sql {
     ($condition:literal) => {
         concat!(
             "SELECT p.key, p.id, p.title, p.description, p.attributes, p.price, p.sale_price, p.created,
-                    photo.vector AS photo, photo.key IS NOT NULL AS embedded,
                     coalesce(words.vector, former.vector) AS words,
-                    photo.key IS NULL AND (p.image_file IS NULL OR p.image_error IS NOT NULL OR EXISTS (
-                        SELECT 1 FROM failures AS f
-                        WHERE f.model = m.key AND f.kind = 'photo' AND f.hash = p.image_hash)) AS lost,
                     words.key IS NOT NULL OR EXISTS (
                         SELECT 1 FROM failures AS f
                         WHERE f.model = m.key AND f.kind = 'words' AND f.hash = p.caption_hash) AS told
              FROM products AS p
              LEFT JOIN models AS m ON m.id = ?1
-             LEFT JOIN embeddings AS photo
-                    ON photo.model = m.key AND photo.kind = 'photo' AND photo.hash = p.image_hash
              LEFT JOIN embeddings AS words
                     ON words.model = m.key AND words.kind = 'words' AND words.hash = p.caption_hash
              LEFT JOIN embeddings AS former
@@ -391,6 +465,25 @@ macro_rules! embedded_sql {
                    AND former.model = m.key AND former.kind = 'words' AND former.hash = p.words_hash
              WHERE ",
             $condition
+        )
+    };
+}
+
+/// The pictures of the products that a condition names, with their vector of the model ?1, in the
+/// order of the products and the numbers.
+macro_rules! pictures_sql {
+    ($condition:literal) => {
+        concat!(
+            "SELECT p.product, p.number, e.vector,
+                    e.key IS NULL AND p.error IS NULL AND NOT EXISTS (
+                        SELECT 1 FROM failures AS f
+                        WHERE f.model = m.key AND f.kind = 'photo' AND f.hash = p.hash) AS waits
+             FROM pictures AS p
+             LEFT JOIN models AS m ON m.id = ?1
+             LEFT JOIN embeddings AS e ON e.model = m.key AND e.kind = 'photo' AND e.hash = p.hash
+             WHERE ",
+            $condition,
+            " ORDER BY p.product, p.number"
         )
     };
 }
@@ -415,9 +508,16 @@ async fn embedded(
                 .fetch_all(&mut *read)
                 .await?;
             let Some(last) = rows.last() else { break };
-            after = last.try_get("key")?;
+            let before = std::mem::replace(&mut after, last.try_get("key")?);
+            let pictures = sqlx::query(pictures_sql!("p.product > ?2 AND p.product <= ?3"))
+                .bind(model.as_str())
+                .bind(before)
+                .bind(after)
+                .fetch_all(&mut *read)
+                .await?;
+            let mut pictures = pictures.iter().peekable();
             for row in &rows {
-                each(embedded_row(row, dimensions, &mut counts)?);
+                each(embedded_row(row, &mut pictures, dimensions, &mut counts)?);
             }
             // Rows become values without waiting for anything: others get their turn.
             tokio::task::yield_now().await;
@@ -463,12 +563,21 @@ async fn changed(
             .bind(serde_json::json!(page).to_string())
             .fetch_all(&mut *read)
             .await?;
+        let pictures = sqlx::query(pictures_sql!(
+            "p.product IN (SELECT value FROM json_each(?2))"
+        ))
+        .bind(model.as_str())
+        .bind(serde_json::json!(page).to_string())
+        .fetch_all(&mut *read)
+        .await?;
+        let mut pictures = pictures.iter().peekable();
         let mut rows = rows.iter().peekable();
         for changed in page {
             let here = rows.next_if(|row| row.try_get::<i64, _>("key").ok() == Some(*changed));
             match here {
                 Some(row) => {
-                    let product = embedded_row(row, dimensions, &mut Counts::default())?;
+                    let none = &mut Counts::default();
+                    let product = embedded_row(row, &mut pictures, dimensions, none)?;
                     each(Changed::Is(Box::new(product)));
                 }
                 None => each(Changed::Gone(ProductKey(
@@ -481,30 +590,41 @@ async fn changed(
     Ok(Some(revision.unsigned_abs()))
 }
 
-fn embedded_row(
+/// `pictures`: the rows of the pictures of this product and of those after it.
+fn embedded_row<'a>(
     row: &SqliteRow,
+    pictures: &mut Peekable<impl Iterator<Item = &'a SqliteRow>>,
     dimensions: usize,
     counts: &mut Counts,
 ) -> Result<Embedded, sqlx::Error> {
     let key = key(row)?;
-    let vector = |column: &str| -> Result<Option<Embedding>, sqlx::Error> {
+    let vector = |row: &SqliteRow, column: &str| -> Result<Option<Embedding>, sqlx::Error> {
         Ok(row
             .try_get::<Option<&[u8]>, _>(column)?
             .and_then(|blob| from_blob(blob, dimensions, key)))
     };
-    let embedded: bool = row.try_get("embedded")?;
-    let (lost, told): (bool, bool) = (row.try_get("lost")?, row.try_get("told")?);
+    let (mut photos, mut embedded, mut waits) = (Vec::new(), false, false);
+    while let Some(picture) =
+        pictures.next_if(|picture| picture.try_get("product").ok() == Some(key.0))
+    {
+        embedded |= picture.try_get::<Option<&[u8]>, _>("vector")?.is_some();
+        waits |= picture.try_get::<bool, _>("waits")?;
+        if let Some(vector) = vector(picture, "vector")? {
+            photos.push((picture.try_get("number")?, vector));
+        }
+    }
+    let told: bool = row.try_get("told")?;
     counts.products += 1;
     counts.embedded += u64::from(embedded);
-    counts.without_embedding += u64::from(lost);
-    counts.pending += u64::from(!(embedded || lost) || !told);
+    counts.without_embedding += u64::from(!embedded && !waits);
+    counts.pending += u64::from(waits || !told);
     Ok(Embedded {
         key,
         id: row.try_get("id")?,
         title: row.try_get("title")?,
         description: row.try_get("description")?,
-        photo: vector("photo")?,
-        words: vector("words")?,
+        photos,
+        words: vector(row, "words")?,
         attributes: attributes(row.try_get("attributes")?)?,
         fields: fields_row(row)?,
     })

@@ -1,14 +1,11 @@
 //! A row of `products`: compared with what a source says, and written.
 
-use std::path::Path;
-
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::queue;
 use super::read;
 use crate::catalog::caption::caption;
-use crate::catalog::media::PicturePlace;
-use crate::catalog::source::row::Record;
 use crate::domain::{Product, ProductId, ProductKey};
 use crate::util::digest::sha256;
 
@@ -37,27 +34,26 @@ pub(super) struct Columns {
     pub(super) url: Option<String>,
     pub(super) attributes: String,
     pub(super) caption_hash: Hash,
-    pub(super) image_file: Option<String>,
-    pub(super) image_member: Option<String>,
-    /// Not compared: a folder may be given by another of its parents.
-    pub(super) image_root: Option<String>,
+}
+
+/// Sets the caption ?2 and more of the product ?1. The hash of the former caption stays until the
+/// new one is embedded, so that no product drops out of the index meanwhile.
+macro_rules! caption_sql {
+    ($more:literal) => {
+        concat!(
+            "UPDATE products SET words_hash = CASE WHEN EXISTS (
+                 SELECT 1 FROM models AS m CROSS JOIN embeddings AS e
+                     ON e.model = m.key AND e.kind = 'words' AND e.hash = products.caption_hash)
+               THEN caption_hash ELSE words_hash END,
+               caption_hash = ?2",
+            $more,
+            " WHERE key = ?1"
+        )
+    };
 }
 
 impl Columns {
-    pub(super) fn of(record: &Record, data: &Path) -> Self {
-        let product = &record.product;
-        // Relative to the data folder where it lies inside, so that the folder can be moved or
-        // mounted elsewhere.
-        let stored = |path: &Path| {
-            let path = path.strip_prefix(data).unwrap_or(path);
-            path.to_string_lossy().into_owned()
-        };
-        let file = record.image.as_ref().map(|image| stored(&image.path()));
-        let (root, member) = match &record.image {
-            None => (None, None),
-            Some(PicturePlace::File { folder, .. }) => (Some(stored(folder)), None),
-            Some(PicturePlace::Zip { member, .. }) => (None, Some(member.clone())),
-        };
+    pub(super) fn of(product: &Product) -> Self {
         Self {
             key: 0,
             title: product.title.clone(),
@@ -69,9 +65,6 @@ impl Columns {
             url: product.url.clone(),
             attributes: serde_json::json!(product.attributes).to_string(),
             caption_hash: hash(caption(product).as_bytes()),
-            image_file: file,
-            image_member: member,
-            image_root: root,
         }
     }
 
@@ -87,9 +80,6 @@ impl Columns {
             url: row.try_get("url")?,
             attributes: row.try_get("attributes")?,
             caption_hash: hash_column(row.try_get("caption_hash")?)?,
-            image_file: row.try_get("image_file")?,
-            image_member: row.try_get("image_member")?,
-            image_root: row.try_get("image_root")?,
         })
     }
 
@@ -108,52 +98,33 @@ impl Columns {
         })
     }
 
-    /// Takes over what a product keeps when it is written without its picture.
+    /// Takes over what a product keeps that is written anew.
     pub(super) fn keep(&mut self, old: &Self) {
         self.key = old.key;
         self.created = self.created.or(old.created);
-        self.image_file.clone_from(&old.image_file);
-        self.image_member.clone_from(&old.image_member);
-        self.image_root.clone_from(&old.image_root);
     }
 
     pub(super) fn same(&self, new: &Self) -> bool {
         *self
             == Self {
                 key: self.key,
-                image_root: self.image_root.clone(),
                 created: new.created.or(self.created),
                 ..new.clone()
             }
     }
 
-    /// Whether it is another product to a shopper. Another picture is noticed when it is read: a shop
-    /// that moved its folder changed nothing.
-    pub(super) fn says_otherwise(&self, new: &Self) -> bool {
-        let elsewhere = Self {
-            image_file: self.image_file.clone(),
-            image_member: self.image_member.clone(),
-            ..new.clone()
-        };
-        !self.same(&elsewhere) || self.image_file.is_some() != new.image_file.is_some()
-    }
-
-    pub(super) fn same_image(&self, new: &Self) -> bool {
-        self.image_file == new.image_file && self.image_member == new.image_member
-    }
-
     pub(super) async fn insert(
         &self,
-        record: &Record,
+        id: &ProductId,
         transaction: &mut Transaction<'static, Sqlite>,
     ) -> Result<ProductKey, sqlx::Error> {
         let sql = "INSERT INTO products
                    (id, title, description, price, url, attributes, words_hash, caption_hash,
-                    image_file, image_member, image_root, sale_price, currency, created)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12,
-                           coalesce(?13, unixepoch())) RETURNING key";
+                    sale_price, currency, created)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, coalesce(?10, unixepoch()))
+                   RETURNING key";
         let query = sqlx::query(sql)
-            .bind(record.product.id.as_str())
+            .bind(id.as_str())
             .bind(&self.title)
             .bind(&self.description);
         let query = query
@@ -162,54 +133,50 @@ impl Columns {
             .bind(&self.attributes)
             .bind(self.caption_hash.as_slice());
         let query = query
-            .bind(&self.image_file)
-            .bind(&self.image_member)
-            .bind(&self.image_root);
-        let query = query
             .bind(self.sale_price)
             .bind(&self.currency)
             .bind(self.created);
-        read::key(&query.fetch_one(&mut **transaction).await?)
+        let key = read::key(&query.fetch_one(&mut **transaction).await?)?;
+        queue::words(key.0, transaction).await?;
+        Ok(key)
     }
 
-    /// The hash of a picture stays until the new one is read, and that of a caption until the new
-    /// one is embedded, so that no product drops out of the index meanwhile.
     pub(super) async fn update(
         &self,
         old: &Self,
         transaction: &mut Transaction<'static, Sqlite>,
     ) -> Result<(), sqlx::Error> {
-        let sql =
-            "UPDATE products SET title = ?1, description = ?2, price = ?3, url = ?4, attributes = ?5,
-                   words_hash = CASE WHEN EXISTS (
-                     SELECT 1 FROM models AS m CROSS JOIN embeddings AS e
-                         ON e.model = m.key AND e.kind = 'words' AND e.hash = products.caption_hash)
-                     THEN caption_hash ELSE words_hash END,
-                   caption_hash = ?6, image_file = ?7, image_member = ?8, image_root = ?9,
-                   image_stamp = iif(?10, image_stamp, NULL), image_error = iif(?10, image_error, NULL),
-                   image_hash = iif(?11, image_hash, NULL), image_decoded = iif(?11, image_decoded, 0),
-                   sale_price = ?13, currency = ?14, created = coalesce(?15, created)
-             WHERE key = ?12";
-        let same = old.same_image(self);
+        let sql = caption_sql!(
+            ", title = ?3, description = ?4, price = ?5, url = ?6, attributes = ?7, sale_price = ?8,
+             currency = ?9, created = coalesce(?10, created)"
+        );
         let query = sqlx::query(sql)
+            .bind(old.key)
+            .bind(self.caption_hash.as_slice())
             .bind(&self.title)
             .bind(&self.description)
-            .bind(self.price)
-            .bind(&self.url);
+            .bind(self.price);
         let query = query
+            .bind(&self.url)
             .bind(&self.attributes)
-            .bind(self.caption_hash.as_slice());
-        let query = query
-            .bind(&self.image_file)
-            .bind(&self.image_member)
-            .bind(&self.image_root);
-        let query = query
-            .bind(same)
-            .bind(self.image_file.is_some())
-            .bind(old.key)
             .bind(self.sale_price)
             .bind(&self.currency)
             .bind(self.created);
+        query.execute(&mut **transaction).await?;
+        if old.caption_hash != self.caption_hash {
+            queue::words(old.key, transaction).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives it a caption that is made in another way of what it was.
+    pub(super) async fn renew_caption(
+        &self,
+        caption_hash: &Hash,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<(), sqlx::Error> {
+        let query = sqlx::query(caption_sql!("")).bind(self.key);
+        let query = query.bind(caption_hash.as_slice());
         query.execute(&mut **transaction).await.map(|_| ())
     }
 }

@@ -6,17 +6,16 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::database::Catalog;
+use super::pictures::{self, Places};
 use super::read;
-use super::row::{Columns, Hash, hash, hash_column};
+use super::row::{Columns, Hash, hash};
 use crate::catalog::caption::{caption, template_digest};
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::PicturePlace;
 use crate::catalog::source::row::Record;
-use crate::domain::{Embedding, ModelId, ProductKey};
+use crate::domain::{ModelId, ProductKey};
 use crate::util::blocking::blocking;
 
 /// The right to change the catalog; given back when dropped, or when the process ends in whatever
@@ -31,71 +30,6 @@ pub(in crate::catalog) enum Change {
     New,
     Changed,
     Unchanged,
-}
-
-/// What became of one piece of work.
-#[derive(Debug)]
-pub(in crate::catalog) enum Outcome {
-    Words {
-        hash: Hash,
-        embedding: Result<Embedding, String>,
-    },
-    /// `embedding` is `None` when it is there already. `moved`: the product had another picture, or
-    /// none; `news`: it had no embedding of this one.
-    Photo {
-        key: ProductKey,
-        stamp: String,
-        hash: Hash,
-        moved: bool,
-        news: bool,
-        embedding: Option<Result<Embedding, String>>,
-    },
-    Unreadable {
-        key: ProductKey,
-        reason: String,
-    },
-}
-
-/// Which embeddings are there for one content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::catalog) enum State {
-    Missing,
-    Vector,
-    /// The model could not embed it.
-    Failed,
-}
-
-/// A product as the embedding stage sees it.
-pub(in crate::catalog) struct Task {
-    pub key: ProductKey,
-    pub image: Option<PicturePlace>,
-    pub stamp: Option<String>,
-    pub hash: Option<Hash>,
-    pub unreadable: bool,
-    pub photo: State,
-    pub words: State,
-}
-
-/// Products of some with what is embedded of them.
-macro_rules! tasks_sql {
-    ($which:literal) => {
-        concat!(
-            "SELECT p.key, p.image_file, p.image_root, p.image_member, p.image_stamp, p.image_hash,
-                    p.image_error IS NOT NULL AS unreadable,
-                    iif(photo.key IS NOT NULL, 1, iif(bad_photo.reason IS NOT NULL, 2, 0)) AS photo,
-                    iif(words.key IS NOT NULL, 1, iif(bad_words.reason IS NOT NULL, 2, 0)) AS words
-             FROM products AS p
-             LEFT JOIN failures AS bad_photo
-                    ON bad_photo.model = ?1 AND bad_photo.kind = 'photo' AND bad_photo.hash = p.image_hash
-             LEFT JOIN failures AS bad_words
-                    ON bad_words.model = ?1 AND bad_words.kind = 'words' AND bad_words.hash = p.caption_hash
-             LEFT JOIN embeddings AS photo ON photo.model = ?1 AND photo.kind = 'photo' AND photo.hash = p.image_hash
-             LEFT JOIN embeddings AS words ON words.model = ?1 AND words.kind = 'words' AND words.hash = p.caption_hash
-             ",
-            $which,
-            " ORDER BY p.key"
-        )
-    };
 }
 
 /// Held by whoever brings in a catalog or deletes what nobody needs.
@@ -217,36 +151,51 @@ impl Writer {
             "SELECT wanted.key AS position, p.* FROM json_each(?) AS wanted
              CROSS JOIN products AS p ON p.id = wanted.value",
         );
-        // With each, whether its picture was never read.
-        let mut known_rows: Vec<Option<(Columns, bool)>> = vec![None; records.len()];
+        let mut known_rows: Vec<Option<Columns>> = vec![None; records.len()];
         for row in known.bind(ids).fetch_all(&mut *transaction).await? {
             let position =
                 usize::try_from(row.try_get::<i64, _>("position")?).unwrap_or(usize::MAX);
             if let Some(place) = known_rows.get_mut(position) {
-                let unread = row.try_get::<Option<&[u8]>, _>("image_hash")?.is_none();
-                *place = Some((Columns::read(&row)?, unread));
+                *place = Some(Columns::read(&row)?);
             }
         }
+        let keys = known_rows.iter().flatten().map(|known| known.key);
+        let known_pictures = pictures::known(keys, &mut transaction).await?;
+        let none = Places::new();
         let mut changes = Vec::with_capacity(records.len());
         let mut log = Log::default();
-        for (record, known) in records.iter().zip(known_rows) {
-            let columns = Columns::of(record, self.catalog.data());
-            let change = match &known {
-                Some((old, _)) if old.same(&columns) => (ProductKey(old.key), Change::Unchanged),
-                Some((old, unread)) => {
-                    columns.update(old, &mut transaction).await?;
-                    if old.says_otherwise(&columns) || (*unread && !old.same_image(&columns)) {
+        for (record, old) in records.iter().zip(known_rows) {
+            let columns = Columns::of(&record.product);
+            let before = old.as_ref().and_then(|old| known_pictures.get(&old.key));
+            let now = pictures::of_source(&record.pictures, before, self.catalog.data());
+            let before = before.unwrap_or(&none);
+            let (key, change) = match &old {
+                Some(old) => {
+                    let same = old.same(&columns);
+                    let same_pictures = pictures::same(before, &now);
+                    if !same {
+                        columns.update(old, &mut transaction).await?;
+                    }
+                    // Another picture in the place of one is noticed when it is read: a shop that moved
+                    // its folder changed nothing.
+                    if !same || !before.keys().eq(now.keys()) {
                         log.add(old.key, "changed");
                     }
-                    (ProductKey(old.key), Change::Changed)
+                    let change = if same && same_pictures {
+                        Change::Unchanged
+                    } else {
+                        Change::Changed
+                    };
+                    (ProductKey(old.key), change)
                 }
                 None => {
-                    let key = columns.insert(record, &mut transaction).await?;
+                    let key = columns.insert(&record.product.id, &mut transaction).await?;
                     log.add(key.0, "new");
                     (key, Change::New)
                 }
             };
-            changes.push(change);
+            pictures::bring_to(key.0, before, &now, &mut transaction).await?;
+            changes.push((key, change));
         }
         log.write(&mut transaction).await?;
         transaction.commit().await?;
@@ -277,8 +226,8 @@ impl Writer {
         removed.await.map_err(|e| self.catalog.error(e))
     }
 
-    /// Makes every caption anew when captions are made of something else than before, so that they
-    /// are embedded again. Some hundred products a transaction.
+    /// Makes every caption anew when captions are made of something else than before; whoever embeds
+    /// finds what is missing then. Some hundred products a transaction.
     pub(in crate::catalog) async fn renew_captions(&self) -> Result<u64, CatalogError> {
         let made_of = template_digest();
         let now: String = sqlx::query_scalar("SELECT captions FROM state")
@@ -316,22 +265,15 @@ impl Writer {
             return Ok(None);
         };
         let last = last.try_get("key")?;
-        let (mut changed, mut log) = (0, Log::default());
+        let mut changed = 0;
         for row in &rows {
             let old = Columns::read(row)?;
-            let product = read::stored(row)?.product;
-            let caption_hash = hash(caption(&product).as_bytes());
+            let caption_hash = hash(caption(&read::product_row(row)?).as_bytes());
             if caption_hash != old.caption_hash {
-                let new = Columns {
-                    caption_hash,
-                    ..old.clone()
-                };
-                new.update(&old, &mut transaction).await?;
-                log.add(old.key, "changed");
+                old.renew_caption(&caption_hash, &mut transaction).await?;
                 changed += 1;
             }
         }
-        log.write(&mut transaction).await?;
         transaction.commit().await?;
         Ok(Some((last, changed)))
     }
@@ -342,129 +284,6 @@ impl Writer {
         ids: &[String],
     ) -> Result<Vec<ProductKey>, CatalogError> {
         read::keys(&self.catalog, &self.catalog.inner.writer, ids).await
-    }
-
-    /// What there is to embed, with what is embedded already: of all products, or of those that the
-    /// shop changed after the revision `since`.
-    pub(in crate::catalog) async fn tasks(
-        &self,
-        model: i64,
-        since: Option<u64>,
-    ) -> Result<Vec<Task>, CatalogError> {
-        let tasks = self.try_tasks(model, since).await;
-        tasks.map_err(|e| self.catalog.error(e))
-    }
-
-    async fn try_tasks(&self, model: i64, since: Option<u64>) -> Result<Vec<Task>, sqlx::Error> {
-        // Reading: whoever writes does not wait for it.
-        let mut read = self.catalog.inner.upkeep.begin().await?;
-        let log_from: i64 = sqlx::query_scalar("SELECT log_from FROM state")
-            .fetch_one(&mut *read)
-            .await?;
-        let since = since.and_then(|since| i64::try_from(since).ok());
-        let rows = match since.filter(|since| *since >= log_from) {
-            None => {
-                let sql = tasks_sql!("");
-                sqlx::query(sql).bind(model).fetch_all(&mut *read).await?
-            }
-            Some(since) => {
-                let sql = tasks_sql!(
-                    "WHERE p.key IN (SELECT key FROM changes WHERE seq > ?2 AND op IN ('new', 'changed'))"
-                );
-                let query = sqlx::query(sql).bind(model).bind(since);
-                query.fetch_all(&mut *read).await?
-            }
-        };
-        let data = self.catalog.data();
-        rows.iter().map(|row| task(row, data)).collect()
-    }
-
-    /// Whether a model has seen a content: nothing when it has not; `Some(None)` when it is embedded,
-    /// else why it could not be.
-    pub(in crate::catalog) async fn seen(
-        &self,
-        model: i64,
-        kind: &str,
-        hash: &Hash,
-    ) -> Result<Option<Option<String>>, CatalogError> {
-        let sql =
-            "SELECT NULL AS failed FROM embeddings WHERE model = ?1 AND kind = ?2 AND hash = ?3
-                   UNION ALL
-                   SELECT reason FROM failures WHERE model = ?1 AND kind = ?2 AND hash = ?3";
-        let seen = sqlx::query_scalar(sql)
-            .bind(model)
-            .bind(kind)
-            .bind(hash.as_slice())
-            .fetch_optional(&self.catalog.inner.upkeep)
-            .await;
-        seen.map_err(|e| self.catalog.error(e))
-    }
-
-    /// Writes what was found out, in one transaction: once this returns, it outlives a crash.
-    pub(in crate::catalog) async fn store(
-        &self,
-        model: i64,
-        outcomes: &[Outcome],
-    ) -> Result<(), CatalogError> {
-        self.try_store(model, outcomes)
-            .await
-            .map_err(|e| self.catalog.error(e))
-    }
-
-    async fn try_store(&self, model: i64, outcomes: &[Outcome]) -> Result<(), sqlx::Error> {
-        let mut transaction = self.begin().await?;
-        let mut log = Log::default();
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Words { hash, embedding } => {
-                    if put(&mut transaction, model, "words", hash, embedding).await? {
-                        let sql = "SELECT key FROM products WHERE caption_hash = ?";
-                        log.add_those(sql, hash, &mut transaction).await?;
-                    }
-                }
-                Outcome::Photo {
-                    key,
-                    stamp,
-                    hash,
-                    moved,
-                    embedding,
-                    ..
-                } => {
-                    if let Some(embedding) = embedding
-                        && put(&mut transaction, model, "photo", hash, embedding).await?
-                    {
-                        let sql = "SELECT key FROM products WHERE image_hash = ?";
-                        log.add_those(sql, hash, &mut transaction).await?;
-                        log.add(key.0, "embedded");
-                    }
-                    if *moved {
-                        log.add(key.0, "embedded");
-                    }
-                    let sql =
-                        "UPDATE products SET image_stamp = ?, image_hash = ?, image_decoded = ?,
-                                      image_error = NULL WHERE key = ?";
-                    let decoded = !matches!(embedding, Some(Err(_)));
-                    let query = sqlx::query(sql)
-                        .bind(stamp)
-                        .bind(hash.as_slice())
-                        .bind(decoded)
-                        .bind(key.0);
-                    query.execute(&mut *transaction).await?;
-                }
-                Outcome::Unreadable { key, reason } => {
-                    let sql =
-                        "UPDATE products SET image_error = ?, image_stamp = NULL, image_decoded = 0
-                         WHERE key = ?";
-                    sqlx::query(sql)
-                        .bind(reason)
-                        .bind(key.0)
-                        .execute(&mut *transaction)
-                        .await?;
-                }
-            }
-        }
-        log.write(&mut transaction).await?;
-        transaction.commit().await
     }
 
     /// Forgets the oldest changes: the newest `keep` stay. An index that is older is built anew.
@@ -537,7 +356,7 @@ impl Log {
     }
 
     /// The products that a query names by the hash of a content that was embedded.
-    async fn add_those(
+    pub(super) async fn add_those(
         &mut self,
         sql: &'static str,
         hash: &Hash,
@@ -587,65 +406,11 @@ impl Log {
     }
 }
 
-/// Whether an index has to follow: a vector came in. A vector is never replaced: the content and
-/// the model are what they were.
-async fn put(
-    transaction: &mut Transaction<'static, Sqlite>,
-    model: i64,
-    kind: &str,
-    hash: &Hash,
-    embedding: &Result<Embedding, String>,
-) -> Result<bool, sqlx::Error> {
-    let about = |sql| {
-        sqlx::query(sql)
-            .bind(model)
-            .bind(kind)
-            .bind(hash.as_slice())
-    };
-    match embedding {
-        Ok(embedding) => {
-            let sql = "INSERT INTO embeddings (model, kind, hash, vector) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
-            let added = about(sql)
-                .bind(read::to_blob(embedding))
-                .execute(&mut **transaction)
-                .await?;
-            let sql = "DELETE FROM failures WHERE model = ? AND kind = ? AND hash = ?";
-            about(sql).execute(&mut **transaction).await?;
-            Ok(added.rows_affected() > 0)
-        }
-        Err(reason) => {
-            let sql = "INSERT INTO failures (model, kind, hash, reason) VALUES (?, ?, ?, ?)
-                       ON CONFLICT DO UPDATE SET reason = excluded.reason";
-            about(sql).bind(reason).execute(&mut **transaction).await?;
-            Ok(false)
-        }
-    }
-}
-
-fn task(row: &SqliteRow, data: &Path) -> Result<Task, sqlx::Error> {
-    let state = |column| match row.try_get::<i64, _>(column)? {
-        0 => Ok::<_, sqlx::Error>(State::Missing),
-        1 => Ok(State::Vector),
-        _ => Ok(State::Failed),
-    };
-    Ok(Task {
-        key: read::key(row)?,
-        image: read::image(row, data)?,
-        stamp: row.try_get("image_stamp")?,
-        hash: row
-            .try_get::<Option<&[u8]>, _>("image_hash")?
-            .map(hash_column)
-            .transpose()?,
-        unreadable: row.try_get("unreadable")?,
-        photo: state("photo")?,
-        words: state("words")?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Product, ProductId};
+    use crate::catalog::store::work::Outcome;
+    use crate::domain::{Embedding, Product, ProductId};
 
     fn records(ids: std::ops::Range<u32>) -> Vec<Record> {
         let product = |id: u32| {
@@ -655,7 +420,7 @@ mod tests {
             Record {
                 line: u64::from(id),
                 product,
-                image: None,
+                pictures: Vec::new(),
             }
         };
         ids.map(product).collect()

@@ -438,12 +438,16 @@ impl SearchResponse {
 impl ProductView {
     pub fn new(stored: StoredProduct, known: &KnownAttributes, public_url: &str) -> Self {
         let product = stored.product;
-        let image_url = stored.has_picture.then(|| {
-            format!(
-                "{public_url}/products/{}/image",
-                percent::encode(product.id.as_str())
-            )
-        });
+        let image_url = stored
+            .pictures
+            .iter()
+            .any(|picture| picture.shown)
+            .then(|| {
+                format!(
+                    "{public_url}/products/{}/image",
+                    percent::encode(product.id.as_str())
+                )
+            });
         let first = |name: &str| product.attribute(name).map(str::to_owned);
         let values =
             |values: &Vec<AttributeValue>| values.iter().map(ToString::to_string).collect();
@@ -499,7 +503,11 @@ mod tests {
         StoredProduct {
             key: ProductKey(7),
             product,
-            has_picture: true,
+            pictures: vec![crate::catalog::StoredPicture {
+                number: 1,
+                address: None,
+                shown: true,
+            }],
             version: 0,
         }
     }

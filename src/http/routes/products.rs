@@ -6,9 +6,10 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::search::answer;
+use crate::catalog::ShownPicture;
 use crate::domain::Ask;
 use crate::http::input::params::{IdPath, Pairs, RawQuery};
 use crate::http::input::schema;
@@ -59,7 +60,12 @@ pub async fn product_image(
     let none = || ApiError::NoPicture {
         id: id.0.to_string(),
     };
-    let picture = state.service.picture(&id.0).await?.ok_or_else(none)?;
+    let picture = match state.service.picture(&id.0, None).await?.ok_or_else(none)? {
+        ShownPicture::Here(picture) => picture,
+        ShownPicture::Elsewhere(address) => {
+            return Ok(Redirect::temporary(&address).into_response());
+        }
+    };
     let tag = etag(&picture.sha256);
     let tag_header = HeaderValue::try_from(&tag)
         .map_err(|error| ApiError::internal("an ETag is not a header", error))?;

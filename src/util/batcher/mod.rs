@@ -6,8 +6,8 @@
 //!
 //! - every request is answered exactly once: with its result, or with a [`BatchError`] that says
 //!   why not;
-//! - searches go first; catalog work ([`Priority::Bulk`]) gets every batch that no search wants,
-//!   and one job after [`SEARCHES_PER_BULK`] batches of searches in a row, so that it neither
+//! - searches go first; catalog work gets every batch that no search wants, [`Priority::New`] before
+//!   [`Priority::Bulk`], and one job after [`SEARCHES_PER_BULK`] batches of searches in a row, so that it neither
 //!   starves nor is starved;
 //! - a search that would be one too many, or that would not be answered in its time by what jobs
 //!   took so far, is refused at once; catalog work waits for room;
@@ -36,6 +36,9 @@ use meters::Meters;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     Search,
+    /// What the shop has just changed.
+    New,
+    /// All else of the catalog.
     Bulk,
 }
 
@@ -84,12 +87,14 @@ struct Request<J, R> {
     queued: Instant,
     deadline: Option<Instant>,
     reply: oneshot::Sender<Result<R, BatchError>>,
+    priority: Priority,
     /// Its room in the queue, for catalog work.
     _room: Option<OwnedSemaphorePermit>,
 }
 
 struct State<J, R> {
     search: VecDeque<Request<J, R>>,
+    /// What is new before all else.
     bulk: VecDeque<Request<J, R>>,
     searches_in_a_row: u32,
     /// Running mean of what one job takes, in seconds; zero before the first.
@@ -177,7 +182,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         let answer = async {
             let room = match priority {
                 Priority::Search => None,
-                Priority::Bulk => {
+                Priority::New | Priority::Bulk => {
                     let room = Arc::clone(&self.shared.bulk_room).acquire_owned().await;
                     Some(room.map_err(|_| BatchError::Closed)?)
                 }
@@ -189,9 +194,10 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
                 queued: Instant::now(),
                 deadline,
                 reply,
+                priority,
                 _room: room,
             };
-            self.shared.push(request, priority)?;
+            self.shared.push(request)?;
             // The other end is dropped unanswered only with a worker that died outside of its work.
             answer.await.unwrap_or(Err(BatchError::Closed))
         };
@@ -272,12 +278,12 @@ impl<J, R> Shared<J, R> {
         Duration::from_secs_f64(rounds * state.seconds_per_job)
     }
 
-    fn push(&self, request: Request<J, R>, priority: Priority) -> Result<(), BatchError> {
+    fn push(&self, request: Request<J, R>) -> Result<(), BatchError> {
         let mut state = self.lock();
         if state.closed {
             return Err(BatchError::Closed);
         }
-        match priority {
+        match request.priority {
             Priority::Search => {
                 if state.search.len() >= self.options.queue {
                     state.skip_dead(&self.meters);
@@ -293,6 +299,11 @@ impl<J, R> Shared<J, R> {
                 state.search.push_back(request);
             }
             // Its permit is the bound.
+            Priority::New => {
+                let is_new = |request: &Request<J, R>| request.priority == Priority::New;
+                let place = state.bulk.partition_point(is_new);
+                state.bulk.insert(place, request);
+            }
             Priority::Bulk => state.bulk.push_back(request),
         }
         self.meters.queued(state.search.len(), state.bulk.len());
@@ -387,7 +398,7 @@ impl<J, R> State<J, R> {
     fn queue(&mut self, priority: Priority) -> &mut VecDeque<Request<J, R>> {
         match priority {
             Priority::Search => &mut self.search,
-            Priority::Bulk => &mut self.bulk,
+            Priority::New | Priority::Bulk => &mut self.bulk,
         }
     }
 

@@ -121,6 +121,26 @@ async fn what_would_come_too_late_is_refused_at_once_and_what_is_taken_is_answer
 }
 
 #[tokio::test]
+async fn what_is_new_goes_before_all_else_of_the_catalog() {
+    let (batcher, open, seen, mut answers) = busy(options(100, 1)).await;
+    let waiting = [
+        (1, Priority::Bulk),
+        (2, Priority::New),
+        (3, Priority::Bulk),
+        (4, Priority::New),
+        (5, Priority::Search),
+    ];
+    for (n, (job, priority)) in waiting.into_iter().enumerate() {
+        ask(&mut answers, &batcher, job, 5, priority);
+        until(|| batcher.queued().search + batcher.queued().bulk == n + 1).await;
+    }
+    drop(open);
+    collect(answers).await;
+    let order: Vec<u32> = seen.lock().expect("whole").concat();
+    assert_eq!(order, [0, 5, 2, 4, 1, 3]);
+}
+
+#[tokio::test]
 async fn what_waits_goes_together_and_by_length() {
     let (batcher, open, seen, mut answers) = busy(options(100, 3)).await;
     for (job, length) in [(1, 5), (2, 40), (3, 6), (4, 41), (5, 5), (6, 7)] {

@@ -13,6 +13,7 @@ async fn collect(catalog: &Catalog, keep: Duration, dry: bool) -> (u64, u64, u64
         models,
         embeddings,
         waiting,
+        ..
     } = catalog
         .collect_garbage(keep, None, dry)
         .await
@@ -46,7 +47,7 @@ async fn what_no_product_needs_is_deleted_after_a_while() {
     let after = snapshot(&catalog, &fake).await.products;
     assert_eq!(after.len(), before.len() + 1);
     for (old, new) in before.iter().zip(&after) {
-        assert_eq!((&old.photo, &old.words), (&new.photo, &new.words));
+        assert_eq!((&old.photos, &old.words), (&new.photos, &new.words));
     }
 }
 

@@ -28,7 +28,7 @@ async fn the_second_import_does_nothing() {
     let after = snapshot(&catalog, &fake).await;
     assert!(after.revision > before);
     assert_eq!(after.products.len(), 3);
-    assert_eq!(after.products[0].photo, Some(vector(b"photo of 1")));
+    assert_eq!(after.products[0].photos, [(1, vector(b"photo of 1"))]);
     assert_eq!(
         after.products[0].words,
         Some(vector(b"Puma One, black casual shoes for men"))
@@ -105,7 +105,7 @@ async fn only_what_changed_is_embedded_and_the_revision_follows_the_index() {
     assert_eq!((changed.changed, fake.calls()), (2, (1, 1)));
     let now = snapshot(&catalog, &fake).await;
     assert!(now.revision > start);
-    assert_eq!(now.products[0].photo, Some(vector(b"new photo of 1")));
+    assert_eq!(now.products[0].photos, [(1, vector(b"new photo of 1"))]);
     assert_eq!(title(&catalog, "2").await.as_deref(), Some("Puma Too"));
 }
 
@@ -299,7 +299,11 @@ async fn a_bad_photo_costs_the_photo_only() {
     };
     assert_eq!(catalog.counts(&fake.model).await.expect("counts"), counts);
     let found = snapshot(&catalog, &fake).await;
-    let photos: Vec<bool> = found.products.iter().map(|p| p.photo.is_some()).collect();
+    let photos: Vec<bool> = found
+        .products
+        .iter()
+        .map(|p| !p.photos.is_empty())
+        .collect();
     assert_eq!(photos, [true, false, false]);
     assert!(found.products.iter().all(|p| p.words.is_some()));
     fake.calls();

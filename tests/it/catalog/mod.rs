@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aglet::catalog::ingest::{self, Embedder, ImportOptions, Progress, Summary};
+use aglet::catalog::ingest::{self, Embedder, ImportOptions, Lane, Progress, Summary};
 use aglet::catalog::source::Source;
-use aglet::catalog::{Catalog, Embedded};
+use aglet::catalog::{Catalog, Embedded, ShownPicture};
 use aglet::domain::{Embedding, ModelId, ProductId};
 use aglet::encode::{EncodeError, ImageError};
 use bytes::Bytes;
@@ -75,7 +75,7 @@ impl Embedder for Fake {
     fn model(&self) -> &ModelId {
         &self.model
     }
-    async fn photo(&self, file: Bytes) -> Result<Embedding, EncodeError> {
+    async fn photo(&self, file: Bytes, _: Lane) -> Result<Embedding, EncodeError> {
         tokio::time::sleep(self.pause).await;
         if self.busy.swap(false, Ordering::SeqCst) {
             return Err(EncodeError::Overloaded);
@@ -91,7 +91,7 @@ impl Embedder for Fake {
         }
         Ok(vector_of(&file, self.dimensions))
     }
-    async fn words(&self, text: &str) -> Result<Embedding, EncodeError> {
+    async fn words(&self, text: &str, _: Lane) -> Result<Embedding, EncodeError> {
         self.words.fetch_add(1, Ordering::SeqCst);
         Ok(vector_of(text.as_bytes(), self.dimensions))
     }
@@ -190,7 +190,7 @@ struct Snapshot {
 impl Snapshot {
     /// How many products have an embedding.
     fn embedded(&self) -> usize {
-        let has = |product: &&Embedded| product.photo.is_some() || product.words.is_some();
+        let has = |product: &&Embedded| !product.photos.is_empty() || product.words.is_some();
         self.products.iter().filter(has).count()
     }
 }
@@ -218,7 +218,10 @@ async fn snapshot_of(catalog: &Catalog, fake: &Fake, dimensions: usize) -> Snaps
 /// A product's picture as a client gets it.
 async fn shown(catalog: &Catalog, id: &str) -> Option<Bytes> {
     let id = ProductId::new(id).expect("id");
-    let picture = catalog.picture(&id).await.expect("reads").expect("there")?;
+    let shown = catalog.picture(&id, None).await.expect("reads");
+    let Some(ShownPicture::Here(picture)) = shown.expect("there") else {
+        return None;
+    };
     let file = picture.open().await.expect("reads")?;
     let body = http_body_util::BodyExt::collect(file.body).await;
     Some(body.expect("whole").to_bytes())
@@ -231,14 +234,14 @@ async fn place(catalog: &Catalog, id: &str) -> Option<(PathBuf, Option<String>)>
         .connect()
         .await
         .expect("opens");
-    let row = sqlx::query("SELECT image_file, image_member FROM products WHERE id = ?")
+    let row = sqlx::query("SELECT i.file, i.member FROM products AS p LEFT JOIN pictures AS i ON i.product = p.key AND i.number = 1 WHERE p.id = ?")
         .bind(id)
         .fetch_one(&mut database)
         .await
         .expect("there");
-    let file: Option<String> = row.get("image_file");
+    let file: Option<String> = row.get("file");
     // A relative path is below the data folder.
-    file.map(|file| (catalog.data().join(file), row.get("image_member")))
+    file.map(|file| (catalog.data().join(file), row.get("member")))
 }
 
 async fn title(catalog: &Catalog, id: &str) -> Option<String> {

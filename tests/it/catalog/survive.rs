@@ -66,7 +66,7 @@ async fn what_was_reported_done_survives_a_model_that_dies_and_an_import_that_is
         .await
         .map(|_| ())
     });
-    while progress.status().photos_done < 320 {
+    while progress.status().photos_done < 20 {
         assert!(!task.is_finished(), "too quick to be dropped");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -31,7 +31,7 @@ async fn a_data_folder_of_0_1_is_taken_over_whole() {
         let mut products = 0;
         let all = catalog
             .embedded(&model, 256, |product| {
-                assert!(product.photo.is_some() && product.words.is_some());
+                assert!(!product.photos.is_empty() && product.words.is_some());
                 products += 1;
             })
             .await
@@ -42,7 +42,7 @@ async fn a_data_folder_of_0_1_is_taken_over_whole() {
         );
         let id = ProductId::new("100002").expect("an id");
         let stored = catalog.product(&id).await.expect("reads").expect("there");
-        assert!(stored.has_picture);
+        assert!(stored.pictures.iter().any(|picture| picture.shown));
         assert_eq!(stored.product.attribute("color"), Some("Olive"));
         let picture = fs::read(data.join("pictures/100002.jpg")).expect("reads");
         assert_eq!(shown(&catalog, "100002").await.expect("shown"), picture);

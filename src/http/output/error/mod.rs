@@ -365,6 +365,7 @@ impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NoProduct { id } => Self::NoProduct { id },
+            Refused::NoPicture { id, .. } => Self::NoPicture { id },
             Refused::Condition { version } => Self::Precondition { version },
             Refused::Field(FieldFault { field, reason }) => Self::InvalidProduct { field, reason },
         }
