@@ -7,8 +7,10 @@
 //! - `graph-DIGEST.usearch`: the vectors and the graph, named by the first 16 digits of its digest;
 //! - `index.head`: what they are of, and everything else. Layout: the 8 bytes of [`MAGIC`]; the
 //!   length of the header (u32); the header (JSON, [`Head`]); the product keys (u32 each,
-//!   ascending); the bitmaps of the attributes' values in the header's order (Roaring's portable
-//!   format); the prices and the date of each product (f64, f64, i64; not a number and the least
+//!   ascending); the bitmaps (Roaring's portable format, each after its length) of the dead slots and
+//!   of the stale nodes; the slot of each node, and of each vector that the graph does not hold (u32);
+//!   these vectors (bf16); the picture of each vector, slot by slot (u8); the bitmaps of the
+//!   attributes' values in the header's order; the prices and the date of each product (f64, f64, i64; not a number and the least
 //!   number where there is none); the words (`lexical/stored`); the sha256 of everything before it. Numbers are little
 //!   endian;
 //! - `save.lock`: held by whoever saves.
@@ -37,11 +39,12 @@ use super::graph::{self, Index, Rest};
 use super::inner::Content;
 use super::lexical::{Language, Lexicon, stored};
 use super::values::{IndexVersion, Saved, SearchError};
+use super::vectors::IndexError;
 use crate::domain::{AttributeName, ModelId, ProductFields, ProductKey};
 use crate::util::digest::{hex, sha256};
 
 /// The last byte is the format's version.
-const MAGIC: &[u8; 8] = b"AGLETIX5";
+const MAGIC: &[u8; 8] = b"AGLETIX6";
 const HEAD: &str = "index.head";
 const TEMPORARY: &str = ".tmp";
 const LOCK: &str = "save.lock";
@@ -74,7 +77,7 @@ pub(super) enum Unusable {
     #[error("it is of another {what}")]
     Other { what: &'static str },
     #[error(transparent)]
-    Index(#[from] graph::IndexError),
+    Index(#[from] IndexError),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
@@ -91,6 +94,8 @@ struct Head {
     count: usize,
     /// Of the graph.
     nodes: usize,
+    /// Vectors that the graph does not hold.
+    delta: usize,
     /// Of usearch: its files are not promised to be read by another version.
     library: String,
     graph_bytes: u64,
@@ -306,6 +311,7 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         dimensions: parts.index.dimensions(),
         count: parts.keys.len(),
         nodes: beside_graph.slots.len(),
+        delta: beside_graph.delta.len(),
         library: graph::library_version().to_owned(),
         graph_bytes,
         graph_digest,
@@ -325,15 +331,18 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         stale,
         delta,
         rows,
+        pictures,
     } = beside_graph;
-    for bitmap in [parts.dead, &stale, &delta] {
+    for bitmap in [parts.dead, &stale] {
         let length = u32::try_from(bitmap.serialized_size());
         let length = length.map_err(|_| io::Error::other("a bitmap outgrew its length field"))?;
         bytes.extend(length.to_le_bytes());
         bitmap.serialize_into(&mut bytes)?;
     }
-    bytes.extend(slots.iter().flat_map(|slot| slot.to_le_bytes()));
+    let slots = slots.iter().chain(&delta);
+    bytes.extend(slots.flat_map(|slot| slot.to_le_bytes()));
     bytes.extend(rows.iter().flat_map(|value| value.to_le_bytes()));
+    bytes.extend(pictures);
     bytes.extend(bitmaps);
     for slot in (0..).take(parts.keys.len()) {
         let ProductFields {
@@ -423,7 +432,6 @@ fn parse_beside_graph(rest: &mut &[u8], head: &Head) -> Result<Rest, Unusable> {
         what: "what is beside the graph",
     };
     let stale = parse_slots(rest, head.nodes)?;
-    let delta = parse_slots(rest, head.count)?;
     let mut take = |length: Option<usize>| {
         let (taken, after) = length
             .and_then(|length| rest.split_at_checked(length))
@@ -431,18 +439,25 @@ fn parse_beside_graph(rest: &mut &[u8], head: &Head) -> Result<Rest, Unusable> {
         *rest = after;
         Ok::<_, Unusable>(taken)
     };
-    let slots = take(head.nodes.checked_mul(4))?.as_chunks::<4>().0;
-    let values = usize::try_from(delta.len()).ok();
-    let values = values.and_then(|rows| rows.checked_mul(head.dimensions)?.checked_mul(2));
-    let rows = take(values)?.as_chunks::<2>().0;
+    let slots = |bytes: &[u8]| {
+        let slots = bytes.as_chunks::<4>().0.iter();
+        slots.map(|slot| u32::from_le_bytes(*slot)).collect()
+    };
+    let of_nodes: Vec<u32> = slots(take(head.nodes.checked_mul(4))?);
+    let delta: Vec<u32> = slots(take(head.delta.checked_mul(4))?);
+    let values = head.delta.checked_mul(head.dimensions);
+    let values = take(values.and_then(|values| values.checked_mul(2)))?;
+    let values = values.as_chunks::<2>().0.iter();
+    // Each vector is that of a node, or of the delta.
+    let vectors = usize::try_from(stale.len()).ok();
+    let vectors = vectors.and_then(|stale| head.nodes.checked_sub(stale)?.checked_add(head.delta));
+    let pictures = take(vectors)?.to_vec();
     Ok(Rest {
-        slots: slots.iter().map(|slot| u32::from_le_bytes(*slot)).collect(),
+        slots: of_nodes,
         stale,
-        rows: rows
-            .iter()
-            .map(|value| u16::from_le_bytes(*value))
-            .collect(),
         delta,
+        rows: values.map(|value| u16::from_le_bytes(*value)).collect(),
+        pictures,
     })
 }
 

@@ -16,12 +16,7 @@ impl Inner {
     ) -> Result<Vec<Explanation>, SearchError> {
         let slots: Vec<u32> = hits.iter().filter_map(|hit| self.slot(hit.key)).collect();
         let mut explanations = vec![Explanation::default(); slots.len()];
-        let query = match ranking {
-            Ranking::Catalog => None,
-            Ranking::Near(query) | Ranking::Vote(query, _) => Some(query),
-            Ranking::Words { near, .. } => near.map(|(query, _)| query),
-        };
-        if let Some(query) = query {
+        if let Some(query) = ranking.vector() {
             let cosines = self.index.scores(query, slots.iter().copied())?;
             for (explanation, (_, cosine)) in explanations.iter_mut().zip(cosines) {
                 explanation.cosine = Some(cosine);

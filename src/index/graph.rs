@@ -1,4 +1,4 @@
-//! Vectors and the graph over them: the only file that names usearch.
+//! The graph over the vectors: the only file that names usearch.
 //!
 //! A graph is built once and never changed. That rules out two of the library's hazards altogether
 //! (searching while removing answers with the key `u64::MAX`, searching while adding answers with too
@@ -15,22 +15,25 @@
 //! | keys come back unchecked | a key that is no node, or comes twice, is dropped |
 //!
 //! Products are numbered by *slot*, 0 to n - 1, here; `inner.rs` knows which key a slot stands for.
+//! Each vector of a slot is a node of the graph: a slot has as many nodes as vectors, one after the
+//! other and in the order of its rows.
 //!
-//! Vectors are kept as bf16 (rounded to nearest) twice: in the graph, and in plain rows for exact
-//! scores. The graph only proposes; every score that leaves this file is the same dot product of the
-//! f32 query and the bf16 row, whichever way the product was found.
+//! Vectors are kept as bf16 (rounded to nearest) twice: in the graph, and in the rows of [`Vectors`]
+//! for exact scores. The graph only proposes; every score that leaves this file is that of the
+//! product's best row, whichever way the product was found.
 //!
 //! # Changes
 //!
 //! An [`Index`] with other vectors ([`Index::with`]) shares the graph. What the graph does not hold
-//! is in the *delta*, a set of slots that every search scores exactly; a node of the graph whose slot
-//! has another vector now is *stale* and passed over. [`Index::merged`] clones the graph and adds the
-//! delta to it, which costs what the delta costs; [`Index::with_merged`] puts it in place, also when
-//! vectors changed meanwhile. Stale nodes stay until the graph is built anew.
+//! is in the *delta*, a set of slots that every search scores exactly. A slot of which a vector
+//! changes is in the delta with all its vectors, and all its nodes are *stale* and passed over: the
+//! nodes of a slot that are not stale are exactly its rows. [`Index::merged`] clones the graph and
+//! adds the delta to it, which costs what the delta costs; [`Index::with_merged`] puts it in place,
+//! also when vectors changed meanwhile. Stale nodes stay until the graph is built anew.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::num::NonZero;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,16 +43,17 @@ use half::bf16;
 use roaring::RoaringBitmap;
 use usearch::{IndexOptions, MetricKind, ScalarKind};
 
+use super::vectors::{Density, IndexError, Vector, Vectors};
 use crate::domain::Embedding;
 use crate::util::budget::Budget;
-use crate::util::simd::vectorized;
 
 /// Neighbors that a node keeps (`M` in Malkov & Yashunin, arXiv 1603.09320).
 const CONNECTIVITY: usize = 16;
 /// Candidates looked at when a node is added (`efConstruction`).
 const EXPANSION_ADD: usize = 128;
-/// Candidates kept by an ordinary search (`ef`), and so how many ranks one walk gives. See
-/// docs/benchmarks.md for what more or fewer would buy.
+/// Candidates kept by an ordinary search (`ef`), and so how many ranks one walk gives; with several
+/// vectors a product so many times as many ([`Density::walked`]). See docs/benchmarks.md for what
+/// more or fewer would buy.
 pub const BREADTH: usize = 128;
 
 /// The niceness of threads that build: searches go first.
@@ -60,9 +64,9 @@ const LOWEST_PRIORITY: i32 = 19;
 pub struct Index {
     graph: Arc<Graph>,
     vectors: Vectors,
-    /// Slots whose vector the graph does not hold.
+    /// Slots whose vectors the graph does not hold; each has one at least.
     delta: RoaringBitmap,
-    /// Nodes of the graph whose slot has another vector now, or none.
+    /// Nodes of the graph whose slot has other vectors now, or none.
     stale: RoaringBitmap,
 }
 
@@ -91,9 +95,12 @@ pub struct Rest {
     /// The slot of each node.
     pub slots: Vec<u32>,
     pub stale: RoaringBitmap,
-    /// With the rows, one after the other.
-    pub delta: RoaringBitmap,
+    /// The slot of each row that the graph does not hold.
+    pub delta: Vec<u32>,
+    /// These rows, one after the other.
     pub rows: Vec<u16>,
+    /// The picture of each vector, slot by slot.
+    pub pictures: Vec<u8>,
 }
 
 /// Which slots a walk may find, and how long it goes on.
@@ -107,26 +114,13 @@ pub struct Filter<'a> {
 /// What [`Index::near`] found.
 #[derive(Debug, Default)]
 pub struct Near {
+    /// Those that the walk found, then those of the delta.
     pub slots: Vec<u32>,
-    /// So many were found by the walk, the others are the delta.
+    /// How many the walk found. When it is full, they are the nearest so many: the nearest nodes are
+    /// of the nearest products.
     pub walked: usize,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// The library's own words.
-    #[error("{doing} the vector index: {message}")]
-    Library {
-        doing: &'static str,
-        message: String,
-    },
-    #[error("a vector of {got} dimensions does not fit an index of {expected}")]
-    Dimensions { expected: usize, got: usize },
-    #[error("a worker that built the vector index died")]
-    Worker,
-    /// A file that loads but is not what it should be.
-    #[error("the loaded vector index has {what}")]
-    Unfit { what: &'static str },
+    /// Whether the walk found as many nodes as it looked for.
+    pub full: bool,
 }
 
 impl Index {
@@ -136,8 +130,8 @@ impl Index {
     /// # Errors
     /// When memory runs out.
     pub fn build(vectors: Vectors) -> Result<Self, IndexError> {
-        let graph = empty_graph(vectors.dimensions)?;
-        let slots: Vec<u32> = vectors.present().collect();
+        let graph = empty_graph(vectors.dimensions())?;
+        let slots: Vec<u32> = vectors.slots_of_rows().collect();
         add(&graph, &vectors, &slots, 0)?;
         Ok(Self::of(graph, slots, vectors))
     }
@@ -151,46 +145,56 @@ impl Index {
         }
     }
 
-    /// With other vectors in some slots: `None` takes one away. There are `count` slots then; new
-    /// ones have no vector unless one is given. The graph is shared.
+    /// With other vectors in some slots: none takes away those that a slot has. There are `count`
+    /// slots then; new ones have no vector unless one is given. The graph is shared.
     ///
     /// # Errors
     /// When an embedding is of another size.
     pub fn with<'a>(
         &self,
         count: u32,
-        others: impl IntoIterator<Item = (u32, Option<&'a Embedding>)>,
+        others: impl IntoIterator<Item = (u32, &'a [Vector])>,
     ) -> Result<Self, IndexError> {
         let mut next = self.clone();
         next.vectors.extend_to(count as usize);
-        for (slot, embedding) in others {
-            let changed = match embedding {
-                Some(embedding) => next.vectors.set(slot as usize, embedding)?,
-                None => next.vectors.clear(slot as usize),
-            };
-            if !changed {
+        for (slot, vectors) in others {
+            if !next.vectors.set(slot as usize, vectors)? {
                 continue;
             }
-            next.stale.extend(self.graph.node(slot));
-            if embedding.is_some() {
-                next.delta.insert(slot);
-            } else {
+            next.stale.extend(self.graph.nodes_of(slot));
+            if vectors.is_empty() {
                 next.delta.remove(slot);
+            } else {
+                next.delta.insert(slot);
             }
         }
         Ok(next)
     }
 
-    /// How many slots every search scores because the graph does not hold their vector.
+    /// How many vectors every search scores because the graph does not hold them. Vectors and not
+    /// slots: each costs a score in a search, and a node in a merge.
     #[must_use]
     pub fn delta(&self) -> u64 {
-        self.delta.len()
+        let rows = |slot: u32| self.vectors.row_count(slot as usize) as u64;
+        self.delta.iter().map(rows).sum()
     }
 
     /// How many nodes of the graph are passed over.
     #[must_use]
     pub fn stale(&self) -> u64 {
         self.stale.len()
+    }
+
+    /// How many vectors there are for each product that has any.
+    #[must_use]
+    pub fn density(&self) -> Density {
+        self.vectors.density()
+    }
+
+    /// How many vectors there are.
+    #[must_use]
+    pub fn vectors(&self) -> u64 {
+        self.vectors.total()
     }
 
     /// A copy of the graph with the delta added. Blocking, at the lowest priority.
@@ -201,7 +205,7 @@ impl Index {
         let graph = self.graph.copy(self.dimensions())?;
         let mut slots = self.graph.slots.clone();
         let first = slots.len();
-        slots.extend(&self.delta);
+        slots.extend(self.delta_rows());
         add(&graph, &self.vectors, &slots, first)?;
         Ok(Merged {
             graph,
@@ -210,20 +214,27 @@ impl Index {
         })
     }
 
+    /// The slot of each row that the graph does not hold.
+    fn delta_rows(&self) -> impl Iterator<Item = u32> + '_ {
+        let slots = self.delta.iter();
+        slots.flat_map(|slot| self.vectors.repeated(slot))
+    }
+
     /// With the merged graph of an earlier state of this index.
     #[must_use]
     pub fn with_merged(&self, merged: Merged) -> Self {
         let mut next = self.clone();
-        let first = self.graph.slots.len();
-        for (node, slot) in (0..).zip(&merged.slots).skip(first) {
-            let row = *slot as usize;
-            let same = !self.vectors.absent.contains(*slot)
-                && self.vectors.row(row) == merged.vectors.row(row);
-            if same {
-                next.delta.remove(*slot);
+        let mut node = self.graph.slots.len();
+        for nodes in merged.slots[node..].chunk_by(|a, b| a == b) {
+            let slot = nodes[0];
+            let rows = self.vectors.rows(slot as usize);
+            if !rows.is_empty() && rows == merged.vectors.rows(slot as usize) {
+                next.delta.remove(slot);
             } else {
-                next.stale.insert(node);
+                let end = node + nodes.len();
+                next.stale.insert_range(as_node(node)..as_node(end));
             }
+            node += nodes.len();
         }
         next.graph = Arc::new(Graph::of(merged.graph, merged.slots, self.len()));
         next
@@ -242,14 +253,15 @@ impl Index {
     #[must_use]
     pub fn rest(&self) -> Rest {
         let rows = self.delta.iter().flat_map(|slot| {
-            let row = self.vectors.row(slot as usize);
-            row.iter().map(|value| value.to_bits())
+            let rows = self.vectors.rows(slot as usize);
+            rows.iter().map(|value| value.to_bits())
         });
         Rest {
             slots: self.graph.slots.clone(),
             stale: self.stale.clone(),
             rows: rows.collect(),
-            delta: self.delta.clone(),
+            delta: self.delta_rows().collect(),
+            pictures: self.vectors.pictures().collect(),
         }
     }
 
@@ -272,35 +284,52 @@ impl Index {
             stale,
             delta,
             rows,
+            pictures,
         } = rest;
         checked(&graph, dimensions, slots.len())?;
         let unfit = |what| Err(IndexError::Unfit { what });
-        if slots.iter().any(|slot| *slot >= count)
-            || delta.max().is_some_and(|slot| slot >= count)
-            || rows.len() as u64 != delta.len() * dimensions as u64
+        if slots.iter().chain(&delta).any(|slot| *slot >= count)
+            || rows.len() as u64 != delta.len() as u64 * dimensions as u64
         {
             return unfit("slots that it does not have");
         }
         reserve(&graph, slots.len())?;
-        let mut vectors = Vectors::new(dimensions);
-        vectors.extend_to(count as usize);
+        // The rows are counted first, so that each has its place and none is moved.
+        let living = || (0_u32..).zip(&slots).filter(|of| !stale.contains(of.0));
+        let mut counts = vec![0_u32; count as usize];
+        for (_, slot) in living() {
+            counts[*slot as usize] += 1;
+        }
+        let of_delta: RoaringBitmap = delta.iter().copied().collect();
+        if of_delta.iter().any(|slot| counts[slot as usize] > 0) {
+            return unfit("a product both in the graph and beside it");
+        }
+        for slot in &delta {
+            counts[*slot as usize] += 1;
+        }
+        let mut vectors = Vectors::with_room(dimensions, &counts, &pictures)?;
+        let mut filled = vec![0; count as usize];
+        let mut next_row = |slot: u32| {
+            let filled = &mut filled[slot as usize];
+            *filled += 1;
+            *filled - 1
+        };
         let mut row = vec![0.0_f32; dimensions];
-        for (node, slot) in (0..).zip(&slots).filter(|(node, _)| !stale.contains(*node)) {
+        for (node, slot) in living() {
             let got = graph.get(u64::from(node), &mut row);
             if got.map_err(library("reading"))? != 1 {
                 return unfit("no vector for one of its nodes");
             }
-            vectors.restore(*slot as usize, &row)?;
+            vectors.restore(*slot as usize, next_row(*slot), row.iter().copied())?;
         }
         for (slot, values) in delta.iter().zip(rows.chunks(dimensions)) {
             let values = values.iter().map(|bits| bf16::from_bits(*bits).to_f32());
-            let values: Vec<f32> = values.collect();
-            vectors.restore(slot as usize, &values)?;
+            vectors.restore(*slot as usize, next_row(*slot), values)?;
         }
         Ok(Self {
             graph: Arc::new(Graph::of(graph, slots, count as usize)),
             vectors,
-            delta,
+            delta: of_delta,
             stale,
         })
     }
@@ -319,27 +348,35 @@ impl Index {
     /// Whether a slot has a vector.
     #[must_use]
     pub fn has(&self, slot: u32) -> bool {
-        self.vectors.has(slot)
+        self.vectors.row_count(slot as usize) > 0
+    }
+
+    /// Whether a slot has these vectors and no others, as they are stored.
+    #[must_use]
+    pub fn holds(&self, slot: u32, vectors: &[Vector]) -> bool {
+        self.vectors.holds(slot as usize, vectors)
     }
 
     #[must_use]
     pub fn dimensions(&self) -> usize {
-        self.vectors.dimensions
+        self.vectors.dimensions()
     }
 
     /// Bytes held by the graph and the rows.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let nodes = self.graph.slots.len() + self.graph.nodes.len();
-        self.graph.library.memory_usage()
-            + nodes * size_of::<u32>()
-            + self.vectors.len() * self.dimensions() * size_of::<bf16>()
+        self.graph.library.memory_usage() + nodes * size_of::<u32>() + self.vectors.memory_bytes()
     }
 
-    /// Up to `breadth` slots near to `query` that `allow` lets pass (`None`: every slot), and all
-    /// of the delta that it lets pass; in no order, none twice. It is approximate: some of the nearest may be missing, the more the
-    /// smaller `breadth` is, and fewer may come back although more exist. The same question has the
-    /// same answer as long as this index lives.
+    /// Slots near to `query` that `allow` lets pass (`None`: every slot), and all of the delta that
+    /// it lets pass; in no order, none twice. It is approximate: some of the nearest may be missing,
+    /// the more the smaller `breadth` is, and fewer may come back although more exist. The same
+    /// question has the same answer as long as this index lives.
+    ///
+    /// The walk looks for `breadth` nodes; with several vectors a product for so many times as many
+    /// ([`Density::walked`]). That makes `breadth` slots and more, or fewer where most of the nearest
+    /// nodes are of products with many vectors.
     ///
     /// `None` when the walk gave up, because `go_on` said so: it is asked after each node with the
     /// number of nodes looked at and of those that `allow` let pass.
@@ -356,10 +393,12 @@ impl Index {
         breadth: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Option<Near>, IndexError> {
-        self.check(query)?;
+        self.vectors.check(query)?;
         if self.is_empty() || breadth == 0 {
             return Ok(Some(Near::default()));
         }
+        let factor = usize::try_from(self.density().walked()).unwrap_or(1);
+        let breadth = breadth.saturating_mul(factor);
         let Graph {
             library: graph,
             slots,
@@ -405,19 +444,25 @@ impl Index {
         if gave_up.get() {
             return Ok(None);
         }
-        let found = found.map_err(library("searching"))?.into_iter();
-        let mut seen = HashSet::with_capacity(breadth);
-        let walked = found.filter_map(slot_of).filter(|&slot| seen.insert(slot));
-        let mut slots: Vec<u32> = walked.collect();
+        let found = found.map_err(library("searching"))?;
+        let nodes = found.into_iter().filter(|node| slot_of(*node).is_some());
+        let nodes = distinct(nodes.collect());
+        let full = nodes.len() >= breadth;
+        let mut slots = distinct(nodes.into_iter().filter_map(slot_of).collect());
         let walked = slots.len();
+        // None of them has a node that the walk could have found.
         let delta = self.delta.iter();
-        let delta = delta.filter(|slot| filter.is_none_or(|filter| (filter.allow)(*slot)));
-        slots.extend(delta.filter(|&slot| seen.insert(slot)));
-        Ok(Some(Near { slots, walked }))
+        slots.extend(delta.filter(|slot| filter.is_none_or(|filter| (filter.allow)(*slot))));
+        Ok(Some(Near {
+            slots,
+            walked,
+            full,
+        }))
     }
 
-    /// The cosine between `query` and each of `slots`, in their order; 0 where there is no vector. Exact up to the stored
-    /// precision: the f32 query against the bf16 row. See docs/benchmarks.md for the cost of one.
+    /// The cosine between `query` and the nearest vector of each of `slots`, in their order; 0 where
+    /// there is none. Exact up to the stored precision: the f32 query against the bf16 row. See
+    /// docs/benchmarks.md for the cost of one.
     ///
     /// # Errors
     /// When `query` is of another size.
@@ -426,44 +471,41 @@ impl Index {
         query: &'a Embedding,
         slots: impl Iterator<Item = u32> + 'a,
     ) -> Result<impl Iterator<Item = (u32, f32)> + 'a, IndexError> {
-        self.check(query)?;
+        self.vectors.check(query)?;
         Ok(slots.map(|slot| (slot, self.vectors.cosine(query, slot as usize))))
     }
 
-    /// The vector in `slot` as it is stored, rounded to bf16; `None` when it has none.
-    #[must_use]
-    pub fn embedding(&self, slot: u32) -> Option<Embedding> {
-        if !self.has(slot) {
-            return None;
-        }
-        let row = self
-            .vectors
-            .row(slot as usize)
-            .iter()
-            .map(|v| v.to_f32())
-            .collect();
-        Embedding::new(row, self.dimensions()).ok()
+    /// The number of the picture of each of `slots` that is nearest to `query`, in their order;
+    /// `None` where no vector is of a picture.
+    ///
+    /// # Errors
+    /// When `query` is of another size.
+    pub fn pictures<'a>(
+        &'a self,
+        query: &'a Embedding,
+        slots: impl Iterator<Item = u32> + 'a,
+    ) -> Result<impl Iterator<Item = Option<u8>> + 'a, IndexError> {
+        self.vectors.check(query)?;
+        Ok(slots.map(|slot| self.vectors.picture(query, slot as usize)))
     }
 
-    fn check(&self, query: &Embedding) -> Result<(), IndexError> {
-        let (expected, got) = (self.dimensions(), query.dimensions());
-        if expected == got {
-            Ok(())
-        } else {
-            Err(IndexError::Dimensions { expected, got })
-        }
+    /// The first vector in `slot` as it is stored, rounded to bf16; `None` when it has none.
+    #[must_use]
+    pub fn embedding(&self, slot: u32) -> Option<Embedding> {
+        self.vectors.first(slot as usize)
     }
 }
 
 impl Rest {
-    /// Of a graph that was just built over so many slots, each with a vector.
+    /// Of a graph that was just built over so many slots, each with a vector of no picture.
     #[must_use]
     pub fn of_new(slots: u32) -> Self {
         Self {
             slots: (0..slots).collect(),
             stale: RoaringBitmap::new(),
-            delta: RoaringBitmap::new(),
+            delta: Vec::new(),
             rows: Vec::new(),
+            pictures: vec![0; slots as usize],
         }
     }
 }
@@ -484,10 +526,16 @@ impl Graph {
         }
     }
 
-    /// The last node of a slot.
-    fn node(&self, slot: u32) -> Option<u32> {
-        let node = self.nodes.get(slot as usize).copied();
-        node.filter(|node| *node != NO_NODE)
+    /// The nodes that were added last for a slot. Before them there may be some of the same slot that
+    /// were added earlier; these are stale.
+    fn nodes_of(&self, slot: u32) -> Range<u32> {
+        let last = self.nodes.get(slot as usize).copied();
+        let Some(last) = last.filter(|node| *node != NO_NODE) else {
+            return 0..0;
+        };
+        let until_last = self.slots[..=last as usize].iter().rev();
+        let nodes = until_last.take_while(|of| **of == slot).count();
+        last + 1 - as_node(nodes)..last + 1
     }
 
     /// The same graph once more, to be added to.
@@ -506,7 +554,8 @@ impl Graph {
     }
 }
 
-/// Adds the rows of `slots[first..]` as nodes of these numbers, on all cores.
+/// Adds the rows of `slots[first..]` as nodes of these numbers, on all cores. A slot is there as often
+/// as it has rows.
 fn add(
     graph: &usearch::Index,
     vectors: &Vectors,
@@ -518,15 +567,18 @@ fn add(
     let work = || -> Result<(), IndexError> {
         // Of this thread alone, which ends with the build.
         let _ = rustix::process::nice(LOWEST_PRIORITY);
-        let mut row = Vec::with_capacity(vectors.dimensions);
+        let mut row = Vec::with_capacity(vectors.dimensions());
         loop {
             let node = next.fetch_add(1, Ordering::Relaxed);
             let Some(slot) = slots.get(node) else {
                 return Ok(());
             };
+            let before = slots[first..node].iter().rev();
+            let before = before.take_while(|of| *of == slot).count();
             row.clear();
             // The rounded values, so that the graph holds bit for bit what the rows hold.
-            row.extend(vectors.row(*slot as usize).iter().map(|v| v.to_f32()));
+            let values = vectors.row(*slot as usize, before).iter();
+            row.extend(values.map(|value| value.to_f32()));
             graph.add(node as u64, &row).map_err(library("adding to"))?;
         }
     };
@@ -568,174 +620,6 @@ fn checked(graph: &usearch::Index, dimensions: usize, nodes: usize) -> Result<()
     Ok(())
 }
 
-/// Rows that are kept, and copied when one of them changes, together.
-const BLOCK: usize = 256;
-
-/// Embeddings as an index stores them (bf16), a row for each slot: exact scores without a graph,
-/// the same to the last bit as an [`Index`] of the same embeddings gives. Clones share their blocks
-/// of [`BLOCK`] rows until one changes.
-#[derive(Clone)]
-pub struct Vectors {
-    dimensions: usize,
-    count: usize,
-    blocks: Vec<Arc<Vec<bf16>>>,
-    /// Slots without a vector: their rows are zero.
-    absent: RoaringBitmap,
-}
-
-impl Vectors {
-    #[must_use]
-    pub fn new(dimensions: usize) -> Self {
-        Self {
-            dimensions,
-            count: 0,
-            blocks: Vec::new(),
-            absent: RoaringBitmap::new(),
-        }
-    }
-
-    /// # Errors
-    /// When an embedding is of another size.
-    pub fn of(dimensions: usize, embeddings: &[Embedding]) -> Result<Self, IndexError> {
-        let mut vectors = Self::new(dimensions);
-        embeddings.iter().try_for_each(|e| vectors.push(Some(e)))?;
-        Ok(vectors)
-    }
-
-    /// Adds the row of the next slot.
-    ///
-    /// # Errors
-    /// When the embedding is of another size.
-    pub fn push(&mut self, embedding: Option<&Embedding>) -> Result<(), IndexError> {
-        let slot = self.count;
-        self.extend_to(slot + 1);
-        match embedding {
-            Some(embedding) => self.set(slot, embedding).map(|_| ()),
-            None => Ok(()),
-        }
-    }
-
-    /// Adds slots without a vector until there are `count`.
-    fn extend_to(&mut self, count: usize) {
-        while self.count < count {
-            let in_block = self.count % BLOCK;
-            if in_block == 0 {
-                self.blocks.push(Arc::new(Vec::new()));
-            }
-            let more = (BLOCK - in_block).min(count - self.count);
-            if let Some(block) = self.blocks.last_mut() {
-                let block = Arc::make_mut(block);
-                block.resize((in_block + more) * self.dimensions, bf16::ZERO);
-            }
-            let added = self.count..self.count + more;
-            self.absent
-                .insert_range(as_slot(added.start)..as_slot(added.end));
-            self.count = added.end;
-        }
-    }
-
-    /// Whether the row was another one, or none.
-    fn set(&mut self, slot: usize, embedding: &Embedding) -> Result<bool, IndexError> {
-        if embedding.dimensions() != self.dimensions {
-            return Err(IndexError::Dimensions {
-                expected: self.dimensions,
-                got: embedding.dimensions(),
-            });
-        }
-        let row = embedding.as_slice().iter().map(|&v| bf16::from_f32(v));
-        let row: Vec<bf16> = row.collect();
-        let absent = self.absent.remove(as_slot(slot));
-        if !absent && self.row(slot) == row {
-            return Ok(false);
-        }
-        self.row_mut(slot).copy_from_slice(&row);
-        Ok(true)
-    }
-
-    /// Takes a row away; whether there was one.
-    fn clear(&mut self, slot: usize) -> bool {
-        let had = self.absent.insert(as_slot(slot));
-        if had {
-            self.row_mut(slot).fill(bf16::ZERO);
-        }
-        had
-    }
-
-    /// A row that was saved: finite, and of unit length as far as bf16 goes.
-    fn restore(&mut self, slot: usize, values: &[f32]) -> Result<(), IndexError> {
-        let squares = values.iter().map(|v| v * v).sum::<f32>();
-        // NaN is in no range.
-        if !(0.95..1.05).contains(&squares) {
-            return Err(IndexError::Unfit {
-                what: "a vector that is not finite or not of unit length",
-            });
-        }
-        self.absent.remove(as_slot(slot));
-        for (to, value) in self.row_mut(slot).iter_mut().zip(values) {
-            *to = bf16::from_f32(*value);
-        }
-        Ok(())
-    }
-
-    /// How many slots there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// The slots with a vector.
-    fn present(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..as_slot(self.count)).filter(|slot| !self.absent.contains(*slot))
-    }
-
-    fn has(&self, slot: u32) -> bool {
-        (slot as usize) < self.count && !self.absent.contains(slot)
-    }
-
-    /// The cosine between an f32 query of the same size and the row in `slot`; 0 where there is none.
-    #[must_use]
-    pub fn cosine(&self, query: &Embedding, slot: usize) -> f32 {
-        dot(query.as_slice(), self.row(slot)).clamp(-1.0, 1.0)
-    }
-
-    fn row(&self, slot: usize) -> &[bf16] {
-        let block = &self.blocks[slot / BLOCK];
-        &block[slot % BLOCK * self.dimensions..][..self.dimensions]
-    }
-
-    fn row_mut(&mut self, slot: usize) -> &mut [bf16] {
-        let block = Arc::make_mut(&mut self.blocks[slot / BLOCK]);
-        &mut block[slot % BLOCK * self.dimensions..][..self.dimensions]
-    }
-}
-
-/// Thirty-two sums side by side, because the compiler may not reorder one; a bf16 is the upper half
-/// of an f32.
-fn dot(query: &[f32], row: &[bf16]) -> f32 {
-    let widen = |v: bf16| f32::from_bits(u32::from(v.to_bits()) << 16);
-    vectorized(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0_f32; 32];
-            let (query, query_rest) = query.as_chunks::<32>();
-            let (row, row_rest) = row.as_chunks::<32>();
-            for (q, r) in query.iter().zip(row) {
-                for ((sum, &q), &r) in sums.iter_mut().zip(q).zip(r) {
-                    *sum += q * widen(r);
-                }
-            }
-            let rest = query_rest.iter().zip(row_rest);
-            let rest: f32 = rest.map(|(&q, &r)| q * widen(r)).sum();
-            sums.iter().sum::<f32>() + rest
-        },
-    )
-}
-
 /// One for each core, for building and for searching: more would only take turns.
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
@@ -757,8 +641,15 @@ fn empty_graph(dimensions: usize) -> Result<usearch::Index, IndexError> {
     usearch::Index::new(&options).map_err(library("creating"))
 }
 
-fn as_slot(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(u32::MAX)
+fn as_node(node: usize) -> u32 {
+    u32::try_from(node).unwrap_or(u32::MAX)
+}
+
+/// Each once, in ascending order.
+fn distinct<T: Ord>(mut all: Vec<T>) -> Vec<T> {
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 fn utf8(file: &Path) -> Result<&str, IndexError> {
@@ -785,13 +676,15 @@ fn library<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> Index
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
-    /// `count` vectors of `dimensions`, spread over the sphere; the same for the same seed.
     fn built(dimensions: usize, embeddings: &[Embedding]) -> Result<Index, IndexError> {
         Index::build(Vectors::of(dimensions, embeddings)?)
     }
 
+    /// `count` vectors of `dimensions`, spread over the sphere; the same for the same seed.
     fn embeddings(count: usize, dimensions: usize, seed: u64) -> Vec<Embedding> {
         let mut state = seed;
         let mut next = || {
@@ -839,26 +732,6 @@ mod tests {
     ) -> Option<Vec<u32>> {
         let found = index.near(query, breadth, filter).expect("a search");
         found.map(|found| found.slots)
-    }
-
-    #[test]
-    fn the_dot_product_takes_every_element() {
-        for dimensions in [1, 15, 16, 17, 40, 512] {
-            let [a, b] = &embeddings(2, dimensions, 7)[..] else {
-                panic!("two")
-            };
-            let row: Vec<bf16> = b.as_slice().iter().map(|&v| bf16::from_f32(v)).collect();
-            let expected: f64 = a
-                .as_slice()
-                .iter()
-                .zip(&row)
-                .map(|(&q, r)| f64::from(q) * f64::from(r.to_f32()))
-                .sum();
-            assert!(
-                (f64::from(dot(a.as_slice(), &row)) - expected).abs() < 1e-5,
-                "{dimensions}"
-            );
-        }
     }
 
     #[test]
@@ -985,9 +858,9 @@ mod tests {
         assert_eq!(looked_at(100), (None, 100));
     }
 
-    /// What an index knows of its slots. A walk finds slots with a vector, each once, and the nearest
+    /// What an index holds of its slots. A walk finds slots with a vector, each once, and the nearest
     /// of them.
-    fn known(index: &Index, queries: &[Embedding]) -> Vec<Option<Embedding>> {
+    fn known(index: &Index, queries: &[Embedding]) -> Vec<(Vec<bf16>, Vec<u8>)> {
         let count = u32::try_from(index.len()).expect("few");
         let mut found_of_best = 0;
         for query in queries {
@@ -1002,95 +875,231 @@ mod tests {
             found_of_best += best.filter(|(slot, _)| distinct.contains(slot)).count();
         }
         assert!(found_of_best >= 9 * queries.len(), "{found_of_best}");
-        (0..count).map(|slot| index.embedding(slot)).collect()
+        // The nodes of a slot that are not stale are its rows, unless it is in the delta.
+        let nodes = (0..).zip(&index.graph.slots);
+        let living = nodes.filter(|(node, _)| !index.stale.contains(*node));
+        let living: Vec<u32> = living.map(|(_, slot)| *slot).collect();
+        let rows = index.vectors.slots_of_rows();
+        let rows: Vec<u32> = rows.filter(|slot| !index.delta.contains(*slot)).collect();
+        assert_eq!(distinct_runs(living), rows);
+        let pictures: Vec<u8> = index.vectors.pictures().collect();
+        let mut pictures = pictures.into_iter();
+        let of = |slot: u32| {
+            let rows = index.vectors.row_count(slot as usize);
+            let pictures = pictures.by_ref().take(rows).collect();
+            (index.vectors.rows(slot as usize).to_vec(), pictures)
+        };
+        (0..count).map(of).collect()
+    }
+
+    /// Sorted, where those that are equal came together.
+    fn distinct_runs(mut slots: Vec<u32>) -> Vec<u32> {
+        let runs = slots.chunk_by(|a, b| a == b).count();
+        slots.sort_unstable();
+        assert_eq!(slots.chunk_by(|a, b| a == b).count(), runs);
+        slots
+    }
+
+    /// The vectors of each slot: none to four of them.
+    fn products(count: usize, dimensions: usize, seed: u64) -> Vec<Vec<Vector>> {
+        let mut all = embeddings(4 * count, dimensions, seed).into_iter();
+        let mut product = |slot: usize| {
+            let embeddings = all.by_ref().take(slot * 7 % 5);
+            let vectors = (1..).zip(embeddings);
+            let vectors = vectors.map(|(picture, embedding)| Vector { picture, embedding });
+            vectors.collect()
+        };
+        (0..count).map(&mut product).collect()
+    }
+
+    fn fresh(dimensions: usize, products: &[Vec<Vector>]) -> Index {
+        let mut vectors = Vectors::new(dimensions);
+        for product in products {
+            vectors.push(product).expect("fits");
+        }
+        Index::build(vectors).expect("built")
     }
 
     #[test]
     fn changed_vectors_are_found_before_and_after_a_merge_and_a_restart() {
         let (dimensions, queries) = (16, embeddings(5, 16, 9));
-        let [old, new, newer] = [1, 2, 3].map(|seed| embeddings(400, dimensions, seed));
-        let index = built(dimensions, &old[..300]).expect("built");
-        // Every third is another one, every seventh is taken away, a hundred are added.
-        let others = (0..400_u32).filter_map(|slot| match slot {
-            300.. => Some((slot, Some(&old[slot as usize]))),
-            _ if slot.is_multiple_of(7) => Some((slot, None)),
-            _ if slot.is_multiple_of(3) => Some((slot, Some(&new[slot as usize]))),
-            _ => None,
-        });
-        let others: Vec<(u32, Option<&Embedding>)> = others.collect();
-        let changed = index.with(400, others).expect("changed");
-        let vector = |slot: u32| match slot {
-            300.. => Some(&old[slot as usize]),
-            _ if slot.is_multiple_of(7) => None,
-            _ if slot.is_multiple_of(3) => Some(&new[slot as usize]),
-            _ => Some(&old[slot as usize]),
-        };
-        let fresh = |vector: &dyn Fn(u32) -> Option<Embedding>| {
-            let mut vectors = Vectors::new(dimensions);
-            for slot in 0..400 {
-                vectors.push(vector(slot).as_ref()).expect("a row");
+        let mut now = products(400, dimensions, 1);
+        let new = products(400, dimensions, 2);
+        let index = fresh(dimensions, &now[..300]);
+        let rows = |products: &[Vec<Vector>]| products.iter().map(Vec::len).sum::<usize>() as u64;
+        let before = rows(&now[..300]);
+        assert_eq!(index.vectors(), before);
+        // Slots change in every way there is, and a hundred are added.
+        let (mut stale, mut delta) = (0, rows(&now[300..]));
+        let mut others: Vec<u32> = (300..400).collect();
+        for slot in 0..300_u32 {
+            let vectors = &mut now[slot as usize];
+            let old = vectors.clone();
+            match slot % 11 {
+                0 => vectors.clear(),
+                1 => new[slot as usize].clone_into(vectors),
+                2 => drop(vectors.pop()),
+                3 => vectors.reverse(),
+                4 => vectors.extend(new[slot as usize].first().cloned()),
+                5 => {
+                    if let Some(last) = vectors.last_mut() {
+                        last.embedding = embeddings(1, dimensions, u64::from(slot))[0].clone();
+                    }
+                }
+                // Neither the graph nor the delta knows numbers of pictures.
+                6 => vectors.iter_mut().for_each(|vector| vector.picture += 9),
+                _ => continue,
             }
-            known(&Index::build(vectors).expect("built"), &queries)
+            others.push(slot);
+            let rows = |vectors: &[Vector]| -> Vec<Embedding> {
+                vectors.iter().map(|v| v.embedding.clone()).collect()
+            };
+            if rows(&old) != rows(vectors) {
+                stale += old.len() as u64;
+                delta += vectors.len() as u64;
+            }
+        }
+        let of_slots = |slots: &[u32], products: &[Vec<Vector>]| -> Vec<(u32, Vec<Vector>)> {
+            let change = |slot: &u32| (*slot, products[*slot as usize].clone());
+            slots.iter().map(change).collect()
         };
-        let expected = fresh(&|slot| vector(slot).cloned());
-        assert_eq!(known(&changed, &queries), expected);
-        assert_eq!((changed.delta(), changed.stale()), (185, 128));
+        let with = |index: &Index, changes: &[(u32, Vec<Vector>)]| {
+            let changes = changes.iter();
+            index.with(400, changes.map(|(slot, vectors)| (*slot, &vectors[..])))
+        };
+        let changed = with(&index, &of_slots(&others, &now)).expect("changed");
+        assert_eq!(
+            known(&changed, &queries),
+            known(&fresh(dimensions, &now), &queries)
+        );
+        assert_eq!((changed.delta(), changed.stale()), (delta, stale));
+        assert_eq!(changed.vectors(), rows(&now));
         // The index that it came of is what it was.
-        assert_eq!(index.len(), 300);
+        assert_eq!((index.len(), index.vectors()), (300, before));
         assert_eq!((index.delta(), index.stale()), (0, 0));
-        // While the graph is merged, more changes.
+        // While the graph is merged, more changes: of slots that are merged and of others.
         let merged = changed.merged().expect("merged");
-        let more = [
-            (1, Some(&newer[1])),
-            (3, Some(&newer[3])),
-            (350, None),
-            (7, Some(&newer[7])),
-        ];
-        let later = changed.with(400, more).expect("changed");
+        let more = [1, 7, 12, 24, 351, 352];
+        for slot in more {
+            let vectors = &mut now[slot as usize];
+            match slot {
+                351 => vectors.clear(),
+                352 => vectors.iter_mut().for_each(|vector| vector.picture += 1),
+                _ => *vectors = new[slot as usize + 1].clone(),
+            }
+        }
+        let later = with(&changed, &of_slots(&more, &now)).expect("changed");
         let index = later.with_merged(merged);
-        let vector = |slot: u32| match slot {
-            1 | 3 | 7 => Some(newer[slot as usize].clone()),
-            350 => None,
-            _ => vector(slot).cloned(),
-        };
-        let expected = fresh(&vector);
+        let expected = known(&fresh(dimensions, &now), &queries);
         assert_eq!(known(&index, &queries), expected);
-        assert_eq!(index.delta(), 3, "what changed since");
+        let since = [1, 7, 12, 24].map(|slot| now[slot].len() as u64);
+        assert_eq!(
+            index.delta(),
+            since.iter().sum::<u64>(),
+            "what changed since"
+        );
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("graph");
         index.save(&file).expect("saved");
-        let loaded = Index::load(&file, dimensions, 400, index.rest()).expect("loaded");
+        let load = |rest| Index::load(&file, dimensions, 400, rest);
+        let loaded = load(index.rest()).expect("loaded");
         assert_eq!(known(&loaded, &queries), expected);
+        assert_eq!(loaded.density(), index.density());
         let again = loaded.merged().expect("merged");
         let again = loaded.with_merged(again);
         assert_eq!((known(&again, &queries), again.delta()), (expected, 0));
-        // The same vector once more changes nothing.
-        let same = again.with(400, [(1, Some(&newer[1]))]).expect("changed");
+        // The same vectors once more change nothing.
+        let all: Vec<u32> = (0..400).collect();
+        let same = with(&again, &of_slots(&all, &now)).expect("changed");
         assert_eq!((same.delta(), same.stale()), (0, again.stale()));
+        // What is beside the graph must fit it.
+        let unfit = |change: &dyn Fn(&mut Rest)| {
+            let mut rest = index.rest();
+            change(&mut rest);
+            match load(rest) {
+                Err(IndexError::Unfit { what }) => what,
+                other => panic!("{:?}", other.err()),
+            }
+        };
+        let pictures = "another number of pictures";
+        assert_eq!(unfit(&|rest| rest.pictures.push(1)), pictures);
+        assert_eq!(unfit(&|rest| rest.pictures.truncate(1)), pictures);
+        let slots = "slots that it does not have";
+        assert_eq!(unfit(&|rest| rest.delta[0] = 400), slots);
+        assert_eq!(unfit(&|rest| rest.rows.truncate(1)), slots);
+        let both = "a product both in the graph and beside it";
+        let (_, living) = (0..)
+            .zip(&index.graph.slots)
+            .find(|(node, _)| !index.stale.contains(*node))
+            .expect("some");
+        assert_eq!(unfit(&|rest| rest.delta[0] = *living), both);
+    }
+
+    #[test]
+    fn a_walk_looks_for_as_many_nodes_as_products_have_vectors() {
+        // Four vectors each: alike, and by chance.
+        let all = embeddings(4_000, 16, 5);
+        let alike = all[..1_000].iter().map(|e| vec![e.clone(); 4]);
+        let unlike = all.chunks(4).map(<[Embedding]>::to_vec);
+        for (products, least) in [
+            (alike.collect::<Vec<_>>(), 32),
+            (unlike.collect::<Vec<_>>(), 64),
+        ] {
+            let products: Vec<Vec<Vector>> = products
+                .into_iter()
+                .map(|of| {
+                    of.into_iter().map(|embedding| Vector {
+                        picture: 1,
+                        embedding,
+                    })
+                })
+                .map(Iterator::collect)
+                .collect();
+            let index = fresh(16, &products);
+            assert_eq!(index.density().walked(), 4);
+            for query in embeddings(5, 16, 6) {
+                let found = index.near(&query, 64, None).expect("a search");
+                let found = found.expect("whole");
+                assert!(found.full);
+                assert_eq!(found.walked, found.slots.len());
+                assert!((least..=256).contains(&found.walked), "{}", found.walked);
+                // They are the nearest so many products.
+                let mut exact: Vec<_> = index.scores(&query, 0..1_000).expect("scores").collect();
+                exact.sort_by(|a, b| b.1.total_cmp(&a.1));
+                let nearest = exact[..found.walked].iter();
+                let met = nearest
+                    .filter(|(slot, _)| found.slots.contains(slot))
+                    .count();
+                assert!(met * 100 >= found.walked * 95, "{met} of {}", found.walked);
+            }
+        }
     }
 
     #[test]
     fn an_index_of_nothing_grows() {
-        let all = embeddings(3, 8, 1);
+        let all = embeddings(3, 8, 1).into_iter();
+        let all: Vec<Vector> = (1..)
+            .zip(all)
+            .map(|(picture, embedding)| Vector { picture, embedding })
+            .collect();
         let index = Index::build(Vectors::new(8)).expect("built");
         let index = index
-            .with(3, [(0, Some(&all[0])), (2, Some(&all[2]))])
+            .with(3, [(0, &all[..1]), (2, &all[1..])])
             .expect("changed");
-        let found = || near(&index, &all[2], 10, None);
+        let query = &all[2].embedding;
+        let found = || near(&index, query, 10, None);
         assert_eq!(found(), Some(vec![0, 2]));
         assert!(index.embedding(1).is_none() && !index.has(1) && index.has(2));
         let scores: Vec<_> = index
-            .scores(&all[2], [1].into_iter())
+            .scores(query, [1].into_iter())
             .expect("scores")
             .collect();
         assert_eq!(scores, [(1, 0.0)]);
+        assert_eq!(index.delta(), 3, "vectors, not slots");
         let index = index.with_merged(index.merged().expect("merged"));
         assert_eq!(
-            (
-                index.delta(),
-                near(&index, &all[2], 10, None).map(|f| f.len())
-            ),
-            (0, Some(2))
+            (index.delta(), near(&index, query, 10, None)),
+            (0, Some(vec![0, 2]))
         );
     }
 

@@ -8,7 +8,8 @@ use super::columns::{self, AttributeTable, Columns, Facet};
 use super::graph::{Index, Merged};
 use super::lexical::{Lexicon, ProductText, ValueWords};
 use super::values::{Hit, IndexVersion, SearchError, Update};
-use crate::domain::{Attributes, Embedding, ProductFields, ProductKey, Types};
+use super::vectors::Vector;
+use crate::domain::{Attributes, ProductFields, ProductKey, Types};
 
 /// What an index holds.
 pub(super) struct Content {
@@ -67,7 +68,7 @@ impl Inner {
         let mut keys = Arc::clone(&self.keys);
         let mut dead = self.dead.clone();
         let nothing = Attributes::new();
-        let mut vectors: Vec<(u32, Option<&Embedding>)> = Vec::new();
+        let mut vectors: Vec<(u32, &[Vector])> = Vec::new();
         let mut values: Vec<(u32, columns::Values<'_>)> = Vec::new();
         let mut texts: Vec<(u32, Option<ProductText<'_>>)> = Vec::new();
         for update in updates {
@@ -83,7 +84,7 @@ impl Inner {
                     };
                     let slot = u32::try_from(slot).unwrap_or(u32::MAX);
                     dead.remove(slot);
-                    vectors.push((slot, entry.embedding));
+                    vectors.push((slot, entry.vectors));
                     let of = columns::Values {
                         attributes: entry.attributes,
                         fields: entry.fields,
@@ -96,7 +97,7 @@ impl Inner {
                         continue;
                     };
                     dead.insert(slot);
-                    vectors.push((slot, None));
+                    vectors.push((slot, &[]));
                     let of = columns::Values {
                         attributes: &nothing,
                         fields: ProductFields::default(),

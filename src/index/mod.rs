@@ -16,7 +16,8 @@
 //! | `facets` | how many of the products found carry which value |
 //! | `explain` | why a product is where it is |
 //! | [`plan`] | which products may answer, and whether they are scanned or walked to |
-//! | [`graph`] | vectors and the graph over them (usearch) |
+//! | [`vectors`] | the vectors of the products, several of each, and exact scores |
+//! | [`graph`] | the graph over the vectors (usearch) |
 //! | `inner` | what an index holds |
 //! | `disk` | the index on disk |
 //! | `values` | products, hits, versions, errors |
@@ -26,8 +27,8 @@
 //!
 //! - Filters are exact: no product that does not match, and never fewer than `min(limit, matching -
 //!   offset)`.
-//! - Scores are the cosine between the query and the stored (bf16) vector, the same whichever way
-//!   the product was found; for a photo ([`Searcher::search_photo`]) what [`rank::lean`] makes of
+//! - Scores are the cosine between the query and the nearest of the product's stored (bf16) vectors,
+//!   the same whichever way the product was found; a hit says which picture that vector is of. For a photo ([`Searcher::search_photo`]) what [`rank::lean`] makes of
 //!   it.
 //! - Of one index, pages cut at any offsets join without a product twice and without one left
 //!   out.
@@ -56,6 +57,7 @@ pub mod rank;
 mod ranking;
 pub mod searcher;
 mod values;
+pub mod vectors;
 mod verify;
 mod words;
 
@@ -67,5 +69,6 @@ pub use values::{
     Entry, Explanation, GraphLag, Group, Hit, Hits, IndexVersion, PartMatch, Saved, SearchError,
     Selection, Update,
 };
+pub use vectors::Vector;
 pub use verify::{Comparison, Difference};
 pub use words::Joining;

@@ -234,8 +234,8 @@ impl Inner {
     /// Puts off, among the first [`DIVERSIFIED`], what is like those before it: maximal marginal
     /// relevance (Carbonell and Goldstein, 1998). The next is the one with the greatest
     /// `(1 - share) * score - share * likeness`, where the scores of these products go from 0 to 1
-    /// and the likeness, to that before it which it is most like, is the cosine of their vectors
-    /// from their least (0) to 1. Only the first `depth` are put in order.
+    /// and the likeness, to that before it which it is most like, is the cosine of that one's first
+    /// vector and the nearest of its own, from the least (0) to 1. Only the first `depth` are put in order.
     fn diversify(&self, hits: &mut [Hit], share: f32, depth: usize) {
         let pool = hits.len().min(DIVERSIFIED);
         let pool = &mut hits[..pool];

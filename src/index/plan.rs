@@ -2,6 +2,8 @@
 
 use roaring::RoaringBitmap;
 
+use super::vectors::Density;
+
 /// The slots that may answer a search.
 #[derive(Clone, Debug)]
 pub enum Candidates {
@@ -105,28 +107,37 @@ pub enum Plan {
     Graph,
 }
 
-/// How many scores of a scan cost as much as an unfiltered walk of the graph (measured, see
-/// [`plan`]).
+/// How many scores of a scan cost as much as an unfiltered walk of the graph, with one vector a product
+/// (measured, see [`plan`]).
 const WALK: u64 = 3_000;
 
 /// The cheaper plan for `matching` candidates of `total` products.
 ///
-/// A scan scores each candidate. A walk that keeps one product in `s` must look at `s` times as
-/// many nodes before it has kept enough, so it costs `WALK * total / matching` scores. The scan is
-/// chosen while `matching` is below that.
+/// A scan scores each vector of each candidate. A walk that keeps one product in `s` must look at `s`
+/// times as many nodes before it has kept enough, so it costs `WALK * total / matching` scores; with
+/// several vectors a product it looks for more nodes ([`Density::walked`]) and costs so many times as
+/// much. The scan is chosen while it costs less.
 ///
 /// Measured with 100,000 vectors of 512 dimensions (docs/benchmarks.md): a score of a scan takes
 /// about 0.2 microseconds and an unfiltered walk 0.56 ms; they meet where some 17% match, which is
 /// what 3,000 says. For 41,615 products that is at 27%, for a million at 5.5%. Near the border both
 /// cost about the same, and the scan is exact.
 #[must_use]
-pub fn plan(total: usize, matching: usize) -> Plan {
-    let (total, matching) = (total as u64, matching as u64);
-    if matching.saturating_mul(matching) <= WALK.saturating_mul(total) {
+pub fn plan(total: usize, matching: usize, density: Density) -> Plan {
+    let (total, matching) = (total as u128, matching as u128);
+    let scan = matching.saturating_mul(u128::from(density.vectors));
+    let walk = total.saturating_mul(walk(density));
+    if matching.saturating_mul(scan) <= walk {
         Plan::Scan
     } else {
         Plan::Graph
     }
+}
+
+/// What an unfiltered walk costs, in scores of a scan and for as many products as have a vector: a
+/// scan costs `matching * density.vectors` then.
+fn walk(density: Density) -> u128 {
+    u128::from(WALK) * u128::from(density.walked()) * u128::from(density.products)
 }
 
 /// Nodes that a walk has looked at before it judges its surroundings.
@@ -140,10 +151,11 @@ const FIRST_LOOK: u32 = 1_000;
 /// products pass and none of those near the query. Such a walk looks at most of the graph: over
 /// 1,000,000 products 214 ms at the median where a scan of the 16% that matched took 32.
 #[must_use]
-pub fn goes_on(seen: u32, passed: u32, matching: usize) -> bool {
+pub fn goes_on(seen: u32, passed: u32, matching: usize, density: Density) -> bool {
+    let scan = (matching as u128).saturating_mul(u128::from(density.vectors));
     seen < FIRST_LOOK
-        || WALK.saturating_mul(u64::from(seen))
-            <= (matching as u64).saturating_mul(u64::from(passed) + 1)
+        || walk(density).saturating_mul(u128::from(seen))
+            <= scan.saturating_mul(u128::from(passed) + 1)
 }
 
 #[cfg(test)]
@@ -173,27 +185,57 @@ mod tests {
 
     #[test]
     fn a_walk_that_meets_no_candidate_ends() {
-        assert!(goes_on(10, 0, 160_000), "too early to tell");
-        assert!(!goes_on(1_000, 0, 160_000));
+        let one = Density::ONE;
+        assert!(goes_on(10, 0, 160_000, one), "too early to tell");
+        assert!(!goes_on(1_000, 0, 160_000, one));
         // As many near the query as everywhere: 16% of a million.
-        assert!(goes_on(1_000, 160, 160_000));
-        assert!(goes_on(50_000, 8_000, 160_000));
-        assert!(!goes_on(50_000, 100, 160_000));
+        assert!(goes_on(1_000, 160, 160_000, one));
+        assert!(goes_on(50_000, 8_000, 160_000, one));
+        assert!(!goes_on(50_000, 100, 160_000, one));
         // Half of a million match, a hundredth of those near.
-        assert!(goes_on(2_000, 20, 500_000));
+        assert!(goes_on(2_000, 20, 500_000, one));
     }
 
     #[test]
     fn few_are_scanned_and_most_are_walked_to() {
-        assert_eq!(plan(0, 0), Plan::Scan);
-        assert_eq!(plan(500, 500), Plan::Scan);
-        assert_eq!(plan(100_000, 1_000), Plan::Scan);
-        assert_eq!(plan(100_000, 50_000), Plan::Graph);
-        assert_eq!(plan(100_000, 100_000), Plan::Graph);
+        let one = Density::ONE;
+        assert_eq!(plan(0, 0, one), Plan::Scan);
+        assert_eq!(plan(500, 500, one), Plan::Scan);
+        assert_eq!(plan(100_000, 1_000, one), Plan::Scan);
+        assert_eq!(plan(100_000, 50_000, one), Plan::Graph);
+        assert_eq!(plan(100_000, 100_000, one), Plan::Graph);
         assert_eq!(
-            plan(usize::MAX, usize::MAX),
-            plan(usize::MAX, usize::MAX),
+            plan(usize::MAX, usize::MAX, one),
+            plan(usize::MAX, usize::MAX, one),
             "no overflow"
         );
+    }
+
+    #[test]
+    fn several_vectors_make_scan_and_walk_dearer_alike() {
+        let of = |products, vectors| Density { products, vectors };
+        for matching in [100, 17_000, 17_400, 50_000] {
+            let one = plan(100_000, matching, Density::ONE);
+            assert_eq!(plan(100_000, matching, of(90_000, 90_000)), one);
+            assert_eq!(plan(100_000, matching, of(90_000, 270_000)), one);
+        }
+        // With few vectors more, a walk looks for twice as many nodes, and a scan scores few more.
+        assert_eq!(plan(100_000, 20_000, Density::ONE), Plan::Graph);
+        assert_eq!(plan(100_000, 20_000, of(100_000, 110_000)), Plan::Scan);
+        assert_eq!(plan(100_000, 30_000, of(100_000, 110_000)), Plan::Graph);
+        // With very many, a walk looks for no more, and a scan scores them all.
+        assert_eq!(plan(100_000, 15_000, of(100_000, 800_000)), Plan::Graph);
+        // What a walk is asked after each node says the same of all products as the plan does.
+        for density in [
+            of(90_000, 270_000),
+            of(100_000, 110_000),
+            of(100_000, 800_000),
+        ] {
+            for matching in [8_000, 15_000, 20_000, 30_000] {
+                let goes_on = goes_on(100_000, matching, matching as usize, density);
+                let plan = plan(100_000, matching as usize, density);
+                assert_eq!(goes_on, plan == Plan::Graph, "{density:?} {matching}");
+            }
+        }
     }
 }

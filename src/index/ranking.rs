@@ -35,6 +35,17 @@ pub(super) enum Ranking<'a> {
     },
 }
 
+impl<'a> Ranking<'a> {
+    /// The vector that products are compared with.
+    pub(super) fn vector(self) -> Option<&'a Embedding> {
+        match self {
+            Self::Catalog => None,
+            Self::Near(query) | Self::Vote(query, _) => Some(query),
+            Self::Words { near, .. } => near.map(|(query, _)| query),
+        }
+    }
+}
+
 /// Products that cover as much of a query as each other.
 pub(super) struct Tier {
     pub coverage: f32,
@@ -79,13 +90,8 @@ impl Inner {
         ranking: Ranking<'_>,
         slots: &[u32],
     ) -> Result<Vec<Scored>, SearchError> {
-        let query = match ranking {
-            Ranking::Catalog => None,
-            // Of products that are sorted by something else the vote tells nothing.
-            Ranking::Near(query) | Ranking::Vote(query, _) => Some(query),
-            Ranking::Words { near, .. } => near.map(|(query, _)| query),
-        };
-        let cosines = match query {
+        // Of products that are sorted by something else the vote tells nothing.
+        let cosines = match ranking.vector() {
             None => vec![0.0; slots.len()],
             Some(query) => {
                 let scores = self.index.scores(query, slots.iter().copied())?;
@@ -119,6 +125,19 @@ impl Inner {
             }
         };
         Ok(slots.iter().zip(cosines).map(scored).collect())
+    }
+
+    /// The number of each hit's picture that is nearest to the query.
+    pub(super) fn pictures(
+        &self,
+        hits: &[Hit],
+        ranking: Ranking<'_>,
+    ) -> Result<Vec<Option<u8>>, SearchError> {
+        let Some(query) = ranking.vector() else {
+            return Ok(vec![None; hits.len()]);
+        };
+        let slots = hits.iter().filter_map(|hit| self.slot(hit.key));
+        Ok(self.index.pictures(query, slots)?.collect())
     }
 
     /// Where the cosines of all products lie.
@@ -174,30 +193,39 @@ impl Inner {
     ) -> Result<Vec<Hit>, SearchError> {
         let mut ranked: Vec<Hit> = Vec::new();
         let mut known: HashSet<u32> = HashSet::new();
-        if plan(self.index.len(), candidates.len()) == Plan::Graph {
+        let density = self.index.density();
+        if plan(self.index.len(), candidates.len(), density) == Plan::Graph {
             for breadth in [BREADTH, 4 * BREADTH] {
                 if ranked.len() >= wanted {
                     break;
                 }
                 let filter = Filter {
                     allow: &|slot| candidates.contains(slot),
-                    go_on: &|seen, passed| goes_on(seen, passed, candidates.len()),
+                    go_on: &|seen, passed| goes_on(seen, passed, candidates.len(), density),
                 };
                 let unfiltered =
                     matches!(candidates, Candidates::All { except, .. } if except.is_empty());
                 let filter = (!unfiltered).then_some(filter);
                 // Gave up, or too few: near the query hardly anything matches, or the walk came to
                 // a part of the graph without a way out. The scan below finds them all.
-                let Some(found) = self.index.near(query, breadth, filter)?.filter(|found| {
-                    found.walked >= breadth || found.slots.len() >= candidates.len()
-                }) else {
+                let Some(found) = self
+                    .index
+                    .near(query, breadth, filter)?
+                    .filter(|found| found.full || found.slots.len() >= candidates.len())
+                else {
                     break;
                 };
                 // As deep as the walk goes, and no deeper, though all that is not in the graph yet
-                // comes with it: further down the others count, too.
+                // comes with it: further down the others count, too. A walk that is full of the
+                // nodes of few products goes as deep as these.
+                let depth = if found.full {
+                    breadth.min(found.walked)
+                } else {
+                    breadth
+                };
                 let new = found.slots.into_iter();
                 let new = new.filter(|slot| !known.contains(slot));
-                let part = self.best(query, new, breadth - known.len())?;
+                let part = self.best(query, new, depth.saturating_sub(known.len()))?;
                 known.extend(part.iter().filter_map(|hit| self.slot(hit.key)));
                 ranked.extend(part);
             }

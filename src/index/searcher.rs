@@ -8,12 +8,13 @@ use roaring::RoaringBitmap;
 
 use super::columns::{Facet, TableBuilder};
 use super::disk::{self, Unusable};
-use super::graph::{Index, Merged, Vectors};
+use super::graph::{Index, Merged};
 use super::inner::{Content, Inner};
 use super::lexical::{Language, LexiconBuilder};
 use super::plan::Candidates;
 use super::ranking::Ranking;
 use super::values::{Entry, GraphLag, Hits, IndexVersion, Saved, SearchError, Selection, Update};
+use super::vectors::Vectors;
 use crate::domain::{AttributeName, Embedding, ProductFields, ProductKey, Types};
 
 /// An index that is never changed: another one with other products shares most of it
@@ -49,12 +50,12 @@ impl Builder {
     /// Adds a product; products come in the order of their keys.
     ///
     /// # Errors
-    /// When the key is not above the last one, or the vector is of another size.
+    /// When the key is not above the last one, or a vector is of another size.
     pub fn add(&mut self, entry: &Entry<'_>) -> Result<(), SearchError> {
         if self.keys.last().is_some_and(|last| *last >= entry.key) {
             return Err(SearchError::KeyOrder { key: entry.key.0 });
         }
-        self.vectors.push(entry.embedding)?;
+        self.vectors.push(entry.vectors)?;
         self.attributes.add(entry.attributes);
         self.fields.push(entry.fields);
         self.lexicon.add(entry.text);
@@ -129,6 +130,7 @@ impl Searcher {
     pub fn graph_lag(&self) -> GraphLag {
         let index = &self.inner.index;
         GraphLag {
+            size: index.vectors().max(u64::from(self.inner.products())),
             delta: index.delta(),
             stale: index.stale().max(self.inner.dead.len()),
         }
@@ -293,6 +295,7 @@ impl Searcher {
         };
         let page = inner.ordered(ranking, &candidates, selection)?;
         Ok(Hits {
+            pictures: inner.pictures(&page.hits, ranking)?,
             hits: page.hits,
             groups: page.groups,
             estimated_total: page.total,
@@ -301,8 +304,8 @@ impl Searcher {
         })
     }
 
-    /// The stored vector of a product, rounded to bf16; `None` when the index has no such product.
-    /// Microseconds.
+    /// The first of a product's vectors as it is stored, rounded to bf16; `None` when the index has no
+    /// such product, or no vector of it. Microseconds.
     #[must_use]
     pub fn embedding(&self, key: ProductKey) -> Option<Embedding> {
         self.inner.index.embedding(self.inner.slot(key)?)

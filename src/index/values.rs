@@ -4,18 +4,17 @@ use std::path::PathBuf;
 
 use roaring::RoaringBitmap;
 
-use super::graph::IndexError;
 use super::lexical::{Language, ProductText};
-use crate::domain::{
-    Attributes, Embedding, Filters, ModelId, Order, ProductFields, ProductKey, Window,
-};
+use super::vectors::{IndexError, Vector};
+use crate::domain::{Attributes, Filters, ModelId, Order, ProductFields, ProductKey, Window};
 
 /// One product as the index sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     pub key: ProductKey,
-    /// `None`: it has none yet, and is found by its words and attributes alone.
-    pub embedding: Option<&'a Embedding>,
+    /// It is ranked by the nearest of them. Empty: it has none yet, and is found by its words and
+    /// attributes alone.
+    pub vectors: &'a [Vector],
     pub attributes: &'a Attributes,
     pub fields: ProductFields,
     pub text: ProductText<'a>,
@@ -33,6 +32,9 @@ pub enum Update<'a> {
 /// See [`Searcher::graph_lag`](super::Searcher::graph_lag).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GraphLag {
+    /// Vectors of today, or products, whichever are more.
+    pub size: u64,
+    /// Vectors that the graph does not hold.
     pub delta: u64,
     /// Nodes without a vector of today, or slots without a product, whichever are more.
     pub stale: u64,
@@ -83,13 +85,16 @@ impl Selection {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
     pub key: ProductKey,
-    /// Cosine similarity in [-1, 1], of the f32 query and the product's bf16 vector.
+    /// Cosine similarity in [-1, 1], of the f32 query and the nearest of the product's bf16 vectors.
     pub score: f32,
 }
 
 #[derive(Clone, Debug)]
 pub struct Hits {
     pub hits: Vec<Hit>,
+    /// The number of each hit's picture that is nearest to the query's vector. `None` where the query
+    /// has no vector, or the product none of a picture.
+    pub pictures: Vec<Option<u8>>,
     /// Where products are grouped, the group of each hit; of a product without the value, none.
     pub groups: Vec<Option<Group>>,
     /// How many products, or groups of products, are meant and match the filters. Exact; the excluded

@@ -9,7 +9,7 @@ use super::inner::Inner;
 use super::lexical::{LexiconBuilder, ProductText};
 use super::searcher::Searcher;
 use super::values::Entry;
-use crate::domain::{Attributes, Embedding, ProductKey};
+use crate::domain::{Attributes, ProductKey};
 
 /// A product of which an index does not hold what the catalog says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,8 +56,8 @@ impl Comparison<'_> {
         self.attributes.add(entry.attributes);
         self.lexicon.add(entry.text);
         self.slots = slot + 1;
-        if self.inner.index.embedding(slot) != entry.embedding.map(rounded) {
-            self.found(entry.key, "its vector is another one");
+        if !self.inner.index.holds(slot, entry.vectors) {
+            self.found(entry.key, "its vectors are others");
         }
         if self.inner.columns.fields_of(slot) != entry.fields {
             self.found(entry.key, "its prices or dates are others");
@@ -116,11 +116,4 @@ fn differing(one: &AttributeTable, other: &AttributeTable) -> RoaringBitmap {
         }
     }
     differing
-}
-
-/// As an index keeps it.
-fn rounded(embedding: &Embedding) -> Embedding {
-    let values = embedding.as_slice().iter();
-    let values = values.map(|value| half::bf16::from_f32(*value).to_f32());
-    Embedding::new(values.collect(), embedding.dimensions()).unwrap_or_else(|_| embedding.clone())
 }

@@ -24,7 +24,7 @@ use crate::catalog::{Catalog, Counts, ProductProgress, ShownPicture, StoredProdu
 use crate::domain::{Ask, Embedding, KnownAttributes, Mode, ProductId, ProductKey, Query, Types};
 use crate::encode::{EncoderStatus, Priority};
 use crate::index::lexical::Language;
-use crate::index::{self, Explanation, Facet, Group, Selection, rank};
+use crate::index::{Facet, Hits, Selection, rank};
 use crate::util::batcher::{BatchOptions, Batcher};
 use crate::util::blocking::blocking;
 
@@ -304,10 +304,8 @@ impl Service {
         let workers = &self.inner.workers;
         let found = workers.submit(job, 0, Priority::Search, deadline).await??;
         Ok(Page {
-            hits: self
-                .rows(found.hits.hits, found.hits.groups, found.hits.explanations)
-                .await?,
             total: found.hits.estimated_total,
+            hits: self.rows(found.hits).await?,
             corrected: found.corrected,
             unknown: found.unknown,
             facets: found.facets,
@@ -317,23 +315,22 @@ impl Service {
     }
 
     /// The products of the hits; one that was removed since the index was built is left out.
-    async fn rows(
-        &self,
-        found: Vec<index::Hit>,
-        groups: Vec<Option<Group>>,
-        explanations: Vec<Explanation>,
-    ) -> Result<Vec<Hit>, ServiceError> {
-        let keys: Vec<ProductKey> = found.iter().map(|hit| hit.key).collect();
+    async fn rows(&self, found: Hits) -> Result<Vec<Hit>, ServiceError> {
+        let keys: Vec<ProductKey> = found.hits.iter().map(|hit| hit.key).collect();
         let rows = self.inner.catalog.products(&keys).await?;
         let mut rows: HashMap<ProductKey, StoredProduct> =
             rows.into_iter().map(|row| (row.key, row)).collect();
-        let mut groups = groups.into_iter();
-        let mut explanations = explanations.into_iter();
-        let hits = found.iter().filter_map(|hit| {
+        let mut pictures = found.pictures.into_iter();
+        let mut groups = found.groups.into_iter();
+        let mut explanations = found.explanations.into_iter();
+        let hits = found.hits.iter().filter_map(|hit| {
+            // All go on by one, also where the product is gone.
+            let picture = pictures.next().flatten();
             let (group, explanation) = (groups.next().flatten(), explanations.next());
             let product = rows.remove(&hit.key)?;
             Some(Hit {
                 score: hit.score,
+                picture,
                 group,
                 explanation,
                 product,

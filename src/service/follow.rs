@@ -353,17 +353,16 @@ impl Follower {
             return;
         }
         let now = self.service.generation();
-        let GraphLag { delta, stale } = now.index.graph_lag();
-        let products = now.index.len() as u64;
-        if stale > (products / 10).max(1_000) {
-            tracing::info!(stale, products, "the graph is built anew");
+        let GraphLag { size, delta, stale } = now.index.graph_lag();
+        if stale > (size / 10).max(1_000) {
+            tracing::info!(stale, size, "the graph is built anew");
             let follower = self.clone();
             beside.upkeep = Some(Ending(tokio::spawn(async move {
                 let (built, counts) = follower.build().await?;
                 Ok(Upkept::Built(built, counts))
             })));
-        } else if delta > (products / 50).clamp(256, 4_000) {
-            tracing::debug!(delta, products, "new vectors are merged into the graph");
+        } else if delta > (size / 50).clamp(256, 4_000) {
+            tracing::debug!(delta, size, "new vectors are merged into the graph");
             let index = now.index.clone();
             beside.upkeep = Some(Ending(tokio::spawn(async move {
                 let merged = blocking(move || index.merged()).await??;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::catalog::{Catalog, CatalogError, Changed, Counts, Embedded};
-use crate::domain::{Embedding, ModelId, Types};
+use crate::domain::{ModelId, Types};
 use crate::encode::Encoder;
 use crate::index::lexical::{Language, ProductText};
-use crate::index::{Builder, Entry, IndexVersion, SearchError, Searcher, Update, rank};
+use crate::index::{Builder, Entry, IndexVersion, SearchError, Searcher, Update, Vector, rank};
 use crate::util::blocking::{BlockingError, blocking};
 
 /// Changes that an index takes over at once; for more it is built anew.
@@ -153,18 +153,18 @@ pub(super) async fn changed(
     let (changes, index) = (all.len(), index.clone());
     let next = blocking(move || {
         let words_percent = index.version().words_percent;
-        let vectors: Vec<Option<Embedding>> = all
+        let vectors: Vec<Vec<Vector>> = all
             .iter()
             .map(|changed| match changed {
-                Changed::Is(product) => vector(product, words_percent),
-                Changed::Gone(_) => None,
+                Changed::Is(product) => vectors(product, words_percent),
+                Changed::Gone(_) => Vec::new(),
             })
             .collect();
         let updates = all
             .iter()
             .zip(&vectors)
-            .map(|(changed, vector)| match changed {
-                Changed::Is(product) => Update::Is(entry(product, vector.as_ref())),
+            .map(|(changed, vectors)| match changed {
+                Changed::Is(product) => Update::Is(entry(product, vectors)),
                 Changed::Gone(key) => Update::Gone(*key),
             });
         index.with(&updates.collect::<Vec<_>>(), revision)
@@ -172,16 +172,33 @@ pub(super) async fn changed(
     Ok(next.await??.map(|next| (next, changes)))
 }
 
-pub(super) fn vector(product: &Embedded, words_percent: u8) -> Option<Embedding> {
-    let photo = product.photos.first().map(|(_, photo)| photo);
+/// What represents a product: each of its pictures with its words; without a picture, its words
+/// alone.
+pub(super) fn vectors(product: &Embedded, words_percent: u8) -> Vec<Vector> {
     let words = product.words.as_ref();
-    rank::fuse(photo, words, words_percent)
+    if product.photos.is_empty() {
+        let words = words.cloned().into_iter();
+        return words
+            .map(|embedding| Vector {
+                picture: 0,
+                embedding,
+            })
+            .collect();
+    }
+    let photos = product.photos.iter().filter_map(|(picture, photo)| {
+        let embedding = rank::fuse(Some(photo), words, words_percent)?;
+        Some(Vector {
+            picture: *picture,
+            embedding,
+        })
+    });
+    photos.collect()
 }
 
-pub(super) fn entry<'a>(product: &'a Embedded, embedding: Option<&'a Embedding>) -> Entry<'a> {
+pub(super) fn entry<'a>(product: &'a Embedded, vectors: &'a [Vector]) -> Entry<'a> {
     Entry {
         key: product.key,
-        embedding,
+        vectors,
         attributes: &product.attributes,
         fields: product.fields,
         text: ProductText {
@@ -206,8 +223,8 @@ pub async fn build(
     let mut failed = None;
     let read = catalog
         .embedded(encoder.model_id(), encoder.dimensions(), |product| {
-            let vector = vector(&product, making.words_percent);
-            let entry = entry(&product, vector.as_ref());
+            let vectors = vectors(&product, making.words_percent);
+            let entry = entry(&product, &vectors);
             if let Err(error) = builder.add(&entry) {
                 failed.get_or_insert(error);
             }

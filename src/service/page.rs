@@ -24,6 +24,8 @@ pub struct Page {
 pub struct Hit {
     /// See [`crate::index::Hit::score`].
     pub score: f32,
+    /// The number of its picture that is nearest to the query; see [`crate::index::Hits::pictures`].
+    pub picture: Option<u8>,
     /// The products that it stands for, where the query groups them.
     pub group: Option<Group>,
     /// Why it is where it is, where the query asks.

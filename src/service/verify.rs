@@ -55,8 +55,8 @@ pub async fn verify(
         let mut comparison = index.comparison();
         let words_percent = making.words_percent;
         let read = catalog.embedded(model, dimensions, |product| {
-            let vector = generation::vector(&product, words_percent);
-            comparison.add(&generation::entry(&product, vector.as_ref()));
+            let vectors = generation::vectors(&product, words_percent);
+            comparison.add(&generation::entry(&product, &vectors));
         });
         if read.await?.revision != index.version().catalog {
             continue;

@@ -25,7 +25,8 @@ use aglet::domain::{
 use aglet::index::graph::{Filter, Index, Rest};
 use aglet::index::lexical::{Language, ProductText};
 use aglet::index::plan::{Candidates, plan};
-use aglet::index::{Builder, Entry, Hit, IndexVersion, Saved, Searcher, Selection, rank};
+use aglet::index::vectors::Density;
+use aglet::index::{Builder, Entry, Hit, IndexVersion, Saved, Searcher, Selection, Vector, rank};
 use roaring::RoaringBitmap;
 
 use noise::Noise;
@@ -81,7 +82,8 @@ fn version() -> IndexVersion {
 /// A product of the index.
 struct Product {
     key: ProductKey,
-    embedding: Embedding,
+    /// One vector.
+    vectors: Vec<Vector>,
     attributes: Attributes,
 }
 
@@ -90,7 +92,7 @@ fn build(dimensions: usize, products: &[Product]) -> Searcher {
     for product in products {
         let entry = Entry {
             key: product.key,
-            embedding: Some(&product.embedding),
+            vectors: &product.vectors,
             attributes: &product.attributes,
             fields: ProductFields::default(),
             text: ProductText::default(),
@@ -114,7 +116,10 @@ fn entries(space: &mut Space, count: usize) -> Vec<Product> {
         let attributes: Attributes = carried.map(|share| (share_name(share), yes())).collect();
         Product {
             key: ProductKey(u32::try_from(key).expect("few")),
-            embedding,
+            vectors: vec![Vector {
+                picture: 1,
+                embedding,
+            }],
             attributes,
         }
     };
@@ -277,7 +282,10 @@ fn main() {
     let mut space = Space::new(dimensions);
     let entries = entries(&mut space, count);
     let queries: Vec<Embedding> = (0..questions).map(|_| space.point()).collect();
-    let embeddings: Vec<Embedding> = entries.iter().map(|e| e.embedding.clone()).collect();
+    let embeddings: Vec<Embedding> = entries
+        .iter()
+        .map(|e| e.vectors[0].embedding.clone())
+        .collect();
     let carriers = |share| -> Candidates {
         let carry = entries
             .iter()
@@ -357,7 +365,10 @@ fn main() {
                 .hits
         };
         let (median, p99, recall) = measure(&queries, &exact, search);
-        let (percent, plan) = (f64::from(*share) / 10.0, plan(count, candidates.len()));
+        let (percent, plan) = (
+            f64::from(*share) / 10.0,
+            plan(count, candidates.len(), Density::ONE),
+        );
         let plans = format!("{percent}% | {plan:?} | {scan_time} | {walk_time} | {walk_recall}");
         println!("| {plans} | {median} | {p99} | {recall} |");
     }

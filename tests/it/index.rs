@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
 
@@ -11,8 +12,10 @@ use aglet::domain::{
 };
 use aglet::index::lexical::{Language, ProductText};
 use aglet::index::plan::{Plan, plan};
+use aglet::index::vectors::Density;
 use aglet::index::{
-    Builder, Entry, Hit, Hits, IndexVersion, Saved, SearchError, Searcher, Selection, rank,
+    Builder, Entry, Hit, Hits, IndexVersion, Saved, SearchError, Searcher, Selection, Update,
+    Vector, rank,
 };
 use proptest::prelude::*;
 
@@ -40,8 +43,16 @@ fn version(catalog: u64) -> IndexVersion {
 #[derive(Clone, Debug)]
 struct Product {
     key: ProductKey,
-    embedding: Embedding,
+    vectors: Vec<Vector>,
     attributes: Attributes,
+}
+
+/// The only vector of a product.
+fn only(embedding: Embedding) -> Vec<Vector> {
+    vec![Vector {
+        picture: 1,
+        embedding,
+    }]
 }
 
 fn build(
@@ -52,20 +63,23 @@ fn build(
     products.sort_by_key(|product| product.key);
     let mut builder = Builder::new(dimensions, version.language);
     for product in &products {
-        let title = format!("product {}", product.key.0);
-        builder.add(&Entry {
-            key: product.key,
-            embedding: Some(&product.embedding),
-            attributes: &product.attributes,
-            fields: ProductFields::default(),
-            text: ProductText {
-                id: &title,
-                title: &title,
-                description: None,
-            },
-        })?;
+        builder.add(&entry(product))?;
     }
     builder.build(version, &Types::default())
+}
+
+fn entry(product: &Product) -> Entry<'_> {
+    Entry {
+        key: product.key,
+        vectors: &product.vectors,
+        attributes: &product.attributes,
+        fields: ProductFields::default(),
+        text: ProductText {
+            id: "an id",
+            title: "a title",
+            description: None,
+        },
+    }
 }
 
 fn pair(name: &str, value: &str) -> (AttributeName, AttributeValue) {
@@ -91,6 +105,16 @@ fn matches(filters: &Filters, attributes: &Attributes) -> bool {
 /// Keys with gaps, in no order; colors by chance, sizes with several values, some products without
 /// any.
 fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Product> {
+    entries_of(count, dimensions, seed, 1..=1)
+}
+
+/// With so many vectors each: alike, as those of pictures of one thing are.
+fn entries_of(
+    count: usize,
+    dimensions: usize,
+    seed: u64,
+    vectors: RangeInclusive<usize>,
+) -> Vec<Product> {
     let mut noise = Noise(seed);
     let mut entries: Vec<_> = (0..count)
         .map(|i| {
@@ -115,7 +139,7 @@ fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Product> {
             let key = ProductKey(u32::try_from(i * 3 + 5).expect("small"));
             Product {
                 key,
-                embedding: embedding(&mut noise, dimensions),
+                vectors: self::vectors(&mut noise, dimensions, &vectors),
                 attributes,
             }
         })
@@ -124,6 +148,28 @@ fn entries(count: usize, dimensions: usize, seed: u64) -> Vec<Product> {
         entries.swap(i, noise.below(i + 1));
     }
     entries
+}
+
+fn vectors(noise: &mut Noise, dimensions: usize, count: &RangeInclusive<usize>) -> Vec<Vector> {
+    let first = embedding(noise, dimensions);
+    if *count == (1..=1) {
+        return only(first);
+    }
+    let (least, most) = (*count.start(), *count.end());
+    let count = least + noise.below(most - least + 1);
+    let mut vector = |place: usize| {
+        // One in four products has a vector of its words, too.
+        let of_words = place == 0 && noise.below(4) == 0;
+        let other = embedding(noise, dimensions);
+        let values = first.as_slice().iter().zip(other.as_slice());
+        let values = values.map(|(first, other)| first + other).collect();
+        let picture = if of_words { 0 } else { place + 1 };
+        Vector {
+            picture: u8::try_from(picture).expect("few"),
+            embedding: Embedding::new(values, dimensions).expect("not zero"),
+        }
+    };
+    (0..count).map(&mut vector).collect()
 }
 
 fn searcher(entries: Vec<Product>, dimensions: usize) -> Searcher {
@@ -148,30 +194,48 @@ fn of_model(folder: &Path) -> std::path::PathBuf {
     folder.join(version(1).model.short())
 }
 
-/// The definition: every entry that matches, by the cosine with its stored vector in f64, best
-/// first.
+/// The definition of a score: the greatest cosine of all of a product's vectors, in f64; 0 where it
+/// has none.
+fn best_cosine(vectors: &[Vector], query: &Embedding) -> f64 {
+    let cosine = |vector: &Vector| -> f64 {
+        let values = vector.embedding.as_slice().iter().zip(query.as_slice());
+        values.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    };
+    vectors.iter().map(cosine).reduce(f64::max).unwrap_or(0.0)
+}
+
+/// The definition: every entry that matches, by its score, best first.
 fn brute_force(
-    searcher: &Searcher,
     entries: &[Product],
     query: &Embedding,
     filters: &Filters,
     exclude: Option<ProductKey>,
 ) -> Vec<(ProductKey, f64)> {
-    let cosine = |key| -> f64 {
-        let stored = searcher.embedding(key).expect("indexed");
-        stored
-            .as_slice()
-            .iter()
-            .zip(query.as_slice())
-            .map(|(&a, &b)| f64::from(a) * f64::from(b))
-            .sum()
-    };
     let matching = entries
         .iter()
         .filter(|e| matches(filters, &e.attributes) && Some(e.key) != exclude);
-    let mut all: Vec<_> = matching.map(|e| (e.key, cosine(e.key))).collect();
+    let mut all: Vec<_> = matching
+        .map(|e| (e.key, best_cosine(&e.vectors, query)))
+        .collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     all
+}
+
+/// Of each hit the picture that is named is the nearest of the product's pictures.
+fn assert_pictures(hits: &Hits, entries: &[Product], query: &Embedding) {
+    let by_key: BTreeMap<_, _> = entries.iter().map(|e| (e.key, e)).collect();
+    assert_eq!(hits.pictures.len(), hits.hits.len());
+    for (hit, picture) in hits.hits.iter().zip(&hits.pictures) {
+        let vectors = by_key[&hit.key].vectors.iter();
+        let pictures: Vec<Vector> = vectors.filter(|of| of.picture > 0).cloned().collect();
+        let named = pictures.iter().find(|of| Some(of.picture) == *picture);
+        assert_eq!(named.is_none(), pictures.is_empty(), "{picture:?}");
+        if let Some(named) = named {
+            let cosine = best_cosine(std::slice::from_ref(named), query);
+            let best = best_cosine(&pictures, query);
+            assert!(best - cosine < ROUNDING, "{picture:?}: {cosine} of {best}");
+        }
+    }
 }
 
 /// The definition of a photo's ranking: the nearest vote on the category, and each product's score
@@ -247,13 +311,14 @@ proptest! {
     fn small_catalogs_are_ranked_exactly(
         count in 0_usize..120,
         seed: u64,
+        vectors in prop_oneof![Just(1..=1), Just(0..=2), Just(1..=4)],
         colors in prop::collection::vec(0_usize..5, 0..3),
         sizes in prop::collection::vec(0_usize..7, 0..3),
         limit in 1_usize..40,
         offset in 0_usize..60,
         excluded in prop::option::of(0_usize..120),
     ) {
-        let entries = entries(count, 8, seed);
+        let entries = entries_of(count, 8, seed, vectors);
         let searcher = searcher(entries.clone(), 8);
         let query = embedding(&mut Noise(!seed), 8);
         let color = |i: usize| COLORS.get(i).copied().unwrap_or("nothing has it").to_uppercase();
@@ -264,8 +329,9 @@ proptest! {
         let exclude = excluded.and_then(|i| entries.get(i)).map(|e| e.key);
 
         let hits = searcher.search(&query, &Selection::of(&filters, window, exclude.as_slice())).expect("a search");
-        let expected = brute_force(&searcher, &entries, &query, &filters, exclude);
+        let expected = brute_force(&entries, &query, &filters, exclude);
         assert_exact(&hits, &expected, window);
+        assert_pictures(&hits, &entries, &query);
 
         // The vote is on the scores as the index has them: in bf16 they differ by more than the
         // weights forgive.
@@ -292,7 +358,7 @@ proptest! {
 
         let hits = searcher.search(&query, &Selection::of(&filters, window, exclude.as_slice())).expect("a search");
         let matching: BTreeMap<_, _> =
-            brute_force(searcher, entries, &query, &filters, exclude).into_iter().collect();
+            brute_force(entries, &query, &filters, exclude).into_iter().collect();
         prop_assert_eq!(hits.estimated_total, matching.len());
         prop_assert_eq!(hits.hits.len(), limit.min(matching.len().saturating_sub(offset)));
         for hit in &hits.hits {
@@ -307,7 +373,7 @@ fn large() -> &'static (Vec<Product>, Searcher) {
     static LARGE: std::sync::LazyLock<(Vec<Product>, Searcher)> = std::sync::LazyLock::new(|| {
         let entries = entries(5_000, 24, 11);
         let searcher = searcher(entries.clone(), 24);
-        assert_eq!(plan(5_000, 5_000), Plan::Graph);
+        assert_eq!(plan(5_000, 5_000, Density::ONE), Plan::Graph);
         (entries, searcher)
     });
     &LARGE
@@ -322,7 +388,7 @@ fn recall_at_10(filters: &Filters) -> usize {
             .search(&query, &Selection::of(filters, top, &[]))
             .expect("a search")
             .hits;
-        let exact = brute_force(searcher, entries, &query, filters, None);
+        let exact = brute_force(entries, &query, filters, None);
         exact[..10]
             .iter()
             .filter(|(key, _)| hits.iter().any(|h| h.key == *key))
@@ -341,21 +407,163 @@ fn the_walk_finds_nearly_all_of_the_best() {
         .iter()
         .filter(|e| matches(&most, &e.attributes))
         .count();
-    assert_eq!(plan(5_000, count), Plan::Graph);
+    assert_eq!(plan(5_000, count, Density::ONE), Plan::Graph);
     let with = recall_at_10(&most);
     assert!(with >= 485, "{with} of 500");
+}
+
+/// Products with one to four vectors each in the graph: built, changed and merged.
+fn several() -> &'static (Vec<Product>, Searcher) {
+    static SEVERAL: std::sync::LazyLock<(Vec<Product>, Searcher)> =
+        std::sync::LazyLock::new(|| {
+            let mut entries = entries_of(20_000, 24, 13, 1..=4);
+            entries.sort_by_key(|entry| entry.key);
+            let mut before = entries[..17_000].to_vec();
+            // One loses a vector, one has another one, one has had them in another order.
+            for (place, product) in before.iter_mut().enumerate() {
+                match place % 30 {
+                    0 => drop(product.vectors.pop()),
+                    1 => product.vectors.clone_from(&entries[place + 1].vectors),
+                    2 => product.vectors.reverse(),
+                    _ => {}
+                }
+            }
+            let mut searcher = searcher(before, 24);
+            for (revision, changed) in [(2, 0..9_000), (3, 9_000..20_000)] {
+                let changed: Vec<_> = entries[changed]
+                    .iter()
+                    .map(|e| Update::Is(entry(e)))
+                    .collect();
+                let next = searcher.with(&changed, revision).expect("fits");
+                let next = next.expect("in order");
+                assert!(next.graph_lag().delta > 1_000);
+                searcher = next.with_merged(next.merged().expect("merged"));
+                assert_eq!(searcher.graph_lag().delta, 0);
+            }
+            (entries, searcher)
+        });
+    &SEVERAL
+}
+
+#[test]
+fn the_best_of_several_vectors_is_found_and_named() {
+    let (entries, searcher) = several();
+    let window = Window::new(10, 0).expect("allowed");
+    let mut noise = Noise(29);
+    let two = filters(&[("color", "black"), ("color", "white")]);
+    for filters in [Filters::default(), two] {
+        let selection = Selection::of(&filters, window, &[]);
+        let matching: Vec<&Product> = entries
+            .iter()
+            .filter(|entry| matches(&filters, &entry.attributes))
+            .collect();
+        let mut found = 0;
+        for _ in 0..50 {
+            let query = embedding(&mut noise, 24);
+            let hits = searcher.search(&query, &selection).expect("a search");
+            let exact = matching.iter();
+            let exact = exact.map(|entry| (entry.key, best_cosine(&entry.vectors, &query)));
+            let mut exact: Vec<(ProductKey, f64)> = exact.collect();
+            exact.sort_by(|a, b| b.1.total_cmp(&a.1));
+            assert_eq!(hits.estimated_total, exact.len(), "the filter is exact");
+            assert_eq!(hits.hits.len(), 10);
+            let scores: BTreeMap<_, _> = exact.iter().copied().collect();
+            for hit in &hits.hits {
+                let score = scores.get(&hit.key).copied().expect("it matches");
+                assert!(
+                    (f64::from(hit.score) - score).abs() < ROUNDING,
+                    "{hit:?} {score}"
+                );
+            }
+            assert_pictures(&hits, entries, &query);
+            let best = exact[..10].iter();
+            found += best
+                .filter(|(key, _)| hits.hits.iter().any(|hit| hit.key == *key))
+                .count();
+        }
+        assert!(found >= 495, "{found} of 500");
+    }
+}
+
+#[test]
+fn several_vectors_are_the_same_after_a_restart() {
+    let (entries, searcher) = several();
+    let folder = tempfile::tempdir().expect("a folder");
+    searcher.save(folder.path(), &saved()).expect("saved");
+    let restored = restored_as(folder.path(), searcher.version(), 24, STORE).expect("whole");
+    let mut noise = Noise(31);
+    for (limit, offset) in [(250, 0), (50, 900)] {
+        let window = Window::new(limit, offset).expect("allowed");
+        let selection = Selection::of(&Filters::default(), window, &[]);
+        let query = embedding(&mut noise, 24);
+        let answer = |searcher: &Searcher| {
+            let hits = searcher.search(&query, &selection).expect("a search");
+            (hits.hits, hits.pictures)
+        };
+        assert_eq!(answer(&restored), answer(searcher));
+    }
+    let mut comparison = restored.comparison();
+    for product in entries {
+        comparison.add(&entry(product));
+    }
+    assert_eq!(comparison.finish(), (20_000, Vec::new()));
+    // What comes after the restart finds the nodes of what was there before.
+    let other = &entries[5];
+    let lag = restored.graph_lag();
+    let gone = restored.with(&[Update::Gone(other.key)], 4).expect("fits");
+    let gone = gone.expect("in order").graph_lag();
+    assert_eq!(gone.stale - lag.stale, other.vectors.len() as u64);
+    assert_eq!(lag.size - gone.size, other.vectors.len() as u64);
+}
+
+#[test]
+fn a_query_without_a_vector_names_no_picture() {
+    let searcher = searcher(entries_of(50, 8, 3, 1..=4), 8);
+    let window = Window::new(20, 0).expect("allowed");
+    let selection = Selection::of(&Filters::default(), window, &[]);
+    let hits = searcher.browse(&selection).expect("a search");
+    assert_eq!(hits.pictures, [None; 20]);
+    // Excluded products and pages leave the pictures with their hits.
+    let query = embedding(&mut Noise(8), 8);
+    let all = searcher.search(&query, &selection).expect("a search");
+    let exclude = [all.hits[0].key];
+    let window = Window::new(5, 2).expect("allowed");
+    let page = searcher.search(
+        &query,
+        &Selection::of(&Filters::default(), window, &exclude),
+    );
+    let page = page.expect("a search");
+    assert_eq!(page.hits, all.hits[3..8]);
+    assert_eq!(page.pictures, all.pictures[3..8]);
 }
 
 #[test]
 fn pages_join_without_repeating_or_losing_a_product() {
     let (entries, searcher) = large();
+    assert_pages_join(entries, searcher, 24);
+    // With several vectors, and with more than a walk reckons with, half of them not in the graph.
+    for vectors in [1..=4, 0..=12] {
+        let mut entries = entries_of(4_000, 16, 12, vectors);
+        entries.sort_by_key(|entry| entry.key);
+        let built = self::searcher(entries[..3_600].to_vec(), 16);
+        let new: Vec<_> = entries[3_600..]
+            .iter()
+            .map(|e| Update::Is(entry(e)))
+            .collect();
+        let searcher = built.with(&new, 2).expect("fits").expect("in order");
+        assert!(searcher.graph_lag().delta > 400);
+        assert_pages_join(&entries, &searcher, 16);
+    }
+}
+
+fn assert_pages_join(entries: &[Product], searcher: &Searcher, dimensions: usize) {
     for (filters, exclude) in [
         (Filters::default(), None),
         (Filters::default(), Some(entries[7].key)),
         (filters(&COLORS.map(|color| ("color", color))), None),
         (filters(&[("color", "black"), ("size", "3")]), None),
     ] {
-        let query = embedding(&mut Noise(5), 24);
+        let query = embedding(&mut Noise(5), dimensions);
         for photo in [false, true] {
             let page = |limit, offset| {
                 let window = Window::new(limit, offset).expect("allowed");
@@ -402,7 +610,7 @@ fn the_nearest_of_a_photo_lift_their_category() {
         let embedding = Embedding::new(vec![x, (1.0 - x * x).sqrt()], 2).expect("not zero");
         Product {
             key: ProductKey(key),
-            embedding,
+            vectors: only(embedding),
             attributes,
         }
     };
@@ -446,7 +654,7 @@ fn equal_vectors_are_ordered_by_key_and_all_found() {
     for count in [300_u32, 4_000] {
         let entries = (0..count).rev().map(|key| Product {
             key: ProductKey(key),
-            embedding: same.clone(),
+            vectors: only(same.clone()),
             attributes: Attributes::new(),
         });
         let searcher = searcher(entries.collect(), 12);
@@ -456,7 +664,7 @@ fn equal_vectors_are_ordered_by_key_and_all_found() {
             .expect("a search")
             .hits;
         assert_eq!(hits.len(), 200);
-        if plan(count as usize, count as usize) == Plan::Scan {
+        if plan(count as usize, count as usize, Density::ONE) == Plan::Scan {
             assert!(hits.iter().map(|h| h.key.0).eq(0..200), "ties by key");
         }
         let keys: std::collections::BTreeSet<_> = hits.iter().map(|h| h.key.0).collect();
@@ -484,25 +692,20 @@ fn nothing_and_one_product() {
     );
 
     let one = entries(1, 8, 3).remove(0);
+    let own = &one.vectors[0].embedding;
     let searcher = build(version(1), 8, vec![one.clone()]).expect("built");
     let hits = searcher
-        .search(
-            &one.embedding,
-            &Selection::of(&Filters::default(), window, &[]),
-        )
+        .search(own, &Selection::of(&Filters::default(), window, &[]))
         .expect("a search");
     assert_eq!((hits.hits.len(), hits.estimated_total), (1, 1));
     assert_eq!(*searcher.version(), version(1));
     assert!(hits.hits[0].key == one.key && hits.hits[0].score > 0.99);
     let hits = searcher
-        .search(
-            &one.embedding,
-            &Selection::of(&Filters::default(), window, &[one.key]),
-        )
+        .search(own, &Selection::of(&Filters::default(), window, &[one.key]))
         .expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0);
     let stored = searcher.embedding(one.key).expect("indexed");
-    assert!(stored.cosine(&one.embedding) > 0.9999);
+    assert!(stored.cosine(own) > 0.9999);
 }
 
 #[test]

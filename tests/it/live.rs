@@ -11,7 +11,7 @@ use aglet::domain::{
 use aglet::index::lexical::{Language, ProductText, Reading, Stems, Synonyms};
 use aglet::index::{
     Builder, Entry, Explanation, FacetCounts, Hits, IndexVersion, Joining, Saved, Searcher,
-    Selection, Update, rank,
+    Selection, Update, Vector, rank,
 };
 
 use crate::support::noise::Noise;
@@ -27,7 +27,7 @@ struct Product {
     description: Option<String>,
     attributes: Attributes,
     fields: ProductFields,
-    embedding: Option<Embedding>,
+    vectors: Vec<Vector>,
 }
 
 fn name(name: &str) -> AttributeName {
@@ -38,6 +38,34 @@ fn embedding(noise: &mut Noise) -> Embedding {
     let mut value =
         || f32::from(u16::try_from(noise.bits() >> 48).expect("16 bits")) / 32_768.0 - 1.0;
     Embedding::new((0..DIMENSIONS).map(|_| value()).collect(), DIMENSIONS).expect("not zero")
+}
+
+/// None to four vectors, of any pictures and of the words.
+fn vectors(noise: &mut Noise) -> Vec<Vector> {
+    let count = noise.below(5);
+    (0..count).map(|_| vector(noise)).collect()
+}
+
+fn vector(noise: &mut Noise) -> Vector {
+    Vector {
+        picture: u8::try_from(noise.below(7)).expect("few"),
+        embedding: embedding(noise),
+    }
+}
+
+/// One vector changes, or comes, or goes; the order changes, or the number of a picture; or all of it.
+fn change_vectors(of: &mut Vec<Vector>, noise: &mut Noise) {
+    let count = of.len();
+    let place = noise.below(count.max(1));
+    match (noise.below(7), of.get_mut(place)) {
+        (0, Some(one)) => one.embedding = embedding(noise),
+        (1, Some(one)) => one.picture += 1,
+        (2, Some(_)) => of.rotate_left(1),
+        (3, Some(_)) => drop(of.remove(place)),
+        (4, _) if count < 4 => of.insert(place, vector(noise)),
+        (5, Some(one)) => *one = vector(noise),
+        _ => *of = vectors(noise),
+    }
 }
 
 /// Few words and values, so that many products share them; some come once and go again.
@@ -102,14 +130,14 @@ fn product(key: u32, noise: &mut Noise) -> Product {
             sale_price: price(noise).filter(|price| *price < 2.0),
             created: (noise.below(2) == 0).then_some(i64::from(key % 5) * 86_400),
         },
-        embedding: (noise.below(8) > 0).then(|| embedding(noise)),
+        vectors: vectors(noise),
     }
 }
 
 fn entry(key: u32, product: &Product) -> Entry<'_> {
     Entry {
         key: ProductKey(key),
-        embedding: product.embedding.as_ref(),
+        vectors: &product.vectors,
         attributes: &product.attributes,
         fields: product.fields,
         text: ProductText {
@@ -152,6 +180,7 @@ fn restarted(searcher: &Searcher, folder: &Path) -> Searcher {
 
 type Answer = (
     Vec<(u32, f32)>,
+    Vec<Option<u8>>,
     Vec<Option<(String, u64)>>,
     usize,
     Vec<Explanation>,
@@ -162,6 +191,7 @@ fn answer(hits: &Hits) -> Answer {
     let groups = groups.map(|group| group.as_ref().map(|g| (g.value.clone(), g.products)));
     (
         hits.hits.iter().map(|hit| (hit.key.0, hit.score)).collect(),
+        hits.pictures.clone(),
         groups.collect(),
         hits.estimated_total,
         hits.explanations.clone(),
@@ -314,7 +344,7 @@ fn history(seed: u64) {
                 let place = noise.below(products.len().max(1));
                 products.keys().nth(place).copied()
             };
-            match noise.below(6) {
+            match noise.below(8) {
                 0 => {
                     touched.insert(more(&mut products, &mut noise));
                 }
@@ -331,21 +361,21 @@ fn history(seed: u64) {
                         touched.insert(key);
                     }
                 }
-                3 => {
+                3..=5 => {
                     if let Some(key) = some(&mut noise, &products) {
-                        let other = product(key, &mut noise).embedding;
-                        products.get_mut(&key).expect("there").embedding = other;
+                        let of = &mut products.get_mut(&key).expect("there").vectors;
+                        change_vectors(of, &mut noise);
                         touched.insert(key);
                     }
                 }
                 _ => {
                     if let Some(key) = some(&mut noise, &products) {
-                        let kept = products[&key].embedding.clone();
+                        let kept = products[&key].vectors.clone();
                         let other = product(key, &mut noise);
                         products.insert(
                             key,
                             Product {
-                                embedding: kept,
+                                vectors: kept,
                                 ..other
                             },
                         );
@@ -376,13 +406,15 @@ fn history(seed: u64) {
         assert_eq!(*searcher.version(), version(revision));
     }
     compare(&searcher, &fresh(&products, 13), &format!("seed {seed}"));
+    assert_eq!(differences(&searcher, &products), []);
     let again = restarted(&searcher, folder.path());
     compare(&again, &searcher, &format!("seed {seed}, restarted"));
+    assert_eq!(differences(&again, &products), []);
 }
 
 #[test]
 fn any_history_gives_the_answers_of_a_fresh_build() {
-    for seed in 1..=12 {
+    for seed in 1..=16 {
         history(seed);
     }
 }
@@ -410,8 +442,18 @@ fn a_comparison_finds_what_differs_and_nothing_else() {
     products.remove(&9);
     products.insert(41, product(41, &mut noise));
     products.insert(20, product(20, &mut noise));
+    for key in [5, 8, 10] {
+        let two = (1..=2).map(|picture| Vector {
+            picture,
+            embedding: embedding(&mut noise),
+        });
+        products.get_mut(&key).expect("there").vectors = two.collect();
+    }
     let updates = [
+        Update::Is(entry(5, &products[&5])),
+        Update::Is(entry(8, &products[&8])),
         Update::Gone(ProductKey(9)),
+        Update::Is(entry(10, &products[&10])),
         Update::Is(entry(20, &products[&20])),
         Update::Is(entry(41, &products[&41])),
     ];
@@ -425,20 +467,24 @@ fn a_comparison_finds_what_differs_and_nothing_else() {
         .push_str(" unheard");
     products.get_mut(&3).expect("there").description = Some("unheard".to_owned());
     products.get_mut(&4).expect("there").fields.price = Some(1e6);
-    products.get_mut(&5).expect("there").embedding = Some(embedding(&mut noise));
+    products.get_mut(&5).expect("there").vectors[1].embedding = embedding(&mut noise);
     let unheard = AttributeValue::new("Unheard").expect("a value");
     let attributes = &mut products.get_mut(&6).expect("there").attributes;
     attributes.insert(name("color"), vec![unheard]);
     products.remove(&7);
+    products.get_mut(&8).expect("there").vectors[1].picture = 3;
+    products.get_mut(&10).expect("there").vectors.reverse();
     products.insert(42, product(42, &mut noise));
-    let words = "its words are others";
+    let (words, vectors) = ("its words are others", "its vectors are others");
     let expected = [
         (2, words),
         (3, words),
         (4, "its prices or dates are others"),
-        (5, "its vector is another one"),
+        (5, vectors),
         (6, "its attributes are others"),
         (7, "it is not in the catalog"),
+        (8, vectors),
+        (10, vectors),
         (42, "it is not in the index"),
     ];
     let mut found = differences(&searcher, &products);

@@ -10,7 +10,9 @@ use aglet::domain::{
     Types, Window,
 };
 use aglet::index::lexical::{Language, ProductText, Reading, Stems, Synonyms};
-use aglet::index::{Builder, Entry, Hit, Hits, IndexVersion, Joining, Searcher, Selection, rank};
+use aglet::index::{
+    Builder, Entry, Hit, Hits, IndexVersion, Joining, Searcher, Selection, Vector, rank,
+};
 use proptest::prelude::*;
 
 use crate::support::noise::Noise;
@@ -59,9 +61,13 @@ static SHOP: LazyLock<Shop> = LazyLock::new(|| {
         let mut value =
             || f32::from(u16::try_from(noise.bits() >> 48).expect("16 bits")) / 32_768.0 - 1.0;
         let vector = (0..DIMENSIONS).map(|_| value()).collect();
+        let vector = Vector {
+            picture: 1,
+            embedding: Embedding::new(vector, DIMENSIONS).expect("not zero"),
+        };
         let entry = Entry {
             key: ProductKey(key),
-            embedding: Some(&Embedding::new(vector, DIMENSIONS).expect("not zero")),
+            vectors: &[vector],
             attributes: &product.attributes,
             fields: product.fields(),
             text: ProductText {
@@ -413,9 +419,13 @@ fn what_is_like_what_came_before_is_put_off() {
         (5, -0.20),
         (6, 1.2),
     ] {
+        let vector = Vector {
+            picture: 1,
+            embedding: Embedding::new(vec![angle.cos(), angle.sin()], 2).expect("not zero"),
+        };
         let entry = Entry {
             key: ProductKey(key),
-            embedding: Some(&Embedding::new(vec![angle.cos(), angle.sin()], 2).expect("not zero")),
+            vectors: &[vector],
             attributes: &Attributes::new(),
             fields: ProductFields::default(),
             text: ProductText::default(),

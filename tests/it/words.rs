@@ -7,7 +7,9 @@ use aglet::domain::{
     ModelId, ProductFields, ProductKey, Types, Window,
 };
 use aglet::index::lexical::{Asked, Language, ProductText, Reading, Stems, Synonyms};
-use aglet::index::{Builder, Entry, IndexVersion, Joining, Saved, Searcher, Selection, rank};
+use aglet::index::{
+    Builder, Entry, IndexVersion, Joining, Saved, Searcher, Selection, Vector, rank,
+};
 use proptest::prelude::*;
 
 use crate::support::noise::Noise;
@@ -207,6 +209,13 @@ fn embedding(noise: &mut Noise) -> Embedding {
     Embedding::new((0..DIMENSIONS).map(|_| value()).collect(), DIMENSIONS).expect("not zero")
 }
 
+fn vector(noise: &mut Noise) -> Vector {
+    Vector {
+        picture: 1,
+        embedding: embedding(noise),
+    }
+}
+
 /// The shop so many times over; vectors by chance.
 fn shop(times: usize) -> Searcher {
     let mut builder = Builder::new(DIMENSIONS, Language::English);
@@ -220,7 +229,7 @@ fn shop(times: usize) -> Searcher {
             };
             let entry = Entry {
                 key: ProductKey(u32::try_from(round * SHOP.len() + i + 1).expect("small")),
-                embedding: Some(&embedding(&mut noise)),
+                vectors: &[vector(&mut noise)],
                 attributes: &attributes(pairs),
                 fields: ProductFields::default(),
                 text: ProductText {
@@ -452,7 +461,7 @@ fn a_number_that_titles_hold_is_their_word() {
     ]) {
         let entry = Entry {
             key: ProductKey(key),
-            embedding: Some(&embedding(&mut noise)),
+            vectors: &[vector(&mut noise)],
             attributes: &Attributes::new(),
             fields: ProductFields::default(),
             text: ProductText {
@@ -485,7 +494,7 @@ fn what_says_all_of_it_is_meant_though_it_is_called_otherwise() {
     ]) {
         let entry = Entry {
             key: ProductKey(key),
-            embedding: Some(&embedding(&mut noise)),
+            vectors: &[vector(&mut noise)],
             attributes: &attributes(&[("category", "Shorts"), ("color", color)]),
             fields: ProductFields::default(),
             text: ProductText {

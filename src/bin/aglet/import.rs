@@ -67,6 +67,14 @@ pub struct ImportArgs {
     /// File that says what attributes are, as `aglet serve` takes it [default: none]
     #[arg(long, env = "AGLET_TYPES", value_name = "FILE")]
     types: Option<PathBuf>,
+    /// Hosts that pictures are fetched from by their web address, comma separated [default: none]
+    #[arg(
+        long,
+        env = "AGLET_PICTURE_HOSTS",
+        value_delimiter = ',',
+        value_name = "HOST"
+    )]
+    picture_hosts: Option<Vec<String>>,
     /// ONNX Runtime's library, or the folder that holds it [default: .runtime]
     #[arg(long, env = "AGLET_RUNTIME", value_name = "PATH")]
     runtime: Option<PathBuf>,
@@ -95,6 +103,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         model: args.model,
         data: args.data,
         types: args.types,
+        picture_hosts: args.picture_hosts,
         runtime: args.runtime,
         device: args.device,
         log_format: args.log_format,

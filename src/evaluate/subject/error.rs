@@ -3,7 +3,7 @@
 use super::embedder::EmbedderError;
 use crate::domain::{ProductError, QueryError};
 use crate::evaluate::data::labeled_catalog::LabeledCatalogError;
-use crate::index::graph::IndexError;
+use crate::index::vectors::IndexError;
 
 /// What a service answered, or why it did not.
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,8 @@ use crate::catalog::caption::caption;
 use crate::domain::{AttributeValue, Embedding, Filters, KnownAttributes, ProductId, QueryText};
 use crate::evaluate::data::labeled_catalog::{LabeledCatalog, LabeledProduct};
 use crate::evaluate::stats::metrics;
-use crate::index::graph::Vectors;
 use crate::index::rank;
+use crate::index::vectors::Vectors;
 
 pub struct FolderEngine {
     embedder: Embedder,
