@@ -13,8 +13,8 @@ use aglet::domain::{
 use aglet::encode::ImageLimits;
 use aglet::encode::text::TextTokenizer;
 use aglet::index::columns::{Columns, TableBuilder};
-use aglet::index::graph::Vectors;
 use aglet::index::plan::Candidates;
+use aglet::index::vectors::Vectors;
 use aglet::index::{Hit, rank};
 use aglet::model::{ModelFolder, Preprocessing};
 use aglet::vision::{Photo, decode, normalize, views};
