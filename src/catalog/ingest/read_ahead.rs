@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::catalog::media::PictureSource;
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::{LONG, Readers};
+use crate::catalog::store::pictures::PlaceColumns;
 use crate::catalog::store::queue::PictureKey;
 use crate::catalog::store::row::{Hash, hash};
 use crate::catalog::store::work::{Outcome, PictureWork};
@@ -20,7 +21,7 @@ const READ_AHEAD: usize = 16;
 /// A product's picture, read.
 pub(super) struct ReadPicture {
     pub(super) picture: PictureKey,
-    source: PictureSource,
+    place: PlaceColumns,
     stamp: String,
     pub(super) hash: Hash,
     moved: bool,
@@ -31,7 +32,7 @@ impl ReadPicture {
     pub(super) fn outcome(self, embedding: Option<Result<Embedding, String>>) -> Outcome {
         let Self {
             picture,
-            source,
+            place,
             stamp,
             hash,
             moved,
@@ -39,7 +40,7 @@ impl ReadPicture {
         } = self;
         Outcome::Photo {
             picture,
-            source,
+            place,
             stamp,
             hash,
             moved,
@@ -112,14 +113,14 @@ impl ReadAhead {
 }
 
 async fn read_in_time(work: PictureWork, photos: &PictureFiles, readers: &Readers) -> Reading {
-    let (picture, source) = (work.picture, work.source.clone());
+    let (picture, place) = (work.picture, work.place.clone());
     let photos = photos.clone();
-    let what = source.to_string();
+    let what = work.source.to_string();
     let read = readers.run(&what, LONG, move || read(work, &photos)).await;
     read.unwrap_or_else(|error| {
         Reading::Unreadable(Outcome::Unreadable {
             picture,
-            source,
+            place,
             reason: error.to_string(),
             gone: false,
             again: true,
@@ -128,11 +129,11 @@ async fn read_in_time(work: PictureWork, photos: &PictureFiles, readers: &Reader
 }
 
 fn read(work: PictureWork, photos: &PictureFiles) -> Reading {
-    let (picture, source) = (work.picture, work.source.clone());
+    let (picture, place) = (work.picture, work.place.clone());
     let unreadable = |reason: String, gone, again| {
         Reading::Unreadable(Outcome::Unreadable {
             picture,
-            source,
+            place,
             reason,
             gone,
             again,
@@ -158,7 +159,7 @@ fn read(work: PictureWork, photos: &PictureFiles) -> Reading {
     let moved = work.hash != Some(hash);
     let read = ReadPicture {
         picture,
-        source: work.source,
+        place: work.place,
         stamp,
         hash,
         moved,

@@ -61,7 +61,7 @@ impl PlaceColumns {
         }
     }
 
-    fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+    pub(super) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             file: row.try_get("file")?,
             member: row.try_get("member")?,
@@ -71,7 +71,7 @@ impl PlaceColumns {
     }
 
     /// `None` for a row without a place.
-    fn source(self, data: &Path) -> Option<PictureSource> {
+    pub(super) fn source(self, data: &Path) -> Option<PictureSource> {
         if let Some(address) = self.address {
             return Some(PictureSource::Address(address));
         }

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::database::Catalog;
-use super::pictures::{self, PlaceColumns};
+use super::pictures::PlaceColumns;
 use super::queue::{AGAIN, Lane, PictureKey, WORDS, now};
 use super::read;
 use super::row::{Hash, hash_column};
@@ -38,6 +38,8 @@ pub(in crate::catalog) enum Work {
 pub(in crate::catalog) struct PictureWork {
     pub picture: PictureKey,
     pub source: PictureSource,
+    /// As the catalog says it.
+    pub place: PlaceColumns,
     /// Of what was read of it last.
     pub hash: Option<Hash>,
     /// Whether its model has a vector of that.
@@ -55,7 +57,7 @@ pub(in crate::catalog) enum Outcome {
     /// or none; `news`: it had no embedding of this one.
     Photo {
         picture: PictureKey,
-        source: PictureSource,
+        place: PlaceColumns,
         stamp: String,
         hash: Hash,
         moved: bool,
@@ -66,7 +68,7 @@ pub(in crate::catalog) enum Outcome {
     /// try may find it.
     Unreadable {
         picture: PictureKey,
-        source: PictureSource,
+        place: PlaceColumns,
         reason: String,
         gone: bool,
         again: bool,
@@ -402,7 +404,6 @@ impl Writer {
     }
 
     async fn try_store(&self, model: i64, outcomes: &[Outcome]) -> Result<(), sqlx::Error> {
-        let data = self.catalog().data();
         let mut transaction = self.begin().await?;
         let mut log = Log::default();
         for outcome in outcomes {
@@ -416,7 +417,7 @@ impl Writer {
                 }
                 Outcome::Photo {
                     picture,
-                    source,
+                    place,
                     stamp,
                     hash,
                     moved,
@@ -428,7 +429,7 @@ impl Writer {
                                WHERE product = ?1 AND number = ?2
                                  AND file IS ?3 AND member IS ?4 AND address IS ?5";
                     let decoded = !matches!(embedding, Some(Err(_)));
-                    let query = of_picture(sql, *picture, &PlaceColumns::of(source, data));
+                    let query = of_picture(sql, *picture, place);
                     let query = query.bind(stamp).bind(hash.as_slice()).bind(decoded);
                     let still = query.execute(&mut *transaction).await?.rows_affected() > 0;
                     if let Some(embedding) = embedding
@@ -455,7 +456,7 @@ impl Writer {
                 }
                 Outcome::Unreadable {
                     picture,
-                    source,
+                    place,
                     reason,
                     gone,
                     again,
@@ -464,7 +465,7 @@ impl Writer {
                                                    decoded = iif(?7, 0, decoded)
                                WHERE product = ?1 AND number = ?2
                                  AND file IS ?3 AND member IS ?4 AND address IS ?5";
-                    let query = of_picture(sql, *picture, &PlaceColumns::of(source, data));
+                    let query = of_picture(sql, *picture, place);
                     let written = query.bind(reason).bind(gone).execute(&mut *transaction);
                     if written.await?.rows_affected() == 0 {
                         continue;
@@ -588,7 +589,8 @@ fn picture_work(
     row: &SqliteRow,
     data: &std::path::Path,
 ) -> Result<Option<PictureWork>, sqlx::Error> {
-    let Some(source) = pictures::source(row, data)? else {
+    let place = PlaceColumns::read(row)?;
+    let Some(source) = place.clone().source(data) else {
         return Ok(None);
     };
     let hash = row.try_get::<Option<&[u8]>, _>("hash")?;
@@ -598,6 +600,7 @@ fn picture_work(
             number: row.try_get("number")?,
         },
         source,
+        place,
         hash: hash.map(hash_column).transpose()?,
         embedded: row.try_get("embedded")?,
     }))
