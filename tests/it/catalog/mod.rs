@@ -5,6 +5,7 @@ mod cost;
 mod gc;
 mod import;
 mod pictures;
+mod queue;
 mod sources;
 mod survive;
 mod upgrade;
