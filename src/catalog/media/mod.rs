@@ -22,6 +22,9 @@ pub(in crate::catalog) mod upload;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// No product picture is larger, in bytes; a file that says so is a mistake or a bomb.
+const LARGEST: u64 = 64 << 20;
+
 /// Where a picture lies: a file below a folder, or a member of a zip archive.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PicturePlace {

@@ -18,12 +18,10 @@ use cap_std::fs::Dir;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::PicturePlace;
+use super::{LARGEST, PicturePlace};
 use super::remote::{PictureHosts, Remote};
 use crate::catalog::error::CatalogError;
 
-/// No product picture is larger; a file that says so is a mistake or a bomb.
-pub(super) const LARGEST: u64 = 64 << 20;
 const OPEN_ARCHIVES: u64 = 8;
 
 /// A cheap, clonable reader that keeps archives open: reading a directory of 41,615 members takes

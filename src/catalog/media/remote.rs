@@ -24,7 +24,7 @@ use ureq::unversioned::resolver::{self, DefaultResolver, ResolvedSocketAddrs};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout};
 
-use super::read::LARGEST;
+use super::LARGEST;
 
 /// Characters in an address.
 const LONGEST: usize = 2_048;
