@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::input::schema;
 use super::output::error::{ApiError, ErrorCode, FixedProblems, NameProblems, Problem, short};
 use super::output::written::{BulkEnd, BulkStatus};
-use super::routes::{attributes, bulk, health, products, search, write};
+use super::routes::{attributes, bulk, health, pictures, products, search, write};
 use super::state::AppState;
 use crate::domain::KnownAttributes;
 
@@ -51,7 +51,12 @@ pub(super) fn work() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(bulk::all_products))
         .routes(routes!(bulk::bulk_products))
-        .routes(routes!(products::product_image))
+        .routes(routes!(pictures::product_image))
+        .routes(routes!(
+            pictures::product_picture,
+            pictures::put_picture,
+            pictures::delete_picture
+        ))
         .routes(routes!(products::similar))
         .routes(routes!(attributes::attributes))
 }

@@ -193,6 +193,12 @@ impl Service {
         self.inner.health.seen().0.counts
     }
 
+    /// How much waits to be embedded, as it was last seen: in memory.
+    #[must_use]
+    pub fn waiting_seen(&self) -> Option<Waiting> {
+        self.inner.health.seen().0.waiting
+    }
+
     /// Counts how far the catalog is embedded, for reports; `None` when it cannot be read.
     pub async fn count(&self) -> Option<Counts> {
         let generation = self.generation();

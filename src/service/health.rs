@@ -11,7 +11,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::catalog::{Catalog, CatalogError, Counts};
+use crate::catalog::{Catalog, CatalogError, Counts, Waiting};
 use crate::encode::{EncodeError, Encoder};
 
 /// How old a look may be before the next begins.
@@ -29,6 +29,8 @@ pub struct Seen {
     pub catalog: Option<String>,
     /// How far the catalog is embedded, as it was last counted.
     pub counts: Option<Counts>,
+    /// What waits to be embedded.
+    pub waiting: Option<Waiting>,
 }
 
 /// A keeper of [`Seen`].
@@ -85,11 +87,13 @@ impl Health {
             state.looking = true;
         }
         let looking = Looking(self);
-        let (embedding, catalog) = tokio::join!(probe(encoder), read(catalog));
+        let waiting = tokio::time::timeout(PATIENCE, catalog.waiting(encoder.model_id()));
+        let (embedding, catalog, waiting) = tokio::join!(probe(encoder), read(catalog), waiting);
         let mut state = self.lock();
         let before = state.seen.embedding.take();
         state.seen.embedding = Some(verdict(embedding, before));
         state.seen.catalog = catalog;
+        state.seen.waiting = waiting.ok().and_then(Result::ok);
         state.looked = Some(Instant::now());
         drop(state);
         drop(looking);

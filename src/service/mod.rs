@@ -34,6 +34,7 @@ mod verify;
 mod worker;
 pub mod writes;
 
+pub use crate::catalog::ShownPicture;
 pub use api::{Service, ServiceOptions};
 pub use error::ServiceError;
 pub use follow::Follower;

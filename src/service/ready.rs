@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::api::Service;
 use super::generation::ModelName;
-use crate::catalog::Counts;
+use crate::catalog::{Counts, Waiting};
 use crate::encode::EncoderStatus;
 use crate::index::IndexVersion;
 
@@ -31,6 +31,8 @@ pub struct Readiness {
     pub products: usize,
     /// How far the catalog is embedded, as it was last counted.
     pub counts: Option<Counts>,
+    /// What waits to be embedded.
+    pub waiting: Option<Waiting>,
 }
 
 impl Service {
@@ -78,6 +80,7 @@ impl Service {
             index: generation.version().clone(),
             products: generation.index.len(),
             counts: seen.counts,
+            waiting: seen.waiting,
         }
     }
 }

@@ -40,6 +40,15 @@ impl Service {
         Ok(results)
     }
 
+    /// [`Service::write`] of one change.
+    ///
+    /// # Errors
+    /// When the catalog cannot be changed.
+    pub async fn write_one(&self, write: Write) -> Result<WriteResult, ServiceError> {
+        let result = self.write(vec![write]).await?.pop();
+        result.ok_or_else(|| ServiceError::Failed("a write has no result".into()))
+    }
+
     /// Keeps an uploaded picture and gives it to a product, under this number.
     ///
     /// # Errors
@@ -65,10 +74,7 @@ impl Service {
             json: Map::new(),
             conditions,
         };
-        let mut results = self.write(vec![write]).await?;
-        results
-            .pop()
-            .ok_or_else(|| ServiceError::Failed("a write has no result".into()))
+        self.write_one(write).await
     }
 
     /// Waits until the index in use is of this revision or a later one; false when it is not by

@@ -15,6 +15,7 @@ mod live;
 mod living;
 mod model;
 mod order;
+mod pictures;
 mod serve;
 mod support;
 #[cfg(feature = "train")]

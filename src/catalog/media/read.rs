@@ -18,8 +18,8 @@ use cap_std::fs::Dir;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{LARGEST, PicturePlace};
 use super::remote::{PictureHosts, Remote};
+use super::{LARGEST, PicturePlace};
 use crate::catalog::error::CatalogError;
 
 const OPEN_ARCHIVES: u64 = 8;

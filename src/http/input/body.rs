@@ -214,6 +214,41 @@ where
     }
 }
 
+/// The bytes of a picture that is uploaded by itself.
+pub struct PictureFile {
+    pub bytes: Bytes,
+    /// Its room in memory.
+    _share: Share,
+}
+
+impl<S: Send + Sync> FromRequest<S> for PictureFile
+where
+    Arc<HttpOptions>: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let options = Arc::<HttpOptions>::from_ref(state);
+        let kind = essence(request.headers());
+        if !kind.starts_with("image/") && kind != "application/octet-stream" {
+            return Err(ApiError::UnsupportedMediaType {
+                expected: "image/* or application/octet-stream",
+            });
+        }
+        let limit = options.max_body;
+        announced(request.headers(), "the picture", limit)?;
+        let mut share = options.uploads.nothing();
+        let place = request.extensions().get::<Place>().cloned();
+        let read = whole(request.into_body(), limit, &mut share);
+        let bytes = within(options.body_timeout, read).await?;
+        arrived(place.as_ref())?;
+        Ok(Self {
+            bytes,
+            _share: share,
+        })
+    }
+}
+
 async fn read_form(
     mut form: Multipart,
     limit: usize,

@@ -6,8 +6,8 @@ use axum::http::request::Parts;
 
 use super::values::{self, RawTest};
 use crate::domain::{
-    Ask, AttributeName, Facets, Filters, MOST_EXCLUDED, Mode, Order, ProductId, Query, QueryError,
-    QueryText, Range, Window, WordSearch,
+    Ask, AttributeName, Facets, Filters, MOST_EXCLUDED, MOST_PICTURES, Mode, Order, ProductId,
+    Query, QueryError, QueryText, Range, Window, WordSearch,
 };
 use crate::http::output::error::{ApiError, short};
 use crate::service::Service;
@@ -310,6 +310,30 @@ impl<S: Send + Sync> FromRequestParts<S> for IdPath {
         ProductId::new(&id)
             .map(Self)
             .map_err(|error| ApiError::value("id", &error))
+    }
+}
+
+/// The picture that a path names.
+pub struct PicturePath {
+    pub id: ProductId,
+    pub number: u8,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PicturePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, state).await;
+        let axum::extract::Path((id, number)) =
+            path.map_err(|rejection| ApiError::parameter("id", rejection.body_text()))?;
+        let id = ProductId::new(&id).map_err(|error| ApiError::value("id", &error))?;
+        let number = number.parse().ok();
+        let number = number.filter(|number| (1..=MOST_PICTURES).contains(number));
+        let number = number.ok_or_else(|| {
+            let reason = format!("a picture has a number from 1 to {MOST_PICTURES}");
+            ApiError::parameter("number", reason)
+        })?;
+        Ok(Self { id, number })
     }
 }
 

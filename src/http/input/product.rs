@@ -53,6 +53,12 @@ pub struct ProductInput {
     /// The product's page in the shop.
     #[schema(max_length = 2048)]
     url: Option<String>,
+    /// A web address of its picture, on a host that `picture_hosts` names. When neither this nor `images`
+    /// is there, the product keeps the pictures that it has.
+    image: Option<String>,
+    /// Web addresses of its pictures, in their order; an empty list removes them.
+    #[schema(max_items = 32)]
+    images: Option<Vec<String>>,
     /// Name -> value or values of 1 to 256 characters. Names are lowered, and their spaces and hyphens
     /// become `_`.
     attributes: Option<BTreeMap<String, OneOrMany>>,
@@ -84,6 +90,10 @@ pub struct ProductPatch {
     created: Option<String>,
     #[schema(max_length = 2048)]
     url: Option<String>,
+    /// As in a product; null removes the pictures.
+    image: Option<String>,
+    #[schema(max_items = 32)]
+    images: Option<Vec<String>>,
     /// Name -> value or values; null removes the attribute.
     attributes: Option<BTreeMap<String, AttributePatch>>,
 }

@@ -28,6 +28,17 @@ pub struct Readiness {
     pub products: usize,
     /// How far the catalog is embedded, as it was last counted.
     pub catalog: Option<CatalogProgress>,
+    /// What waits to be embedded, some seconds old.
+    pub embedding_queue: Option<EmbeddingQueue>,
+}
+
+/// Words and pictures that wait to be embedded.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EmbeddingQueue {
+    /// For their first try.
+    pub waiting: u64,
+    /// For another: they could not be read.
+    pub retrying: u64,
 }
 
 /// How far the embedding of the catalog is.
@@ -71,6 +82,10 @@ impl From<service::Readiness> for Readiness {
             index_version: index_version(&report.index),
             products: report.products,
             catalog: report.counts.map(CatalogProgress::from),
+            embedding_queue: report.waiting.map(|waiting| EmbeddingQueue {
+                waiting: waiting.waiting,
+                retrying: waiting.retrying,
+            }),
         }
     }
 }

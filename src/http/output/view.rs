@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::catalog::StoredProduct;
+use crate::catalog::{PartProgress, ProductProgress, StoredProduct};
 use crate::domain::{
     Ask, AttributeValue, Condition, KnownAttributes, Query, SortBy, SortKey, Test, ValueType, typed,
 };
@@ -233,6 +233,10 @@ pub struct Hit {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub explanation: Option<ExplanationView>,
+    /// Where the picture is that is nearest to the query; null where words alone decided, or it cannot
+    /// be shown.
+    #[schema(required)]
+    pub picture_url: Option<String>,
     pub product: ProductView,
 }
 
@@ -241,6 +245,109 @@ pub struct Hit {
 pub struct ProductDocument {
     pub id: String,
     pub product: ProductView,
+    /// How far its words (title and attributes) are embedded.
+    pub words: EmbeddingView,
+    /// Its pictures, in their order.
+    pub pictures: Vec<PictureView>,
+}
+
+/// A picture of a product.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PictureView {
+    pub number: u8,
+    /// Where it is; null until it was decoded.
+    #[schema(required)]
+    pub url: Option<String>,
+    pub embedding: EmbeddingView,
+}
+
+/// How far something is embedded by the model in use.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EmbeddingView {
+    pub status: EmbeddingStatus,
+    /// Why it is not embedded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// How often it was tried in vain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub attempts: Option<u32>,
+    /// When it is tried again: RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next_try: Option<String>,
+}
+
+/// `embedded`: searches find it; `waiting`: its turn is still to come; `retrying`: it could not be read
+/// and is tried again; `failed`: it cannot be embedded, or was tried too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbeddingStatus {
+    Embedded,
+    Waiting,
+    Retrying,
+    Failed,
+}
+
+impl From<PartProgress> for EmbeddingView {
+    fn from(progress: PartProgress) -> Self {
+        let PartProgress {
+            embedded,
+            waits,
+            failed,
+            attempts,
+            again_at,
+        } = progress;
+        let status = match (embedded, waits, attempts, &failed) {
+            (true, ..) => EmbeddingStatus::Embedded,
+            (_, true, 1.., _) => EmbeddingStatus::Retrying,
+            (_, false, _, Some(_)) => EmbeddingStatus::Failed,
+            _ => EmbeddingStatus::Waiting,
+        };
+        let in_vain = matches!(status, EmbeddingStatus::Retrying | EmbeddingStatus::Failed);
+        Self {
+            status,
+            reason: failed.filter(|_| in_vain),
+            attempts: Some(attempts).filter(|attempts| in_vain && *attempts > 0),
+            next_try: again_at.filter(|_| in_vain).and_then(typed::date_text),
+        }
+    }
+}
+
+impl ProductDocument {
+    pub fn new(
+        stored: StoredProduct,
+        progress: ProductProgress,
+        known: &KnownAttributes,
+        public_url: &str,
+    ) -> Self {
+        let pictures = progress
+            .pictures
+            .into_iter()
+            .map(|(number, progress)| PictureView {
+                number,
+                url: picture_url(&stored, number, public_url),
+                embedding: progress.into(),
+            });
+        Self {
+            pictures: pictures.collect(),
+            words: progress.words.into(),
+            id: stored.product.id.to_string(),
+            product: ProductView::new(stored, known, public_url),
+        }
+    }
+}
+
+/// Where a picture of a product is; `None` when it cannot be shown.
+fn picture_url(stored: &StoredProduct, number: u8, public_url: &str) -> Option<String> {
+    let mut pictures = stored.pictures.iter();
+    let picture = pictures.find(|picture| picture.number == number && picture.shown)?;
+    let here = || {
+        let id = percent::encode(stored.product.id.as_str());
+        format!("{public_url}/products/{id}/pictures/{number}")
+    };
+    Some(picture.address.clone().unwrap_or_else(here))
 }
 
 /// A product. Attributes that the service is set up to know (`category`, `color`, `brand`, `gender` and
@@ -261,7 +368,7 @@ pub struct ProductView {
     pub created: Option<String>,
     /// The product's page in the shop.
     pub url: Option<String>,
-    /// Where its picture is; relative to this service unless it is set up with a public address.
+    /// Where its first picture is; relative to this service unless it is set up with a public address.
     pub image_url: Option<String>,
     /// Every attribute with its values.
     pub attributes: BTreeMap<String, Vec<String>>,
@@ -292,7 +399,7 @@ struct ProductViewSchema {
     /// The product's page in the shop.
     #[schema(required)]
     url: Option<String>,
-    /// Where its picture is; relative to this service unless it is set up with a public address.
+    /// Where its first picture is; relative to this service unless it is set up with a public address.
     #[schema(required)]
     image_url: Option<String>,
     /// Every attribute with its values.
@@ -420,6 +527,9 @@ impl SearchResponse {
                 products: group.products,
             }),
             explanation: hit.explanation.map(Into::into),
+            picture_url: hit
+                .picture
+                .and_then(|number| picture_url(&hit.product, number, public_url)),
             product: ProductView::new(hit.product, known, public_url),
         });
         Self {
@@ -437,17 +547,15 @@ impl SearchResponse {
 
 impl ProductView {
     pub fn new(stored: StoredProduct, known: &KnownAttributes, public_url: &str) -> Self {
+        let first = stored.pictures.iter().find(|picture| picture.shown);
+        let image_url = first.map(|picture| {
+            let here = || {
+                let id = percent::encode(stored.product.id.as_str());
+                format!("{public_url}/products/{id}/image")
+            };
+            picture.address.clone().unwrap_or_else(here)
+        });
         let product = stored.product;
-        let image_url = stored
-            .pictures
-            .iter()
-            .any(|picture| picture.shown)
-            .then(|| {
-                format!(
-                    "{public_url}/products/{}/image",
-                    percent::encode(product.id.as_str())
-                )
-            });
         let first = |name: &str| product.attribute(name).map(str::to_owned);
         let values =
             |values: &Vec<AttributeValue>| values.iter().map(ToString::to_string).collect();

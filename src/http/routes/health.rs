@@ -60,6 +60,7 @@ pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
 const PROVIDER_METRIC: &str = "aglet_execution_provider";
 const INDEXED_METRIC: &str = "aglet_indexed_products";
 const PENDING_METRIC: &str = "aglet_pending_products";
+const QUEUE_METRIC: &str = "aglet_embedding_queue";
 
 /// Tells the recorder that is installed what the gauges of this file mean.
 pub fn describe_gauges() {
@@ -71,6 +72,10 @@ pub fn describe_gauges() {
     metrics::describe_gauge!(
         PENDING_METRIC,
         "Products whose picture or words wait to be embedded, as last counted"
+    );
+    metrics::describe_gauge!(
+        QUEUE_METRIC,
+        "Words and pictures that wait to be embedded: for their first try, or for another"
     );
 }
 
@@ -91,5 +96,10 @@ fn gauge(state: &AppState) {
     metrics::gauge!(INDEXED_METRIC).set(state.service.generation().index.len() as f64);
     if let Some(counts) = state.service.counts() {
         metrics::gauge!(PENDING_METRIC).set(counts.pending as f64);
+    }
+    if let Some(queue) = state.service.waiting_seen() {
+        for (name, number) in [("waiting", queue.waiting), ("retrying", queue.retrying)] {
+            metrics::gauge!(QUEUE_METRIC, "state" => name).set(number as f64);
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! | file | paths |
 //! | --- | --- |
 //! | [`search`] | `/search`, `/search/image` |
-//! | [`products`] | `/products/{id}`, its picture, and what is like it |
+//! | [`products`] | `/products/{id}`, and what is like it |
+//! | [`pictures`] | its pictures: shown, uploaded, removed |
 //! | [`write`](mod@write) | `/products/{id}`, written |
 //! | [`bulk`] | `/products`, `/products:bulk` |
 //! | [`attributes`] | `/attributes` |
@@ -15,6 +16,7 @@ pub mod attributes;
 pub mod bulk;
 pub mod health;
 pub mod page;
+pub mod pictures;
 pub mod products;
 pub mod search;
 pub mod write;

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Map;
 
-use crate::domain::{Write, WriteOp, WriteStatus, Written};
+use crate::domain::{WriteOp, WriteResult, WriteStatus, Written};
 use crate::http::input::params::IdPath;
 use crate::http::input::product::{
     PatchBody, ProductBody, ProductInput, ProductPatch, Wait, WritesOn, write_of,
@@ -43,7 +43,9 @@ pub async fn put_product(
     ProductBody(json): ProductBody,
 ) -> Result<Response, ApiError> {
     let write = write_of(&id, WriteOp::Put, json, conditions(&headers));
-    answer(&state, write, wait).await
+    let until = Instant::now() + state.options.request_timeout;
+    let written = state.service.write_one(write).await?;
+    answer(&state, written, wait, until).await
 }
 
 /// Change a product
@@ -68,7 +70,9 @@ pub async fn patch_product(
     PatchBody(json): PatchBody,
 ) -> Result<Response, ApiError> {
     let write = write_of(&id, WriteOp::Patch, json, conditions(&headers));
-    answer(&state, write, wait).await
+    let until = Instant::now() + state.options.request_timeout;
+    let written = state.service.write_one(write).await?;
+    answer(&state, written, wait, until).await
 }
 
 /// Delete a product
@@ -91,13 +95,18 @@ pub async fn delete_product(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let write = write_of(&id, WriteOp::Delete, Map::new(), conditions(&headers));
-    answer(&state, write, wait).await
+    let until = Instant::now() + state.options.request_timeout;
+    let written = state.service.write_one(write).await?;
+    answer(&state, written, wait, until).await
 }
 
-async fn answer(state: &AppState, write: Write, wait: Wait) -> Result<Response, ApiError> {
-    let until = Instant::now() + state.options.request_timeout;
-    let results = state.service.write(vec![write]).await?;
-    let result = results.into_iter().next().ok_or_else(unanswered)?;
+/// The answer to a change, once the index holds it where that is waited for.
+pub(super) async fn answer(
+    state: &AppState,
+    result: WriteResult,
+    wait: Wait,
+    until: Instant,
+) -> Result<Response, ApiError> {
     let written = result.result?;
     let searchable = match wait {
         Wait(true) => Some(state.service.searchable(written.revision, until).await),
@@ -124,9 +133,4 @@ fn tag(written: &Written) -> Result<Option<HeaderValue>, ApiError> {
     let tag = HeaderValue::try_from(etag_of(written.revision));
     tag.map(Some)
         .map_err(|error| ApiError::internal("an ETag is not a header", error))
-}
-
-fn unanswered() -> ApiError {
-    let error = std::io::Error::other("a write has no result");
-    ApiError::internal("a write has no result", error)
 }
