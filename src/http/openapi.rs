@@ -173,13 +173,18 @@ fn describe_form(document: &mut OpenApi) {
 
 /// The types that a picture may be of: `image/*` alone tells clients nothing.
 fn describe_pictures(document: &mut OpenApi) {
-    let item = document.paths.paths.get_mut("/products/{id}/image");
-    let responses = item
-        .and_then(|item| item.get.as_mut())
-        .map(|get| &mut get.responses.responses);
-    let Some(RefOr::T(picture)) = responses.and_then(|all| all.get_mut("200")) else {
-        return;
-    };
+    for path in ["/products/{id}/image", "/products/{id}/pictures/{number}"] {
+        let item = document.paths.paths.get_mut(path);
+        let responses = item
+            .and_then(|item| item.get.as_mut())
+            .map(|get| &mut get.responses.responses);
+        if let Some(RefOr::T(picture)) = responses.and_then(|all| all.get_mut("200")) {
+            describe_picture(picture);
+        }
+    }
+}
+
+fn describe_picture(picture: &mut utoipa::openapi::Response) {
     let binary = || {
         ObjectBuilder::new()
             .schema_type(Type::String)

@@ -17,10 +17,10 @@ use super::error::ServiceError;
 use super::fresh::Freshness;
 use super::generation::{Generation, Making};
 use super::health::Health;
-use super::page::{Hit, Page};
+use super::page::{Hit, Page, PictureAt};
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
-use crate::catalog::{Catalog, Counts, ProductProgress, ShownPicture, StoredProduct, Waiting};
+use crate::catalog::{Catalog, Counts, ProductProgress, StoredProduct, Waiting};
 use crate::domain::{Ask, Embedding, KnownAttributes, Mode, ProductId, ProductKey, Query, Types};
 use crate::encode::{EncoderStatus, Priority};
 use crate::index::lexical::Language;
@@ -162,9 +162,10 @@ impl Service {
         &self,
         id: &ProductId,
         number: Option<u8>,
-    ) -> Result<Option<ShownPicture>, ServiceError> {
+    ) -> Result<Option<PictureAt>, ServiceError> {
         let found = self.inner.catalog.picture(id, number).await?;
-        found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })
+        let found = found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })?;
+        Ok(found.map(PictureAt::from))
     }
 
     /// How far a product is embedded by the model in use.

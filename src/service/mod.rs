@@ -34,11 +34,10 @@ mod verify;
 mod worker;
 pub mod writes;
 
-pub use crate::catalog::ShownPicture;
 pub use api::{Service, ServiceOptions};
 pub use error::ServiceError;
 pub use follow::Follower;
 pub use generation::{Generation, Making, ModelName};
-pub use page::{Hit, Page};
+pub use page::{Hit, Page, PictureAt};
 pub use ready::Readiness;
 pub use verify::{Verified, verify};

@@ -35,7 +35,9 @@ fn send(
     let answer = match body {
         Some((kind, bytes)) => {
             let request = request.header("content-type", kind);
-            service.agent.run(request.body(bytes.to_vec()).expect("a request"))
+            service
+                .agent
+                .run(request.body(bytes.to_vec()).expect("a request"))
         }
         None => service.agent.run(request.body(()).expect("a request")),
     };
@@ -47,12 +49,19 @@ fn send(
 
 fn put(service: &Service, path: &str, product: &Value) -> (u16, Value) {
     let body = product.to_string();
-    send(service, "PUT", path, Some(("application/json", body.as_bytes())), &[])
+    send(
+        service,
+        "PUT",
+        path,
+        Some(("application/json", body.as_bytes())),
+        &[],
+    )
 }
 
 fn by_photo(service: &Service, photo: &[u8]) -> Value {
-    let (kind, body) = multipart::form(&[], Some(photo));
-    let (status, answer) = send(service, "POST", "/search/image", Some((&kind, &body)), &[]);
+    let body = multipart::form(&[("image", photo)]);
+    let form = Some((multipart::FORM, &body[..]));
+    let (status, answer) = send(service, "POST", "/search/image", form, &[]);
     assert_eq!(status, 200, "{answer}");
     answer["hits"][0].clone()
 }
@@ -83,31 +92,57 @@ fn an_uploaded_picture_is_found_and_named() {
         png([20, 20, 200], [255, 255, 255]),
         png([20, 200, 20], [0, 0, 0]),
     );
-    let upload = |path: &str, bytes: &[u8]| send(&service, "PUT", path, Some(("image/png", bytes)), &[]);
+    let upload =
+        |path: &str, bytes: &[u8]| send(&service, "PUT", path, Some(("image/png", bytes)), &[]);
     for (path, bytes) in [
         ("/products/a/pictures/1", &red),
         ("/products/a/pictures/3", &blue),
         ("/products/b/pictures/1", &green),
     ] {
         let (status, answer) = upload(path, bytes);
-        assert_eq!((status, &answer["status"]), (200, &json!("changed")), "{answer}");
+        assert_eq!(
+            (status, &answer["status"]),
+            (200, &json!("changed")),
+            "{answer}"
+        );
     }
-    assert_eq!(upload("/products/a/pictures/1", &red).1["status"], "unchanged");
+    assert_eq!(
+        upload("/products/a/pictures/1", &red).1["status"],
+        "unchanged"
+    );
     // What is wrong with an upload is said.
     for (path, bytes, status, code) in [
         ("/products/a/pictures/0", &red[..], 400, "invalid_parameter"),
         ("/products/a/pictures/33", &red, 400, "invalid_parameter"),
         ("/products/a/pictures/x", &red, 400, "invalid_parameter"),
         ("/products/c/pictures/1", &red, 404, "product_not_found"),
-        ("/products/a/pictures/2", b"words", 415, "unsupported_media_type"),
+        (
+            "/products/a/pictures/2",
+            b"words",
+            415,
+            "unsupported_media_type",
+        ),
         ("/products/a/pictures/2", &red[..80], 422, "broken_image"),
     ] {
         let (got, answer) = upload(path, bytes);
-        assert_eq!((got, &answer["code"]), (status, &json!(code)), "{path}: {answer}");
+        assert_eq!(
+            (got, &answer["code"]),
+            (status, &json!(code)),
+            "{path}: {answer}"
+        );
     }
     let stale = [("If-Match", "\"1\"")];
-    let under = send(&service, "PUT", "/products/a/pictures/2", Some(("image/png", &red)), &stale);
-    assert_eq!((under.0, &under.1["code"]), (412, &json!("precondition_failed")));
+    let under = send(
+        &service,
+        "PUT",
+        "/products/a/pictures/2",
+        Some(("image/png", &red)),
+        &stale,
+    );
+    assert_eq!(
+        (under.0, &under.1["code"]),
+        (412, &json!("precondition_failed"))
+    );
 
     embedded(&mut service, "a", 2);
     embedded(&mut service, "b", 1);
@@ -117,7 +152,11 @@ fn an_uploaded_picture_is_found_and_named() {
     for (photo, id, picture) in [(&blue, "a", 3), (&red, "a", 1), (&green, "b", 1)] {
         let hit = by_photo(&service, photo);
         let url = format!("/products/{id}/pictures/{picture}");
-        assert_eq!((&hit["id"], &hit["picture_url"]), (&json!(id), &json!(url)), "{hit}");
+        assert_eq!(
+            (&hit["id"], &hit["picture_url"]),
+            (&json!(id), &json!(url)),
+            "{hit}"
+        );
         assert_eq!(hit["product"]["image_url"], format!("/products/{id}/image"));
     }
     let url = format!("{}/products/a/pictures/3", service.url);
@@ -128,12 +167,29 @@ fn an_uploaded_picture_is_found_and_named() {
     // Removed, it is not found any more; the others keep their numbers.
     let path = "/products/a/pictures/1?wait=searchable";
     let (status, answer) = send(&service, "DELETE", path, None, &[]);
-    assert_eq!((status, &answer["searchable"]), (200, &json!(true)), "{answer}");
-    assert_eq!(send(&service, "DELETE", path, None, &[]).1["code"], "image_not_found");
-    assert_eq!(service.get("/products/a/pictures/1").1["code"], "image_not_found");
+    assert_eq!(
+        (status, &answer["searchable"]),
+        (200, &json!(true)),
+        "{answer}"
+    );
+    assert_eq!(
+        send(&service, "DELETE", path, None, &[]).1["code"],
+        "image_not_found"
+    );
+    assert_eq!(
+        service.get("/products/a/pictures/1").1["code"],
+        "image_not_found"
+    );
     let (_, answer) = service.get("/products/a");
-    assert_eq!(answer["pictures"].as_array().map(Vec::len), Some(1), "{answer}");
-    assert_eq!(by_photo(&service, &red)["picture_url"], json!("/products/a/pictures/3"));
+    assert_eq!(
+        answer["pictures"].as_array().map(Vec::len),
+        Some(1),
+        "{answer}"
+    );
+    assert_eq!(
+        by_photo(&service, &red)["picture_url"],
+        json!("/products/a/pictures/3")
+    );
     service.end();
 }
 
@@ -172,7 +228,8 @@ fn a_picture_on_the_web_is_fetched_and_a_bad_one_costs_itself() {
     let mut service = Service::start(&folder.path().join("data"), &flags);
     service.ready();
     let at = |name: &str| format!("http://{host}/{name}");
-    let product = json!({"title": "Hilltop Walker", "images": [at("gone.png"), at("1.png"), at("busy.png")]});
+    let product =
+        json!({"title": "Hilltop Walker", "images": [at("gone.png"), at("1.png"), at("busy.png")]});
     assert_eq!(put(&service, "/products/a", &product).0, 201);
     embedded(&mut service, "a", 1);
     let pictures = service.until("all were tried", |service| {
@@ -181,10 +238,18 @@ fn a_picture_on_the_web_is_fetched_and_a_bad_one_costs_itself() {
         (!waits).then(|| answer["pictures"].clone())
     });
     let status = |n: usize| pictures[n]["embedding"]["status"].clone();
-    assert_eq!([status(0), status(1), status(2)], ["failed", "embedded", "retrying"]);
-    let reason = pictures[0]["embedding"]["reason"].as_str().expect("a reason");
+    assert_eq!(
+        [status(0), status(1), status(2)],
+        ["failed", "embedded", "retrying"]
+    );
+    let reason = pictures[0]["embedding"]["reason"]
+        .as_str()
+        .expect("a reason");
     assert!(reason.contains("404"), "{pictures}");
-    assert!(pictures[2]["embedding"]["next_try"].is_string(), "{pictures}");
+    assert!(
+        pictures[2]["embedding"]["next_try"].is_string(),
+        "{pictures}"
+    );
     assert_eq!(pictures[1]["url"], at("1.png"));
     service.until("the index", |service| {
         (by_photo(service, &blue)["picture_url"] == at("1.png")).then_some(())
@@ -201,7 +266,11 @@ fn a_picture_on_the_web_is_fetched_and_a_bad_one_costs_itself() {
     // Another host is refused, and the field is named.
     let wrong = json!({"title": "A", "images": [at("1.png"), "http://127.0.0.2/1.png"]});
     let (code, answer) = put(&service, "/products/b", &wrong);
-    assert_eq!((code, &answer["field"]), (422, &json!("images[1]")), "{answer}");
+    assert_eq!(
+        (code, &answer["field"]),
+        (422, &json!("images[1]")),
+        "{answer}"
+    );
     let none = json!({"title": "Hilltop Walker", "images": []});
     assert_eq!(put(&service, "/products/a", &none).1["status"], "changed");
     assert_eq!(service.get("/products/a").1["pictures"], json!([]));

@@ -149,11 +149,11 @@ async fn changed(
     let mut all = settled.into_iter();
     let mut changed = Vec::new();
     loop {
-        let some: Vec<_> = all.by_ref().take(LOOKS).collect();
-        if some.is_empty() {
+        let page: Vec<_> = all.by_ref().take(LOOKS).collect();
+        if page.is_empty() {
             return changed;
         }
-        let keys: Vec<PictureKey> = some.iter().map(|(work, _)| work.picture).collect();
+        let keys: Vec<PictureKey> = page.iter().map(|(work, _)| work.picture).collect();
         let photos = inner.photos.clone();
         let look = move || -> Vec<PictureKey> {
             let same = |work: &PictureWork, stamp: &Option<String>| match &work.source {
@@ -163,7 +163,7 @@ async fn changed(
                     work.embedded && now.is_some() && now == *stamp
                 }
             };
-            let changed = some.into_iter().filter(|(work, stamp)| !same(work, stamp));
+            let changed = page.into_iter().filter(|(work, stamp)| !same(work, stamp));
             changed.map(|(work, _)| work.picture).collect()
         };
         let looked = inner.readers.run("pictures", LONG, look).await;

@@ -45,7 +45,7 @@ pub struct Picture {
 /// Where a client gets a picture.
 #[derive(Clone)]
 pub enum ShownPicture {
-    Here(Picture),
+    Here(Box<Picture>),
     /// On the web, at this address.
     Elsewhere(String),
 }

@@ -245,14 +245,14 @@ async fn picture(
         let Some(hash) = row.try_get::<Option<&[u8]>, _>("hash")? else {
             return Ok(None);
         };
-        Ok(Some(ShownPicture::Here(Picture {
+        Ok(Some(ShownPicture::Here(Box::new(Picture {
             sha256: hash.try_into().map_err(undecodable)?,
             source,
             stamp: row.try_get("stamp")?,
             photos: catalog.inner.photos.clone(),
             readers: catalog.inner.readers.clone(),
             memory: catalog.inner.pictures.clone(),
-        })))
+        }))))
     };
     picture().map(Some).map_err(|e| catalog.error(e))
 }

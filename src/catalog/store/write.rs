@@ -169,30 +169,26 @@ impl Writer {
             let before = old.as_ref().and_then(|old| known_pictures.get(&old.key));
             let now = pictures::of_source(&record.pictures, before, self.catalog.data());
             let before = before.unwrap_or(&none);
-            let (key, change) = match &old {
-                Some(old) => {
-                    let same = old.same(&columns);
-                    let same_pictures = pictures::same(before, &now);
-                    if !same {
-                        columns.update(old, &mut transaction).await?;
-                    }
-                    // Another picture in the place of one is noticed when it is read: a shop that moved
-                    // its folder changed nothing.
-                    if !same || !before.keys().eq(now.keys()) {
-                        log.add(old.key, "changed");
-                    }
-                    let change = if same && same_pictures {
-                        Change::Unchanged
-                    } else {
-                        Change::Changed
-                    };
-                    (ProductKey(old.key), change)
+            let (key, change) = if let Some(old) = &old {
+                let same = old.same(&columns);
+                if !same {
+                    columns.update(old, &mut transaction).await?;
                 }
-                None => {
-                    let key = columns.insert(&record.product.id, &mut transaction).await?;
-                    log.add(key.0, "new");
-                    (key, Change::New)
+                // Another picture in the place of one is noticed when it is read: a shop that moved
+                // its folder changed nothing.
+                if !same || !before.keys().eq(now.keys()) {
+                    log.add(old.key, "changed");
                 }
+                let change = if same && pictures::same(before, &now) {
+                    Change::Unchanged
+                } else {
+                    Change::Changed
+                };
+                (ProductKey(old.key), change)
+            } else {
+                let key = columns.insert(&record.product.id, &mut transaction).await?;
+                log.add(key.0, "new");
+                (key, Change::New)
             };
             pictures::bring_to(key.0, before, &now, &mut transaction).await?;
             changes.push((key, change));

@@ -19,7 +19,7 @@ use crate::http::layers::etag::{conditions, etag, matches};
 use crate::http::output::error::{ApiError, DeleteProblems, ProductProblems, WriteProblems};
 use crate::http::output::written::WriteResponse;
 use crate::http::state::AppState;
-use crate::service::ShownPicture;
+use crate::service::PictureAt;
 
 /// A product's picture
 ///
@@ -147,8 +147,8 @@ async fn show(
     let none = || ApiError::NoPicture { id: id.to_string() };
     let picture = state.service.picture(id, number).await?.ok_or_else(none)?;
     let picture = match picture {
-        ShownPicture::Here(picture) => picture,
-        ShownPicture::Elsewhere(address) => {
+        PictureAt::Here(picture) => picture,
+        PictureAt::Elsewhere(address) => {
             return Ok(Redirect::temporary(&address).into_response());
         }
     };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use aglet::app::App;
 use aglet::catalog::Catalog;
-use aglet::catalog::ingest::{self, Embedder, ImportOptions, Progress};
+use aglet::catalog::ingest::{self, Embedder, ImportOptions, Lane, Progress};
 use aglet::catalog::source::Source;
 use aglet::config::{Config, Settings};
 use aglet::domain::{Embedding, ModelId};
@@ -143,11 +143,11 @@ impl Embedder for Chance {
         &self.model
     }
 
-    async fn photo(&self, _: Bytes) -> Result<Embedding, EncodeError> {
+    async fn photo(&self, _: Bytes, _: Lane) -> Result<Embedding, EncodeError> {
         Err(EncodeError::WorkerGone)
     }
 
-    async fn words(&self, text: &str) -> Result<Embedding, EncodeError> {
+    async fn words(&self, text: &str, _: Lane) -> Result<Embedding, EncodeError> {
         let mut state = text.bytes().fold(7_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
