@@ -170,6 +170,7 @@ fn template(path: &str) -> &'static str {
         "/products:bulk",
         "/products/{id}",
         "/products/{id}/image",
+        "/products/{id}/pictures/{number}",
         "/products/{id}/similar",
         "/livez",
         "/readyz",
