@@ -173,28 +173,29 @@ fn describe_form(document: &mut OpenApi) {
 
 /// The types that a picture may be of: `image/*` alone tells clients nothing.
 fn describe_pictures(document: &mut OpenApi) {
+    let content = || {
+        let binary = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        RefOr::T(Content::new(Some(Schema::Object(binary.build()))))
+    };
+    let kinds = ["jpeg", "png", "webp", "gif", "bmp"].map(|kind| format!("image/{kind}"));
     for path in ["/products/{id}/image", "/products/{id}/pictures/{number}"] {
-        let item = document.paths.paths.get_mut(path);
-        let responses = item
-            .and_then(|item| item.get.as_mut())
-            .map(|get| &mut get.responses.responses);
+        let Some(item) = document.paths.paths.get_mut(path) else {
+            continue;
+        };
+        let responses = item.get.as_mut().map(|get| &mut get.responses.responses);
         if let Some(RefOr::T(picture)) = responses.and_then(|all| all.get_mut("200")) {
-            describe_picture(picture);
+            let shown = kinds.iter().map(|kind| (kind.clone(), content()));
+            picture.content = shown.collect();
+        }
+        let body = item.put.as_mut().and_then(|put| put.request_body.as_mut());
+        if let Some(RefOr::T(body)) = body {
+            let any = std::iter::once("application/octet-stream".to_owned());
+            let taken = kinds.iter().cloned().chain(any);
+            body.content = taken.map(|kind| (kind, content())).collect();
         }
     }
-}
-
-fn describe_picture(picture: &mut utoipa::openapi::Response) {
-    let binary = || {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
-    };
-    let kinds = ["jpeg", "png", "webp", "gif", "bmp"].map(|kind| {
-        let content = Content::new(Some(Schema::Object(binary().build())));
-        (format!("image/{kind}"), RefOr::T(content))
-    });
-    picture.content = kinds.into_iter().collect();
 }
 
 /// This document

@@ -41,7 +41,7 @@ pub struct HttpOptions {
     /// Largest body in bytes; reading stops there.
     pub max_body: usize,
     /// Bytes of the bodies of all requests together: of JSON until it is parsed, of a form from its
-    /// arrival until its photo is embedded.
+    /// arrival until its photo is embedded, of a picture until it is kept.
     pub uploads: Budget,
     /// From the whole request to the answer.
     pub request_timeout: Duration,
@@ -53,8 +53,8 @@ pub struct HttpOptions {
     /// Origins (`https://shop.example`) whose pages may call the API from a browser; none by
     /// default.
     pub allowed_origins: Vec<String>,
-    /// Put before the path in `image_url`, and named as the server in the OpenAPI document; without
-    /// a slash at its end. Empty: the path alone.
+    /// Put before the path in `image_url` and `picture_url`, and named as the server in the OpenAPI
+    /// document; without a slash at its end. Empty: the path alone.
     pub public_url: String,
     /// Whether products can be written.
     pub writes: bool,

@@ -17,10 +17,10 @@ use super::error::ServiceError;
 use super::fresh::Freshness;
 use super::generation::{Generation, Making};
 use super::health::Health;
-use super::page::{Hit, Page, PictureAt};
+use super::page::{Hit, Page};
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
-use crate::catalog::{Catalog, Counts, ProductProgress, StoredProduct, Waiting};
+use crate::catalog::{Catalog, Counts, ProductProgress, ShownPicture, StoredProduct, Waiting};
 use crate::domain::{Ask, Embedding, KnownAttributes, Mode, ProductId, ProductKey, Query, Types};
 use crate::encode::{EncoderStatus, Priority};
 use crate::index::lexical::Language;
@@ -162,10 +162,9 @@ impl Service {
         &self,
         id: &ProductId,
         number: Option<u8>,
-    ) -> Result<Option<PictureAt>, ServiceError> {
+    ) -> Result<Option<ShownPicture>, ServiceError> {
         let found = self.inner.catalog.picture(id, number).await?;
-        let found = found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })?;
-        Ok(found.map(PictureAt::from))
+        found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })
     }
 
     /// How far a product is embedded by the model in use.
@@ -192,12 +191,6 @@ impl Service {
     #[must_use]
     pub fn counts(&self) -> Option<Counts> {
         self.inner.health.seen().0.counts
-    }
-
-    /// How much waits to be embedded, as it was last seen: in memory.
-    #[must_use]
-    pub fn waiting_seen(&self) -> Option<Waiting> {
-        self.inner.health.seen().0.waiting
     }
 
     /// Counts how far the catalog is embedded, for reports; `None` when it cannot be read.

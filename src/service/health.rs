@@ -29,13 +29,17 @@ pub struct Seen {
     pub catalog: Option<String>,
     /// How far the catalog is embedded, as it was last counted.
     pub counts: Option<Counts>,
-    /// What waits to be embedded.
-    pub waiting: Option<Waiting>,
+    /// How much waits to be embedded, as it was last counted.
+    pub queue: Option<Waiting>,
 }
 
 /// A keeper of [`Seen`].
 #[derive(Default)]
-pub struct Health(Mutex<State>);
+pub struct Health {
+    state: Mutex<State>,
+    /// When the queue was last counted; locked by whoever counts it.
+    queue: tokio::sync::Mutex<Option<Instant>>,
+}
 
 #[derive(Default)]
 struct State {
@@ -55,7 +59,7 @@ impl Drop for Looking<'_> {
 
 impl Health {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was seen last, and whether another look is due.
@@ -77,6 +81,25 @@ impl Health {
         }
     }
 
+    /// Counts what waits to be embedded, unless somebody does or has just done so. A count that cannot
+    /// be made leaves the one before.
+    pub async fn count_queue(&self, encoder: &Encoder, catalog: &Catalog) {
+        let Ok(mut counted) = self.queue.try_lock() else {
+            return;
+        };
+        if counted.is_some_and(|at| at.elapsed() <= FRESH) {
+            return;
+        }
+        match tokio::time::timeout(PATIENCE, catalog.waiting(encoder.model_id())).await {
+            Ok(Ok(waiting)) => self.lock().seen.queue = Some(waiting),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "what waits to be embedded cannot be read");
+            }
+            Err(_) => tracing::warn!("what waits to be embedded takes too long to count"),
+        }
+        *counted = Some(Instant::now());
+    }
+
     /// Looks at the model and the catalog, unless somebody does.
     pub async fn look(&self, encoder: &Encoder, catalog: &Catalog) {
         {
@@ -87,13 +110,11 @@ impl Health {
             state.looking = true;
         }
         let looking = Looking(self);
-        let waiting = tokio::time::timeout(PATIENCE, catalog.waiting(encoder.model_id()));
-        let (embedding, catalog, waiting) = tokio::join!(probe(encoder), read(catalog), waiting);
+        let (embedding, catalog) = tokio::join!(probe(encoder), read(catalog));
         let mut state = self.lock();
         let before = state.seen.embedding.take();
         state.seen.embedding = Some(verdict(embedding, before));
         state.seen.catalog = catalog;
-        state.seen.waiting = waiting.ok().and_then(Result::ok);
         state.looked = Some(Instant::now());
         drop(state);
         drop(looking);

@@ -38,6 +38,6 @@ pub use api::{Service, ServiceOptions};
 pub use error::ServiceError;
 pub use follow::Follower;
 pub use generation::{Generation, Making, ModelName};
-pub use page::{Hit, Page, PictureAt};
+pub use page::{Hit, Page};
 pub use ready::Readiness;
 pub use verify::{Verified, verify};

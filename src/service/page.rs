@@ -1,7 +1,7 @@
 //! What a search answers.
 
 use super::generation::ModelName;
-use crate::catalog::{Picture, ShownPicture, StoredProduct};
+use crate::catalog::StoredProduct;
 use crate::index::{Explanation, FacetCounts, Group, IndexVersion};
 
 /// Products, best first.
@@ -31,20 +31,4 @@ pub struct Hit {
     /// Why it is where it is, where the query asks.
     pub explanation: Option<Explanation>,
     pub product: StoredProduct,
-}
-
-/// Where a client gets a picture.
-pub enum PictureAt {
-    Here(Box<Picture>),
-    /// On the web, at this address.
-    Elsewhere(String),
-}
-
-impl From<ShownPicture> for PictureAt {
-    fn from(picture: ShownPicture) -> Self {
-        match picture {
-            ShownPicture::Here(picture) => Self::Here(picture),
-            ShownPicture::Elsewhere(address) => Self::Elsewhere(address),
-        }
-    }
 }

@@ -31,8 +31,8 @@ pub struct Readiness {
     pub products: usize,
     /// How far the catalog is embedded, as it was last counted.
     pub counts: Option<Counts>,
-    /// What waits to be embedded.
-    pub waiting: Option<Waiting>,
+    /// How much waits to be embedded, as it was last counted.
+    pub queue: Option<Waiting>,
 }
 
 impl Service {
@@ -44,7 +44,10 @@ impl Service {
             let (service, used) = (self.clone(), generation.clone());
             let look = tokio::spawn(async move {
                 let inner = &service.inner;
-                inner.health.look(&used.encoder, &inner.catalog).await;
+                tokio::join!(
+                    inner.health.look(&used.encoder, &inner.catalog),
+                    inner.health.count_queue(&used.encoder, &inner.catalog),
+                );
             });
             let patience = if seen.embedding.is_some() {
                 GLANCE
@@ -80,7 +83,20 @@ impl Service {
             index: generation.version().clone(),
             products: generation.index.len(),
             counts: seen.counts,
-            waiting: seen.waiting,
+            queue: seen.queue,
         }
+    }
+
+    /// How much waits to be embedded: counted anew where the last count is old, and as it was last
+    /// counted where that takes longer than a moment.
+    pub async fn queue(&self) -> Option<Waiting> {
+        let (service, used) = (self.clone(), self.generation());
+        let count = tokio::spawn(async move {
+            let inner = &service.inner;
+            let health = &inner.health;
+            health.count_queue(&used.encoder, &inner.catalog).await;
+        });
+        let _ = tokio::time::timeout(GLANCE, count).await;
+        self.inner.health.seen().0.queue
     }
 }

@@ -444,6 +444,11 @@ impl<E: Embedder> Worked<'_, '_, E> {
         for outcome in &outcomes {
             self.run.count(outcome).await;
         }
+        // From here the database knows them, and says when they are deleted.
+        self.photos
+            .retain(|_, known| matches!(known, Known::Asked(_)));
+        self.words
+            .retain(|_, known| matches!(known, Known::Asked(_)));
         // What changed meanwhile is in the queue again.
         for key in self.settled.drain(..) {
             self.taken.remove(&key);

@@ -25,6 +25,9 @@ const MAX_FIELD: usize = 4 * 1024;
 /// Beyond the picture, the form may hold this much in fields, headers and boundaries.
 const FORM_OVERHEAD: usize = 256 * 1024;
 
+/// What some editors put before a text in UTF-8. It is passed over.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A JSON body of type `T`.
 pub struct JsonBody<T>(pub T);
 
@@ -57,11 +60,11 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     let place = request.extensions().get::<Place>().cloned();
     let bytes = within(
         options.body_timeout,
-        whole(request.into_body(), limit, &mut share),
+        whole(request.into_body(), "the body", limit, &mut share),
     )
     .await?;
     arrived(place.as_ref())?;
-    parse(&bytes)
+    parse(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes))
 }
 
 /// The body is here: the request takes its place in the work.
@@ -115,6 +118,32 @@ pub(super) fn essence(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
+/// Whether a body is compressed with gzip; refuses other encodings.
+pub(super) fn is_gzip(headers: &HeaderMap) -> Result<bool, ApiError> {
+    let Some(given) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(false);
+    };
+    match given.to_str().map(str::trim) {
+        Ok("identity" | "") => Ok(false),
+        Ok(coding) if ["gzip", "x-gzip"].contains(&coding.to_ascii_lowercase().as_str()) => {
+            Ok(true)
+        }
+        other => Err(ApiError::UnsupportedEncoding {
+            given: short(other.unwrap_or("?")),
+        }),
+    }
+}
+
+/// Refuses a body that is compressed, for the paths that read none.
+pub(super) fn uncompressed(headers: &HeaderMap) -> Result<(), ApiError> {
+    if is_gzip(headers)? {
+        return Err(ApiError::UnsupportedEncoding {
+            given: "gzip".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// Refuses a body that says itself that it is too large, before a byte of it is read.
 fn announced(headers: &HeaderMap, what: &'static str, limit: usize) -> Result<(), ApiError> {
     let length = headers
@@ -136,14 +165,19 @@ pub(super) async fn within<T>(
         .unwrap_or(Err(ApiError::BodyTimeout { within: time }))
 }
 
-async fn whole(mut body: Body, limit: usize, share: &mut Share) -> Result<Bytes, ApiError> {
+async fn whole(
+    mut body: Body,
+    what: &'static str,
+    limit: usize,
+    share: &mut Share,
+) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         // Trailers are no part of the content.
         let Ok(chunk) = frame.map_err(|_| ApiError::IncompleteBody)?.into_data() else {
             continue;
         };
-        take(&mut bytes, &chunk, "the body", limit, share)?;
+        take(&mut bytes, &chunk, what, limit, share)?;
     }
     Ok(bytes.freeze())
 }
@@ -164,6 +198,38 @@ fn take(
     }
     bytes.extend_from_slice(chunk);
     Ok(())
+}
+
+/// A picture that is the whole body, as it is.
+pub struct PictureFile {
+    pub bytes: Bytes,
+    /// Its room in memory: to be kept until the picture is not needed any more.
+    pub share: Share,
+}
+
+impl<S: Send + Sync> FromRequest<S> for PictureFile
+where
+    Arc<HttpOptions>: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let options = Arc::<HttpOptions>::from_ref(state);
+        let kind = essence(request.headers());
+        if !kind.starts_with("image/") && kind != "application/octet-stream" {
+            let expected = "a picture: image/jpeg, another image type, or application/octet-stream";
+            return Err(ApiError::UnsupportedMediaType { expected });
+        }
+        uncompressed(request.headers())?;
+        let (what, limit) = ("the picture", options.max_body);
+        announced(request.headers(), what, limit)?;
+        let mut share = options.uploads.nothing();
+        let place = request.extensions().get::<Place>().cloned();
+        let read = whole(request.into_body(), what, limit, &mut share);
+        let bytes = within(options.body_timeout, read).await?;
+        arrived(place.as_ref())?;
+        Ok(Self { bytes, share })
+    }
 }
 
 /// The form of `POST /search/image`: the photo's bytes and the fields beside it.
@@ -211,41 +277,6 @@ where
         .await?;
         arrived(place.as_ref())?;
         Ok(upload)
-    }
-}
-
-/// The bytes of a picture that is uploaded by itself.
-pub struct PictureFile {
-    pub bytes: Bytes,
-    /// Its room in memory.
-    _share: Share,
-}
-
-impl<S: Send + Sync> FromRequest<S> for PictureFile
-where
-    Arc<HttpOptions>: FromRef<S>,
-{
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let options = Arc::<HttpOptions>::from_ref(state);
-        let kind = essence(request.headers());
-        if !kind.starts_with("image/") && kind != "application/octet-stream" {
-            return Err(ApiError::UnsupportedMediaType {
-                expected: "image/* or application/octet-stream",
-            });
-        }
-        let limit = options.max_body;
-        announced(request.headers(), "the picture", limit)?;
-        let mut share = options.uploads.nothing();
-        let place = request.extensions().get::<Place>().cloned();
-        let read = whole(request.into_body(), limit, &mut share);
-        let bytes = within(options.body_timeout, read).await?;
-        arrived(place.as_ref())?;
-        Ok(Self {
-            bytes,
-            _share: share,
-        })
     }
 }
 
@@ -366,8 +397,9 @@ mod tests {
     #[tokio::test]
     async fn reading_stops_at_the_cap_and_at_the_end_of_the_shared_memory() {
         let budget = Budget::new(15);
-        let read =
-            async |limit, share: &mut Share| whole(Body::from(vec![0u8; 10]), limit, share).await;
+        let read = async |limit, share: &mut Share| {
+            whole(Body::from(vec![0u8; 10]), "the body", limit, share).await
+        };
         let mut first = budget.nothing();
         assert_eq!(read(10, &mut first).await.expect("fits").len(), 10);
         assert!(matches!(

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRef, FromRequest, Request};
-use axum::http::{HeaderMap, header};
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
 
-use super::body::{essence, within};
+use super::body::{BYTE_ORDER_MARK, essence, is_gzip, within};
 use crate::http::layers::limits::Place;
-use crate::http::output::error::{ApiError, short};
+use crate::http::output::error::ApiError;
 use crate::http::state::HttpOptions;
 use crate::util::budget::Share;
 
@@ -81,31 +80,6 @@ where
     }
 }
 
-fn is_gzip(headers: &HeaderMap) -> Result<bool, ApiError> {
-    let Some(given) = headers.get(header::CONTENT_ENCODING) else {
-        return Ok(false);
-    };
-    match given.to_str().map(str::trim) {
-        Ok("identity" | "") => Ok(false),
-        Ok(coding) if ["gzip", "x-gzip"].contains(&coding.to_ascii_lowercase().as_str()) => {
-            Ok(true)
-        }
-        other => Err(ApiError::UnsupportedEncoding {
-            given: short(other.unwrap_or("?")),
-        }),
-    }
-}
-
-/// Refuses a body that is compressed, for the paths that read none.
-pub fn uncompressed(headers: &HeaderMap) -> Result<(), ApiError> {
-    if is_gzip(headers)? {
-        return Err(ApiError::UnsupportedEncoding {
-            given: "gzip".to_owned(),
-        });
-    }
-    Ok(())
-}
-
 impl BodyLines {
     /// `timeout`: how long nothing may arrive.
     fn new(body: Body, gzip: bool, timeout: Duration) -> Self {
@@ -168,8 +142,8 @@ impl BodyLines {
                 return Ok(Some(BodyLine { number, text }));
             }
             let mut line = line.freeze();
-            if number == 1 && line.starts_with(b"\xef\xbb\xbf") {
-                line.advance(3);
+            if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+                line.advance(BYTE_ORDER_MARK.len());
             }
             if !line.trim_ascii().is_empty() {
                 let text = Some(line);

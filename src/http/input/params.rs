@@ -313,7 +313,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdPath {
     }
 }
 
-/// The picture that a path names.
+/// The product id and the number of a picture of the path.
 pub struct PicturePath {
     pub id: ProductId,
     pub number: u8,
@@ -327,14 +327,23 @@ impl<S: Send + Sync> FromRequestParts<S> for PicturePath {
         let axum::extract::Path((id, number)) =
             path.map_err(|rejection| ApiError::parameter("id", rejection.body_text()))?;
         let id = ProductId::new(&id).map_err(|error| ApiError::value("id", &error))?;
-        let number = number.parse().ok();
-        let number = number.filter(|number| (1..=MOST_PICTURES).contains(number));
-        let number = number.ok_or_else(|| {
-            let reason = format!("a picture has a number from 1 to {MOST_PICTURES}");
-            ApiError::parameter("number", reason)
-        })?;
+        let number = picture_number(&number)?;
         Ok(Self { id, number })
     }
+}
+
+fn picture_number(text: &str) -> Result<u8, ApiError> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (1..=MOST_PICTURES).contains(number));
+    // One picture has one address: neither `01` nor `+1`.
+    let number = number.filter(|number: &u8| number.to_string() == text);
+    number.ok_or_else(|| {
+        let reason = format!(
+            "{:?} is not a number from 1 to {MOST_PICTURES}",
+            short(text)
+        );
+        ApiError::parameter("number", reason)
+    })
 }
 
 #[cfg(test)]
@@ -421,6 +430,16 @@ pub(super) mod tests {
             code(&format!("q=a{}", "&exclude=x".repeat(101))),
             "invalid_parameter"
         );
+    }
+
+    #[test]
+    fn numbers_of_pictures() {
+        assert_eq!(picture_number("1").expect("a number"), 1);
+        assert_eq!(picture_number("32").expect("a number"), 32);
+        for none in ["0", "33", "256", "-1", "+1", "01", "1.0", "one", ""] {
+            let error = picture_number(none).expect_err("refused");
+            assert_eq!(error.code().as_str(), "invalid_parameter", "{none}");
+        }
     }
 
     #[test]

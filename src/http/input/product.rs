@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-use super::body::{essence, parse, read_json};
+use super::body::{essence, parse, read_json, uncompressed};
 use super::json::{OneOrMany, text_or_texts};
-use super::lines::{BodyLine, LONGEST_LINE, uncompressed};
+use super::lines::{BodyLine, LONGEST_LINE};
 use super::params::{IdPath, Pairs};
 use crate::domain::{Conditions, ProductId, Write, WriteOp};
 use crate::http::output::error::{ApiError, short};
@@ -53,10 +53,12 @@ pub struct ProductInput {
     /// The product's page in the shop.
     #[schema(max_length = 2048)]
     url: Option<String>,
-    /// A web address of its picture, on a host that `picture_hosts` names. When neither this nor `images`
-    /// is there, the product keeps the pictures that it has.
+    /// Where its picture is on the web: `https://cdn.shop.example/1.jpg`. The setting `picture_hosts`
+    /// names the hosts. An address is fetched once: another picture needs another address.
+    #[schema(max_length = 2048)]
     image: Option<String>,
-    /// Web addresses of its pictures, in their order; an empty list removes them.
+    /// Where its pictures are on the web, in their order: numbers 1, 2, ... An `image` comes before
+    /// them; 32 in all. When both are left out, the product keeps its pictures; `[]` removes them.
     #[schema(max_items = 32)]
     images: Option<Vec<String>>,
     /// Name -> value or values of 1 to 256 characters. Names are lowered, and their spaces and hyphens
@@ -90,8 +92,10 @@ pub struct ProductPatch {
     created: Option<String>,
     #[schema(max_length = 2048)]
     url: Option<String>,
-    /// As in a product; null removes the pictures.
+    /// The address of its one picture, in place of all that it has; null removes all of them.
+    #[schema(max_length = 2048)]
     image: Option<String>,
+    /// The addresses of its pictures, in place of all that it has; `[]` or null removes all of them.
     #[schema(max_items = 32)]
     images: Option<Vec<String>>,
     /// Name -> value or values; null removes the attribute.

@@ -262,16 +262,27 @@ impl utoipa::IntoParams for WaitParams {
     }
 }
 
+fn condition(name: &str, description: &str) -> Parameter {
+    optional(name, description.to_owned(), Schema::Object(text()))
+        .parameter_in(ParameterIn::Header)
+        .build()
+}
+
+/// `If-None-Match` of what is read.
+pub struct KnownParams;
+
+impl utoipa::IntoParams for KnownParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "Only where the ETag is none of these";
+        vec![condition("If-None-Match", description)]
+    }
+}
+
 /// `wait`, `If-Match` and `If-None-Match` of a write.
 pub struct WriteParams;
 
 impl utoipa::IntoParams for WriteParams {
     fn into_params(at: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let condition = |name: &str, description: &str| {
-            optional(name, description.to_owned(), Schema::Object(text()))
-                .parameter_in(ParameterIn::Header)
-                .build()
-        };
         let mut parameters = WaitParams::into_params(at);
         parameters.push(condition(
             "If-Match",

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::view::{ModelInfo, index_version};
-use crate::catalog::Counts;
+use crate::catalog::{Counts, Waiting};
 use crate::encode::Provider;
 use crate::service;
 
@@ -28,17 +28,27 @@ pub struct Readiness {
     pub products: usize,
     /// How far the catalog is embedded, as it was last counted.
     pub catalog: Option<CatalogProgress>,
-    /// What waits to be embedded, some seconds old.
+    /// What waits to be embedded, as it was last counted: some seconds old at most while the catalog
+    /// can be read. Null until it was counted.
     pub embedding_queue: Option<EmbeddingQueue>,
 }
 
-/// Words and pictures that wait to be embedded.
+/// Pictures and words that wait to be embedded by the model in use.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EmbeddingQueue {
     /// For their first try.
     pub waiting: u64,
-    /// For another: they could not be read.
+    /// For another try: they could not be read or embedded the last time.
     pub retrying: u64,
+}
+
+impl From<Waiting> for EmbeddingQueue {
+    fn from(waiting: Waiting) -> Self {
+        Self {
+            waiting: waiting.waiting,
+            retrying: waiting.retrying,
+        }
+    }
 }
 
 /// How far the embedding of the catalog is.
@@ -82,10 +92,7 @@ impl From<service::Readiness> for Readiness {
             index_version: index_version(&report.index),
             products: report.products,
             catalog: report.counts.map(CatalogProgress::from),
-            embedding_queue: report.waiting.map(|waiting| EmbeddingQueue {
-                waiting: waiting.waiting,
-                retrying: waiting.retrying,
-            }),
+            embedding_queue: report.queue.map(EmbeddingQueue::from),
         }
     }
 }

@@ -6,18 +6,19 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::catalog::{PartProgress, ProductProgress, StoredProduct};
+use super::picture::{image_url, picture_url};
+use super::progress::{EmbeddingView, PictureView, parts};
+use crate::catalog::{ProductProgress, StoredPicture, StoredProduct};
 use crate::domain::{
     Ask, AttributeValue, Condition, KnownAttributes, Query, SortBy, SortKey, Test, ValueType, typed,
 };
 use crate::index::{Explanation, Facet, FacetCounts, IndexVersion};
 use crate::service::{ModelName, Page};
-use crate::util::percent;
 
 /// Products, best first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
-    "hits": [{"id": "100017", "score": 0.93, "product": {
+    "hits": [{"id": "100017", "score": 0.93, "picture_url": "/products/100017/pictures/2", "product": {
         "title": "Norrfold Men Red Casual Shoes", "description": null, "category": "Casual Shoes", "color": "Red",
         "brand": "Norrfold", "gender": "Men", "shoelace_color": "white", "price": 59.9, "sale_price": 47.92,
         "currency": "EUR", "created": "2026-11-29T10:00:00Z", "url": null, "image_url": "/products/100017/image",
@@ -233,86 +234,22 @@ pub struct Hit {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub explanation: Option<ExplanationView>,
-    /// Where the picture is that is nearest to the query; null where words alone decided, or it cannot
-    /// be shown.
+    /// Where the product's picture is that is nearest to the query; null where words alone decided, or
+    /// when it cannot be shown. `image_url` of the product is its first picture.
     #[schema(required)]
     pub picture_url: Option<String>,
     pub product: ProductView,
 }
 
-/// One product with its id.
+/// One product with its id, its pictures, and how far it is embedded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProductDocument {
     pub id: String,
     pub product: ProductView,
-    /// How far its words (title and attributes) are embedded.
-    pub words: EmbeddingView,
-    /// Its pictures, in their order.
+    /// In their order.
     pub pictures: Vec<PictureView>,
-}
-
-/// A picture of a product.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PictureView {
-    pub number: u8,
-    /// Where it is; null until it was decoded.
-    #[schema(required)]
-    pub url: Option<String>,
-    pub embedding: EmbeddingView,
-}
-
-/// How far something is embedded by the model in use.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct EmbeddingView {
-    pub status: EmbeddingStatus,
-    /// Why it is not embedded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub reason: Option<String>,
-    /// How often it was tried in vain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub attempts: Option<u32>,
-    /// When it is tried again: RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub next_try: Option<String>,
-}
-
-/// `embedded`: searches find it; `waiting`: its turn is still to come; `retrying`: it could not be read
-/// and is tried again; `failed`: it cannot be embedded, or was tried too often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum EmbeddingStatus {
-    Embedded,
-    Waiting,
-    Retrying,
-    Failed,
-}
-
-impl From<PartProgress> for EmbeddingView {
-    fn from(progress: PartProgress) -> Self {
-        let PartProgress {
-            embedded,
-            waits,
-            failed,
-            attempts,
-            again_at,
-        } = progress;
-        let status = match (embedded, waits, attempts, &failed) {
-            (true, ..) => EmbeddingStatus::Embedded,
-            (_, true, 1.., _) => EmbeddingStatus::Retrying,
-            (_, false, _, Some(_)) => EmbeddingStatus::Failed,
-            _ => EmbeddingStatus::Waiting,
-        };
-        let in_vain = matches!(status, EmbeddingStatus::Retrying | EmbeddingStatus::Failed);
-        Self {
-            status,
-            reason: failed.filter(|_| in_vain),
-            attempts: Some(attempts).filter(|attempts| in_vain && *attempts > 0),
-            next_try: again_at.filter(|_| in_vain).and_then(typed::date_text),
-        }
-    }
+    /// Of its title and the attributes that describe it.
+    pub words: EmbeddingView,
 }
 
 impl ProductDocument {
@@ -322,32 +259,14 @@ impl ProductDocument {
         known: &KnownAttributes,
         public_url: &str,
     ) -> Self {
-        let pictures = progress
-            .pictures
-            .into_iter()
-            .map(|(number, progress)| PictureView {
-                number,
-                url: picture_url(&stored, number, public_url),
-                embedding: progress.into(),
-            });
+        let (pictures, words) = parts(&stored, progress, public_url);
         Self {
-            pictures: pictures.collect(),
-            words: progress.words.into(),
             id: stored.product.id.to_string(),
             product: ProductView::new(stored, known, public_url),
+            pictures,
+            words,
         }
     }
-}
-
-/// Where a picture of a product is; `None` when it cannot be shown.
-fn picture_url(stored: &StoredProduct, number: u8, public_url: &str) -> Option<String> {
-    let mut pictures = stored.pictures.iter();
-    let picture = pictures.find(|picture| picture.number == number && picture.shown)?;
-    let here = || {
-        let id = percent::encode(stored.product.id.as_str());
-        format!("{public_url}/products/{id}/pictures/{number}")
-    };
-    Some(picture.address.clone().unwrap_or_else(here))
 }
 
 /// A product. Attributes that the service is set up to know (`category`, `color`, `brand`, `gender` and
@@ -368,7 +287,8 @@ pub struct ProductView {
     pub created: Option<String>,
     /// The product's page in the shop.
     pub url: Option<String>,
-    /// Where its first picture is; relative to this service unless it is set up with a public address.
+    /// Where its first picture is that can be shown: on the web, or relative to this service unless it
+    /// is set up with a public address.
     pub image_url: Option<String>,
     /// Every attribute with its values.
     pub attributes: BTreeMap<String, Vec<String>>,
@@ -399,7 +319,8 @@ struct ProductViewSchema {
     /// The product's page in the shop.
     #[schema(required)]
     url: Option<String>,
-    /// Where its first picture is; relative to this service unless it is set up with a public address.
+    /// Where its first picture is that can be shown: on the web, or relative to this service unless it
+    /// is set up with a public address.
     #[schema(required)]
     image_url: Option<String>,
     /// Every attribute with its values.
@@ -527,9 +448,7 @@ impl SearchResponse {
                 products: group.products,
             }),
             explanation: hit.explanation.map(Into::into),
-            picture_url: hit
-                .picture
-                .and_then(|number| picture_url(&hit.product, number, public_url)),
+            picture_url: nearest(&hit.product, hit.picture, public_url),
             product: ProductView::new(hit.product, known, public_url),
         });
         Self {
@@ -545,17 +464,17 @@ impl SearchResponse {
     }
 }
 
+/// Where the picture of this number is.
+fn nearest(stored: &StoredProduct, number: Option<u8>, public_url: &str) -> Option<String> {
+    let of_number = |picture: &&StoredPicture| Some(picture.number) == number;
+    let picture = stored.pictures.iter().find(of_number)?;
+    picture_url(&stored.product.id, picture, public_url)
+}
+
 impl ProductView {
     pub fn new(stored: StoredProduct, known: &KnownAttributes, public_url: &str) -> Self {
-        let first = stored.pictures.iter().find(|picture| picture.shown);
-        let image_url = first.map(|picture| {
-            let here = || {
-                let id = percent::encode(stored.product.id.as_str());
-                format!("{public_url}/products/{id}/image")
-            };
-            picture.address.clone().unwrap_or_else(here)
-        });
         let product = stored.product;
+        let image_url = image_url(&product.id, &stored.pictures, public_url);
         let first = |name: &str| product.attribute(name).map(str::to_owned);
         let values =
             |values: &Vec<AttributeValue>| values.iter().map(ToString::to_string).collect();
@@ -611,7 +530,7 @@ mod tests {
         StoredProduct {
             key: ProductKey(7),
             product,
-            pictures: vec![crate::catalog::StoredPicture {
+            pictures: vec![StoredPicture {
                 number: 1,
                 address: None,
                 shown: true,
@@ -636,6 +555,33 @@ mod tests {
         assert_eq!(json["image_url"], "/products/7/image");
         assert!(json["price"].is_null() && json["shoelace_color"].is_null());
         assert!(!json.to_string().contains("srv"));
+    }
+
+    #[test]
+    fn a_picture_is_where_it_is() {
+        let mut stored = stored("7");
+        let picture = |number, address: Option<&str>, shown| StoredPicture {
+            number,
+            address: address.map(str::to_owned),
+            shown,
+        };
+        let address = "https://cdn.example/3.jpg";
+        stored.pictures = vec![
+            picture(1, None, false),
+            picture(3, Some(address), true),
+            picture(4, None, true),
+            picture(5, Some("https://cdn.example/5.jpg"), false),
+        ];
+        let url = |number| nearest(&stored, number, "https://api.example");
+        assert_eq!(url(Some(3)).as_deref(), Some(address));
+        assert_eq!(
+            url(Some(4)).as_deref(),
+            Some("https://api.example/products/7/pictures/4")
+        );
+        // Not decoded, none of this number, and no picture asked for.
+        assert_eq!((url(Some(5)), url(Some(2)), url(None)), (None, None, None));
+        let first = ProductView::new(stored, &KnownAttributes::default(), "");
+        assert_eq!(first.image_url.as_deref(), Some(address));
     }
 
     #[test]

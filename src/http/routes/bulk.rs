@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tracing::Instrument;
@@ -45,7 +45,8 @@ const NDJSON: [(header::HeaderName, &str); 2] = [
 /// with `"op": "delete"` its id alone. `Content-Encoding: gzip` is read. The answer has a line for each
 /// line, in order, with a `status` or an `error`: a bad line costs itself alone. The same bulk again
 /// changes nothing. 500 lines are written at a time; what was answered is written, whatever happens
-/// next. Read the answer while you send, or send 50,000 lines at most.
+/// next. Read the answer while you send, or send 50,000 lines at most. `If-Match` and `If-None-Match`
+/// are refused.
 #[utoipa::path(
     post, path = "/products:bulk", operation_id = "bulk_products", tag = "products",
     params(schema::WaitParams),
@@ -67,8 +68,10 @@ pub async fn bulk_products(
     State(state): State<AppState>,
     _on: WritesOn,
     wait: Wait,
+    headers: HeaderMap,
     lines: BodyLines,
 ) -> Result<Response, ApiError> {
+    unconditional(&headers)?;
     let mut bulk = Bulk {
         state,
         lines,
@@ -82,6 +85,22 @@ pub async fn bulk_products(
     let (parts, body) = stream(UNREAD);
     tokio::spawn(bulk.go_on(first, wait, parts).in_current_span());
     Ok((NDJSON, body).into_response())
+}
+
+/// A condition of the request would be one on many products at once.
+fn unconditional(headers: &HeaderMap) -> Result<(), ApiError> {
+    let conditions = [
+        (header::IF_MATCH, "If-Match"),
+        (header::IF_NONE_MATCH, "If-None-Match"),
+    ];
+    for (header, name) in conditions {
+        if headers.contains_key(header) {
+            let reason =
+                "a bulk takes no condition; write the product alone, by PUT, PATCH or DELETE";
+            return Err(ApiError::parameter(name, reason));
+        }
+    }
+    Ok(())
 }
 
 /// A bulk that is being written.
@@ -206,7 +225,10 @@ impl Bulk {
             let (id, result) = match error {
                 Some(error) => (None, Err(error)),
                 None => match results.next() {
-                    Some(WriteResult { id, result }) => (id, result.map_err(ApiError::from)),
+                    Some(WriteResult { id, result }) => {
+                        let id = id.map(|id| id.trim().to_owned());
+                        (id, result.map_err(ApiError::from))
+                    }
                     None => break,
                 },
             };
@@ -227,9 +249,9 @@ impl Bulk {
 
 /// All products
 ///
-/// A line a product, in the catalog's order: as it came in, but for its picture; each line can be sent
-/// back to `/products:bulk`. Pages of 500 are read one after the other: a product that changes meanwhile
-/// is as it was or as it is.
+/// A line a product, in the catalog's order: as it came in, with `images` where all of its pictures
+/// have addresses; each line can be sent back to `/products:bulk`. Pages of 500 are read one after the
+/// other: a product that changes meanwhile is as it was or as it is.
 #[utoipa::path(
     get, path = "/products", operation_id = "all_products", tag = "products",
     params(("after" = Option<String>, Query, description = "The id of the product that the list begins behind: the last one of a list that broke off", max_length = 128)),

@@ -47,7 +47,7 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"), FixedProblems)
 )]
 pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
-    gauge(&state);
+    gauge(&state).await;
     (
         [(
             header::CONTENT_TYPE,
@@ -71,21 +71,22 @@ pub fn describe_gauges() {
     metrics::describe_gauge!(INDEXED_METRIC, "Products in the index that is in use");
     metrics::describe_gauge!(
         PENDING_METRIC,
-        "Products whose picture or words wait to be embedded, as last counted"
+        "Products of which a picture or the words wait to be embedded, as last counted"
     );
     metrics::describe_gauge!(
         QUEUE_METRIC,
-        "Words and pictures that wait to be embedded: for their first try, or for another"
+        "Pictures and words that wait to be embedded: for their first try (waiting), or for another \
+         after a failure (retrying)"
     );
 }
 
-/// What is a state and not an event is looked up when it is asked for; in memory, so that a scrape
-/// costs nothing.
+/// What is a state and not an event is looked up when it is asked for; in memory, but for the queue,
+/// which is counted every 2 seconds at most.
 #[expect(
     clippy::cast_precision_loss,
     reason = "catalogs are far below 2^52 products"
 )]
-fn gauge(state: &AppState) {
+async fn gauge(state: &AppState) {
     let status = state.service.encoder_status();
     let fallback = if status.fallback.is_some() {
         "true"
@@ -97,7 +98,7 @@ fn gauge(state: &AppState) {
     if let Some(counts) = state.service.counts() {
         metrics::gauge!(PENDING_METRIC).set(counts.pending as f64);
     }
-    if let Some(queue) = state.service.waiting_seen() {
+    if let Some(queue) = state.service.queue().await {
         for (name, number) in [("waiting", queue.waiting), ("retrying", queue.retrying)] {
             metrics::gauge!(QUEUE_METRIC, "state" => name).set(number as f64);
         }

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`search`] | `/search`, `/search/image` |
 //! | [`products`] | `/products/{id}`, and what is like it |
-//! | [`pictures`] | its pictures: shown, uploaded, removed |
+//! | [`pictures`] | `/products/{id}/image`, `/products/{id}/pictures/{number}` |
 //! | [`write`](mod@write) | `/products/{id}`, written |
 //! | [`bulk`] | `/products`, `/products:bulk` |
 //! | [`attributes`] | `/attributes` |

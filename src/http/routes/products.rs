@@ -4,37 +4,49 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use super::search::answer;
 use crate::domain::Ask;
 use crate::http::input::params::{IdPath, Pairs, RawQuery};
 use crate::http::input::schema;
+use crate::http::layers::etag::matches;
 use crate::http::output::error::{ApiError, ProductProblems, SimilarProblems, etag_of};
 use crate::http::output::view::{ProductDocument, SearchResponse};
 use crate::http::state::AppState;
 
 /// One product
 ///
-/// As the catalog has it, and how far it is embedded.
+/// As the catalog has it, with its pictures and how far it is embedded. Its ETag is of what the shop
+/// says of it alone: with `If-None-Match` nobody hears that it was embedded.
 #[utoipa::path(
     get, path = "/products/{id}", operation_id = "product", tag = "products",
-    params(("id" = String, Path, description = "The shop's own id of the product", max_length = 128)),
+    params(
+        ("id" = String, Path, description = "The shop's own id of the product", max_length = 128),
+        schema::KnownParams,
+    ),
     responses(
         (status = 200, description = "The product", body = ProductDocument, headers(("etag" = String, description = "Another one after every change that the shop makes: for `If-Match` of a write"))),
+        (status = 304, description = "The ETag given in If-None-Match still holds"),
         ProductProblems,
     )
 )]
 pub async fn product(
     State(state): State<AppState>,
     id: IdPath,
-) -> Result<([(HeaderName, String); 1], Json<ProductDocument>), ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let stored = state.service.product(&id.0).await?;
+    let text = etag_of(stored.version);
+    let tag = [(header::ETAG, text.clone())];
+    if matches(&headers, &text) {
+        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+    }
     let progress = state.service.progress(stored.key).await?;
-    let tag = [(header::ETAG, etag_of(stored.version))];
-    let known = state.service.known();
-    let document = ProductDocument::new(stored, progress, known, &state.options.public_url);
-    Ok((tag, Json(document)))
+    let (known, public_url) = (state.service.known(), &state.options.public_url);
+    let document = ProductDocument::new(stored, progress, known, public_url);
+    Ok((tag, Json(document)).into_response())
 }
 
 /// Products like this one

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Map;
 
-use crate::domain::{WriteOp, WriteResult, WriteStatus, Written};
+use crate::domain::{Write, WriteOp, WriteResult, WriteStatus, Written};
 use crate::http::input::params::IdPath;
 use crate::http::input::product::{
     PatchBody, ProductBody, ProductInput, ProductPatch, Wait, WritesOn, write_of,
@@ -21,7 +21,7 @@ use crate::http::state::AppState;
 
 /// Write a product
 ///
-/// All of it: what is left out it does not have, but for its picture and the date that it was created,
+/// All of it: what is left out it does not have, but for its pictures and the date that it was created,
 /// which stay. The same again changes nothing. `If-Match` with the product's ETag writes over nobody
 /// else's change, `If-None-Match: *` over no product.
 #[utoipa::path(
@@ -43,9 +43,7 @@ pub async fn put_product(
     ProductBody(json): ProductBody,
 ) -> Result<Response, ApiError> {
     let write = write_of(&id, WriteOp::Put, json, conditions(&headers));
-    let until = Instant::now() + state.options.request_timeout;
-    let written = state.service.write_one(write).await?;
-    answer(&state, written, wait, until).await
+    make(&state, write, wait).await
 }
 
 /// Change a product
@@ -70,9 +68,7 @@ pub async fn patch_product(
     PatchBody(json): PatchBody,
 ) -> Result<Response, ApiError> {
     let write = write_of(&id, WriteOp::Patch, json, conditions(&headers));
-    let until = Instant::now() + state.options.request_timeout;
-    let written = state.service.write_one(write).await?;
-    answer(&state, written, wait, until).await
+    make(&state, write, wait).await
 }
 
 /// Delete a product
@@ -95,13 +91,19 @@ pub async fn delete_product(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let write = write_of(&id, WriteOp::Delete, Map::new(), conditions(&headers));
-    let until = Instant::now() + state.options.request_timeout;
-    let written = state.service.write_one(write).await?;
-    answer(&state, written, wait, until).await
+    make(&state, write, wait).await
 }
 
-/// The answer to a change, once the index holds it where that is waited for.
-pub(super) async fn answer(
+/// Makes a change and answers with what became of it.
+pub async fn make(state: &AppState, write: Write, wait: Wait) -> Result<Response, ApiError> {
+    let until = Instant::now() + state.options.request_timeout;
+    let results = state.service.write(vec![write]).await?;
+    let result = results.into_iter().next().ok_or_else(unanswered)?;
+    answer(state, result, wait, until).await
+}
+
+/// Answers with what became of a change.
+pub async fn answer(
     state: &AppState,
     result: WriteResult,
     wait: Wait,
@@ -133,4 +135,9 @@ fn tag(written: &Written) -> Result<Option<HeaderValue>, ApiError> {
     let tag = HeaderValue::try_from(etag_of(written.revision));
     tag.map(Some)
         .map_err(|error| ApiError::internal("an ETag is not a header", error))
+}
+
+fn unanswered() -> ApiError {
+    let error = std::io::Error::other("a write has no result");
+    ApiError::internal("a write has no result", error)
 }

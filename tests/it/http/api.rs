@@ -542,6 +542,10 @@ async fn readiness_tells_what_is_in_use() {
         report["catalog"],
         json!({"products": 11, "embedded": 10, "pending": 0, "without_picture": 1})
     );
+    assert_eq!(
+        report["embedding_queue"],
+        json!({"waiting": 0, "retrying": 0})
+    );
     assert_eq!(shop.get("/livez").await.body, b"ok\n");
     // A stopping service says so, and still answers.
     shop.state.service.set_stopping();
@@ -717,18 +721,17 @@ async fn every_route_of_the_document_answers() {
                     let kind = "application/merge-patch+json";
                     send(Method::PATCH, "/products/4", kind, "{\"price\": 5}").await
                 }
-                ("delete", "/products/{id}") => {
-                    send(Method::DELETE, "/products/no-picture", "", "").await
-                }
                 ("put", "/products/{id}/pictures/{number}") => {
                     let kind = (header::CONTENT_TYPE.as_str(), "image/png");
-                    let picture = Body::from(shop.picture("1"));
-                    let path = "/products/1/pictures/2";
-                    shop.call(request(Method::PUT, path, &[kind], picture))
-                        .await
+                    let file = Body::from(shop.picture("1"));
+                    let path = "/products/5/pictures/2";
+                    shop.call(request(Method::PUT, path, &[kind], file)).await
                 }
                 ("delete", "/products/{id}/pictures/{number}") => {
-                    send(Method::DELETE, "/products/4/pictures/1", "", "").await
+                    send(Method::DELETE, "/products/6/pictures/1", "", "").await
+                }
+                ("delete", "/products/{id}") => {
+                    send(Method::DELETE, "/products/no-picture", "", "").await
                 }
                 ("get", "/search") => shop.get("/search?q=boots").await,
                 ("get", path) => {
@@ -737,8 +740,7 @@ async fn every_route_of_the_document_answers() {
                 }
                 other => panic!("no sample for {other:?}"),
             };
-            let deleted = method == "delete" && path == "/products/{id}";
-            let answered = if deleted { 204 } else { 200 };
+            let answered = if method == "delete" { 204 } else { 200 };
             assert_eq!(sample.status, answered, "{method} {path}");
             assert!(
                 item[method]["operationId"].is_string() && item[method]["summary"].is_string(),

@@ -10,15 +10,15 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
+use aglet::catalog::{Catalog, PictureHosts};
 use aglet::encode::Encoder;
 use aglet::http::{AppState, Bounds, HttpOptions, router};
 use aglet::index::lexical::Language;
 use aglet::model::ModelFolder;
 use aglet::service::thesaurus::Thesaurus;
-use aglet::service::{Making, Service, ServiceOptions, generation};
+use aglet::service::{Follower, Making, Service, ServiceOptions, generation};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -88,13 +88,18 @@ impl Shop {
     }
 
     async fn with(options: HttpOptions) -> Self {
+        Self::fetching(options, PictureHosts::default()).await
+    }
+
+    /// With pictures of these hosts.
+    async fn fetching(options: HttpOptions, hosts: PictureHosts) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let encoder = Encoder::start(
             &ModelFolder::open(&support::tiny_model()).expect("the tiny model"),
             &support::encoding(),
         )
         .expect("the encoder starts");
-        let catalog = Catalog::open(&folder.path().join("data"))
+        let catalog = Catalog::open_with(&folder.path().join("data"), hosts)
             .await
             .expect("a catalog");
         let source = draw(folder.path());
@@ -135,6 +140,11 @@ impl Shop {
             state,
             folder,
         }
+    }
+
+    /// Embeds what waits and takes it into the index.
+    async fn embed(&self) {
+        Follower::new(self.state.service.clone()).run().await;
     }
 
     async fn call(&self, request: Request) -> Answer {

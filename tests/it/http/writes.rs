@@ -7,15 +7,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aglet::catalog::PictureHosts;
 use aglet::http::HttpOptions;
+use aglet::util::budget::Budget;
+use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
+use axum::routing::get;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body::Frame;
 use http_body_util::BodyExt;
+use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -23,6 +28,7 @@ use super::{Answer, PRODUCTS, Server, Shop, request};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+const PNG: (&str, &str) = ("content-type", "image/png");
 
 fn on() -> HttpOptions {
     HttpOptions {
@@ -63,6 +69,11 @@ impl Shop {
             .send(Method::POST, "/products:bulk", &[NDJSON], lines)
             .await;
         statuses(&answer)
+    }
+
+    /// Uploads a picture.
+    async fn give(&self, path: &str, file: &[u8]) -> Answer {
+        self.send(Method::PUT, path, &[PNG], file.to_vec()).await
     }
 
     async fn product(&self, id: &str) -> Value {
@@ -137,6 +148,8 @@ async fn without_the_setting_nothing_is_written() {
         shop.put("/products/1", &body).await,
         shop.patch("/products/1", &body).await,
         shop.delete("/products/1").await,
+        shop.give("/products/1/pictures/1", b"no picture").await,
+        shop.delete("/products/1/pictures/1").await,
         shop.send(
             Method::POST,
             "/products:bulk",
@@ -614,6 +627,34 @@ async fn a_bulk_puts_patches_and_deletes() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_is_passed_over() {
+    let shop = Shop::with(on()).await;
+    let product = format!("\u{feff}{}", json!({"id": " 10 ", "title": "Ten"}));
+    let put = shop
+        .send(Method::PUT, "/products/10", &[JSON], product.clone())
+        .await;
+    assert_eq!(outcome(&put), (201, "created".to_owned()));
+    let patch = format!("\u{feff}{}", json!({"price": 5}));
+    let patch = shop
+        .send(Method::PATCH, "/products/10", &[JSON], patch)
+        .await;
+    assert_eq!(outcome(&patch), (200, "changed".to_owned()));
+    let answers = shop.bulk(product.clone()).await;
+    assert_eq!(answers[0]["status"], "changed");
+    // The id is the product's own.
+    assert_eq!(answers[0]["id"], "10");
+    let wrong = shop.bulk(lines([json!({"id": " 10 ", "price": 1})])).await;
+    assert_eq!(
+        (&wrong[0]["id"], &wrong[0]["error"]["field"]),
+        (&json!("10"), &json!("title"))
+    );
+    // One, at the beginning.
+    let twice = format!("\u{feff}{product}");
+    let put = shop.send(Method::PUT, "/products/10", &[JSON], twice).await;
+    assert_eq!(put.problem(), (400, "malformed_json".to_owned()));
+}
+
+#[tokio::test]
 async fn a_bulk_of_any_size_is_read_line_by_line() {
     let shop = Shop::with(HttpOptions {
         max_body: 10_000,
@@ -688,6 +729,16 @@ async fn a_bulk_that_cannot_be_read_says_so() {
         let answer = shop.send(Method::PUT, "/products/11", &headers, body).await;
         assert_eq!(answer.problem(), (415, "unsupported_encoding".to_owned()));
     }
+    // A condition would be one on all of its products.
+    for name in ["if-match", "if-none-match"] {
+        let answer = post(&[NDJSON, (name, "*")], line.clone()).await;
+        assert_eq!(answer.problem(), (400, "invalid_parameter".to_owned()));
+        let parameter = problem(&answer)["parameter"].clone();
+        assert_eq!(
+            parameter.as_str().map(str::to_lowercase).as_deref(),
+            Some(name)
+        );
+    }
     assert!(statuses(&post(&[NDJSON], Vec::new()).await).is_empty());
     assert_eq!(shop.get("/products/10").await.status, StatusCode::NOT_FOUND);
 
@@ -702,6 +753,356 @@ async fn a_bulk_that_cannot_be_read_says_so() {
     assert_eq!(last["line"].as_u64(), Some(written.len() as u64 + 1));
     assert!(written.len() > 500 && written.iter().all(|answer| answer["status"] == "created"));
     assert_eq!(shop.all().await.len(), PRODUCTS.len() + written.len());
+}
+
+/// A picture that looks like no other: stripes of this color, so wide.
+fn drawn(color: [u8; 3], width: u32) -> Vec<u8> {
+    let picture = RgbImage::from_fn(64, 64, |x, y| {
+        let dark = (x / width + y / (2 * width)).is_multiple_of(2);
+        Rgb(if dark { [0; 3] } else { color })
+    });
+    let mut file = std::io::Cursor::new(Vec::new());
+    let written = picture.write_to(&mut file, ImageFormat::Png);
+    written.expect("a picture");
+    file.into_inner()
+}
+
+#[tokio::test]
+async fn a_product_has_the_pictures_that_are_uploaded() {
+    let shop = Shop::with(on()).await;
+    let (first, second) = (drawn([250, 40, 0], 3), drawn([0, 200, 255], 11));
+    let derby = json!({"title": "Derby", "attributes": {"category": "Formal Shoes"}});
+    shop.put("/products/new%2Fone", &derby).await;
+    let path = |number: u8| format!("/products/new%2Fone/pictures/{number}");
+    for (number, file) in [(1, &first), (2, &second)] {
+        let given = shop.give(&path(number), file).await;
+        assert_eq!(outcome(&given), (200, "changed".to_owned()));
+        assert_eq!(tag(&given), shop.tag("new%2Fone").await);
+    }
+    let before = shop.tag("new%2Fone").await;
+    let kind = ("content-type", "application/octet-stream");
+    let again = shop
+        .send(Method::PUT, &path(2), &[kind], second.clone())
+        .await;
+    assert_eq!(outcome(&again), (200, "unchanged".to_owned()));
+    assert_eq!(tag(&again), before);
+    assert_eq!(shop.state.options.uploads.used(), 0);
+
+    // Nobody has looked at them yet.
+    let missing = (404, "image_not_found".to_owned());
+    assert_eq!(shop.get(&path(2)).await.problem(), missing);
+    let document = shop.get("/products/new%2Fone").await.ok();
+    let waiting = json!({"status": "waiting"});
+    let part = |number: u8| json!({"number": number, "url": null, "embedding": waiting});
+    assert_eq!(document["pictures"], json!([part(1), part(2)]));
+    assert_eq!(document["words"], waiting);
+    assert_eq!(
+        shop.get("/readyz").await.ok()["embedding_queue"],
+        json!({"waiting": 3, "retrying": 0})
+    );
+    let metrics = String::from_utf8(shop.get("/metrics").await.body).expect("text");
+    for state in ["waiting", "retrying"] {
+        let name = format!("aglet_embedding_queue{{state=\"{state}\"}} ");
+        assert!(metrics.contains(&name), "{metrics}");
+    }
+
+    shop.embed().await;
+    let document = shop.get("/products/new%2Fone").await;
+    assert_eq!(tag(&document), before);
+    let document = document.ok();
+    let embedded = json!({"status": "embedded"});
+    let part = |number: u8| json!({"number": number, "url": path(number), "embedding": embedded});
+    assert_eq!(document["pictures"], json!([part(1), part(2)]));
+    assert_eq!(document["words"], embedded);
+    let image = "/products/new%2Fone/image";
+    assert_eq!(document["product"]["image_url"], image);
+    for (number, file) in [(1, &first), (2, &second)] {
+        let found = shop.upload(&[("image", file), ("limit", b"1")]).await.ok();
+        let hit = &found["hits"][0];
+        assert_eq!(
+            (&hit["id"], &hit["picture_url"]),
+            (&json!("new/one"), &json!(path(number))),
+            "{found}"
+        );
+        assert_eq!(hit["product"]["image_url"], image);
+        let shown = shop.get(&path(number)).await;
+        assert!(shown.status == StatusCode::OK && shown.body == *file);
+        assert_eq!(shown.headers[header::CONTENT_TYPE], "image/png");
+        let policy = &shown.headers["content-security-policy"];
+        assert_eq!(policy, "default-src 'none'; sandbox");
+        let known = [("if-none-match", tag(&shown))];
+        let known = known.each_ref().map(|(name, tag)| (*name, tag.as_str()));
+        let kept = shop
+            .send(Method::GET, &path(number), &known, Body::empty())
+            .await;
+        assert_eq!(
+            (kept.status, kept.body.len()),
+            (StatusCode::NOT_MODIFIED, 0)
+        );
+    }
+    assert_eq!(shop.get(image).await.body, first);
+    // Words alone decide.
+    let found = shop.get("/search?q=derby&mode=lexical").await.ok();
+    let hits = found["hits"].as_array().expect("hits");
+    assert!(!hits.is_empty() && hits.iter().all(|hit| hit["picture_url"].is_null()));
+
+    // Under a condition, which is the product's.
+    let failed = (412, "precondition_failed".to_owned());
+    for method in [Method::PUT, Method::DELETE] {
+        let headers = [PNG, ("if-match", "\"1\"")];
+        let answer = shop.send(method, &path(2), &headers, first.clone()).await;
+        assert_eq!(answer.problem(), failed);
+        assert_eq!(problem(&answer)["etag"], before.as_str());
+    }
+    let headers = [PNG, ("if-match", before.as_str())];
+    let same = shop
+        .send(Method::PUT, &path(2), &headers, second.clone())
+        .await;
+    assert_eq!(outcome(&same), (200, "unchanged".to_owned()));
+    let gone = shop
+        .send(Method::DELETE, &path(2), &headers, Body::empty())
+        .await;
+    assert_eq!((gone.status, gone.body.len()), (StatusCode::NO_CONTENT, 0));
+    assert!(tag(&gone) != before && tag(&gone) == shop.tag("new%2Fone").await);
+    assert_eq!(shop.get(&path(2)).await.problem(), missing);
+    assert_eq!(shop.delete(&path(2)).await.problem(), missing);
+    shop.embed().await;
+    let found = shop.upload(&[("image", &second)]).await.ok();
+    assert!(!found.to_string().contains(&path(2)), "{found}");
+    assert!(found.to_string().contains(&path(1)), "{found}");
+    let gone = shop.delete(&format!("{}?wait=searchable", path(1))).await;
+    assert_eq!(outcome(&gone), (200, "changed".to_owned()));
+    let document = shop.get("/products/new%2Fone").await.ok();
+    assert_eq!(document["pictures"], json!([]));
+    assert!(document["product"]["image_url"].is_null());
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_is_refused() {
+    let shop = Shop::with(HttpOptions {
+        max_body: 20_000,
+        ..on()
+    })
+    .await;
+    let before = (shop.tag("1").await, shop.revision().await);
+    let good = drawn([9, 200, 9], 5);
+    let path = "/products/1/pictures/2";
+    let refused = |status: u16, code: &str| (status, code.to_owned());
+    let cut = &good[..good.len() / 2];
+    let large = vec![b'x'; 20_001];
+    for (file, status, code) in [
+        (b"no picture".as_slice(), 415, "unsupported_image_format"),
+        (cut, 422, "broken_image"),
+        (b"", 422, "empty_image"),
+        (&large, 413, "body_too_large"),
+    ] {
+        let answer = shop.give(path, file).await;
+        assert_eq!(answer.problem(), refused(status, code));
+    }
+    for (kind, coding, code) in [
+        ("text/plain", "identity", "unsupported_media_type"),
+        ("", "identity", "unsupported_media_type"),
+        ("multipart/form-data", "identity", "unsupported_media_type"),
+        ("image/png", "gzip", "unsupported_encoding"),
+    ] {
+        let headers = [("content-type", kind), ("content-encoding", coding)];
+        let answer = shop.send(Method::PUT, path, &headers, good.clone()).await;
+        assert_eq!(answer.problem(), refused(415, code), "{kind}");
+    }
+    for number in ["0", "33", "01", "one"] {
+        let path = format!("/products/1/pictures/{number}");
+        for answer in [
+            shop.give(&path, &good).await,
+            shop.get(&path).await,
+            shop.delete(&path).await,
+        ] {
+            assert_eq!(answer.problem(), refused(400, "invalid_parameter"));
+            let problem = problem(&answer);
+            assert_eq!(problem["parameter"], "number");
+            let detail = problem["detail"].as_str().expect("text");
+            assert!(detail.contains("from 1 to 32"), "{detail}");
+        }
+    }
+    for answer in [
+        shop.give("/products/404/pictures/1", &good).await,
+        shop.get("/products/404/pictures/1").await,
+        shop.delete("/products/404/pictures/1").await,
+    ] {
+        assert_eq!(answer.problem(), refused(404, "product_not_found"));
+    }
+    let color = shop.give("/products/1/pictures/2?color=Red", &good).await;
+    assert_eq!(color.problem(), refused(400, "invalid_parameter"));
+    let none = shop.delete("/products/1/pictures/32").await;
+    assert_eq!(none.problem(), refused(404, "image_not_found"));
+    assert_eq!((shop.tag("1").await, shop.revision().await), before);
+    assert_eq!(shop.state.options.uploads.used(), 0);
+    let uploads = shop.folder.path().join("data/uploads");
+    assert!(!uploads.exists(), "nothing is kept of what is refused");
+    // It counts toward the memory of all bodies.
+    let full = Shop::with(HttpOptions {
+        uploads: Budget::new(100),
+        ..on()
+    });
+    let answer = full.await.give(path, &good).await;
+    assert_eq!(answer.problem(), refused(503, "overloaded"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_are_fetched_from_their_addresses() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0");
+    let listener = listener.await.expect("a port");
+    let host = listener.local_addr().expect("bound").to_string();
+    let (one, two) = (drawn([250, 40, 0], 3), drawn([0, 200, 255], 11));
+    let file = |file: &Vec<u8>| {
+        let file = file.clone();
+        get(async move || ([PNG], file))
+    };
+    let pictures = Router::new()
+        .route("/one.png", file(&one))
+        .route("/two.png", file(&two))
+        .route("/busy.png", get(async || StatusCode::SERVICE_UNAVAILABLE));
+    let server = tokio::spawn(async { axum::serve(listener, pictures).await });
+    let hosts = PictureHosts::new(std::slice::from_ref(&host)).expect("a host");
+    let shop = Shop::fetching(on(), hosts).await;
+    let at = |name: &str| format!("http://{host}/{name}");
+
+    // A host that no setting names.
+    let other = "https://other.example/one.png";
+    for (body, field) in [
+        (json!({"image": other}), "image"),
+        (json!({"images": [other]}), "images[0]"),
+        (json!({"images": [at("one.png"), other]}), "images[1]"),
+        (
+            json!({"image": at("one.png"), "images": [other]}),
+            "images[0]",
+        ),
+    ] {
+        let answer = shop.patch("/products/4", &body).await;
+        let problem = problem(&answer);
+        assert_eq!(
+            (&problem["code"], &problem["field"], &problem["status"]),
+            (&json!("invalid_product"), &json!(field), &json!(422)),
+            "{problem}"
+        );
+        assert!(
+            problem["detail"]
+                .as_str()
+                .expect("text")
+                .contains("other.example")
+        );
+    }
+    let many: Vec<_> = (0..33).map(|n| at(&format!("{n}.png"))).collect();
+    let answer = shop.patch("/products/4", &json!({"images": many})).await;
+    assert_eq!(problem(&answer)["field"], "images");
+
+    let images = ["gone.png", "two.png", "busy.png"].map(at);
+    let boot = json!({"title": "Boot", "image": at("one.png"), "images": images});
+    assert_eq!(
+        outcome(&shop.put("/products/web", &boot).await),
+        (201, "created".to_owned())
+    );
+    shop.embed().await;
+    let document = shop.get("/products/web").await.ok();
+    let pictures = document["pictures"].as_array().expect("pictures");
+    assert_eq!(pictures.len(), 4, "{document}");
+    let embedded = json!({"status": "embedded"});
+    for (at_index, name) in [(0, "one.png"), (2, "two.png")] {
+        let expected = json!({"number": at_index + 1, "url": at(name), "embedding": embedded});
+        assert_eq!(pictures[at_index], expected);
+    }
+    let (gone, busy) = (&pictures[1]["embedding"], &pictures[3]["embedding"]);
+    assert!(pictures[1]["url"].is_null() && pictures[3]["url"].is_null());
+    assert_eq!(gone["status"], "failed");
+    assert!(
+        gone["reason"].as_str().expect("text").contains("404"),
+        "{gone}"
+    );
+    assert!(gone.get("next_try").is_none(), "{gone}");
+    assert_eq!(
+        (&busy["status"], &busy["attempts"]),
+        (&json!("retrying"), &json!(1))
+    );
+    assert!(
+        busy["reason"].as_str().expect("text").contains("503"),
+        "{busy}"
+    );
+    let next = busy["next_try"].as_str().expect("a time");
+    assert!(next.starts_with("20") && next.ends_with('Z'), "{next}");
+    assert_eq!(document["words"], embedded);
+    assert_eq!(document["product"]["image_url"], at("one.png"));
+    let queue = &shop.get("/readyz").await.ok()["embedding_queue"];
+    assert_eq!(queue, &json!({"waiting": 0, "retrying": 1}));
+
+    // Each is found by its own vector, and shown from where it is.
+    for (file, name, number) in [(&one, "one.png", 1), (&two, "two.png", 3)] {
+        let found = shop.upload(&[("image", file), ("limit", b"1")]).await.ok();
+        let hit = &found["hits"][0];
+        assert_eq!(
+            (&hit["id"], &hit["picture_url"]),
+            (&json!("web"), &json!(at(name))),
+            "{found}"
+        );
+        let answer = shop.get(&format!("/products/web/pictures/{number}")).await;
+        assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
+        assert_eq!(answer.headers[header::LOCATION], at(name));
+    }
+    let missing = (404, "image_not_found".to_owned());
+    let answer = shop.get("/products/web/pictures/2").await;
+    assert_eq!(answer.problem(), missing);
+
+    // They come out as they came in, and go when they are taken away.
+    let all = shop.all().await;
+    let row = all.iter().find(|row| row["id"] == "web").expect("the row");
+    let listed = ["one.png", "gone.png", "two.png", "busy.png"].map(at);
+    assert_eq!(row["images"], json!(listed));
+    assert_eq!(
+        shop.bulk(lines([row.clone()])).await[0]["status"],
+        "unchanged"
+    );
+    shop.put("/products/web", &json!({"title": "Boot"}))
+        .await
+        .ok();
+    let kept = shop.get("/products/web").await.ok();
+    assert_eq!(kept["pictures"].as_array().map(Vec::len), Some(4));
+    for nothing in [json!({"images": []}), json!({"image": null})] {
+        shop.patch("/products/web", &json!({"images": [at("one.png")]}))
+            .await
+            .ok();
+        let one = shop.get("/products/web").await.ok();
+        assert_eq!(one["pictures"].as_array().map(Vec::len), Some(1));
+        shop.patch("/products/web", &nothing).await.ok();
+        assert_eq!(shop.get("/products/web").await.ok()["pictures"], json!([]));
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_product_that_is_known_is_not_sent_again() {
+    let shop = Shop::with(on()).await;
+    let first = shop.tag("1").await;
+    let ask = async |method: Method, tag: &str| {
+        let headers = [("if-none-match", tag)];
+        shop.send(method, "/products/1", &headers, Body::empty())
+            .await
+    };
+    for method in [Method::GET, Method::HEAD] {
+        for known in [first.clone(), format!("\"1\", W/{first}"), "*".to_owned()] {
+            let answer = ask(method.clone(), &known).await;
+            assert_eq!(
+                (answer.status, answer.body.len()),
+                (StatusCode::NOT_MODIFIED, 0)
+            );
+            assert_eq!(tag(&answer), first);
+        }
+        let answer = ask(method, "\"1\"").await;
+        assert_eq!(
+            (answer.status, tag(&answer)),
+            (StatusCode::OK, first.clone())
+        );
+    }
+    assert!(ask(Method::HEAD, "\"1\"").await.body.is_empty());
+    shop.patch("/products/1", &json!({"price": 7})).await.ok();
+    assert_eq!(ask(Method::GET, &first).await.ok()["product"]["price"], 7.0);
 }
 
 /// A body that goes on for as long as it is read.

@@ -65,7 +65,7 @@ codes! {
     ProductNotFound, "product_not_found", NOT_FOUND, "No such product",
         "The catalog has no product of this id.";
     ImageNotFound, "image_not_found", NOT_FOUND, "The product has no picture",
-        "The product exists, but no picture of it.";
+        "The product exists, but no such picture of it, or none that can be shown.";
     CodeNotFound, "code_not_found", NOT_FOUND, "No such error code",
         "The path names an error code that does not exist.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed",
@@ -87,7 +87,7 @@ codes! {
     UnsupportedImageFormat, "unsupported_image_format", UNSUPPORTED_MEDIA_TYPE, "No picture that can be read",
         "The file is not a JPEG, PNG, WebP, GIF or BMP, judged by its first bytes.";
     EmptyImage, "empty_image", UNPROCESSABLE_ENTITY, "The picture is empty",
-        "The form's `image` field holds no byte.";
+        "The form's `image` field, or the body of an upload, holds no byte.";
     BrokenImage, "broken_image", UNPROCESSABLE_ENTITY, "The picture is broken",
         "The file starts like a picture but cannot be decoded.";
     InvalidBody, "invalid_body", UNPROCESSABLE_ENTITY, "The JSON has a wrong shape",

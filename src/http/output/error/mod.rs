@@ -79,8 +79,8 @@ pub enum ApiError {
     NoRoute,
     #[error("there is no product {id:?}")]
     NoProduct { id: String },
-    #[error("the product {id:?} has no picture")]
-    NoPicture { id: String },
+    #[error("the product {id:?} has no picture{}", numbered(*.number))]
+    NoPicture { id: String, number: Option<u8> },
     #[error("there is no error code {code:?}")]
     NoSuchCode { code: String },
     #[error("the product {id:?} has no embedding yet, so nothing can be compared with it")]
@@ -117,6 +117,10 @@ fn the_etag(version: Option<u64>) -> String {
         Some(version) => format!("the product's ETag is {}", etag_of(version)),
         None => "there is no such product".to_owned(),
     }
+}
+
+fn numbered(number: Option<u8>) -> String {
+    number.map_or_else(String::new, |number| format!(" {number}"))
 }
 
 /// As much of a name that a client gave as an answer repeats.
@@ -365,7 +369,10 @@ impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NoProduct { id } => Self::NoProduct { id },
-            Refused::NoPicture { id, .. } => Self::NoPicture { id },
+            Refused::NoPicture { id, number } => Self::NoPicture {
+                id,
+                number: Some(number),
+            },
             Refused::Condition { version } => Self::Precondition { version },
             Refused::Field(FieldFault { field, reason }) => Self::InvalidProduct { field, reason },
         }
