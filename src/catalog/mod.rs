@@ -28,9 +28,9 @@ mod values;
 
 pub use error::CatalogError;
 pub use media::PicturePlace;
+pub use media::hosts::{HostError, PictureHosts};
 pub use media::picture::{OpenPicture, Picture, PictureBody, ShownPicture};
 pub use media::read::PictureFiles;
-pub use media::remote::{HostError, PictureHosts};
 pub use store::{Catalog, Garbage};
 pub use values::{
     AllEmbedded, Changed, Counts, Embedded, PartProgress, ProductProgress, StoredPicture,

@@ -7,12 +7,14 @@
 //! | [`read`] | opening a picture: no link out of its folder, no pipe, no device |
 //! | [`readers`] | the threads that read, and their time |
 //! | [`picture`] | a product's picture for a client: what was decoded at import, in pieces |
-//! | [`remote`] | pictures at web addresses: which hosts, fetched how |
+//! | [`hosts`] | the web addresses that pictures may be fetched from: hosts, and where they may be |
+//! | [`remote`] | fetching pictures from web addresses |
 //! | [`upload`] | pictures that came over HTTP, in the data folder |
 //!
 //! Paths never come from a client: the catalog makes them of what was imported.
 
 pub(in crate::catalog) mod folder;
+pub(in crate::catalog) mod hosts;
 pub(in crate::catalog) mod picture;
 pub(in crate::catalog) mod read;
 pub(in crate::catalog) mod readers;

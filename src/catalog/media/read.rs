@@ -18,7 +18,8 @@ use cap_std::fs::Dir;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::remote::{PictureHosts, Remote};
+use super::hosts::PictureHosts;
+use super::remote::Remote;
 use super::{LARGEST, PicturePlace};
 use crate::catalog::error::CatalogError;
 

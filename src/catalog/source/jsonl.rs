@@ -23,7 +23,7 @@ use super::lines::{Line, Lines};
 use super::pictures::PictureFolders;
 use super::row::{Ignored, Item, Lost, NOT_UTF8, Record, Reject, SourceError};
 use crate::catalog::media::PictureSource;
-use crate::catalog::media::remote::PictureHosts;
+use crate::catalog::media::hosts::PictureHosts;
 use crate::catalog::values::StoredPicture;
 use crate::domain::{
     AttributeName, AttributeValue, Attributes, FieldFault, MOST_PICTURES, Product, ProductError,

@@ -10,9 +10,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlSafeStr, SqlitePool};
 
 use crate::catalog::error::CatalogError;
+use crate::catalog::media::hosts::PictureHosts;
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::Readers;
-use crate::catalog::media::remote::PictureHosts;
 use crate::util::blocking::blocking;
 use crate::util::budget::Budget;
 

@@ -16,7 +16,7 @@ use super::read;
 use super::row::Columns;
 use super::write::{Log, Writer};
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::remote::PictureHosts;
+use crate::catalog::media::hosts::PictureHosts;
 use crate::catalog::media::{PictureSource, upload};
 use crate::catalog::source::jsonl;
 use crate::domain::write::merge;
