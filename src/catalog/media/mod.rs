@@ -18,7 +18,7 @@ pub(in crate::catalog) mod hosts;
 pub(in crate::catalog) mod picture;
 pub(in crate::catalog) mod read;
 pub(in crate::catalog) mod readers;
-pub mod remote;
+pub(in crate::catalog) mod remote;
 pub(in crate::catalog) mod upload;
 
 use std::fmt;
