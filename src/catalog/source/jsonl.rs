@@ -7,7 +7,7 @@
 //!
 //! `id` (a string or a whole number) and `title` must be there. `image` is a path relative to the
 //! file, or to one of the picture sources given, or a web address of a host that pictures are fetched
-//! from; `images` is a list of more, in their order, at most 32 in all. Attribute values are strings, numbers, booleans,
+//! from; `images` is a list of such, in their order, at most 32 in all. Attribute values are strings, numbers, booleans,
 //! or lists of them; names are lowered and their spaces and hyphens become `_`. No attribute may be
 //! called `image`: the upload form of the API has a field of that name. `created` is a day or a time
 //! (RFC 3339): when the shop got the product; without it, when the catalog first did. Fields that are not named
@@ -33,10 +33,18 @@ use crate::domain::{
 /// What a row says, before its picture is looked for.
 pub(in crate::catalog) struct Described {
     pub(in crate::catalog) product: Product,
-    /// The paths or addresses of its pictures, as they are written; `None`: it does not say.
-    pub(in crate::catalog) images: Option<Vec<String>>,
+    /// Its pictures; `None`: it does not say.
+    pub(in crate::catalog) images: Option<Vec<RowImage>>,
     /// Fields that mean nothing here.
     pub(in crate::catalog) unknown: Vec<String>,
+}
+
+/// A picture as a row names it.
+pub(in crate::catalog) struct RowImage {
+    /// Where in the row: `image`, `images[1]`.
+    pub(in crate::catalog) field: String,
+    /// Its path or address, as it is written.
+    pub(in crate::catalog) at: String,
 }
 
 /// A part of a row that was not taken.
@@ -114,9 +122,12 @@ fn parse(
     let images = described.images.unwrap_or_default();
     let mut pictures = Vec::with_capacity(images.len());
     for (number, image) in (1..).zip(images) {
-        match picture(&image, places) {
+        match picture(&image.at, places) {
             Ok(source) => pictures.push((number, source)),
-            Err(reason) => lost.push((Lost::Photo, format!("image {image:?}: {reason}"))),
+            Err(reason) => {
+                let at = image.at;
+                lost.push((Lost::Photo, format!("image {at:?}: {reason}")));
+            }
         }
     }
     Ok(Record {
@@ -179,8 +190,12 @@ pub(in crate::catalog) fn describe(
         seconds
             .ok_or_else(|| format!("created {value} is neither a day nor a time: 2026-11-29, say"))
     });
-    product.attributes = attributes(optional(&mut row, "attributes")?.unwrap_or_default(), lost);
-    let images = images(&mut row, lost)?;
+    let given = part(&mut row, "attributes", lost, |value| match value {
+        Value::Object(given) => Ok(given.clone()),
+        _ => Err("attributes is not an object of names and values".to_owned()),
+    });
+    product.attributes = attributes(given.unwrap_or_default(), lost);
+    let images = images(&mut row, lost);
     let product = product
         .check()
         .map_err(|e| FieldFault::new(field_of(&e), e.to_string()))?;
@@ -191,42 +206,43 @@ pub(in crate::catalog) fn describe(
     })
 }
 
-/// The pictures of a row, in their order, none twice; `None`: it does not say.
-fn images(
-    row: &mut Map<String, Value>,
-    lost: &mut Vec<Part>,
-) -> Result<Option<Vec<String>>, FieldFault> {
-    let first = text(row, "image")?;
-    let more = row.remove("images").filter(|value| !value.is_null());
-    if first.is_none() && more.is_none() {
-        return Ok(None);
-    }
-    let mut images: Vec<String> = first.into_iter().collect();
-    let fault = |reason: String| (Lost::Photo, FieldFault::new("images", reason));
-    match more {
-        None => {}
-        Some(Value::Array(more)) => {
-            for value in more {
-                match value.as_str().map(str::trim) {
-                    Some("") => {}
-                    Some(image) if images.iter().any(|known| known == image) => {}
-                    Some(image) => images.push(image.to_owned()),
-                    None => {
-                        let value: String = value.to_string().chars().take(80).collect();
-                        lost.push(fault(format!("{value} in images is not a text")));
-                    }
+/// The pictures of a row, in their order, none twice; `None`: it does not say. `image` and `images` are
+/// each a text or a list of texts.
+fn images(row: &mut Map<String, Value>, lost: &mut Vec<Part>) -> Option<Vec<RowImage>> {
+    let mut images: Vec<RowImage> = Vec::new();
+    let mut said = false;
+    for name in ["image", "images"] {
+        let listed = |place: usize| format!("{name}[{place}]");
+        let given: Vec<(String, Value)> = match row.remove(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) if text.trim().is_empty() => continue,
+            Some(Value::Array(list)) => (0..).map(listed).zip(list).collect(),
+            Some(one) => vec![(name.to_owned(), one)],
+        };
+        said = true;
+        for (field, value) in given {
+            match value.as_str().map(str::trim) {
+                Some("") => {}
+                Some(at) if images.iter().any(|known| known.at == at) => {}
+                Some(at) => {
+                    let at = at.to_owned();
+                    images.push(RowImage { field, at });
+                }
+                None => {
+                    let value: String = value.to_string().chars().take(80).collect();
+                    let reason = format!("{field}: {value} is not a text");
+                    lost.push((Lost::Photo, FieldFault::new(field, reason)));
                 }
             }
         }
-        Some(_) => lost.push(fault("images is not a list of texts".to_owned())),
     }
     let most = usize::from(MOST_PICTURES);
     if images.len() > most {
-        let got = images.len();
-        lost.push(fault(format!("{got} images, at most {most} are taken")));
+        let reason = format!("{} images, at most {most} are taken", images.len());
+        lost.push((Lost::Photo, FieldFault::new("images", reason)));
         images.truncate(most);
     }
-    Ok(Some(images))
+    said.then_some(images)
 }
 
 /// The row that describes a product: [`describe`] reads it back. Its pictures are in it when all of

@@ -18,7 +18,7 @@ use super::write::{Log, Writer};
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::hosts::PictureHosts;
 use crate::catalog::media::{PictureSource, upload};
-use crate::catalog::source::jsonl;
+use crate::catalog::source::jsonl::{self, RowImage};
 use crate::domain::write::merge;
 use crate::domain::{
     Conditions, FieldFault, Product, ProductId, Refused, Write, WriteOp, WriteResult, WriteStatus,
@@ -362,7 +362,6 @@ fn id_of(address: Option<ProductId>, json: &Map<String, Value>) -> Result<Produc
 /// The product that a row describes, all of it.
 fn described(row: Map<String, Value>, hosts: &PictureHosts) -> Result<Described, FieldFault> {
     let mut lost = Vec::new();
-    let by_one_name = row.contains_key("image");
     let described = jsonl::describe(row, &mut lost)?;
     // An import takes what is right of a row; here somebody reads the answer.
     if let Some((_, fault)) = lost.into_iter().next() {
@@ -370,7 +369,7 @@ fn described(row: Map<String, Value>, hosts: &PictureHosts) -> Result<Described,
     }
     let pictures = match described.images {
         None => None,
-        Some(images) => Some(addresses(images, by_one_name, hosts)?),
+        Some(images) => Some(addresses(images, hosts)?),
     };
     let unknown = described.unknown.into_iter().take(32);
     let unknown = unknown.map(|name| name.chars().take(64).collect());
@@ -381,22 +380,13 @@ fn described(row: Map<String, Value>, hosts: &PictureHosts) -> Result<Described,
     })
 }
 
-/// Pictures by address: a path would be one on this machine, which nobody outside knows. The first of
-/// them may have come as `image`, those in `images` after it.
-fn addresses(
-    images: Vec<String>,
-    by_one_name: bool,
-    hosts: &PictureHosts,
-) -> Result<Vec<Numbered>, FieldFault> {
-    let addresses = (1..).zip(images).map(|(number, address)| {
-        hosts.check(&address).map_err(|reason| {
-            let field = match (number, by_one_name) {
-                (1, true) => "image".to_owned(),
-                (_, one) => format!("images[{}]", number - 1 - u8::from(one)),
-            };
-            FieldFault::new(field, format!("the picture {address:?}: {reason}"))
-        })?;
-        Ok((number, PictureSource::Address(address)))
+/// Pictures by address: a path would be one on this machine, which nobody outside knows.
+fn addresses(images: Vec<RowImage>, hosts: &PictureHosts) -> Result<Vec<Numbered>, FieldFault> {
+    let addresses = (1..).zip(images).map(|(number, RowImage { field, at })| {
+        hosts
+            .check(&at)
+            .map_err(|reason| FieldFault::new(field, format!("the picture {at:?}: {reason}")))?;
+        Ok((number, PictureSource::Address(at)))
     });
     addresses.collect()
 }

@@ -137,6 +137,9 @@ async fn json_lines() {
         r#"{"id": "h", "title": "H", "price": "12"}"#,
         r#"{"id": "i", "title": "I", "vendor": "y", "price": null, "image": null}"#,
         r#"{"id": "j", "title": "J", "image": "https://shop.example/j.jpg"}"#,
+        r#"{"id": "k", "title": "K", "attributes": []}"#,
+        r#"{"id": "l", "title": "L", "image": false}"#,
+        r#"{"id": "m", "title": "M", "image": ["images/8.jpg", "images/7.jpg"], "images": 5}"#,
     ];
     shop.write("catalog.jsonl", rows.join("\n"));
     let source = Source::JsonLines {
@@ -157,6 +160,10 @@ async fn json_lines() {
         reject("7", "", "row"),
         reject("8", "h", "row"),
         reject("10", "j", "photo"),
+        reject("11", "k", "attribute"),
+        reject("12", "l", "photo"),
+        reject("13", "m", "photo"),
+        reject("13", "m", "photo"),
     ];
     assert_eq!(rejects(&summary), expected);
     assert_eq!(summary.ignored, BTreeMap::from([("vendor".to_owned(), 2)]));
