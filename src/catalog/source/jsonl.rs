@@ -216,7 +216,7 @@ fn images(row: &mut Map<String, Value>, lost: &mut Vec<Part>) -> Option<Vec<RowI
         let given: Vec<(String, Value)> = match row.remove(name) {
             None | Some(Value::Null) => continue,
             Some(Value::String(text)) if text.trim().is_empty() => continue,
-            Some(Value::Array(list)) => (0..).map(listed).zip(list).collect(),
+            Some(Value::Array(all)) => (0..).map(listed).zip(all).collect(),
             Some(one) => vec![(name.to_owned(), one)],
         };
         said = true;
