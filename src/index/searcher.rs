@@ -15,7 +15,7 @@ use super::plan::Candidates;
 use super::ranking::Ranking;
 use super::values::{Entry, GraphLag, Hits, IndexVersion, Saved, SearchError, Selection, Update};
 use super::vectors::Vectors;
-use crate::domain::{AttributeName, Embedding, ProductFields, ProductKey, Types};
+use crate::domain::{AttributeName, Embedding, Filters, ProductFields, ProductKey, Types};
 
 /// An index that is never changed: another one with other products shares most of it
 /// ([`Searcher::with`]). A cheap, clonable handle. Slot `i` of the graph and of the
@@ -250,6 +250,16 @@ impl Searcher {
     /// As [`Searcher::search`].
     pub fn browse(&self, selection: &Selection) -> Result<Hits, SearchError> {
         self.answer(selection, None, Ranking::Catalog)
+    }
+
+    /// The keys of all products that match the filters, ascending.
+    pub fn matching(&self, filters: &Filters) -> impl Iterator<Item = ProductKey> + Send + use<> {
+        let inner = &*self.inner;
+        let matching = inner.columns.matching(filters);
+        let matching = Candidates::new(inner.count(), matching, inner.dead.clone());
+        let keys = matching.slots().map(|slot| inner.keys[slot as usize].0);
+        let keys: RoaringBitmap = keys.collect();
+        keys.into_iter().map(ProductKey)
     }
 
     /// The slots that a vector means: all where it ranks, those that are near where something else

@@ -2,7 +2,8 @@
 
 use super::error::ServiceError;
 use crate::domain::{
-    AttributeName, Condition, KnownAttributes, Query, Range, Test, ValueType, is_field, typed,
+    AttributeName, Condition, Filters, KnownAttributes, Query, Range, Test, ValueType, is_field,
+    typed,
 };
 use crate::index::Facet;
 
@@ -29,21 +30,38 @@ pub fn attributes(
     if facets.is_empty() {
         return Ok(());
     }
-    let filtered = query.filters.iter().map(|(name, _)| name);
-    let named = filtered
-        .chain(&query.facets.names)
+    filters(facets, known, &query.filters)?;
+    let named = query.facets.names.iter();
+    let named = named
         .chain(query.order.names())
         .chain(&query.order.group_by);
     for name in named {
-        let carried = facets.iter().any(|facet| facet.name == *name);
-        if !carried && !known.shown.contains(name) && !is_field(name.as_str()) {
-            return Err(ServiceError::UnknownAttribute {
-                name: name.to_string(),
-                known: facets.iter().map(|facet| facet.name.to_string()).collect(),
-            });
+        is_there(facets, known, name)?;
+    }
+    for (name, ranges) in &query.facets.ranges {
+        for range in ranges {
+            has_range(facets, name, range)?;
         }
     }
-    for (name, Condition { any, none }) in query.filters.iter() {
+    Ok(())
+}
+
+/// [`attributes`], of filters alone.
+///
+/// # Errors
+/// [`ServiceError::UnknownAttribute`], [`ServiceError::NoRange`].
+pub fn filters(
+    facets: &[Facet],
+    known: &KnownAttributes,
+    filters: &Filters,
+) -> Result<(), ServiceError> {
+    if facets.is_empty() {
+        return Ok(());
+    }
+    for (name, _) in filters.iter() {
+        is_there(facets, known, name)?;
+    }
+    for (name, Condition { any, none }) in filters.iter() {
         for test in any.iter().chain(none) {
             match test {
                 Test::Within(range) if is_value(facets, name, &range.to_string()) => {}
@@ -57,12 +75,22 @@ pub fn attributes(
             }
         }
     }
-    for (name, ranges) in &query.facets.ranges {
-        for range in ranges {
-            has_range(facets, name, range)?;
-        }
-    }
     Ok(())
+}
+
+fn is_there(
+    facets: &[Facet],
+    known: &KnownAttributes,
+    name: &AttributeName,
+) -> Result<(), ServiceError> {
+    let carried = facets.iter().any(|facet| facet.name == *name);
+    if carried || known.shown.contains(name) || is_field(name.as_str()) {
+        return Ok(());
+    }
+    Err(ServiceError::UnknownAttribute {
+        name: name.to_string(),
+        known: facets.iter().map(|facet| facet.name.to_string()).collect(),
+    })
 }
 
 /// Whether a text that is written like a range is a value of the attribute.

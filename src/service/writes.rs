@@ -9,9 +9,13 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::api::Service;
+use super::check;
 use super::error::ServiceError;
 use crate::catalog::Catalog;
-use crate::domain::{Conditions, ProductId, ProductKey, Write, WriteOp, WriteResult, WriteStatus};
+use crate::domain::{
+    Conditions, Filters, ProductId, ProductKey, Write, WriteOp, WriteResult, WriteStatus,
+};
+use crate::util::blocking::blocking;
 
 /// How often the index in use is looked at by those who wait for it.
 const LOOK: Duration = Duration::from_millis(20);
@@ -92,28 +96,47 @@ impl Service {
         }
     }
 
-    /// All products, from the first or from the one after `after`.
+    /// All products, from the first or from the one after `after`; with filters, those that the index
+    /// in use finds by them.
     ///
     /// # Errors
-    /// When there is no product `after`, or the catalog cannot be read.
+    /// When there is no product `after`, or the catalog cannot be read; with filters also when no
+    /// index answers yet, or it has no such attribute.
     pub async fn all_products(
         &self,
         after: Option<&ProductId>,
+        filters: &Filters,
     ) -> Result<ProductRows, ServiceError> {
         let after = match after {
             Some(id) => self.product(id).await?.key,
             None => ProductKey(0),
         };
+        let rest = if filters.is_empty() {
+            Rest::Behind(after)
+        } else {
+            let generation = self.answering()?;
+            check::filters(&generation.index.facets(), self.known(), filters)?;
+            let filters = filters.clone();
+            let matching = blocking(move || generation.index.matching(&filters)).await;
+            let matching = matching.map_err(|e| ServiceError::Failed(e.to_string().into()))?;
+            Rest::These(Box::new(matching.skip_while(move |key| *key <= after)))
+        };
         let catalog = self.inner.catalog.clone();
-        Ok(ProductRows { catalog, after })
+        Ok(ProductRows { catalog, rest })
     }
 }
 
-/// The products of the catalog in its order, page by page. A page is of one moment; what changes
-/// between two pages shows in the later one.
+/// Products of the catalog in its order, page by page. A page is of one moment; what changes between
+/// two pages shows in the later one.
 pub struct ProductRows {
     catalog: Catalog,
-    after: ProductKey,
+    rest: Rest,
+}
+
+/// The products that no page had yet.
+enum Rest {
+    Behind(ProductKey),
+    These(Box<dyn Iterator<Item = ProductKey> + Send>),
 }
 
 impl ProductRows {
@@ -123,10 +146,22 @@ impl ProductRows {
     /// # Errors
     /// When the catalog cannot be read.
     pub async fn page(&mut self) -> Result<Vec<Map<String, Value>>, ServiceError> {
-        let page = self.catalog.rows(self.after, PAGE).await?;
-        if let Some((last, _)) = page.last() {
-            self.after = *last;
+        match &mut self.rest {
+            Rest::Behind(after) => {
+                let page = self.catalog.rows(*after, PAGE).await?;
+                if let Some((last, _)) = page.last() {
+                    *after = *last;
+                }
+                Ok(page.into_iter().map(|(_, row)| row).collect())
+            }
+            // A page may be empty before the end: all of its products were removed meanwhile.
+            Rest::These(keys) => loop {
+                let keys: Vec<_> = keys.take(PAGE as usize).collect();
+                let page = self.catalog.rows_of(&keys).await?;
+                if keys.is_empty() || !page.is_empty() {
+                    return Ok(page);
+                }
+            },
         }
-        Ok(page.into_iter().map(|(_, row)| row).collect())
     }
 }

@@ -62,6 +62,19 @@ impl Catalog {
         rows(self, after, most).await.map_err(|e| self.error(e))
     }
 
+    /// As [`Catalog::rows`], of the products of these keys in that order; keys that are gone are left
+    /// out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn rows_of(
+        &self,
+        keys: &[ProductKey],
+    ) -> Result<Vec<Map<String, Value>>, CatalogError> {
+        let stored = products(self, keys).await?;
+        Ok(stored.iter().map(row).collect())
+    }
+
     /// A picture of the product with the shop's id `id`, for a client: that with the number, or the
     /// first that can be shown. `None` when there is no such product; in it, `None` when it has no
     /// such picture that was decoded.
@@ -346,11 +359,16 @@ async fn rows(
     .bind(most)
     .fetch_all(catalog.readers())
     .await?;
-    let row = |row| {
-        let stored = stored(row)?;
-        Ok((stored.key, jsonl::row(&stored.product, &stored.pictures)))
+    let keyed = |found| {
+        let stored = stored(found)?;
+        Ok((stored.key, row(&stored)))
     };
-    rows.iter().map(row).collect()
+    rows.iter().map(keyed).collect()
+}
+
+/// As the product came in.
+fn row(stored: &StoredProduct) -> Map<String, Value> {
+    jsonl::row(&stored.product, &stored.pictures)
 }
 
 /// The keys of products by id; unknown ids are left out.

@@ -148,10 +148,20 @@ impl RawQuery {
     /// The query for `ask`. Whether its attributes are there is the service's to say: a name that
     /// cannot be one is refused here, with those that are there.
     pub fn query(self, ask: Ask, service: &Service) -> Result<Query, ApiError> {
-        let facets = || service.facets().0;
-        self.query_among(ask, || {
-            facets().iter().map(|f| f.name.to_string()).collect()
-        })
+        self.query_among(ask, known(service))
+    }
+
+    /// What products must be, of a request that knows no more than that. As for [`RawQuery::query`].
+    pub fn filters(&self, service: &Service) -> Result<Filters, ApiError> {
+        self.filters_among(known(service))
+    }
+
+    fn filters_among(&self, known: impl Fn() -> Vec<String>) -> Result<Filters, ApiError> {
+        let mut tests = Vec::with_capacity(self.tests.len());
+        for raw in &self.tests {
+            tests.push((attribute(&raw.name, &known)?, raw.test()?, raw.wanted));
+        }
+        Ok(Filters::of(tests)?)
     }
 
     fn asked_facets(&self, known: impl Fn() -> Vec<String>) -> Result<Facets, ApiError> {
@@ -224,13 +234,9 @@ impl RawQuery {
         let exclude = exclude.map_err(|error| ApiError::value("exclude", &error))?;
         let facets = self.asked_facets(&known)?;
         let order = self.asked_order(&known)?;
-        let mut tests = Vec::with_capacity(self.tests.len());
-        for raw in &self.tests {
-            tests.push((attribute(&raw.name, &known)?, raw.test()?, raw.wanted));
-        }
         Ok(Query {
             ask,
-            filters: Filters::of(tests)?,
+            filters: self.filters_among(&known)?,
             exclude,
             window,
             order,
@@ -238,6 +244,14 @@ impl RawQuery {
             words: self.words.options(),
             explain: self.explain.unwrap_or_default(),
         })
+    }
+}
+
+/// The names of the attributes that there are.
+fn known(service: &Service) -> impl Fn() -> Vec<String> {
+    move || {
+        let facets = service.facets().0;
+        facets.iter().map(|f| f.name.to_string()).collect()
     }
 }
 

@@ -13,10 +13,11 @@ use utoipa::openapi::{RefOr, Schema};
 use super::body::{essence, parse, read_json, uncompressed};
 use super::json::{OneOrMany, text_or_texts};
 use super::lines::{BodyLine, LONGEST_LINE};
-use super::params::{IdPath, Pairs};
-use crate::domain::{Conditions, ProductId, Write, WriteOp};
+use super::params::{IdPath, Pairs, RawQuery};
+use super::schema;
+use crate::domain::{Conditions, Filters, ProductId, Write, WriteOp, is_parameter};
 use crate::http::output::error::{ApiError, short};
-use crate::http::state::HttpOptions;
+use crate::http::state::{AppState, HttpOptions};
 
 /// A product, all of it: what is left out it does not have. Fields that are not named here are ignored
 /// and named in the answer.
@@ -155,18 +156,34 @@ impl<S: Send + Sync> FromRequestParts<S> for Wait {
     }
 }
 
-/// The product that a list begins behind: `after=ID`.
-pub struct After(pub Option<ProductId>);
+/// The products of a list.
+pub struct Listed {
+    /// The list begins behind this one: `after=ID`.
+    pub after: Option<ProductId>,
+    /// As a search takes them.
+    pub filters: Filters,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for After {
+impl FromRequestParts<AppState> for Listed {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let pairs = Pairs::from_request_parts(parts, state).await?;
-        let id = only("after", pairs)?.map(|id| ProductId::new(&id));
-        let id = id.transpose();
-        id.map(Self)
-            .map_err(|error| ApiError::value("after", &error))
+        let (mut after, mut raw) = (None, RawQuery::new(false));
+        for (name, value) in pairs.0 {
+            match name.as_str() {
+                "after" if after.is_some() => return Err(ApiError::RepeatedParameter { name }),
+                "after" => after = Some(value),
+                schema::FILTER => raw.add(name, value)?,
+                known if is_parameter(known) => return Err(no_such_parameter(known)),
+                _ => raw.add(name, value)?,
+            }
+        }
+        let after = after.map(|id| ProductId::new(&id)).transpose();
+        Ok(Self {
+            after: after.map_err(|error| ApiError::value("after", &error))?,
+            filters: raw.filters(&state.service)?,
+        })
     }
 }
 
@@ -175,16 +192,17 @@ fn only(name: &str, pairs: Pairs) -> Result<Option<String>, ApiError> {
     let mut only = None;
     for (given, value) in pairs.0 {
         if given != name {
-            return Err(ApiError::parameter(
-                short(&given),
-                "there is no such parameter",
-            ));
+            return Err(no_such_parameter(&given));
         }
         if only.replace(value).is_some() {
             return Err(ApiError::RepeatedParameter { name: given });
         }
     }
     Ok(only)
+}
+
+fn no_such_parameter(name: &str) -> ApiError {
+    ApiError::parameter(short(name), "there is no such parameter")
 }
 
 /// The body of a PUT.

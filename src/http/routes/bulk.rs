@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::domain::WriteResult;
 use crate::http::input::lines::{BodyLine, BodyLines};
-use crate::http::input::product::{After, Wait, WritesOn, write_of_line};
+use crate::http::input::product::{Listed, Wait, WritesOn, write_of_line};
 use crate::http::input::schema;
 use crate::http::layers::limits::Place;
 use crate::http::output::error::{ApiError, BulkProblems, ProductProblems};
@@ -250,11 +250,12 @@ impl Bulk {
 /// All products
 ///
 /// A line a product, in the catalog's order: as it came in, with `images` where all of its pictures
-/// have addresses; each line can be sent back to `/products:bulk`. Pages of 500 are read one after the
-/// other: a product that changes meanwhile is as it was or as it is.
+/// have addresses; each line can be sent back to `/products:bulk`. Filters are those of a search: the
+/// list is then of the products that the index finds when it begins. Pages of 500 are read one after
+/// the other: a product that changes meanwhile is as it was or as it is.
 #[utoipa::path(
     get, path = "/products", operation_id = "all_products", tag = "products",
-    params(("after" = Option<String>, Query, description = "The id of the product that the list begins behind: the last one of a list that broke off", max_length = 128)),
+    params(("after" = Option<String>, Query, description = "The id of the product that the list begins behind: the last one of a list that broke off", max_length = 128), schema::FilterParams),
     responses(
         (
             status = 200, description = "A line of JSON for each product, a ProductInput", body = String, content_type = "application/x-ndjson",
@@ -265,10 +266,13 @@ impl Bulk {
 )]
 pub async fn all_products(
     State(state): State<AppState>,
-    After(after): After,
+    listed: Listed,
     place: Option<Extension<Place>>,
 ) -> Result<Response, ApiError> {
-    let mut products = state.service.all_products(after.as_ref()).await?;
+    let mut products = state
+        .service
+        .all_products(listed.after.as_ref(), &listed.filters)
+        .await?;
     let mut page = products.page().await?;
     let (parts, body) = stream(PAGES);
     let send = async move {
