@@ -2,15 +2,20 @@
 """Writes to a running service beside searches: how soon a change is found, and what searches pay.
 
 usage: live.py HOST:PORT [--seconds 60] [--writes 50] [--searches 20] [--rounds 2] [--queries FILE]
+               [--photos FOLDER --pictures 1]
 
 The service needs `--writes true`. It is changed: prices, stock, titles and colors of its products, some are removed and
 new ones come in. Each round searches alone, then beside the writes. A write counts as found when a search answers with
 its revision or a later one; a search a hundredth of a second looks. `--queries`: JSON Lines with `q` each; without
-it searches ask for the first words of titles. Standard library only."""
+it searches ask for the first words of titles. `--photos`: a folder of JPEG files, of which `--pictures` a second are
+uploaded beside the writes, each to a product of its own; one counts as found when a search by this photo, among the
+products with the same mark, answers with it. Standard library only."""
 import argparse
 import collections
 import http.client
+import itertools
 import json
+import pathlib
 import random
 import threading
 import time
@@ -24,9 +29,9 @@ class Client:
     def __init__(self, address):
         self.connection = http.client.HTTPConnection(address, timeout=120)
 
-    def __call__(self, method, path, body=None):
-        headers = {"content-type": "application/json"} if body is not None else {}
-        self.connection.request(method, path, body and json.dumps(body), headers)
+    def __call__(self, method, path, body=None, kind="application/json"):
+        headers = {"content-type": kind} if body is not None else {}
+        self.connection.request(method, path, json.dumps(body) if isinstance(body, dict) else body, headers)
         response = self.connection.getresponse()
         return response.status, response.read()
 
@@ -43,6 +48,8 @@ class Load:
         rows = [json.loads(line) for line in text.splitlines()]
         self.ids = [row["id"] for row in self.random.sample(rows, min(20_000, len(rows)))]
         self.titles = [row["title"] for row in rows]
+        photos = sorted(pathlib.Path(options.photos).rglob("*.jpg")) if options.photos else []
+        self.photos = itertools.cycle(photos) if photos else None
         if options.queries:
             self.queries = [json.loads(line)["q"] for line in open(options.queries, encoding="utf-8")]
         else:
@@ -77,6 +84,27 @@ class Load:
         elif status not in (204, 404):
             self.errors.append((kind, path, status, text[:200]))
 
+    def picture(self, client):
+        mark = f"live-{time.time_ns()}"
+        photo = next(self.photos).read_bytes()
+        product = {"title": self.random.choice(self.titles), "attributes": {"mark": [mark]}}
+        status, text = client("PUT", f"/products/{mark}?wait=searchable", product)
+        if status == 201:
+            status, text = client("PUT", f"/products/{mark}/pictures/1", photo, "image/jpeg")
+        acknowledged = time.time()
+        parts = [("image", b'; filename="x"', photo), ("filter", b"", f"mark:{mark}".encode())]
+        form = b"".join(
+            b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name.encode(), rest, value)
+            for name, rest, value in parts
+        )
+        while status == 200 and time.time() < acknowledged + 30:
+            status, text = client("POST", "/search/image", form + b"--b--\r\n", "multipart/form-data; boundary=b")
+            if status == 200 and any(hit["picture_url"] for hit in json.loads(text)["hits"]):
+                self.found["picture"].append(time.time() - acknowledged)
+                return
+            time.sleep(0.02)
+        self.errors.append(("picture", mark, status, text[:200]))
+
     def search(self, client):
         query = {"q": self.random.choice(self.queries), "limit": 24, "facets": "color,brand,gender"}
         status, text = client("GET", "/search?" + urllib.parse.urlencode(query))
@@ -109,6 +137,8 @@ class Load:
         work = [(self.search, self.options.searches / 4, searched)] * 4
         if writes:
             work += [(self.write, writes / 4, written)] * 4
+        if writes and self.photos:
+            work.append((self.picture, self.options.pictures, []))
         threads = [threading.Thread(target=self.pace, args=(do, rate, until, times)) for do, rate, times in work]
         for thread in threads:
             thread.start()
@@ -133,6 +163,8 @@ def main():
     arguments.add_argument("--searches", type=float, default=20)
     arguments.add_argument("--rounds", type=int, default=2)
     arguments.add_argument("--queries")
+    arguments.add_argument("--photos")
+    arguments.add_argument("--pictures", type=float, default=1)
     load = Load(arguments.parse_args())
     threading.Thread(target=load.look, daemon=True).start()
     print("| beside | searches: median, p95, p99 ms | acknowledged: median, p95, p99 ms |\n| --- | --- | --- |")
