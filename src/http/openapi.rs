@@ -7,9 +7,9 @@ use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::openapi::encoding::EncodingBuilder;
 use utoipa::openapi::path::ParameterStyle;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Content, OpenApi, RefOr, Schema, Server};
-use utoipa::{OpenApi as _, ToSchema};
+use utoipa::{OpenApi as _, PartialSchema as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -173,12 +173,7 @@ fn describe_form(document: &mut OpenApi) {
 
 /// The types that a picture may be of: `image/*` alone tells clients nothing.
 fn describe_pictures(document: &mut OpenApi) {
-    let content = || {
-        let binary = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
-        RefOr::T(Content::new(Some(Schema::Object(binary.build()))))
-    };
+    let content = || RefOr::T(Content::new(Some(schema::Binary::schema())));
     let kinds = ["jpeg", "png", "webp", "gif", "bmp"].map(|kind| format!("image/{kind}"));
     for path in ["/products/{id}/image", "/products/{id}/pictures/{number}"] {
         let Some(item) = document.paths.paths.get_mut(path) else {

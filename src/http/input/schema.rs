@@ -1,8 +1,8 @@
 //! The parameters of searches as OpenAPI describes them.
 
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{Required, Schema};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Required, Schema};
 
 use super::params::DEFAULT_LIMIT;
 use crate::domain::{AttributeName, Facets, Filters, MOST_EXCLUDED, Order, Window};
@@ -10,6 +10,21 @@ use crate::domain::{AttributeName, Facets, Filters, MOST_EXCLUDED, Order, Window
 fn text() -> utoipa::openapi::Object {
     ObjectBuilder::new().schema_type(Type::String).build()
 }
+
+/// A body that clients pass on as it is: a file, or lines of JSON. As a mere text, generated clients
+/// write and read it as one value of JSON.
+pub struct Binary;
+
+impl utoipa::PartialSchema for Binary {
+    fn schema() -> RefOr<Schema> {
+        let binary = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        RefOr::T(Schema::Object(binary.build()))
+    }
+}
+
+impl utoipa::ToSchema for Binary {}
 
 fn optional(name: &str, description: String, schema: Schema) -> ParameterBuilder {
     ParameterBuilder::new()

@@ -51,14 +51,14 @@ const NDJSON: [(header::HeaderName, &str); 2] = [
     post, path = "/products:bulk", operation_id = "bulk_products", tag = "products",
     params(schema::WaitParams),
     request_body(
-        content = String, content_type = "application/x-ndjson",
+        content = inline(schema::Binary), content_type = "application/x-ndjson",
         description = "Lines of JSON, each at most 1 MiB; any number of them",
         example = json!("{\"id\": \"1\", \"title\": \"Derby\", \"price\": 89.9}\n{\"op\": \"patch\", \"id\": \"2\", \"price\": 49.9}\n{\"op\": \"delete\", \"id\": \"3\"}\n"),
     ),
     responses(
         (
             status = 200, description = "A line of JSON for each line, a BulkStatus; with `wait=searchable` a BulkEnd after them",
-            body = String, content_type = "application/x-ndjson",
+            body = inline(schema::Binary), content_type = "application/x-ndjson",
             example = json!("{\"line\":1,\"id\":\"1\",\"status\":\"created\",\"revision\":1795980125796}\n"),
         ),
         BulkProblems,
@@ -258,7 +258,7 @@ impl Bulk {
     params(("after" = Option<String>, Query, description = "The id of the product that the list begins behind: the last one of a list that broke off", max_length = 128), schema::FilterParams),
     responses(
         (
-            status = 200, description = "A line of JSON for each product, a ProductInput", body = String, content_type = "application/x-ndjson",
+            status = 200, description = "A line of JSON for each product, a ProductInput", body = inline(schema::Binary), content_type = "application/x-ndjson",
             example = json!("{\"attributes\":{\"color\":[\"Red\"]},\"created\":\"2026-11-29T00:00:00Z\",\"id\":\"1\",\"price\":89.9,\"title\":\"Derby\"}\n"),
         ),
         ProductProblems,

@@ -91,7 +91,7 @@ pub async fn product_picture(
         ("number" = u8, Path, description = "Of the picture: pictures are shown in the order of their numbers", minimum = 1, maximum = 32),
         schema::WriteParams,
     ),
-    request_body(content = String, content_type = "application/octet-stream", description = "The file"),
+    request_body(content = inline(schema::Binary), content_type = "application/octet-stream", description = "The file"),
     responses(
         (status = 200, description = "It is so now, or was", body = WriteResponse, headers(("etag" = String, description = "Of the product"))),
         WriteProblems,
