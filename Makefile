@@ -24,7 +24,7 @@ ORT_GPU_VERSION := 1.31.1
 ORT_GPU_SHA256_x86_64 := e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
 MACHINE := $(shell uname -m)
 
-.PHONY: help run test lint openapi bench runtime runtime-cpu runtime-gpu demo docker fashionclip qa tools build data
+.PHONY: help run test lint openapi bench runtime runtime-cpu runtime-gpu clients demo docker fashionclip qa tools build data
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,8 +57,8 @@ demo: build ## draw the demonstration catalog
 	  mv '$(DEMO).partial' '$(DEMO)'; \
 	fi
 
-# A test that lacks its data, Chromium or its processor says so in AGLET_SKIPS: it is skipped, not passed.
-test: tools runtime ## every test, the training companion's included
+# A test that lacks its data, Chromium, Node or its processor says so in AGLET_SKIPS: it is skipped, not passed.
+test: tools runtime clients ## every test, the training companion's included
 	@mkdir -p target; rm -f target/skipped.log; touch target/skipped.log
 	@code=0; \
 	AGLET_SKIPS='$(CURDIR)/target/skipped.log' cargo test --locked --features train --no-fail-fast 2>&1 \
@@ -135,3 +135,6 @@ runtime-gpu: tools ## ONNX Runtime for CUDA 13, into .runtime/
 	  .ci/fetch-runtime onnxruntime-gpu $(ORT_GPU_VERSION) '$(ORT_GPU_SHA256_$(MACHINE))' .runtime; \
 	  rm -f .runtime/*.cpu .runtime/*.gpu; touch '$(GPU_MARK)'; \
 	fi
+
+clients: tools ## the generators of clients that are tested (docs/api.md), into .clients/; needs Node and Python's venv
+	@.ci/fetch-clients .clients
