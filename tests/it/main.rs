@@ -6,6 +6,7 @@
 )]
 
 mod catalog;
+mod clients;
 mod demo;
 mod encode;
 mod evaluate;

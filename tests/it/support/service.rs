@@ -17,13 +17,18 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The command with the tiny model, on the CPU, over `data`.
 pub fn aglet(command: &str, data: &Path) -> Command {
+    aglet_with(&tiny_model(), command, data)
+}
+
+/// The command with a model of one's own, on the CPU, over `data`.
+pub fn aglet_with(model: &Path, command: &str, data: &Path) -> Command {
     let mut aglet = Command::new(env!("CARGO_BIN_EXE_aglet"));
     aglet
         .arg(command)
         .arg("--data")
         .arg(data)
         .arg("--model")
-        .arg(tiny_model());
+        .arg(model);
     aglet
         .arg("--runtime")
         .arg(runtime())
