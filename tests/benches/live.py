@@ -97,6 +97,12 @@ class Load:
             b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name.encode(), rest, value)
             for name, rest, value in parts
         )
+        # Asked first for what costs no embedding: whether there is anything to be found yet.
+        while status == 200 and time.time() < acknowledged + 30:
+            status, text = client("GET", f"/products/{mark}")
+            if json.loads(text)["pictures"][0]["embedding"]["status"] == "embedded":
+                break
+            time.sleep(0.02)
         while status == 200 and time.time() < acknowledged + 30:
             status, text = client("POST", "/search/image", form + b"--b--\r\n", "multipart/form-data; boundary=b")
             if status == 200 and any(hit["picture_url"] for hit in json.loads(text)["hits"]):
