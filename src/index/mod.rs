@@ -67,7 +67,7 @@ pub use graph::Merged;
 pub use searcher::{Builder, Searcher};
 pub use values::{
     Entry, Explanation, GraphLag, Group, Hit, Hits, IndexVersion, PartMatch, Saved, SearchError,
-    Selection, Update,
+    Selection, Update, Upkeep,
 };
 pub use vectors::Vector;
 pub use verify::{Comparison, Difference};

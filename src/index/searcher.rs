@@ -136,6 +136,12 @@ impl Searcher {
         }
     }
 
+    /// Bytes held by the graph and the vectors.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.index.memory_bytes()
+    }
+
     /// A copy of the graph with all vectors in it. Blocking, at the lowest priority: it costs what
     /// the vectors cost that are not in it yet, and the copying of the graph.
     ///

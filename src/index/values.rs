@@ -40,6 +40,30 @@ pub struct GraphLag {
     pub stale: u64,
 }
 
+/// What is to be done for a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// What it does not hold is merged into a copy of it.
+    Merge,
+    /// The index is built anew.
+    Build,
+}
+
+impl GraphLag {
+    /// What it is time for.
+    #[must_use]
+    pub fn due(self) -> Option<Upkeep> {
+        let Self { size, delta, stale } = self;
+        if stale > (size / 10).max(1_000) {
+            Some(Upkeep::Build)
+        } else if delta > (size / 50).clamp(256, 4_000) {
+            Some(Upkeep::Merge)
+        } else {
+            None
+        }
+    }
+}
+
 /// What an index must be equal in to serve: the catalog's state and the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexVersion {

@@ -18,7 +18,7 @@ use super::generation::{self, Generation, GenerationError};
 use crate::catalog::CatalogError;
 use crate::catalog::ingest::{self, IngestError};
 use crate::catalog::{Counts, Waiting};
-use crate::index::{GraphLag, Merged, Saved};
+use crate::index::{GraphLag, Merged, Saved, Upkeep};
 use crate::util::blocking::blocking;
 
 /// How often an embedding in progress is looked at when the settings say never.
@@ -353,21 +353,26 @@ impl Follower {
             return;
         }
         let now = self.service.generation();
-        let GraphLag { size, delta, stale } = now.index.graph_lag();
-        if stale > (size / 10).max(1_000) {
-            tracing::info!(stale, size, "the graph is built anew");
-            let follower = self.clone();
-            beside.upkeep = Some(Ending(tokio::spawn(async move {
-                let (built, counts) = follower.build().await?;
-                Ok(Upkept::Built(built, counts))
-            })));
-        } else if delta > (size / 50).clamp(256, 4_000) {
-            tracing::debug!(delta, size, "new vectors are merged into the graph");
-            let index = now.index.clone();
-            beside.upkeep = Some(Ending(tokio::spawn(async move {
-                let merged = blocking(move || index.merged()).await??;
-                Ok(Upkept::Merged(Box::new(merged)))
-            })));
+        let lag = now.index.graph_lag();
+        let GraphLag { size, delta, stale } = lag;
+        match lag.due() {
+            None => {}
+            Some(Upkeep::Build) => {
+                tracing::info!(stale, size, "the graph is built anew");
+                let follower = self.clone();
+                beside.upkeep = Some(Ending(tokio::spawn(async move {
+                    let (built, counts) = follower.build().await?;
+                    Ok(Upkept::Built(built, counts))
+                })));
+            }
+            Some(Upkeep::Merge) => {
+                tracing::debug!(delta, size, "new vectors are merged into the graph");
+                let index = now.index.clone();
+                beside.upkeep = Some(Ending(tokio::spawn(async move {
+                    let merged = blocking(move || index.merged()).await??;
+                    Ok(Upkept::Merged(Box::new(merged)))
+                })));
+            }
         }
     }
 
