@@ -2,8 +2,9 @@
 //! build, save and load.
 //!
 //! `cargo bench --bench index` prints the tables of docs/benchmarks.md; `cargo bench --bench index
-//! -- 20000` does it for that many vectors. Without `--bench` (as `cargo test --all-targets` runs
-//! it) it is a small trial.
+//! -- 20000` does it for that many vectors, `-- living` measures an index whose products change
+//! (`living.rs`). Without `--bench` (as `cargo test --all-targets` runs it) it is a small trial of
+//! both.
 //!
 //! The vectors are synthetic and clustered: a thousand directions by chance, and around each,
 //! members whose cosine to it is about 0.7, as products of one kind have in a CLIP space. Queries
@@ -13,6 +14,7 @@
     reason = "a benchmark reports to whoever started it"
 )]
 
+mod living;
 #[path = "../it/support/noise.rs"]
 mod noise;
 
@@ -64,8 +66,16 @@ impl Space {
     }
 
     fn point(&mut self) -> Embedding {
-        let center = &self.centers[self.noise.below(CLUSTERS)];
-        let values = center.iter().map(|c| c + normal(&mut self.noise)).collect();
+        let cluster = self.noise.below(CLUSTERS);
+        let mut noise = Noise(self.noise.0);
+        let point = self.member(cluster, &mut noise);
+        self.noise = noise;
+        point
+    }
+
+    fn member(&self, cluster: usize, noise: &mut Noise) -> Embedding {
+        let center = self.centers[cluster].iter();
+        let values = center.map(|c| c + normal(noise)).collect();
         Embedding::new(values, self.dimensions).expect("not zero")
     }
 }
@@ -82,22 +92,27 @@ fn version() -> IndexVersion {
 /// A product of the index.
 struct Product {
     key: ProductKey,
-    /// One vector.
     vectors: Vec<Vector>,
     attributes: Attributes,
+    fields: ProductFields,
 }
 
-fn build(dimensions: usize, products: &[Product]) -> Searcher {
+impl Product {
+    fn entry(&self) -> Entry<'_> {
+        Entry {
+            key: self.key,
+            vectors: &self.vectors,
+            attributes: &self.attributes,
+            fields: self.fields,
+            text: ProductText::default(),
+        }
+    }
+}
+
+fn build(dimensions: usize, products: impl Iterator<Item = Product>) -> Searcher {
     let mut builder = Builder::new(dimensions, Language::None);
     for product in products {
-        let entry = Entry {
-            key: product.key,
-            vectors: &product.vectors,
-            attributes: &product.attributes,
-            fields: ProductFields::default(),
-            text: ProductText::default(),
-        };
-        builder.add(&entry).expect("in order");
+        builder.add(&product.entry()).expect("in order");
     }
     builder.build(version(), &Types::default()).expect("built")
 }
@@ -106,21 +121,26 @@ fn share_name(share: u32) -> AttributeName {
     AttributeName::new(&format!("share_{share}")).expect("a name")
 }
 
-fn entries(space: &mut Space, count: usize) -> Vec<Product> {
+/// What a product by chance carries.
+fn attributes(noise: &mut Noise) -> Attributes {
     let yes = || vec![AttributeValue::new("yes").expect("a value")];
+    let carried = SHARES
+        .into_iter()
+        .filter(|&share| noise.below(1_000) < share as usize);
+    carried.map(|share| (share_name(share), yes())).collect()
+}
+
+fn entries(space: &mut Space, count: usize) -> Vec<Product> {
     let entry = |key: usize| {
         let embedding = space.point();
-        let carried = SHARES
-            .into_iter()
-            .filter(|&share| space.noise.below(1_000) < share as usize);
-        let attributes: Attributes = carried.map(|share| (share_name(share), yes())).collect();
         Product {
             key: ProductKey(u32::try_from(key).expect("few")),
             vectors: vec![Vector {
                 picture: 1,
                 embedding,
             }],
-            attributes,
+            attributes: attributes(&mut space.noise),
+            fields: ProductFields::default(),
         }
     };
     (0..count).map(entry).collect()
@@ -202,13 +222,18 @@ fn walk(
     )
 }
 
+/// Resident memory of the process.
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|l| l.starts_with("VmRSS"))
-        .unwrap_or("VmRSS: not known here");
-    line.trim_start_matches("VmRSS:").trim().to_owned()
+    let kilobytes = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let kilobytes = kilobytes.and_then(|of| of.trim().strip_suffix(" kB")?.parse().ok());
+    kilobytes.map_or("not known here".to_owned(), |of: usize| {
+        megabytes(of * 1_024)
+    })
+}
+
+fn megabytes(bytes: usize) -> String {
+    format!("{} MB", bytes / 1_000_000)
 }
 
 fn times(entries: Vec<Product>, dimensions: usize) -> (Searcher, Index) {
@@ -222,7 +247,7 @@ fn times(entries: Vec<Product>, dimensions: usize) -> (Searcher, Index) {
     let (mut entries, mut built) = (Some(entries), None);
     timed("build", &mut || {
         let entries = entries.take().expect("once");
-        built = Some(build(dimensions, &entries));
+        built = Some(build(dimensions, entries.into_iter()));
     });
     let searcher = built.expect("built");
     let saved = Saved {
@@ -263,8 +288,8 @@ fn times(entries: Vec<Product>, dimensions: usize) -> (Searcher, Index) {
     let count = u32::try_from(restored.len()).expect("few");
     let index = Index::load(&graph, dimensions, count, Rest::of_new(count)).expect("loaded");
     println!(
-        "| graph and vectors in memory | {} MB |\n",
-        index.memory_bytes() / 1_000_000
+        "| graph and vectors in memory | {} |\n",
+        megabytes(index.memory_bytes())
     );
     (restored, index)
 }
@@ -277,6 +302,17 @@ fn main() {
         .find_map(|a| a.parse().ok())
         .unwrap_or(if trial { 3_000 } else { 100_000 });
     let (dimensions, questions) = if trial { (16, 20) } else { (512, 100) };
+    let living = arguments.iter().any(|a| a == "living");
+    if !living {
+        still(count, dimensions, questions);
+    }
+    if living || trial {
+        living::run(count, dimensions, questions);
+    }
+}
+
+/// An index that does not change.
+fn still(count: usize, dimensions: usize, questions: usize) {
     println!("{count} vectors of {dimensions} dimensions, {questions} queries\n");
 
     let mut space = Space::new(dimensions);
