@@ -1,4 +1,4 @@
-//! What has to be settled while the process has one thread and few files.
+//! What has to be settled while the process has one thread and few files, and what it gives back.
 
 /// Read by ONNX Runtime when it is loaded.
 const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
@@ -33,5 +33,49 @@ pub fn raise_file_limit() -> Option<u64> {
             tracing::debug!(%error, "the limit of open files stays as it is");
             limit.current
         }
+    }
+}
+
+/// Gives the system the memory that is free in the process. An allocator keeps what was freed between
+/// what was not, and after a large part of the memory was replaced that may be as much as is in use.
+/// It takes some milliseconds.
+pub fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        #[expect(unsafe_code, reason = "the allocator is the C library's")]
+        // SAFETY: it takes a number, any thread may call it, and it touches free memory alone.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use super::*;
+
+    fn resident_bytes() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = resident.and_then(|of| of.trim().strip_suffix(" kB"));
+        let kilobytes: usize = kilobytes.expect("resident").parse().expect("a number");
+        kilobytes << 10
+    }
+
+    #[test]
+    fn what_is_free_between_what_is_in_use_is_given_back() {
+        const PIECE: usize = 64 << 10;
+        let mut pieces: Vec<Vec<u8>> = (0..4_096).map(|_| vec![1; PIECE]).collect();
+        let before = resident_bytes();
+        let mut place = 0;
+        pieces.retain(|_| {
+            place += 1;
+            place % 2 == 0
+        });
+        give_back_memory();
+        let after = resident_bytes();
+        // Other tests use memory meanwhile.
+        let least = pieces.len() * PIECE / 2;
+        assert!(after + least <= before, "{after} of {before}");
     }
 }
