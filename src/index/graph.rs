@@ -46,6 +46,7 @@ use usearch::{IndexOptions, MetricKind, ScalarKind};
 use super::vectors::{Density, IndexError, Vector, Vectors};
 use crate::domain::Embedding;
 use crate::util::budget::Budget;
+use crate::util::process::give_back_memory;
 
 /// Neighbors that a node keeps (`M` in Malkov & Yashunin, arXiv 1603.09320).
 const CONNECTIVITY: usize = 16;
@@ -62,8 +63,9 @@ const LOWEST_PRIORITY: i32 = 19;
 /// Vectors with a graph over most of them. Clones share both.
 #[derive(Clone)]
 pub struct Index {
-    graph: Arc<Graph>,
+    /// Dropped before the graph.
     vectors: Vectors,
+    graph: Arc<Graph>,
     /// Slots whose vectors the graph does not hold; each has one at least.
     delta: RoaringBitmap,
     /// Nodes of the graph whose slot has other vectors now, or none.
@@ -366,7 +368,13 @@ impl Index {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let nodes = self.graph.slots.len() + self.graph.nodes.len();
-        self.graph.library.memory_usage() + nodes * size_of::<u32>() + self.vectors.memory_bytes()
+        let library = &self.graph.library;
+        // The library doubles the room that it sets aside, and counts all of it; no memory stands
+        // behind what was never written to.
+        let room = library.memory_stats();
+        let room = room.graph_reserved + room.vectors_reserved;
+        let library = library.memory_usage().saturating_sub(room);
+        library + nodes * size_of::<u32>() + self.vectors.memory_bytes()
     }
 
     /// Slots near to `query` that `allow` lets pass (`None`: every slot), and all of the delta that
@@ -507,6 +515,13 @@ impl Rest {
             rows: Vec::new(),
             pictures: vec![0; slots as usize],
         }
+    }
+}
+
+impl Drop for Graph {
+    /// When a graph goes, another one has taken its place, and what was made for that is freed.
+    fn drop(&mut self) {
+        give_back_memory();
     }
 }
 
@@ -1034,6 +1049,33 @@ mod tests {
             .find(|(node, _)| !index.stale.contains(*node))
             .expect("some");
         assert_eq!(unfit(&|rest| rest.delta[0] = *living), both);
+    }
+
+    #[test]
+    fn as_many_stale_nodes_as_there_may_be_take_less_than_a_tenth() {
+        // The library sets twice as much room aside for the two-hundred that are added.
+        let (dimensions, all) = (2_048, embeddings(2_200, 2_048, 8));
+        let vector = |embedding: &Embedding| {
+            vec![Vector {
+                picture: 1,
+                embedding: embedding.clone(),
+            }]
+        };
+        let mut products: Vec<_> = all[..2_000].iter().map(vector).collect();
+        let index = fresh(dimensions, &products);
+        for (product, other) in products.iter_mut().step_by(10).zip(&all[2_000..]) {
+            *product = vector(other);
+        }
+        let others = (0..).zip(&products).step_by(10);
+        let others = others.map(|(slot, product)| (slot, &product[..]));
+        let index = index.with(2_000, others).expect("changed");
+        let index = index.with_merged(index.merged().expect("merged"));
+        assert_eq!((index.delta(), index.stale()), (0, 200));
+        let (bytes, least) = (
+            index.memory_bytes(),
+            fresh(dimensions, &products).memory_bytes(),
+        );
+        assert!(bytes * 100 <= least * 110, "{bytes} of {least}");
     }
 
     #[test]
