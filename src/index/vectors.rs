@@ -16,7 +16,7 @@ use crate::domain::Embedding;
 use crate::util::simd::vectorized;
 
 /// Slots whose rows are kept, and copied when one of them changes, together.
-const BLOCK: usize = 256;
+const BLOCK: usize = 64;
 /// A search looks at no more than so many times as many vectors as it wants products.
 const MOST_A_PRODUCT: u64 = 4;
 
