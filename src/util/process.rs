@@ -49,33 +49,3 @@ pub fn give_back_memory() {
         }
     }
 }
-
-#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
-mod tests {
-    use super::*;
-
-    fn resident_bytes() -> usize {
-        let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = resident.and_then(|of| of.trim().strip_suffix(" kB"));
-        let kilobytes: usize = kilobytes.expect("resident").parse().expect("a number");
-        kilobytes << 10
-    }
-
-    #[test]
-    fn what_is_free_between_what_is_in_use_is_given_back() {
-        const PIECE: usize = 64 << 10;
-        let mut pieces: Vec<Vec<u8>> = (0..4_096).map(|_| vec![1; PIECE]).collect();
-        let before = resident_bytes();
-        let mut place = 0;
-        pieces.retain(|_| {
-            place += 1;
-            place % 2 == 0
-        });
-        give_back_memory();
-        let after = resident_bytes();
-        // Other tests use memory meanwhile.
-        let least = pieces.len() * PIECE / 2;
-        assert!(after + least <= before, "{after} of {before}");
-    }
-}
