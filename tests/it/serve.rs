@@ -485,6 +485,25 @@ fn it_ends_when_what_is_in_work_is_answered_and_no_later_than_told() {
     assert!(bounded.wait().success());
     assert!(!read_to_end(stuck).starts_with("HTTP/1.1 200"));
 
+    // A second signal is for who does not want to wait; SIGHUP is no end.
+    let mut hurried = Service::start(
+        &data,
+        &["--body-timeout-ms", "3600000", "--drain-seconds", "3600"],
+    );
+    hurried.ready();
+    hurried.signal("HUP");
+    hurried.until("SIGHUP is heard", |service| {
+        service.has_logged("SIGHUP: passed over").then_some(())
+    });
+    let stuck = half_sent(&hurried, &body);
+    hurried.terminate();
+    hurried.until("the first signal is heard", |service| {
+        service.has_logged("SIGTERM").then_some(())
+    });
+    hurried.terminate();
+    assert!(hurried.wait().success());
+    assert!(!read_to_end(stuck).starts_with("HTTP/1.1 200"));
+
     // A body that does not come is the client's fault, and does not keep the service from anything.
     let mut strict = Service::start(&data, &["--body-timeout-ms", "50"]);
     strict.ready();

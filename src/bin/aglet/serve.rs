@@ -8,6 +8,7 @@ use aglet::config::{self, Config, Settings};
 use aglet::{http, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// For the model that is being loaded when the service is told to stop: the process must not end
 /// under ONNX Runtime.
@@ -16,7 +17,8 @@ const LOADING: Duration = Duration::from_secs(5);
 /// Serve the catalog over HTTP
 ///
 /// A flag goes before its variable, the variable before the file, the file before the default.
-/// SIGTERM and Ctrl-C stop the service: requests in work are answered first.
+/// SIGTERM and Ctrl-C stop the service: requests in work are answered first. A second one ends it at
+/// once. SIGHUP is passed over.
 #[derive(clap::Args)]
 pub struct ServeArgs {
     /// TOML file of settings: the names of the flags, with _ for -
@@ -70,15 +72,33 @@ async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<Ende
         app = App::start(config, metrics) => app?,
         () = signals.arrive() => return Ok(Ended::Starting),
     };
-    app.run(async move { signals.arrive().await }).await?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = app.run(async {
+        let _ = stopped.await;
+    });
+    tokio::pin!(run);
+    tokio::select! {
+        ended = &mut run => ended?,
+        () = signals.arrive() => {
+            let _ = stop.send(());
+            tokio::select! {
+                ended = run => ended?,
+                () = signals.arrive() => {
+                    tracing::warn!("told to stop once more: requests in work are not waited for");
+                }
+            }
+        }
+    }
     Ok(Ended::Serving)
 }
 
 /// SIGTERM (an orchestrator) and SIGINT (a person), caught from here on: before that they end the
-/// process where it stands, which would be an exit code other than 0.
+/// process where it stands, which would be an exit code other than 0. SIGHUP too, which a closed
+/// terminal or a rotation of logs sends.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -86,13 +106,18 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
+    /// Until one says that the service is to stop.
     async fn arrive(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
-            _ = self.interrupt.recv() => tracing::info!("interrupted"),
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return tracing::info!("SIGTERM"),
+                _ = self.interrupt.recv() => return tracing::info!("interrupted"),
+                _ = self.hangup.recv() => tracing::info!("SIGHUP: passed over"),
+            }
         }
     }
 }
