@@ -22,9 +22,16 @@ ORT_SHA256_x86_64 := 5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6
 ORT_SHA256_aarch64 := 2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c
 ORT_GPU_VERSION := 1.31.1
 ORT_GPU_SHA256_x86_64 := e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
+# What it loads of CUDA 13 and cuDNN 9, from NVIDIA's wheels: PACKAGE=VERSION=SHA256.
+CUDA_x86_64 := \
+  nvidia-cuda-runtime=13.5.37=df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d \
+  nvidia-cuda-nvrtc=13.5.37=86b4d68058807988b7d9af5b44917a0601e9c337f35ccd657bfb3c759ff8d8bc \
+  nvidia-cublas=13.10.0.20=dcc6d63884c53d07e267ce7e6feac17b2538cebaafec5db865736c3e28e4dc84 \
+  nvidia-curand=10.4.5.25=22bb226a857e5888fe6b54ae465fc4371296bcff13a35f79e19691bcf454f529 \
+  nvidia-cudnn-cu13=9.28.1.4=a54f205b1db1f2895d99f398754db1369816f0569dd459731f925635cf7b65ec
 MACHINE := $(shell uname -m)
 
-.PHONY: help run test lint openapi bench runtime runtime-cpu runtime-gpu clients demo docker fashionclip qa tools build data
+.PHONY: help run test lint openapi bench runtime runtime-cpu runtime-gpu runtime-cuda clients demo image image-cuda fashionclip qa tools build data
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,7 +75,7 @@ test: tools runtime clients ## every test, the training companion's included
 	exit $$code
 
 # hadolint's DL3008 would pin the versions of Debian's packages, which its mirrors drop as soon as there is a fix.
-lint: tools ## format, clippy, the house rules, dependencies, Dockerfiles
+lint: tools ## format, clippy, the house rules, dependencies, Dockerfiles, the systemd unit
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features train -- -D warnings
@@ -77,6 +84,7 @@ lint: tools ## format, clippy, the house rules, dependencies, Dockerfiles
 	@if command -v hadolint >/dev/null; then \
 	  hadolint --ignore DL3008 --failure-threshold warning docker/Dockerfile docker/Dockerfile.cuda; \
 	else echo 'hadolint is not installed: Dockerfiles not checked'; fi
+	.ci/check-unit docker/aglet.service
 
 openapi: tools ## write openapi/openapi.json anew
 	cargo run --locked --quiet --bin aglet -- openapi > target/openapi.json
@@ -95,9 +103,11 @@ fashionclip: build runtime ## FashionCLIP itself as models/fashion-clip (downloa
 	$(AGLET) model pull patrickjohncyh/fashion-clip --to data/hub/fashion-clip
 	$(AGLET) model export --from data/hub/fashion-clip --to models/fashion-clip
 
-docker: ## the container images (needs a Docker engine)
-	docker build -f docker/Dockerfile -t aglet:cpu .
-	docker build -f docker/Dockerfile.cuda -t aglet:cuda .
+image: ## the container image for the CPU, aglet:cpu (needs docker, podman or buildah)
+	.ci/build-image docker/Dockerfile aglet:cpu
+
+image-cuda: ## the container image for CUDA, aglet:cuda
+	.ci/build-image docker/Dockerfile.cuda aglet:cuda
 
 # --- set-up -------------------------------------------------------------------------------------------------------
 
@@ -135,6 +145,14 @@ runtime-gpu: tools ## ONNX Runtime for CUDA 13, into .runtime/
 	  .ci/fetch-runtime onnxruntime-gpu $(ORT_GPU_VERSION) '$(ORT_GPU_SHA256_$(MACHINE))' .runtime; \
 	  rm -f .runtime/*.cpu .runtime/*.gpu; touch '$(GPU_MARK)'; \
 	fi
+
+# LD_LIBRARY_PATH must name the folder then: NVIDIA's libraries do not look beside the one that loads them.
+runtime-cuda: runtime-gpu ## the libraries of CUDA and cuDNN too, into .runtime/, where only the driver is installed
+	@[ -n '$(CUDA_$(MACHINE))' ] || { echo 'no CUDA libraries are pinned for $(MACHINE)' >&2; exit 1; }; \
+	for pin in $(CUDA_$(MACHINE)); do \
+	  IFS== read -r package version sha256 <<< "$$pin"; \
+	  [ -e ".runtime/$$package-$$version.sha256" ] || .ci/fetch-runtime "$$package" "$$version" "$$sha256" .runtime; \
+	done
 
 clients: tools ## the generators of clients that are tested (docs/api.md), into .clients/; needs Node and Python's venv
 	@.ci/fetch-clients .clients
