@@ -691,8 +691,8 @@ fn the_health_command_says_what_readyz_says() {
     assert!(!healthy && why.contains("no answer"), "{why}");
 }
 
-/// No engine can build the images here; what they set must at least be settings, and the toolchain
-/// the project's.
+/// `.ci/image` builds and runs the images; that takes longer than a test may. What they set must be
+/// settings, and the toolchain the project's.
 #[test]
 fn the_containers_set_what_there_is_to_set() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
