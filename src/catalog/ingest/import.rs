@@ -14,7 +14,7 @@ use crate::catalog::error::CatalogError;
 use crate::catalog::media::PictureSource;
 use crate::catalog::media::readers::LONG;
 use crate::catalog::source::read::{self, Source};
-use crate::catalog::source::row::{Item, Record};
+use crate::catalog::source::row::{Item, Lost, Record};
 use crate::catalog::store::Catalog;
 use crate::catalog::store::queue::PictureKey;
 use crate::catalog::store::work::PictureWork;
@@ -217,7 +217,10 @@ async fn load_rows(
             }
             Item::Reject(reject) => {
                 rejects.add(&reject)?;
-                rejected.extend(reject.id);
+                // A part of a row, or a row of the laces, does not say that its product is there.
+                if reject.lost == Lost::Row {
+                    rejected.extend(reject.id);
+                }
             }
         }
         if batch.len() == BATCH {

@@ -179,6 +179,28 @@ async fn prune_spares_what_it_cannot_be_sure_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn prune_removes_a_product_whose_laces_are_left() {
+    let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two")]);
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    shop.write(
+        "shoelaces.csv",
+        "id,shoelace_colour\n1,White\n2,Red\n2,Blue\n",
+    );
+    let source = Source::Kaggle {
+        styles: shop.path("styles.csv"),
+        images: vec![shop.path("images")],
+        shoelaces: Some(shop.path("shoelaces.csv")),
+    };
+    shop.import(&catalog, &fake, &source, false).await;
+    shop.styles(&[(1, "Puma One")]);
+    let pruned = shop.import(&catalog, &fake, &source, true).await;
+    assert_eq!((pruned.removed, title(&catalog, "2").await), (1, None));
+    // Both rows of its laces are still reported.
+    let lost = [reject("4", "2", "attribute"), reject("3", "2", "attribute")];
+    assert_eq!(rejects(&pruned), lost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_model_has_its_own_vectors() {
     let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two")]);
     let (catalog, first, second) = (shop.catalog().await, Fake::new("a"), Fake::new("b"));
