@@ -354,7 +354,7 @@ fn what_an_import_brings_is_served_without_a_restart() {
     // And what is taken out is gone.
     draw(folder.path(), 2);
     let mut prune = import(folder.path());
-    prune.arg("--prune");
+    prune.args(["--prune", "--max-removed", "5"]);
     imported(prune);
     service.until("two products", |service| {
         (found(service) == 2).then_some(())

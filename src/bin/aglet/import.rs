@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aglet::catalog::Catalog;
-use aglet::catalog::ingest::{self, ImportOptions, Progress, Status, Summary};
+use aglet::catalog::ingest::{self, ImportOptions, MaxRemoved, Progress, Status, Summary};
 use aglet::catalog::source::Source;
 use aglet::config::{self, Config, Settings};
 use aglet::domain::{Types, ValueType};
@@ -49,6 +49,10 @@ pub struct ImportArgs {
     /// Remove the products that are not in the file
     #[arg(long)]
     prune: bool,
+    /// How many products, and how many pictures, the import may take away: a number, or a share of
+    /// what the catalog has. When it would be more, nothing is changed and the exit code is 1
+    #[arg(long, value_name = "N|N%", default_value_t = MaxRemoved::default())]
+    max_removed: MaxRemoved,
     /// Where to list what was not taken [default: rejects-TIME.csv in the data folder]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -130,6 +134,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     };
     let options = ImportOptions {
         prune: args.prune,
+        max_removed: args.max_removed,
         rejects: args.rejects,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -4,16 +4,16 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
-
 use super::embed::{LineOf, Run};
 use super::embedder::Embedder;
 use super::progress::{EmbedSummary, ImportOptions, IngestError, Progress, Summary};
 use super::rejects::Rejects;
+use super::rows::{BATCH, rows};
+use super::survey;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PictureSource;
 use crate::catalog::media::readers::LONG;
-use crate::catalog::source::read::{self, Source};
+use crate::catalog::source::read::{Rereadable, Source};
 use crate::catalog::source::row::{Item, Lost, Record};
 use crate::catalog::store::Catalog;
 use crate::catalog::store::queue::PictureKey;
@@ -21,10 +21,7 @@ use crate::catalog::store::work::PictureWork;
 use crate::catalog::store::write::{Change, Writer};
 use crate::domain::{ProductKey, Tally};
 use crate::encode::Encoder;
-use crate::util::blocking::{BlockingError, blocking};
 
-/// Products in one transaction.
-const BATCH: usize = 500;
 /// Files that one thread looks at in a row.
 const LOOKS: usize = 50;
 
@@ -66,6 +63,8 @@ async fn bring_in<E: Embedder>(
 ) -> Result<Summary, IngestError> {
     let (_running, start) = (progress.start(), Instant::now());
     let writer = Writer::lock(catalog)?;
+    let source = &Rereadable::of(source, catalog.data()).await?.source;
+    survey::check(&writer, source, options).await?;
     let mut rejects = rejects(catalog, options);
     let (mut summary, lines) = load_rows(&writer, source, options, &mut rejects, progress).await?;
     if let Some(embedder) = embedder {
@@ -191,13 +190,7 @@ async fn load_rows(
     rejects: &mut Rejects,
     progress: &Progress,
 ) -> Result<(Summary, LineOf), IngestError> {
-    let (send, mut receive) = mpsc::channel(2 * BATCH);
-    let (source, photos) = (source.clone(), writer.catalog().inner.photos.clone());
-    let reader = tokio::spawn(blocking(move || {
-        read::read(&source, &photos, &mut |item| {
-            send.blocking_send(item).is_ok()
-        })
-    }));
+    let (mut receive, reader) = rows(writer, source);
     let (mut summary, mut lines) = (Summary::default(), LineOf::new());
     let (mut batch, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
     while let Some(item) = receive.recv().await {
@@ -229,11 +222,7 @@ async fn load_rows(
     }
     write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
     rejects.flush()?;
-    summary.ignored = reader
-        .await
-        .map_err(BlockingError::from)
-        .and_then(|read| read)
-        .map_err(CatalogError::from)??;
+    summary.ignored = reader.ended().await?;
     if options.prune {
         prune(writer, &mut summary, &lines, &rejected, rejects).await?;
     }

@@ -14,6 +14,9 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`mod@import`] | a source into the catalog |
+//! | `rows` | the rows of a source, read ahead |
+//! | `survey` | what an import would take away, looked at before |
+//! | [`max_removed`] | how much that may be |
 //! | `embed` | the queue of what is to be embedded, worked off |
 //! | `read_ahead` | pictures read and hashed ahead of the encoder |
 //! | [`embedder`] | what it is embedded with |
@@ -23,11 +26,15 @@
 mod embed;
 pub mod embedder;
 pub mod import;
+pub mod max_removed;
 pub mod progress;
 mod read_ahead;
 mod rejects;
+mod rows;
+mod survey;
 
 pub use crate::catalog::store::queue::Lane;
 pub use embedder::Embedder;
 pub use import::{embed_missing, embed_queued, import, load};
+pub use max_removed::MaxRemoved;
 pub use progress::{EmbedSummary, ImportOptions, IngestError, Progress, Status, Summary};

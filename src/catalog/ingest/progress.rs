@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::max_removed::MaxRemoved;
 use crate::catalog::error::CatalogError;
 use crate::catalog::source::{Ignored, SourceError};
 use crate::domain::{AttributeName, Tally};
@@ -14,6 +15,8 @@ use crate::encode::EncodeError;
 pub struct ImportOptions {
     /// Remove the products that the source does not have.
     pub prune: bool,
+    /// More is not taken away, of products and of pictures; nothing is changed then.
+    pub max_removed: MaxRemoved,
     /// Where rejects are noted; `rejects-TIME.csv` in the data folder by default.
     pub rejects: Option<PathBuf>,
 }
@@ -138,4 +141,14 @@ pub enum IngestError {
     Encode(#[source] EncodeError),
     #[error("the source holds no product that could be used: nothing was removed")]
     NothingToKeep,
+    #[error(
+        "the import would remove {removed} of {all} products, and {limit} are allowed: nothing was changed. \
+         Look whether the file of products is whole; --max-removed {removed} allows it"
+    )]
+    TooManyRemoved { removed: u64, all: u64, limit: u64 },
+    #[error(
+        "the import would take away {lost} of {all} pictures, and {limit} are allowed: nothing was changed. \
+         Look whether --images names the folder of pictures and it is mounted; --max-removed {lost} allows it"
+    )]
+    PicturesGone { lost: u64, all: u64, limit: u64 },
 }

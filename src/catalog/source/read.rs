@@ -1,14 +1,20 @@
 //! A source, read row by row or at once.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use super::pictures::PictureFolders;
 use super::row::{Ignored, Item, Lost, Reject, SourceError};
 use super::{jsonl, kaggle};
+use crate::catalog::error::CatalogError;
 use crate::catalog::media::PicturePlace;
 use crate::catalog::media::read::PictureFiles;
 use crate::domain::{Product, ProductId};
+use crate::util::blocking::blocking;
 
 /// A catalog as a shop hands it over.
 #[derive(Clone, Debug)]
@@ -23,6 +29,62 @@ pub enum Source {
     /// One JSON object a line: `id`, `title`, `description?`, `image?`, `images?`, `attributes?`, `price?`,
     /// `url?`.
     JsonLines { file: PathBuf, images: Vec<PathBuf> },
+}
+
+/// A source whose files can be read as often as one likes.
+pub(in crate::catalog) struct Rereadable {
+    pub source: Source,
+    /// What pipes held; removed when dropped.
+    _copies: Vec<NamedTempFile>,
+}
+
+impl Rereadable {
+    /// A pipe (`/dev/stdin`) is copied to a file in `folder` first.
+    ///
+    /// # Errors
+    /// When a pipe cannot be read, or the folder is full.
+    pub(in crate::catalog) async fn of(
+        source: &Source,
+        folder: &Path,
+    ) -> Result<Self, SourceError> {
+        let (mut source, folder) = (source.clone(), folder.to_owned());
+        let copied = blocking(move || -> Result<Self, SourceError> {
+            let mut copies = Vec::new();
+            if let Source::JsonLines { file, images } = &mut source
+                && images.is_empty()
+            {
+                images.push(beside(file));
+            }
+            let files = match &mut source {
+                Source::Kaggle {
+                    styles, shoelaces, ..
+                } => vec![Some(styles), shoelaces.as_mut()],
+                Source::JsonLines { file, .. } => vec![Some(file)],
+            };
+            for path in files.into_iter().flatten() {
+                // What is not there is said by whoever reads it.
+                if path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+                    let io = |e| CatalogError::io(&folder, e);
+                    let mut copy = NamedTempFile::new_in(&folder).map_err(io)?;
+                    let mut pipe = File::open(&*path).map_err(|e| CatalogError::io(path, e))?;
+                    io::copy(&mut pipe, &mut copy).map_err(io)?;
+                    copy.path().clone_into(path);
+                    copies.push(copy);
+                }
+            }
+            Ok(Self {
+                source,
+                _copies: copies,
+            })
+        });
+        copied.await.map_err(CatalogError::from)?
+    }
+}
+
+/// The folder that a file is in.
+fn beside(file: &Path) -> PathBuf {
+    let parent = file.parent().filter(|p| !p.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).to_owned()
 }
 
 /// Reads the whole source, blocking. `emit` answers false when nobody listens any more.
@@ -65,12 +127,8 @@ pub(in crate::catalog) fn read(
             Ok(Ignored::new())
         }
         Source::JsonLines { file, images } => {
-            let beside = file
-                .parent()
-                .filter(|p| !p.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
             let shelves = if images.is_empty() {
-                PictureFolders::open(&[beside.to_owned()], photos)?
+                PictureFolders::open(&[beside(file)], photos)?
             } else {
                 PictureFolders::open(images, photos)?
             };

@@ -14,6 +14,7 @@ use super::read;
 use super::row::{Columns, Hash, hash};
 use crate::catalog::caption::{caption, template_digest};
 use crate::catalog::error::CatalogError;
+use crate::catalog::media::upload::UPLOADS;
 use crate::catalog::source::row::Record;
 use crate::domain::{ModelId, ProductKey};
 use crate::util::blocking::blocking;
@@ -196,6 +197,61 @@ impl Writer {
         log.write(&mut transaction).await?;
         transaction.commit().await?;
         Ok(changes)
+    }
+
+    /// How many products there are, and how many pictures that did not come over HTTP.
+    pub(in crate::catalog) async fn stock(&self) -> Result<(u64, u64), CatalogError> {
+        let sql = "SELECT (SELECT count(*) FROM products),
+                          (SELECT count(*) FROM pictures WHERE root IS NOT ?)";
+        let (products, pictures): (i64, i64) = sqlx::query_as(sql)
+            .bind(UPLOADS)
+            .fetch_one(&self.catalog.inner.upkeep)
+            .await
+            .map_err(|e| self.catalog.error(e))?;
+        Ok((products.unsigned_abs(), pictures.unsigned_abs()))
+    }
+
+    /// The products that are there among `records`, and how many pictures [`Writer::upsert`] would take
+    /// from them, those that came over HTTP not counted.
+    pub(in crate::catalog) async fn would_keep(
+        &self,
+        records: &[Record],
+    ) -> Result<(Vec<ProductKey>, u64), CatalogError> {
+        self.try_would_keep(records)
+            .await
+            .map_err(|e| self.catalog.error(e))
+    }
+
+    async fn try_would_keep(
+        &self,
+        records: &[Record],
+    ) -> Result<(Vec<ProductKey>, u64), sqlx::Error> {
+        let mut read = self.catalog.inner.upkeep.begin().await?;
+        let ids: Vec<&str> = records.iter().map(|r| r.product.id.as_str()).collect();
+        let sql = "SELECT wanted.key, p.key FROM json_each(?) AS wanted
+                   CROSS JOIN products AS p ON p.id = wanted.value";
+        let there: Vec<(i64, u32)> = sqlx::query_as(sql)
+            .bind(serde_json::json!(ids).to_string())
+            .fetch_all(&mut *read)
+            .await?;
+        let pictures = pictures::known(there.iter().map(|(_, key)| *key), &mut read).await?;
+        let mut lost = 0;
+        for (position, key) in &there {
+            let record = usize::try_from(*position)
+                .ok()
+                .and_then(|at| records.get(at));
+            if let (Some(record), Some(before)) = (record, pictures.get(key)) {
+                let now = pictures::of_source(&record.pictures, Some(before), self.catalog.data());
+                let gone = before
+                    .iter()
+                    .filter(|(number, place)| !place.is_upload() && !now.contains_key(number));
+                lost += gone.count() as u64;
+            }
+        }
+        Ok((
+            there.into_iter().map(|(_, key)| ProductKey(key)).collect(),
+            lost,
+        ))
     }
 
     /// Removes every product that is not in `kept`; their embeddings stay, for the day that they

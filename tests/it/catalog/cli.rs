@@ -142,6 +142,46 @@ fn what_it_says_and_its_exit_code() {
     assert!(code == 2 && text.contains("--products"), "{code} {text}");
 }
 
+#[test]
+fn too_much_removed_is_exit_code_1_and_a_pipe_is_read_twice() {
+    let shop = Shop::new(&[]);
+    let feed = |products: std::ops::Range<u32>, more: &[&str]| {
+        let lines = products.map(|id| format!("{{\"id\": \"{id}\", \"title\": \"Shoe {id}\"}}\n"));
+        shop.write("rows.jsonl", lines.collect::<String>());
+        let mut import = import(&shop, &["--skip-embedding", "--products", "/dev/stdin"]);
+        import.args(more);
+        let file = std::fs::File::open(shop.path("rows.jsonl")).expect("opens");
+        let cat = Command::new("cat")
+            .stdin(file)
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut cat = cat.expect("cat");
+        import.stdin(cat.stdout.take().expect("piped"));
+        let said = run(import);
+        cat.wait().expect("ended");
+        said
+    };
+    let (code, text) = feed(0..300, &[]);
+    assert!(code == 0 && text.contains("300 new"), "{code} {text}");
+    let (code, text) = feed(0..30, &["--prune"]);
+    assert!(
+        code == 1 && text.contains("270 of 300") && text.contains("--max-removed 270"),
+        "{code} {text}"
+    );
+    let (code, text) = feed(0..30, &["--prune", "--max-removed", "90%"]);
+    assert!(code == 0 && text.contains("270 removed"), "{code} {text}");
+    let (code, text) = feed(0..30, &["--prune", "--max-removed", "much"]);
+    assert!(code == 2 && text.contains("100%"), "{code} {text}");
+    let left = std::fs::read_dir(shop.path("data")).expect("a folder");
+    let left: Vec<_> = left.map(|file| file.expect("a file").file_name()).collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_string_lossy().starts_with(".tmp")),
+        "{left:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_of_it() {
     const PRODUCTS: u32 = 3000;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use aglet::catalog::ingest::{self, ImportOptions, IngestError, Progress};
+use aglet::catalog::ingest::{self, ImportOptions, IngestError, MaxRemoved, Progress, Summary};
 use aglet::catalog::source::Source;
 use aglet::catalog::{Catalog, Changed, Counts};
 use aglet::domain::{ModelId, ProductFields, ProductId};
@@ -198,6 +198,102 @@ async fn prune_removes_a_product_whose_laces_are_left() {
     // Both rows of its laces are still reported.
     let lost = [reject("4", "2", "attribute"), reject("3", "2", "attribute")];
     assert_eq!(rejects(&pruned), lost);
+}
+
+/// A load that may take away so much.
+async fn load(
+    catalog: &Catalog,
+    source: &Source,
+    prune: bool,
+    max_removed: MaxRemoved,
+) -> Result<Summary, IngestError> {
+    let options = ImportOptions {
+        prune,
+        max_removed,
+        ..ImportOptions::default()
+    };
+    ingest::load(catalog, source, &options, &Progress::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_was_cut_short_removes_nothing_unless_that_is_meant() {
+    let rows: Vec<(u32, &str)> = (1..=30).map(|id| (id, "Puma Many")).collect();
+    let shop = Shop::new(&rows);
+    let (catalog, source) = (shop.catalog().await, shop.kaggle());
+    let default = MaxRemoved::default();
+    let first = load(&catalog, &source, true, default).await.expect("new");
+    assert_eq!(first.new, 30);
+    let before = catalog.revision().await.expect("revision");
+
+    let mut cut = rows[..26].to_vec();
+    cut[0].1 = "Puma Other";
+    shop.styles(&cut);
+    let refused = load(&catalog, &source, true, default).await;
+    let Err(IngestError::TooManyRemoved {
+        removed: 4,
+        all: 30,
+        limit: 3,
+    }) = &refused
+    else {
+        panic!("{refused:?}");
+    };
+    let text = refused.expect_err("refused").to_string();
+    assert!(
+        text.contains("4 of 30") && text.contains("--max-removed 4"),
+        "{text}"
+    );
+    // Nothing else was written either.
+    assert_eq!(catalog.revision().await.expect("revision"), before);
+    let all = load(&catalog, &source, false, default).await;
+    assert_eq!(all.expect("removes nothing").changed, 1);
+    let meant = load(&catalog, &source, true, MaxRemoved::Number(4)).await;
+    assert_eq!(meant.expect("meant").removed, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_folder_of_pictures_takes_none_away_unless_that_is_meant() {
+    let rows: Vec<(u32, &str)> = (1..=30).map(|id| (id, "Puma Many")).collect();
+    let shop = Shop::new(&rows);
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    let before = catalog.revision().await.expect("revision");
+    let default = MaxRemoved::default();
+    std::fs::create_dir(shop.path("not-mounted")).expect("a folder");
+    let with_images = |images: Vec<std::path::PathBuf>| Source::Kaggle {
+        styles: shop.path("styles.csv"),
+        images,
+        shoelaces: None,
+    };
+    let empty = with_images(vec![shop.path("not-mounted")]);
+    for source in [&empty, &with_images(vec![])] {
+        for prune in [false, true] {
+            let refused = load(&catalog, source, prune, default).await;
+            let Err(IngestError::PicturesGone {
+                lost: 30,
+                all: 30,
+                limit: 3,
+            }) = &refused
+            else {
+                panic!("{refused:?}");
+            };
+            let text = refused.expect_err("refused").to_string();
+            assert!(text.contains("mounted"), "{text}");
+        }
+    }
+    assert_eq!(catalog.revision().await.expect("revision"), before);
+    assert_eq!(
+        shown(&catalog, "30").await,
+        Some(Bytes::from_static(b"photo of 30"))
+    );
+    // Three of thirty are an ordinary day.
+    for id in 1..=3 {
+        std::fs::remove_file(shop.path(&format!("images/{id}.jpg"))).expect("removed");
+    }
+    let few = load(&catalog, &shop.kaggle(), false, default).await;
+    assert_eq!(few.expect("few").rejected_parts, 3);
+    let meant = load(&catalog, &empty, false, MaxRemoved::Percent(100)).await;
+    assert_eq!(meant.expect("meant").rejected_parts, 30);
+    assert_eq!(shown(&catalog, "30").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
