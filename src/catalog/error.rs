@@ -16,7 +16,7 @@ pub enum CatalogError {
     },
     #[error("{path} is damaged or no catalog of Aglet ({reason}): move it away and import again, or restore a copy", path = path.display())]
     Corrupt { path: PathBuf, reason: String },
-    #[error("another process{} is changing the catalog in {folder}: wait until it is done", holder.map(|p| format!(" (pid {p})")).unwrap_or_default(), folder = folder.display())]
+    #[error("another process{} is changing the catalog in {folder}: wait until it is done; an import waits itself with --wait", holder.map(|p| format!(" (pid {p})")).unwrap_or_default(), folder = folder.display())]
     Locked {
         folder: PathBuf,
         holder: Option<u32>,

@@ -53,6 +53,9 @@ pub struct ImportArgs {
     /// what the catalog has. When it would be more, nothing is changed and the exit code is 1
     #[arg(long, value_name = "N|N%", default_value_t = MaxRemoved::default())]
     max_removed: MaxRemoved,
+    /// When another import is running, wait until it is done rather than to fail
+    #[arg(long)]
+    wait: bool,
     /// Where to list what was not taken [default: rejects-TIME.csv in the data folder]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -135,6 +138,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let options = ImportOptions {
         prune: args.prune,
         max_removed: args.max_removed,
+        wait: args.wait,
         rejects: args.rejects,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -62,7 +62,11 @@ async fn bring_in<E: Embedder>(
     progress: &Progress,
 ) -> Result<Summary, IngestError> {
     let (_running, start) = (progress.start(), Instant::now());
-    let writer = Writer::lock(catalog)?;
+    let writer = if options.wait {
+        Writer::wait(catalog).await?
+    } else {
+        Writer::lock(catalog)?
+    };
     let source = &Rereadable::of(source, catalog.data()).await?.source;
     survey::check(&writer, source, options).await?;
     let mut rejects = rejects(catalog, options);

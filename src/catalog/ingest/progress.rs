@@ -17,6 +17,8 @@ pub struct ImportOptions {
     pub prune: bool,
     /// More is not taken away, of products and of pictures; nothing is changed then.
     pub max_removed: MaxRemoved,
+    /// Wait for another import that is running, rather than to fail.
+    pub wait: bool,
     /// Where rejects are noted; `rejects-TIME.csv` in the data folder by default.
     pub rejects: Option<PathBuf>,
 }

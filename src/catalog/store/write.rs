@@ -59,6 +59,20 @@ impl Writer {
         })
     }
 
+    /// The same; waits until another one is through.
+    pub(in crate::catalog) async fn wait(catalog: &Catalog) -> Result<Self, CatalogError> {
+        let lock = match Self::lock(catalog) {
+            Err(CatalogError::Locked { .. }) => {
+                waited(catalog, WRITING, "changes the catalog").await?
+            }
+            writer => return writer,
+        };
+        Ok(Self {
+            catalog: catalog.clone(),
+            _lock: Some(lock),
+        })
+    }
+
     /// For an embedding of what is missing. An import that begins meanwhile waits before it embeds.
     ///
     /// # Errors
@@ -74,12 +88,7 @@ impl Writer {
 
     /// Waits until nobody else embeds; nobody else does until what is given back is dropped.
     pub(in crate::catalog) async fn embedding(&self) -> Result<File, CatalogError> {
-        let path = self.catalog.data().join(EMBEDDING);
-        let io = |source| CatalogError::io(&path, source);
-        let file = open_lock(&path).map_err(io)?;
-        blocking(move || file.lock().map(|()| file))
-            .await?
-            .map_err(io)
+        waited(&self.catalog, EMBEDDING, "embeds").await
     }
 
     /// For one short transaction, beside whoever has the lock: the database puts them one after the
@@ -387,11 +396,38 @@ fn locked(catalog: &Catalog, name: &str) -> Result<File, CatalogError> {
         }
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
-    // Only for the message above: the lock itself is the system's and ends with the process.
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(io)?;
+    sign(&mut file).map_err(io)?;
     Ok(file)
+}
+
+/// A lock file, held once whoever has it is through; `doing` is what they do.
+async fn waited(catalog: &Catalog, name: &str, doing: &str) -> Result<File, CatalogError> {
+    match locked(catalog, name) {
+        Err(CatalogError::Locked { holder, .. }) => {
+            let who = holder.map_or_else(
+                || "another process".to_owned(),
+                |pid| format!("process {pid}"),
+            );
+            tracing::warn!("{who} {doing}: waiting until it is done");
+        }
+        lock => return lock,
+    }
+    let path = catalog.data().join(name);
+    let io = |source| CatalogError::io(&path, source);
+    let mut file = open_lock(&path).map_err(io)?;
+    let held = blocking(move || {
+        file.lock()?;
+        sign(&mut file)?;
+        Ok(file)
+    });
+    held.await?.map_err(io)
+}
+
+/// Writes down whose lock it is. Only for messages: the lock itself is the system's and ends with the
+/// process.
+fn sign(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())
 }
 
 /// What a transaction changes, for the log of changes.

@@ -205,6 +205,64 @@ async fn one_writer_many_readers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_are_taken_at_once_beside_an_embedding_and_after_another_import_by_waiting() {
+    let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two")]);
+    let (catalog, other) = (shop.catalog().await, shop.catalog().await);
+    let options = ImportOptions::default();
+    let load = async |options: &ImportOptions| {
+        ingest::load(&other, &shop.kaggle(), options, &Progress::default()).await
+    };
+    load(&options).await.expect("loads");
+    // A service embeds, and does not come to an end.
+    let endless = Fake {
+        pause: Duration::from_hours(1),
+        ..Fake::new("a")
+    };
+    let progress = Arc::new(Progress::default());
+    let (beside, watched) = (catalog.clone(), progress.clone());
+    let embedding =
+        tokio::spawn(async move { ingest::embed_missing(&beside, &endless, &watched).await });
+    while progress.status().photos == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    shop.styles(&[(1, "Puma Other"), (2, "Puma Two")]);
+    assert_eq!(load(&options).await.expect("at once").changed, 1);
+    assert_eq!(title(&catalog, "1").await.as_deref(), Some("Puma Other"));
+
+    // An import waits for the embedding when its rows are in; another import waits for it.
+    shop.styles(&[(1, "Puma Third"), (2, "Puma Two")]);
+    let (beside, source) = (catalog.clone(), shop.kaggle());
+    let importing = tokio::spawn(async move {
+        let (options, progress) = (ImportOptions::default(), Progress::default());
+        ingest::import(&beside, &Fake::new("a"), &source, &options, &progress).await
+    });
+    while title(&catalog, "1").await.as_deref() != Some("Puma Third") {
+        assert!(!importing.is_finished());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let refused = load(&options).await;
+    assert!(
+        matches!(
+            refused,
+            Err(IngestError::Catalog(CatalogError::Locked { .. }))
+        ),
+        "{refused:?}"
+    );
+    let patient = ImportOptions {
+        wait: true,
+        ..ImportOptions::default()
+    };
+    let mut waiting = std::pin::pin!(load(&patient));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+    assert!(early.is_err(), "{early:?}");
+    embedding.abort();
+    assert!(embedding.await.is_err());
+    let imported = importing.await.expect("ends").expect("imports");
+    assert_eq!(imported.embedded.photos, 2);
+    assert_eq!(waiting.await.expect("loads").unchanged, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_a_newer_version_and_a_damaged_one_are_refused() {
     let shop = Shop::new(&[]);
     shop.catalog().await.close().await;
