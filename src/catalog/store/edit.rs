@@ -149,7 +149,7 @@ impl Writer {
         let described = match (change.edit, old) {
             (Edit::Put(described), _) => *described,
             (Edit::Patch(patch), Some(old)) => {
-                let mut row = jsonl::row(&old.columns.product(id.clone())?, &[]);
+                let mut row = jsonl::row(&old.columns.product(id.clone()), &[]);
                 let removes = ["image", "images"];
                 let removes = removes
                     .iter()

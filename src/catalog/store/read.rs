@@ -172,8 +172,13 @@ fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::E
     sqlx::Error::Decode(Box::new(error))
 }
 
-pub(super) fn attributes(json: &str) -> Result<Attributes, sqlx::Error> {
-    serde_json::from_str(json).map_err(undecodable)
+/// The attributes of the product with the id `of`. What cannot be read costs that product its
+/// attributes, and not all products the index.
+pub(super) fn attributes(json: &str, of: &str) -> Attributes {
+    serde_json::from_str(json).unwrap_or_else(|error| {
+        tracing::warn!(product = of, %error, "a product's attributes are damaged: it is served without them until it is written anew");
+        Attributes::new()
+    })
 }
 
 pub(super) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error> {
@@ -201,11 +206,12 @@ macro_rules! stored_sql {
 }
 
 pub(super) fn product_row(row: &SqliteRow) -> Result<Product, sqlx::Error> {
+    let id = ProductId::new(row.try_get("id")?).map_err(undecodable)?;
     Ok(Product {
-        id: ProductId::new(row.try_get("id")?).map_err(undecodable)?,
         title: row.try_get("title")?,
         description: row.try_get("description")?,
-        attributes: attributes(row.try_get("attributes")?)?,
+        attributes: attributes(row.try_get("attributes")?, id.as_str()),
+        id,
         price: row.try_get("price")?,
         sale_price: row.try_get("sale_price")?,
         currency: row.try_get("currency")?,
@@ -643,7 +649,7 @@ fn embedded_row<'a>(
         description: row.try_get("description")?,
         photos,
         words: vector(row, "words")?,
-        attributes: attributes(row.try_get("attributes")?)?,
+        attributes: attributes(row.try_get("attributes")?, row.try_get("id")?),
         fields: fields_row(row)?,
     })
 }

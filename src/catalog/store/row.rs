@@ -84,18 +84,18 @@ impl Columns {
     }
 
     /// The product of a row, whose id is not in the columns.
-    pub(super) fn product(&self, id: ProductId) -> Result<Product, sqlx::Error> {
-        Ok(Product {
-            id,
+    pub(super) fn product(&self, id: ProductId) -> Product {
+        Product {
             title: self.title.clone(),
             description: self.description.clone(),
-            attributes: read::attributes(&self.attributes)?,
+            attributes: read::attributes(&self.attributes, id.as_str()),
+            id,
             price: self.price,
             sale_price: self.sale_price,
             currency: self.currency.clone(),
             created: self.created,
             url: self.url.clone(),
-        })
+        }
     }
 
     /// Takes over what a product keeps that is written anew.

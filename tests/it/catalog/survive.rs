@@ -10,7 +10,7 @@ use aglet::catalog::{Catalog, CatalogError};
 use aglet::domain::ModelId;
 use aglet::encode::EncodeError;
 
-use super::{Fake, Shop, title};
+use super::{Fake, Shop, snapshot, title};
 
 /// How many products are embedded once what was given to the database is written: that goes on when
 /// whoever gave it is gone.
@@ -299,6 +299,30 @@ async fn a_database_of_a_newer_version_and_a_damaged_one_are_refused() {
         matches!(nowhere, Some(CatalogError::Io { .. })),
         "{nowhere:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_attributes_cost_their_product_alone_and_an_import_mends_them() {
+    let shop = Shop::new(&[(1, "Puma One"), (2, "Puma Two")]);
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new();
+    let options = options.filename(shop.path("data/catalog.sqlite"));
+    let pool = sqlx::SqlitePool::connect_with(options).await;
+    let pool = pool.expect("opens");
+    let damage = "UPDATE products SET attributes = '{\"color\": [\"Bl' WHERE id = '1'";
+    sqlx::query(damage).execute(&pool).await.expect("damaged");
+    let carried = async || {
+        let all = snapshot(&catalog, &fake).await.products;
+        all.iter().map(|p| p.attributes.len()).collect::<Vec<_>>()
+    };
+    let whole = carried().await;
+    assert!(whole[0] == 0 && whole[1] > 0, "{whole:?}");
+    assert_eq!(title(&catalog, "1").await.as_deref(), Some("Puma One"));
+    let again = shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    assert_eq!((again.changed, again.unchanged), (1, 1));
+    let mended = carried().await;
+    assert_eq!(mended, [whole[1]; 2]);
 }
 
 #[cfg(target_os = "linux")]
