@@ -23,6 +23,8 @@ pub enum CatalogError {
     },
     #[error("no space is left for {path}: free some and run the same command again; what was reported done is kept", path = path.display())]
     Full { path: PathBuf },
+    #[error("{path} cannot be written to, its file system is read-only: mount it so that it can be written to, also to search alone, or copy the data folder", path = path.display())]
+    ReadOnly { path: PathBuf },
     #[error("the database stayed busy: {0}")]
     Busy(#[source] sqlx::Error),
     #[error("database: {0}")]
@@ -46,10 +48,32 @@ impl CatalogError {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full {
                 path: path.to_owned(),
             },
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly {
+                path: path.to_owned(),
+            },
             _ => Self::Io {
                 path: path.to_owned(),
                 source,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_of_a_file_becomes_what_to_do() {
+        let said = |code| {
+            let source = std::io::Error::from_raw_os_error(code);
+            CatalogError::io(Path::new("data/migrate.lock"), source).to_string()
+        };
+        let read_only = rustix::io::Errno::ROFS.raw_os_error();
+        assert!(said(read_only).contains("mount it"), "{}", said(read_only));
+        for full in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
+            let full = said(full.raw_os_error());
+            assert!(full.contains("no space is left for data"), "{full}");
         }
     }
 }

@@ -59,6 +59,9 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(migrations.into())
 });
 
+/// SQLite's code when the file beside the write-ahead log cannot be made larger: the first thing that
+/// an opened database needs room for.
+const IOERR_SHMSIZE: i32 = 4874;
 const FILE: &str = "catalog.sqlite";
 const READERS: u32 = 4;
 /// Connections of those who follow and report: searches, however many, do not keep them waiting.
@@ -213,6 +216,9 @@ impl Catalog {
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
             .and_then(|c| c.parse::<i32>().ok());
+        if code == Some(IOERR_SHMSIZE) {
+            return CatalogError::Full { path: self.path() };
+        }
         // The low byte is the primary result code (https://www.sqlite.org/rescode.html).
         match code.map(|c| c & 0xff) {
             Some(11 | 26) => CatalogError::Corrupt {
@@ -237,5 +243,52 @@ impl Catalog {
 
     pub(super) fn readers(&self) -> &SqlitePool {
         &self.inner.searches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// What SQLite says on a disk that is full before anything was written.
+    #[derive(Debug, thiserror::Error)]
+    #[error("disk I/O error")]
+    struct Said;
+
+    impl DatabaseError for Said {
+        fn message(&self) -> &'static str {
+            "disk I/O error"
+        }
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some("4874".into())
+        }
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_full_at_the_start_is_named() {
+        let folder = tempfile::tempdir().expect("folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opens");
+        let error = catalog.error(sqlx::Error::Database(Box::new(Said)));
+        assert!(
+            error.to_string().starts_with("no space is left for"),
+            "{error}"
+        );
     }
 }
