@@ -15,6 +15,7 @@ use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::Readers;
 use crate::util::blocking::blocking;
 use crate::util::budget::Budget;
+use crate::util::owner::leave_to_folder;
 
 /// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
 /// folder would compile sqlx and SQLite a second time, for the compiler's own use.
@@ -129,12 +130,12 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
     std::fs::create_dir_all(data).map_err(io)?;
     let data = data.canonicalize().map_err(io)?;
     let path = data.join(FILE);
+    make(&path).map_err(|source| CatalogError::io(&path, source))?;
 
     // FULL: an import that reports a batch as done has it on the disk, also when the power fails. A
     // commit holds some hundred rows, so that its fsync costs nothing beside them.
     let options = SqliteConnectOptions::new()
         .filename(&path)
-        .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
@@ -169,15 +170,33 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
     Ok(catalog)
 }
 
+/// Opens a lock file, making it where there is none.
+pub(super) fn open_lock(path: &Path) -> std::io::Result<File> {
+    let file = File::options()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)?;
+    leave_to_folder(path)?;
+    Ok(file)
+}
+
+/// Makes an empty database where there is none. By its path alone: whoever opens and closes the file
+/// beside SQLite takes away the locks that the same process has on it.
+fn make(path: &Path) -> std::io::Result<()> {
+    match File::create_new(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    // The files beside it SQLite gives to its owner.
+    leave_to_folder(path)
+}
+
 /// Brings the schema up to date; two processes that start together do so one after the other.
 async fn migrate(catalog: &Catalog) -> Result<(), CatalogError> {
     let lock = catalog.data().join("migrate.lock");
     let io = |source| CatalogError::io(&lock, source);
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&lock)
-        .map_err(io)?;
+    let file = open_lock(&lock).map_err(io)?;
     let _held = blocking(move || file.lock().map(|()| file))
         .await?
         .map_err(io)?;

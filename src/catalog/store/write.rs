@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::database::Catalog;
+use super::database::{Catalog, open_lock};
 use super::pictures::{self, Places};
 use super::read;
 use super::row::{Columns, Hash, hash};
@@ -368,14 +367,6 @@ impl Writer {
         }
         transaction.commit().await
     }
-}
-
-fn open_lock(path: &Path) -> std::io::Result<File> {
-    File::options()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)
 }
 
 /// A lock file, held.

@@ -11,6 +11,7 @@ use aglet::domain::ModelId;
 use aglet::encode::EncodeError;
 
 use super::{Fake, Shop, snapshot, title};
+use crate::support::skipped::skipped;
 
 /// How many products are embedded once what was given to the database is written: that goes on when
 /// whoever gave it is gone.
@@ -323,6 +324,41 @@ async fn damaged_attributes_cost_their_product_alone_and_an_import_mends_them() 
     assert_eq!((again.changed, again.unchanged), (1, 1));
     let mended = carried().await;
     assert_eq!(mended, [whole[1]; 2]);
+}
+
+/// Without root there is nobody whose files it could be.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_root_imports_belongs_to_the_owner_of_the_folder() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    let shop = Shop::new(&[(1, "Puma One")]);
+    let data = shop.path("data");
+    std::fs::create_dir(&data).expect("a folder");
+    if chown(&data, Some(10_001), Some(10_002)).is_err() {
+        skipped(
+            "what_root_imports_belongs_to_the_owner_of_the_folder",
+            "it is not run as root",
+        );
+        return;
+    }
+    let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
+    shop.import(&catalog, &fake, &shop.kaggle(), false).await;
+    let mut seen = Vec::new();
+    for file in std::fs::read_dir(&data).expect("reads") {
+        let file = file.expect("a file");
+        let of = file.metadata().expect("reads");
+        seen.push(file.file_name().into_string().expect("UTF-8"));
+        assert_eq!((of.uid(), of.gid()), (10_001, 10_002), "{seen:?}");
+    }
+    for name in [
+        "catalog.sqlite",
+        "catalog.sqlite-wal",
+        "writer.lock",
+        "embed.lock",
+    ] {
+        assert!(seen.iter().any(|file| file == name), "{seen:?}");
+    }
 }
 
 #[cfg(target_os = "linux")]
