@@ -74,6 +74,10 @@ impl App {
             .map_err(|source| AppError::Listen { address, source })?;
         let encoder = start_encoder(&config).await?;
         let catalog = Catalog::open_with(&config.data, config.picture_hosts.clone()).await?;
+        if catalog.is_empty().await? {
+            let data = catalog.data().display();
+            tracing::warn!(%data, "the catalog is empty: import products into this folder, or name another one");
+        }
         let making = Making {
             words_percent: config.words_percent,
             language: config.language,

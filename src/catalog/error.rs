@@ -25,6 +25,8 @@ pub enum CatalogError {
     Full { path: PathBuf },
     #[error("{path} cannot be written to, its file system is read-only: mount it so that it can be written to, also to search alone, or copy the data folder", path = path.display())]
     ReadOnly { path: PathBuf },
+    #[error("{folder} holds {what}/ and no database: another volume is mounted there than was meant, or the database was lost. Name the right folder, or restore a backup; to begin anew, remove {what}/", folder = folder.display())]
+    NoDatabase { folder: PathBuf, what: &'static str },
     #[error("the database stayed busy: {0}")]
     Busy(#[source] sqlx::Error),
     #[error("database: {0}")]

@@ -151,6 +151,46 @@ fn a_restart_is_ready_without_embedding_or_building_anything() {
 }
 
 #[test]
+fn an_empty_folder_is_served_and_said_to_be_empty() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("mistyped");
+    let mut service = Service::start(&data, &["--writes", "true", "--refresh-seconds", "1"]);
+    // Ready: a shop may write its first product over HTTP.
+    assert_eq!(service.ready()["products"], 0);
+    let log = service.log();
+    let said = log
+        .iter()
+        .find(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|m| m.starts_with("the catalog is empty"))
+        })
+        .expect("a warning");
+    assert_eq!(said["level"], "WARN");
+    let named = said["data"].as_str().expect("a folder");
+    assert!(named.ends_with("mistyped"), "{said}");
+    // An import into the folder is taken up.
+    draw(folder.path(), 3);
+    let mut load = aglet("import", &data);
+    load.arg("--products")
+        .arg(folder.path().join("products.jsonl"));
+    imported(load);
+    service.until("the products", |service| {
+        (service.get("/readyz").1["products"] == 3).then_some(())
+    });
+    service.end();
+
+    let mut again = Service::start(&data, &[]);
+    again.ready();
+    again.end();
+    assert!(!again.log().iter().any(|line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|m| m.starts_with("the catalog is empty"))
+    }));
+}
+
+#[test]
 fn it_is_not_ready_before_the_whole_catalog_is_indexed() {
     let folder = tempfile::tempdir().expect("a folder");
     draw(folder.path(), 60);

@@ -13,6 +13,7 @@ use crate::catalog::error::CatalogError;
 use crate::catalog::media::hosts::PictureHosts;
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::Readers;
+use crate::catalog::media::upload::UPLOADS;
 use crate::util::blocking::blocking;
 use crate::util::budget::Budget;
 use crate::util::owner::leave_to_folder;
@@ -130,6 +131,10 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
     std::fs::create_dir_all(data).map_err(io)?;
     let data = data.canonicalize().map_err(io)?;
     let path = data.join(FILE);
+    let there = path.metadata().is_ok_and(|file| file.len() > 0);
+    if !there && let Some(what) = left_behind(&data) {
+        return Err(CatalogError::NoDatabase { folder: data, what });
+    }
     make(&path).map_err(|source| CatalogError::io(&path, source))?;
 
     // FULL: an import that reports a batch as done has it on the disk, also when the power fails. A
@@ -168,6 +173,15 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
     };
     migrate(&catalog).await?;
     Ok(catalog)
+}
+
+/// What a data folder without a database has of one.
+fn left_behind(data: &Path) -> Option<&'static str> {
+    let holds = |folder: &&str| {
+        let entries = data.join(folder).read_dir();
+        entries.is_ok_and(|mut entries| entries.next().is_some())
+    };
+    ["index", UPLOADS].into_iter().find(holds)
 }
 
 /// Opens a lock file, making it where there is none.

@@ -118,6 +118,17 @@ impl Catalog {
         embedded(self, model, dimensions, each).await
     }
 
+    /// Whether it has no product.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn is_empty(&self) -> Result<bool, CatalogError> {
+        sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM products)")
+            .fetch_one(&self.inner.upkeep)
+            .await
+            .map_err(|e| self.error(e))
+    }
+
     /// Names this database: another one in its place has another name.
     ///
     /// # Errors

@@ -326,6 +326,38 @@ async fn damaged_attributes_cost_their_product_alone_and_an_import_mends_them() 
     assert_eq!(mended, [whole[1]; 2]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_lost_its_database_gets_no_empty_one() {
+    let shop = Shop::new(&[]);
+    shop.catalog().await.close().await;
+    let database = shop.path("data/catalog.sqlite");
+    // Nothing is lost with an empty one.
+    std::fs::remove_file(&database).expect("removed");
+    shop.catalog().await.close().await;
+    for what in ["index", "uploads"] {
+        let folder = shop.path("data").join(what);
+        std::fs::create_dir_all(folder.join("63c3e4d780f0")).expect("a folder");
+        for empty in [false, true] {
+            std::fs::remove_file(&database).expect("removed");
+            if empty {
+                std::fs::write(&database, "").expect("written");
+            }
+            let refused = Catalog::open(&shop.path("data")).await.err();
+            let Some(refused) = refused else {
+                panic!("{what}: an empty catalog was made");
+            };
+            let text = refused.to_string();
+            assert!(text.contains(&format!("remove {what}/")), "{text}");
+            assert_eq!(database.exists(), empty, "{what}");
+            if !empty {
+                std::fs::write(&database, "").expect("written");
+            }
+        }
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+    shop.catalog().await.close().await;
+}
+
 /// Without root there is nobody whose files it could be.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
