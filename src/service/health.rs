@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::{Catalog, CatalogError, Counts, Waiting};
 use crate::encode::{EncodeError, Encoder};
+use crate::util::blocking::blocking;
 
 /// How old a look may be before the next begins.
 const FRESH: Duration = Duration::from_secs(2);
@@ -162,8 +163,18 @@ fn verdict(
 }
 
 async fn read(catalog: &Catalog) -> Option<String> {
-    match tokio::time::timeout(PATIENCE, catalog.revision()).await {
-        Ok(Ok(_)) => None,
+    let looked = async {
+        catalog.revision().await?;
+        let opened = catalog.clone();
+        blocking(move || opened.in_place()).await?
+    };
+    match tokio::time::timeout(PATIENCE, looked).await {
+        Ok(Ok(true)) => None,
+        Ok(Ok(false)) => {
+            let reason = "the data folder was removed or replaced: restart the service";
+            tracing::error!(data = %catalog.data().display(), "{reason}");
+            Some(reason.to_owned())
+        }
         Ok(Err(error)) => {
             tracing::error!(%error, "the catalog cannot be read");
             Some("the catalog cannot be read".to_owned())

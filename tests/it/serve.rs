@@ -191,6 +191,48 @@ fn an_empty_folder_is_served_and_said_to_be_empty() {
 }
 
 #[test]
+fn a_data_folder_that_is_replaced_under_the_service_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 3);
+    imported(import(folder.path()));
+    let data = folder.path().join("data");
+    let mut service = Service::start(&data, &[]);
+    service.ready();
+    let saved = data.join("index");
+    service.until("the index is saved", |_| {
+        let mut models = saved.read_dir().ok()?.flatten();
+        models
+            .any(|model| model.path().join("index.head").is_file())
+            .then_some(())
+    });
+    let not_ready = |service: &Service| {
+        let (status, report) = service.get("/readyz");
+        (status == 503 && report.to_string().contains("removed or replaced")).then_some(())
+    };
+    std::fs::rename(&data, folder.path().join("old")).expect("renamed");
+    service.until("it is gone", not_ready);
+    // Another catalog in its place is another catalog.
+    imported(import(folder.path()));
+    let looks = |service: &Service| {
+        let log = service.log();
+        let noticed = log.iter().filter(|line| {
+            let message = line["message"].as_str();
+            message.is_some_and(|m| m.contains("removed or replaced"))
+        });
+        noticed.count()
+    };
+    let before = looks(&service);
+    service.until("it is another one", |service| {
+        not_ready(service).filter(|()| looks(service) > before)
+    });
+    // The one that was opened is what it was.
+    std::fs::remove_dir_all(&data).expect("removed");
+    std::fs::rename(folder.path().join("old"), &data).expect("renamed");
+    service.ready();
+    service.end();
+}
+
+#[test]
 fn it_is_not_ready_before_the_whole_catalog_is_indexed() {
     let folder = tempfile::tempdir().expect("a folder");
     draw(folder.path(), 60);

@@ -1,6 +1,7 @@
 //! Opening the database: [`Catalog`], its connections, what its errors mean.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -77,9 +78,14 @@ pub struct Catalog {
     pub(in crate::catalog) inner: Arc<Inner>,
 }
 
+/// Device and inode: another file in the same place has another one.
+type FileName = (u64, u64);
+
 pub(in crate::catalog) struct Inner {
     /// The data folder, absolute.
     pub(super) data: PathBuf,
+    /// Which file the database is.
+    file: Option<FileName>,
     pub(super) searches: sqlx::SqlitePool,
     pub(super) upkeep: sqlx::SqlitePool,
     /// One connection of who follows the changes: whoever counts or embeds does not keep it waiting.
@@ -117,6 +123,16 @@ impl Catalog {
         &self.inner.data
     }
 
+    /// Whether the database is still the file that was opened: a folder that was removed, or replaced by
+    /// a copy, leaves this one open and without a name. Blocking.
+    ///
+    /// # Errors
+    /// When its folder cannot be read.
+    pub fn in_place(&self) -> Result<bool, CatalogError> {
+        let now = file_name(&self.path()).map_err(|e| CatalogError::io(&self.path(), e))?;
+        Ok(now == self.inner.file)
+    }
+
     /// Ends all connections; the write-ahead log is folded into the database by the last one.
     pub async fn close(&self) {
         self.inner.searches.close().await;
@@ -135,7 +151,9 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
     if !there && let Some(what) = left_behind(&data) {
         return Err(CatalogError::NoDatabase { folder: data, what });
     }
-    make(&path).map_err(|source| CatalogError::io(&path, source))?;
+    let io = |source| CatalogError::io(&path, source);
+    make(&path).map_err(io)?;
+    let file = file_name(&path).map_err(io)?;
 
     // FULL: an import that reports a batch as done has it on the disk, also when the power fails. A
     // commit holds some hundred rows, so that its fsync costs nothing beside them.
@@ -169,10 +187,20 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
             readers: Readers::default(),
             pictures: Budget::new(PICTURES),
             data,
+            file,
         }),
     };
     migrate(&catalog).await?;
     Ok(catalog)
+}
+
+/// Which file it is; `None` when there is none.
+fn file_name(path: &Path) -> std::io::Result<Option<FileName>> {
+    match path.metadata() {
+        Ok(file) => Ok(Some((file.dev(), file.ino()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What a data folder without a database has of one.
