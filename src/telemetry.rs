@@ -48,6 +48,8 @@ pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), TelemetryErr
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A line that nobody reads any more is none to panic about.
+        .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE);
     match format {
         LogFormat::Text => {

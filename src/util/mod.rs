@@ -6,6 +6,7 @@
 //! | [`blocking`] | CPU and file work off the async threads |
 //! | [`budget`] | a bound on bytes, pixels or searches at the same time |
 //! | [`digest`] | sha256 of bytes and files, hexadecimal |
+//! | [`output`] | what a command prints |
 //! | [`owner`] | files that root makes belong to the owner of their folder |
 //! | [`percent`] | percent-encoding, RFC 3986 |
 //! | [`process`] | what is settled before the process has a second thread |
@@ -16,6 +17,7 @@ pub mod batcher;
 pub mod blocking;
 pub mod budget;
 pub mod digest;
+pub mod output;
 pub mod owner;
 pub mod percent;
 pub mod process;

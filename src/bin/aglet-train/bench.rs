@@ -1,7 +1,7 @@
 //! `aglet-train bench`: times the step of `fit` for tests/benches/train_step.py. Each line of standard
 //! input asks for a step, whose seconds and loss are answered; at the end the peak memory is.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::BufRead as _;
 
 use aglet::train::net::fused::Precision;
 use aglet::train::tools::bench::{self, Bench, Shape};
@@ -16,7 +16,6 @@ pub struct BenchArgs {
     bf16: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "the protocol with the script")]
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let precision = if args.bf16 {
         Precision::Bf16
@@ -29,7 +28,6 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         line?;
         let (took, loss) = bench.step();
         println!("{} {loss}", took.as_secs_f64());
-        std::io::stdout().flush()?;
     }
     println!("peak {}", bench::peak_memory());
     Ok(())

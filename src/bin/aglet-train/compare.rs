@@ -19,7 +19,6 @@ fn write_checkpoint(run: &Path, to: &Path) -> Result<(), Box<dyn std::error::Err
 struct Terminal;
 
 impl Console for Terminal {
-    #[expect(clippy::print_stdout, reason = "the result")]
     fn print(&mut self, text: &str) {
         print!("{text}");
     }

@@ -34,7 +34,6 @@ pub struct EnrichArgs {
     patience: u64,
 }
 
-#[expect(clippy::print_stdout, reason = "the result")]
 pub fn run(args: EnrichArgs) -> anyhow::Result<()> {
     let templates = args.set.join(data_set::CAPTIONS);
     if !Templates::open(&templates)?.names("sentence") {

@@ -55,7 +55,6 @@ pub struct InterpolateArgs {
     float16: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "the result")]
 pub fn run(args: &InterpolateArgs) -> anyhow::Result<()> {
     let data = args.data.as_deref().map(|set| Data {
         set,

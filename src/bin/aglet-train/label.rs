@@ -30,7 +30,6 @@ fn attribute(text: &str) -> Result<AttributeName, String> {
     AttributeName::new(text).map_err(|e| e.to_string())
 }
 
-#[expect(clippy::print_stdout, reason = "where the page is")]
 pub fn run(args: LabelArgs) -> anyhow::Result<()> {
     let labeling = Labeling::open(&args.set, args.attribute, &args.values, &args.out)?;
     let (total, labeled) = labeling.progress();

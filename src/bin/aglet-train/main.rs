@@ -1,5 +1,20 @@
 //! `aglet-train`: the training companion. Each subcommand turns its arguments into a library call.
 
+/// As the standard library's, for a reader that may have gone: see [`aglet::util::output`].
+macro_rules! println {
+    ($($text:tt)*) => { aglet::util::output::out(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// As `println`.
+macro_rules! print {
+    ($($text:tt)*) => { aglet::util::output::out(format_args!($($text)*)) };
+}
+
+/// As `println`.
+macro_rules! eprintln {
+    ($($text:tt)*) => { aglet::util::output::err(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 mod bench;
 mod compare;
 mod enrich;

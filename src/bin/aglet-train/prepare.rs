@@ -70,7 +70,6 @@ fn attribute(text: &str) -> Result<AttributeName, String> {
     AttributeName::new(text).map_err(|e| e.to_string())
 }
 
-#[expect(clippy::print_stdout, reason = "the result")]
 pub fn run(args: PrepareArgs) -> anyhow::Result<()> {
     let source = match (args.products, args.data) {
         (Some(file), _) => Source::JsonLines {

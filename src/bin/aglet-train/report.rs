@@ -12,7 +12,6 @@ pub struct ReportArgs {
     run: PathBuf,
 }
 
-#[expect(clippy::print_stdout, reason = "the result")]
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     report::write(&args.run)?;
     println!("{}", args.run.join("report.html").display());

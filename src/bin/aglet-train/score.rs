@@ -25,7 +25,6 @@ pub struct ScoreArgs {
     recipe: Option<PathBuf>,
 }
 
-#[expect(clippy::print_stdout, reason = "the result")]
 pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
     let scores = score::score(&args.model, &args.data, args.side, args.recipe.as_deref())?;
     println!("{scores}");

@@ -1,7 +1,20 @@
 //! `aglet`: serve | import | gc | verify | model | demo | evaluate | suite | openapi. Each subcommand turns
 //! arguments into one library call and lives in a file of its own beside this one.
 
-#![expect(clippy::print_stdout, reason = "a command prints its result")]
+/// As the standard library's, for a reader that may have gone: see [`aglet::util::output`].
+macro_rules! println {
+    ($($text:tt)*) => { aglet::util::output::out(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// As `println`.
+macro_rules! print {
+    ($($text:tt)*) => { aglet::util::output::out(format_args!($($text)*)) };
+}
+
+/// As `println`.
+macro_rules! eprintln {
+    ($($text:tt)*) => { aglet::util::output::err(format_args!("{}\n", format_args!($($text)*))) };
+}
 
 mod demo;
 mod evaluate;

@@ -143,6 +143,38 @@ fn what_it_says_and_its_exit_code() {
 }
 
 #[test]
+fn a_reader_that_has_gone_changes_nothing_but_a_full_disk_does() {
+    let shop = shop(3);
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        writer
+    };
+    let unread = |mut command: Command| {
+        let status = command.stdout(closed()).stderr(closed()).status();
+        status.expect("runs").code()
+    };
+    let mut openapi = Command::new(env!("CARGO_BIN_EXE_aglet"));
+    openapi.arg("openapi");
+    assert_eq!(unread(openapi), Some(0));
+    assert_eq!(unread(kaggle(&shop, &tiny_model())), Some(0));
+    let (code, text) = run(kaggle(&shop, &tiny_model()));
+    assert!(code == 0 && text.contains("3 unchanged"), "{code} {text}");
+    // The exit code is that of the work.
+    shop.photo(2, "no picture at all");
+    assert_eq!(unread(kaggle(&shop, &tiny_model())), Some(3));
+    if let Ok(full) = std::fs::File::options().write(true).open("/dev/full") {
+        let mut openapi = Command::new(env!("CARGO_BIN_EXE_aglet"));
+        let output = openapi.arg("openapi").stdout(full).output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(1) && said.contains("standard output"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn too_much_removed_is_exit_code_1_and_a_pipe_is_read_twice() {
     let shop = Shop::new(&[]);
     let feed = |products: std::ops::Range<u32>, more: &[&str]| {
