@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,8 +77,9 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Address to listen on.
-    listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)), "AGLET_LISTEN";
+    /// Address to listen on: an IP address or a name with a port, or a port alone, which is one of
+    /// this machine's own (127.0.0.1).
+    listen: String = "127.0.0.1:8080".to_owned(), "AGLET_LISTEN";
     /// Model folder.
     model: PathBuf = PathBuf::from("models/aglet-small"), "AGLET_MODEL";
     /// Folder of the catalog's database and the saved index.
@@ -257,6 +258,7 @@ impl Config {
         let known = known(&values, &mut problems);
         let types = types(&values, &mut problems);
         let picture_hosts = picture_hosts(&values, &mut problems);
+        let listen = listen(&values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
@@ -265,7 +267,7 @@ impl Config {
             _ => BTreeMap::new(),
         };
         Ok(Self {
-            listen: values.listen,
+            listen,
             model: values.model,
             data: values.data,
             encoder: EncoderOptions {
@@ -386,6 +388,31 @@ fn problems(values: &Values) -> Vec<Problem> {
     found
 }
 
+/// Of a name the first address, one of IPv4 before others: that is what clients of this machine use.
+fn listen(values: &Values, problems: &mut Vec<Problem>) -> SocketAddr {
+    let text = values.listen.trim();
+    if let Ok(port) = text.parse() {
+        return SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    }
+    let found = text.to_socket_addrs().map(|all| {
+        let all: Vec<SocketAddr> = all.collect();
+        let first = all.iter().find(|address| address.is_ipv4());
+        first.or(all.first()).copied()
+    });
+    if let Ok(Some(address)) = found {
+        return address;
+    }
+    let reason = found.err().map(|error| format!(": {error}"));
+    problems.push(Problem {
+        setting: "listen",
+        reason: format!(
+            "{text:?} is not an address such as 127.0.0.1:8080, localhost:8080 or 8080{}",
+            reason.unwrap_or_default()
+        ),
+    });
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
 fn known(values: &Values, problems: &mut Vec<Problem>) -> KnownAttributes {
     let mut known = KnownAttributes::default();
     match AttributeName::new(&values.category_attribute) {
@@ -504,6 +531,32 @@ mod tests {
                 "log_filter"
             ]
         );
+    }
+
+    #[test]
+    fn it_listens_on_an_address_a_name_or_a_port() {
+        let listen = |text: &str| {
+            let settings = Settings {
+                listen: Some(text.to_owned()),
+                ..Settings::default()
+            };
+            Config::check(settings).map(|config| config.listen.to_string())
+        };
+        for (text, address) in [
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::]:8080", "[::]:8080"),
+            ("localhost:8080", "127.0.0.1:8080"),
+            ("8081", "127.0.0.1:8081"),
+        ] {
+            assert_eq!(listen(text).expect(text), address);
+        }
+        for wrong in ["", ":", "localhost", "127.0.0.1", "70000", "127.0.0.1:x"] {
+            let error = listen(wrong).expect_err(wrong).to_string();
+            assert!(
+                error.contains("listen") && error.contains("localhost:8080"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
