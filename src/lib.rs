@@ -18,6 +18,7 @@
 //! | [`service`] | query -> page: the encoder, the index and the catalog together |
 //! | [`http`] | the API, its errors, its OpenAPI document and the search page |
 //! | [`app`] | the order in which the parts start and stop |
+//! | [`doctor`] | what could keep a service from starting or working |
 //! | [`evaluate`] | figures that decide which model ships |
 //! | [`demo`] | draws the demonstration catalog |
 //! | `train` | the training companion (cargo feature `train`) |
@@ -44,6 +45,7 @@ pub mod app;
 pub mod catalog;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod encode;
 pub mod evaluate;

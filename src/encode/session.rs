@@ -53,9 +53,7 @@ pub fn environment(runtime: &Path) -> Result<Environment, SessionError> {
     if let Some(environment) = &*opened {
         return Ok(environment.clone());
     }
-    let path = library(runtime).ok_or_else(|| SessionError::NoRuntime {
-        path: runtime.to_owned(),
-    })?;
+    let path = find(runtime)?;
     let bad = |reason: String| SessionError::BadRuntime {
         path: path.clone(),
         reason,
@@ -70,6 +68,16 @@ pub fn environment(runtime: &Path) -> Result<Environment, SessionError> {
     environment.set_log_level(ort::logging::LogLevel::Warning);
     *opened = Some(environment.clone());
     Ok(environment)
+}
+
+/// Where the library is, given it or its folder. It is not opened.
+///
+/// # Errors
+/// [`SessionError::NoRuntime`].
+pub fn find(runtime: &Path) -> Result<PathBuf, SessionError> {
+    library(runtime).ok_or_else(|| SessionError::NoRuntime {
+        path: runtime.to_owned(),
+    })
 }
 
 /// An absolute path of the library, also where only the file with the version in its name is there.

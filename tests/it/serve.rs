@@ -233,6 +233,49 @@ fn a_data_folder_that_is_replaced_under_the_service_is_noticed() {
 }
 
 #[test]
+fn the_places_that_settings_name_are_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = folder.path().join("data");
+    std::fs::create_dir(&there).expect("a folder");
+    std::fs::write(folder.path().join("file"), "").expect("written");
+    let check = |data: &Path| {
+        let output = aglet("serve", data).arg("--check-config").output();
+        let output = output.expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("data = "));
+        (output.status.code(), said)
+    };
+    assert_eq!(check(&there), (Some(0), String::new()));
+    let (code, said) = check(&folder.path().join("new"));
+    assert!(code == Some(0) && said.contains("is not there"), "{said}");
+    for (data, named) in [("no/where", "nor its parent"), ("file", "is no folder")] {
+        let (code, said) = check(&folder.path().join(data));
+        assert!(code == Some(1) && said.contains(named), "{said}");
+    }
+    let empty = there.to_str().expect("UTF-8");
+    let mut without = Command::new(env!("CARGO_BIN_EXE_aglet"));
+    without.args(["serve", "--check-config", "--data", empty]);
+    without.args([
+        "--model",
+        empty,
+        "--runtime",
+        empty,
+        "--synonyms",
+        "no-such-file",
+    ]);
+    let output = without.output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    for named in ["no ONNX Runtime at", "has no model.json", "no-such-file"] {
+        assert!(said.contains(named), "{said}");
+    }
+    assert!(
+        there.read_dir().expect("reads").next().is_none(),
+        "nothing is made"
+    );
+}
+
+#[test]
 fn it_is_not_ready_before_the_whole_catalog_is_indexed() {
     let folder = tempfile::tempdir().expect("a folder");
     draw(folder.path(), 60);
@@ -805,10 +848,11 @@ fn the_containers_set_what_there_is_to_set() {
             .output()
             .expect("runs");
         let shown = String::from_utf8_lossy(&output.stdout);
+        // The paths are those of the image, which this machine may lack.
+        let said = String::from_utf8_lossy(&output.stderr);
         assert!(
-            output.status.success(),
-            "{file}: {}",
-            String::from_utf8_lossy(&output.stderr)
+            output.status.success() || said.contains("would not start with these"),
+            "{file}: {said}"
         );
         for (name, value) in set {
             let key = name.trim_start_matches("AGLET_").to_lowercase();

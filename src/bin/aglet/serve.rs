@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aglet::app::App;
 use aglet::config::{self, Config, Settings};
+use aglet::doctor::{self, Verdict};
 use aglet::{http, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,7 +25,8 @@ pub struct ServeArgs {
     /// TOML file of settings: the names of the flags, with _ for -
     #[arg(long, env = "AGLET_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the settings, print the values in force as TOML, and end
+    /// Check the settings, print the values in force as TOML, and end. The exit code is 1 when a value
+    /// is wrong, or a file or folder that one names is not there
     #[arg(long)]
     check_config: bool,
     #[command(flatten)]
@@ -41,7 +43,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = Config::check(args.settings.or(file))?;
     if args.check_config {
         print!("{}", config.to_toml());
-        return Ok(());
+        return places_are_there(&config);
     }
     telemetry::start_logging(config.log_format, &config.log_filter)?;
     let metrics = telemetry::start_metrics()?;
@@ -58,6 +60,16 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     runtime.shutdown_timeout(patience);
     served.map(|_| ())
+}
+
+fn places_are_there(config: &Config) -> anyhow::Result<()> {
+    let findings = doctor::places(config);
+    for finding in findings.iter().filter(|f| f.verdict != Verdict::Ok) {
+        eprintln!("{finding}");
+    }
+    let faults = findings.iter().any(|f| f.verdict == Verdict::Fault);
+    anyhow::ensure!(!faults, "the service would not start with these settings");
+    Ok(())
 }
 
 /// Where the signal found the service.
