@@ -7,6 +7,7 @@
 //! | [`media`] | pictures: opened, read, shown |
 //! | [`source`] | the file formats that a catalog comes in |
 //! | [`ingest`] | products in, embeddings for those that lack one: where the catalog meets `encode` |
+//! | [`backup`] | a catalog as one file, and back |
 //! | [`caption`] | the words that the text tower reads for a product |
 //! | `values` | products, vectors and counts as the catalog gives them |
 //! | `error` | why it could not |
@@ -18,6 +19,7 @@
 //! Refused: a database of a newer version, a damaged one, a second writer, picture paths that leave
 //! the folder that was named for them. Nothing here decodes a picture or knows a model.
 
+pub mod backup;
 pub mod caption;
 mod error;
 pub mod ingest;
@@ -31,7 +33,7 @@ pub use media::PicturePlace;
 pub use media::hosts::{HostError, PictureHosts};
 pub use media::picture::{OpenPicture, Picture, PictureBody, ShownPicture};
 pub use media::read::PictureFiles;
-pub use store::{Catalog, Garbage};
+pub use store::{Catalog, Garbage, Inspected, inspect};
 pub use values::{
     AllEmbedded, Changed, Counts, Embedded, PartProgress, ProductProgress, StoredPicture,
     StoredProduct, Waiting,

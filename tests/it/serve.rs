@@ -276,6 +276,53 @@ fn the_places_that_settings_name_are_checked() {
 }
 
 #[test]
+fn a_backup_of_a_running_service_is_restored_and_verified() {
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 9);
+    imported(import(folder.path()));
+    let data = folder.path().join("data");
+    let (to, restored) = (folder.path().join("b.zip"), folder.path().join("restored"));
+    let mut service = Service::start(&data, &[]);
+    service.ready();
+    let hits = |service: &Service| service.get("/search?q=brown+boots&limit=9").1["hits"].clone();
+    let before = hits(&service);
+    let program = |arguments: &[&str], data: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aglet"));
+        let output = command.args(arguments).arg("--data").arg(data).output();
+        let output = output.expect("runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let file = to.to_str().expect("UTF-8");
+    let said = program(&["backup", "--to", file, "--pictures"], &data);
+    assert!(
+        said.contains("9 products, 0 uploads and 9 pictures"),
+        "{said}"
+    );
+    service.end();
+    let said = program(&["restore", "--from", file], &restored);
+    assert!(said.contains("9 products"), "{said}");
+
+    let mut again = Service::start(&restored, &[]);
+    again.ready();
+    again.until("the index is saved", |service| {
+        service
+            .has_logged("the index is what the catalog says; changes are followed")
+            .then_some(())
+    });
+    assert_eq!(hits(&again), before);
+    again.end();
+    let verified = aglet("verify", &restored).output().expect("runs");
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(
+        verified.status.success() && said.contains("9 products compared"),
+        "{said}"
+    );
+}
+
+#[test]
 fn it_is_not_ready_before_the_whole_catalog_is_indexed() {
     let folder = tempfile::tempdir().expect("a folder");
     draw(folder.path(), 60);

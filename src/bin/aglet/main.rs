@@ -1,4 +1,4 @@
-//! `aglet`: serve | import | gc | verify | model | demo | evaluate | suite | openapi. Each subcommand turns
+//! `aglet`: serve | import | backup | restore | gc | verify | model | demo | evaluate | suite | openapi. Each subcommand turns
 //! arguments into one library call and lives in a file of its own beside this one.
 
 /// As the standard library's, for a reader that may have gone: see [`aglet::util::output`].
@@ -16,6 +16,7 @@ macro_rules! eprintln {
     ($($text:tt)*) => { aglet::util::output::err(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+mod backup;
 mod demo;
 mod evaluate;
 mod gc;
@@ -54,6 +55,8 @@ enum Command {
     Openapi,
     Demo(demo::DemoArgs),
     Import(import::ImportArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Gc(gc::GcArgs),
     Evaluate(evaluate::EvaluateArgs),
     Suite(suite::SuiteArgs),
@@ -68,6 +71,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Model(command) => model::run(command)?,
         Command::Openapi => openapi::run()?,
         Command::Demo(arguments) => demo::run(&arguments)?,
+        Command::Backup(args) => backup::run(&args)?,
+        Command::Restore(args) => backup::run_restore(&args)?,
         Command::Gc(args) => gc::run(&args)?,
         Command::Import(args) => return import::run(args),
         Command::Evaluate(arguments) => evaluate::run(arguments)?,

@@ -104,7 +104,9 @@ fn read_all(path: &Path, announced: u64, reader: impl Read) -> Result<Bytes, Cat
 
 /// Opens a picture that is a file, below its folder: it, its length and its stamp. `None` when it is
 /// not there, or lies in an archive.
-pub(super) fn open(source: &PicturePlace) -> Result<Option<(File, u64, String)>, CatalogError> {
+pub(in crate::catalog) fn open(
+    source: &PicturePlace,
+) -> Result<Option<(File, u64, String)>, CatalogError> {
     let PicturePlace::File { folder, name } = source else {
         return Ok(None);
     };

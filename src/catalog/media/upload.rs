@@ -56,6 +56,34 @@ pub(in crate::catalog) fn keep(data: &Path, picture: &[u8]) -> Result<[u8; 32], 
     Ok(digest)
 }
 
+/// The files of all uploads, in an order. One that is being written is not among them. Blocking.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(in crate::catalog) fn all(data: &Path) -> Result<Vec<PathBuf>, CatalogError> {
+    let root = data.join(UPLOADS);
+    let read = || -> io::Result<Vec<PathBuf>> {
+        let mut all = Vec::new();
+        let folders = match fs::read_dir(&root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
+            folders => folders?,
+        };
+        for folder in folders {
+            for file in fs::read_dir(folder?.path())? {
+                let file = file?;
+                let name = file.file_name();
+                let hidden = name.to_string_lossy().starts_with('.');
+                if !hidden && file.file_type()?.is_file() {
+                    all.push(file.path());
+                }
+            }
+        }
+        all.sort_unstable();
+        Ok(all)
+    };
+    read().map_err(|error| CatalogError::io(&root, error))
+}
+
 /// Removes the files older than `age` that `needed` does not name, given their paths relative to the
 /// data folder; how many. Blocking.
 ///

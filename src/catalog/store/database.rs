@@ -54,7 +54,7 @@ const MIGRATION_FILES: [(i64, &str, &str); 6] = [
     ),
 ];
 
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let migrations = MIGRATION_FILES.map(|(version, name, text)| {
         let kind = MigrationType::Simple;
         Migration::new(version, name.into(), kind, text.into_sql_str(), false)
@@ -65,7 +65,9 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 /// SQLite's code when the file beside the write-ahead log cannot be made larger: the first thing that
 /// an opened database needs room for.
 const IOERR_SHMSIZE: i32 = 4874;
-const FILE: &str = "catalog.sqlite";
+/// Where a restore puts what is not whole yet, below the data folder.
+pub(in crate::catalog) const RESTORING: &str = "restoring";
+pub(in crate::catalog) const FILE: &str = "catalog.sqlite";
 const READERS: u32 = 4;
 /// Connections of those who follow and report: searches, however many, do not keep them waiting.
 const UPKEEP: u32 = 3;
@@ -147,10 +149,7 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
     std::fs::create_dir_all(data).map_err(io)?;
     let data = data.canonicalize().map_err(io)?;
     let path = data.join(FILE);
-    let there = path.metadata().is_ok_and(|file| file.len() > 0);
-    if !there && let Some(what) = left_behind(&data) {
-        return Err(CatalogError::NoDatabase { folder: data, what });
-    }
+    is_there(&data)?;
     let io = |source| CatalogError::io(&path, source);
     make(&path).map_err(io)?;
     let file = file_name(&path).map_err(io)?;
@@ -203,13 +202,25 @@ fn file_name(path: &Path) -> std::io::Result<Option<FileName>> {
     }
 }
 
-/// What a data folder without a database has of one.
-fn left_behind(data: &Path) -> Option<&'static str> {
+/// Whether a data folder has a database.
+///
+/// # Errors
+/// [`CatalogError::NoDatabase`] when it has none, and something that belongs to one.
+pub(super) fn is_there(data: &Path) -> Result<bool, CatalogError> {
+    if data.join(FILE).metadata().is_ok_and(|file| file.len() > 0) {
+        return Ok(true);
+    }
     let holds = |folder: &&str| {
         let entries = data.join(folder).read_dir();
         entries.is_ok_and(|mut entries| entries.next().is_some())
     };
-    ["index", UPLOADS].into_iter().find(holds)
+    match [RESTORING, "index", UPLOADS].into_iter().find(holds) {
+        None => Ok(false),
+        Some(what) => Err(CatalogError::NoDatabase {
+            folder: data.to_owned(),
+            what,
+        }),
+    }
 }
 
 /// Opens a lock file, making it where there is none.
@@ -266,40 +277,49 @@ async fn migrate(catalog: &Catalog) -> Result<(), CatalogError> {
         })
 }
 
+/// What SQLite's result codes mean to whoever runs the shop.
+pub(super) fn database_error(error: sqlx::Error, path: &Path) -> CatalogError {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .and_then(|c| c.parse::<i32>().ok());
+    if code == Some(IOERR_SHMSIZE) {
+        return CatalogError::Full {
+            path: path.to_owned(),
+        };
+    }
+    // The low byte is the primary result code (https://www.sqlite.org/rescode.html).
+    match code.map(|c| c & 0xff) {
+        Some(11 | 26) => CatalogError::Corrupt {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        },
+        Some(13) => CatalogError::Full {
+            path: path.to_owned(),
+        },
+        Some(5 | 6) => CatalogError::Busy(error),
+        _ if matches!(
+            error,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+        ) =>
+        {
+            CatalogError::Corrupt {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            }
+        }
+        _ => CatalogError::Database(error),
+    }
+}
+
 impl Catalog {
     pub(super) fn path(&self) -> PathBuf {
         self.inner.data.join(FILE)
     }
 
-    /// What SQLite's result codes mean to whoever runs the shop.
+    /// See [`database_error`].
     pub(super) fn error(&self, error: sqlx::Error) -> CatalogError {
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .and_then(|c| c.parse::<i32>().ok());
-        if code == Some(IOERR_SHMSIZE) {
-            return CatalogError::Full { path: self.path() };
-        }
-        // The low byte is the primary result code (https://www.sqlite.org/rescode.html).
-        match code.map(|c| c & 0xff) {
-            Some(11 | 26) => CatalogError::Corrupt {
-                path: self.path(),
-                reason: error.to_string(),
-            },
-            Some(13) => CatalogError::Full { path: self.path() },
-            Some(5 | 6) => CatalogError::Busy(error),
-            _ if matches!(
-                error,
-                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
-            ) =>
-            {
-                CatalogError::Corrupt {
-                    path: self.path(),
-                    reason: error.to_string(),
-                }
-            }
-            _ => CatalogError::Database(error),
-        }
+        database_error(error, &self.path())
     }
 
     pub(super) fn readers(&self) -> &SqlitePool {

@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`database`] | [`Catalog`]: opened, brought up to date, closed |
+//! | [`as_it_is`] | a database looked at beside whoever uses it |
 //! | [`read`] | products, vectors, counts |
 //! | [`mod@write`] | changes, by one writer at a time |
 //! | [`edit`] | products changed one by one, each under its conditions |
@@ -12,6 +13,7 @@
 //! | [`work`] | what waits, taken from it, and what became of it |
 //! | [`gc`] | what nobody needs any more is deleted |
 
+pub(super) mod as_it_is;
 mod database;
 mod edit;
 mod gc;
@@ -22,5 +24,7 @@ pub(super) mod row;
 pub(super) mod work;
 pub(super) mod write;
 
+pub use as_it_is::{Inspected, inspect};
 pub use database::Catalog;
+pub(super) use database::{FILE, RESTORING};
 pub use gc::Garbage;

@@ -1,5 +1,6 @@
 //! The catalog: what comes in, what is embedded, what survives.
 
+mod backup;
 mod cli;
 mod cost;
 mod gc;

@@ -29,7 +29,7 @@ async fn import(shop: &Shop, catalog: &Catalog, fake: &Fake, rows: &[Value]) -> 
     shop.import(catalog, fake, &lines(shop, rows), false).await
 }
 
-async fn write(catalog: &Catalog, id: &str, op: WriteOp, json: Value) -> WriteStatus {
+pub(super) async fn write(catalog: &Catalog, id: &str, op: WriteOp, json: Value) -> WriteStatus {
     let write = Write {
         id: Some(ProductId::new(id).expect("id")),
         op,

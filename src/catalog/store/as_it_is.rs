@@ -1,0 +1,112 @@
+//! A database as it is: opened beside whoever uses it, and not brought up to date.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, SqliteConnection};
+
+use super::database::{FILE, MIGRATIONS, database_error, is_there};
+use crate::catalog::error::CatalogError;
+
+/// What a look at a database found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// Its last migration, and the last that this version knows: a start brings it up to date.
+    pub schema: i64,
+    pub known: i64,
+    pub products: u64,
+    pub bytes: u64,
+}
+
+/// The last migration that this version knows.
+pub(in crate::catalog) fn known() -> i64 {
+    MIGRATIONS
+        .iter()
+        .map(|m| m.version)
+        .max()
+        .unwrap_or_default()
+}
+
+pub(in crate::catalog) fn error(error: sqlx::Error, path: &Path) -> CatalogError {
+    database_error(error, path)
+}
+
+/// A connection that only reads, and the last migration of the database.
+///
+/// # Errors
+/// When it is none of Aglet's, or of a newer version.
+pub(in crate::catalog) async fn open(data: &Path) -> Result<(SqliteConnection, i64), CatalogError> {
+    let path = data.join(FILE);
+    let opened = options(&path).read_only(true).connect().await;
+    let mut database = opened.map_err(|e| error(e, &path))?;
+    let found = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations");
+    let found: Option<i64> = match found.fetch_one(&mut database).await {
+        Ok(found) => found,
+        Err(e) => {
+            return Err(match error(e, &path) {
+                CatalogError::Database(e) => CatalogError::Corrupt {
+                    path,
+                    reason: e.to_string(),
+                },
+                other => other,
+            });
+        }
+    };
+    let (found, known) = (found.unwrap_or_default(), known());
+    if found > known {
+        return Err(CatalogError::Newer { path, found, known });
+    }
+    Ok((database, found))
+}
+
+/// A connection to a copy of a database that nobody else uses.
+pub(in crate::catalog) async fn open_file(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    options(path).connect().await
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(Duration::from_secs(10))
+        .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO)
+}
+
+/// Reads the whole database of the folder `data`, and changes nothing. `None` when there is none, and
+/// nothing of one.
+///
+/// # Errors
+/// When it is damaged, lost, or of a newer version.
+pub async fn inspect(data: &Path) -> Result<Option<Inspected>, CatalogError> {
+    if !is_there(data)? {
+        return Ok(None);
+    }
+    let path = data.join(FILE);
+    let bytes = path
+        .metadata()
+        .map_err(|e| CatalogError::io(&path, e))?
+        .len();
+    let (mut database, schema) = open(data).await?;
+    let look = async {
+        let said: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(5)")
+            .fetch_all(&mut database)
+            .await?;
+        let products: i64 = sqlx::query_scalar("SELECT count(*) FROM products")
+            .fetch_one(&mut database)
+            .await?;
+        Ok((said, products))
+    };
+    let (said, products) = look.await.map_err(|e| error(e, &path))?;
+    if said != ["ok"] {
+        return Err(CatalogError::Corrupt {
+            path,
+            reason: said.join("; "),
+        });
+    }
+    Ok(Some(Inspected {
+        schema,
+        known: known(),
+        products: products.unsigned_abs(),
+        bytes,
+    }))
+}
