@@ -2,14 +2,30 @@
 //! each with what to do.
 
 use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rustix::fs::Access;
 use serde::Serialize;
 
+use crate::catalog::{self, Catalog, Inspected};
 use crate::config::Config;
-use crate::encode::session;
+use crate::encode::{Device, EncodeError, Encoder, EncoderOptions, Provider, session};
+use crate::http::Bounds;
 use crate::model::ModelFolder;
+use crate::service::thesaurus::Thesaurus;
+use crate::service::{Making, generation};
+use crate::util::blocking::blocking;
+
+/// SQLite needs some of it to open a database at all.
+const LEAST_SPACE: u64 = 16 << 20;
+/// Beside a saved index, which is written anew before the old one goes.
+const SPACE: u64 = 256 << 20;
+/// Files that are named in a finding.
+const SHOWN: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,13 +113,321 @@ pub fn places(config: &Config) -> Vec<Finding> {
         Err(error) => Finding::fault("model", error),
     };
     let mut found = vec![runtime, model, data_folder(&config.data)];
-    if let Some(path) = &config.synonyms
-        && let Err(error) = std::fs::File::open(path)
-    {
-        let error = format!("{}: {error}", path.display());
+    if let Err(error) = Thesaurus::read(config.language, config.synonyms.clone()) {
         found.push(Finding::fault("synonyms", error));
     }
     found
+}
+
+/// Looks at everything that a service with these settings needs, as it would use it, and gives each
+/// finding to `found` as soon as it is made. A service may run beside it.
+pub async fn examine(config: &Config, mut found: impl FnMut(Finding)) {
+    found(Finding::ok("settings", "every value is valid"));
+    if let Err(error) = Thesaurus::read(config.language, config.synonyms.clone()) {
+        found(Finding::fault("synonyms", error));
+    }
+    found(address(config));
+    found(open_files(config));
+    let model = model(config, &mut found).await;
+    let data = data_folder(&config.data);
+    let verdict = data.verdict;
+    found(data);
+    if verdict == Verdict::Fault {
+        return;
+    }
+    found(space(&config.data));
+    if verdict == Verdict::Warning {
+        return;
+    }
+    if let Some(owners) = owners(&config.data) {
+        found(owners);
+    }
+    let database = match catalog::inspect(&config.data).await {
+        Ok(database) => database,
+        Err(error) => return found(Finding::fault("database", error)),
+    };
+    let Some(database) = database else {
+        let advice = "import products, or write them over HTTP";
+        return found(Finding::warning("database", "there is none yet", advice));
+    };
+    let current = database.schema == database.known;
+    found(schema(&database));
+    if let Some(model) = model.filter(|_| current) {
+        for finding in index(config, &model).await {
+            found(finding);
+        }
+    }
+}
+
+fn address(config: &Config) -> Finding {
+    let address = config.listen;
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::ok("address", format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let advice = "another service cannot start there; one that runs already is no fault";
+            Finding::warning("address", format!("{address} is taken"), advice)
+        }
+        Err(error) => Finding::fault_with(
+            "address",
+            format!("{address} cannot be listened on ({error})"),
+            "name another one with --listen",
+        ),
+    }
+}
+
+/// The limit is raised as the service raises it.
+fn open_files(config: &Config) -> Finding {
+    let asked = config.max_connections;
+    let possible = Bounds::within_files(asked, config.drain).connections;
+    let found = format!("{possible} connections at a time");
+    if possible < asked {
+        let advice = format!(
+            "the limit of open files allows no more, max_connections is {asked}: raise the limit \
+             (ulimit -Hn, LimitNOFILE), or lower the setting"
+        );
+        return Finding::warning("files", found, advice);
+    }
+    Finding::ok("files", found)
+}
+
+/// Runs what blocks; why it did not succeed, in words.
+async fn run<T: Send + 'static, E: fmt::Display + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, String> {
+    match blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The runtime, the model, what it runs on, and whether it embeds. The model's folder, when it is
+/// whole.
+async fn model(config: &Config, found: &mut impl FnMut(Finding)) -> Option<ModelFolder> {
+    let path = config.encoder.runtime.clone();
+    let opened = run(move || {
+        session::environment(&path)?;
+        session::find(&path)
+    });
+    let runtime = match opened.await {
+        Ok(path) => {
+            let text = format!("{} is loaded, and its version fits", path.display());
+            found(Finding::ok("runtime", text));
+            Some(path)
+        }
+        Err(error) => {
+            found(Finding::fault("runtime", error));
+            None
+        }
+    };
+    let path = config.model.clone();
+    let folder = match run(move || ModelFolder::open(&path)).await {
+        Ok(folder) => folder,
+        Err(error) => {
+            found(Finding::fault("model", error));
+            return None;
+        }
+    };
+    let (name, id) = (&folder.manifest().name, folder.id().short());
+    found(Finding::ok("model", format!("{name} ({id}) is whole")));
+    if let Some(runtime) = runtime {
+        embed(config, &folder, &runtime, found).await;
+    }
+    Some(folder)
+}
+
+async fn embed(
+    config: &Config,
+    folder: &ModelFolder,
+    runtime: &Path,
+    found: &mut impl FnMut(Finding),
+) {
+    // One session of each is enough to see.
+    let options = EncoderOptions {
+        text_sessions: 1,
+        image_sessions: 1,
+        ..config.encoder.clone()
+    };
+    let loaded = folder.clone();
+    let encoder = match run(move || Encoder::start(&loaded, &options)).await {
+        Ok(encoder) => encoder,
+        Err(error) => return found(Finding::fault("device", error)),
+    };
+    found(device(&encoder, runtime));
+    let start = Instant::now();
+    found(match encoder.probe().await {
+        Ok(()) => {
+            let took = start.elapsed().as_millis();
+            Finding::ok("embedding", format!("words and a photo in {took} ms"))
+        }
+        Err(error) => broken(&error),
+    });
+    encoder.shutdown().await;
+}
+
+fn broken(error: &EncodeError) -> Finding {
+    let advice = "make the model folder anew, or take another runtime";
+    Finding::fault_with("embedding", error, advice)
+}
+
+fn device(encoder: &Encoder, runtime: &Path) -> Finding {
+    let status = encoder.status();
+    let name = match status.provider {
+        Provider::Cpu => "the CPU",
+        Provider::Cuda => "CUDA",
+    };
+    match status.fallback {
+        Some(reason) if status.asked == Device::Auto && has_cuda(runtime) => {
+            let advice = format!("ONNX Runtime for CUDA is there and does not work: {reason}");
+            Finding::warning("device", name, advice)
+        }
+        _ => Finding::ok("device", name),
+    }
+}
+
+fn has_cuda(runtime: &Path) -> bool {
+    let name = format!("{}onnxruntime_providers_cuda", std::env::consts::DLL_PREFIX);
+    let library = format!("{name}{}", std::env::consts::DLL_SUFFIX);
+    runtime.with_file_name(library).is_file()
+}
+
+/// Room for the database's log and for an index that is saved.
+fn space(data: &Path) -> Finding {
+    let folder = if data.is_dir() {
+        data.to_owned()
+    } else {
+        parent(data)
+    };
+    let free = match rustix::fs::statvfs(&folder) {
+        Ok(system) => system.f_bavail.saturating_mul(system.f_frsize),
+        Err(error) => {
+            let found = format!("{}: {error}", folder.display());
+            return Finding::fault("space", found);
+        }
+    };
+    let wanted = SPACE + bytes_below(&data.join("index"));
+    let found = format!("{} MB are free", free / 1_000_000);
+    let advice = format!(
+        "free some, {} MB are needed to save an index",
+        wanted.div_ceil(1_000_000)
+    );
+    match free {
+        ..LEAST_SPACE => Finding::fault_with("space", found, advice),
+        free if free < wanted => Finding::warning("space", found, advice),
+        _ => Finding::ok("space", found),
+    }
+}
+
+/// Of what cannot be read, nothing.
+fn bytes_below(folder: &Path) -> u64 {
+    let Ok(entries) = folder.read_dir() else {
+        return 0;
+    };
+    let bytes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(data) if data.is_dir() => bytes_below(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
+/// Whether the files of the folder can be written to; `None` when there are none.
+fn owners(data: &Path) -> Option<Finding> {
+    let owner = data.metadata().ok()?.uid();
+    let (mut closed, mut others, mut all) = (Vec::new(), Vec::new(), 0);
+    for entry in data.read_dir().ok()?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        all += 1;
+        if rustix::fs::access(entry.path(), Access::WRITE_OK).is_err() {
+            closed.push(name);
+        } else if entry.metadata().is_ok_and(|file| file.uid() != owner) {
+            others.push(name);
+        }
+    }
+    let advice = format!(
+        "give all of it to one user: chown -R {owner} {}",
+        data.display()
+    );
+    let shown = |mut names: Vec<String>| {
+        names.sort_unstable();
+        let more = if names.len() > SHOWN { ", ..." } else { "" };
+        names.truncate(SHOWN);
+        format!("{}{more}", names.join(", "))
+    };
+    if !closed.is_empty() {
+        let found = format!("{} cannot be written to", shown(closed));
+        return Some(Finding::fault_with("owner", found, advice));
+    }
+    if !others.is_empty() {
+        let found = format!("{} belong to another user than their folder", shown(others));
+        return Some(Finding::warning("owner", found, advice));
+    }
+    (all > 0).then(|| Finding::ok("owner", format!("all files are of user {owner}")))
+}
+
+fn schema(database: &Inspected) -> Finding {
+    let found = format!(
+        "{} products in {} MB, whole, schema {}",
+        database.products,
+        database.bytes.div_ceil(1_000_000),
+        database.schema
+    );
+    if database.schema < database.known {
+        let advice = format!(
+            "the start brings it to schema {}, which an older version cannot read: make a backup before",
+            database.known
+        );
+        return Finding::warning("database", found, advice);
+    }
+    Finding::ok("database", found)
+}
+
+/// How far the catalog is embedded by the model, and whether the saved index is of both.
+async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
+    let making = Making {
+        words_percent: config.words_percent,
+        language: config.language,
+        types: config.types.clone(),
+    };
+    let look = async {
+        let catalog = Catalog::open(&config.data).await?;
+        let counts = catalog.counts(folder.id()).await?;
+        let dimensions = folder.manifest().dimensions;
+        let saved = generation::saved(&catalog, folder.id(), dimensions, &making).await?;
+        catalog.close().await;
+        Ok::<_, generation::GenerationError>((counts, saved))
+    };
+    let (counts, saved) = match look.await {
+        Ok(found) => found,
+        Err(error) => return vec![Finding::fault("index", error)],
+    };
+    let all = counts.products;
+    let embedded = if counts.pending > 0 {
+        let found = format!("{} of {all} products wait for this model", counts.pending);
+        Finding::warning(
+            "embedded",
+            found,
+            "the service embeds them, and is ready then",
+        )
+    } else {
+        Finding::ok(
+            "embedded",
+            format!("nothing of {all} products waits for this model"),
+        )
+    };
+    let index = match saved {
+        Some((index, _)) => Finding::ok(
+            "index",
+            format!("{} products, of this model and database", index.len()),
+        ),
+        None if all == 0 => Finding::ok("index", "none, and there are no products"),
+        None => Finding::warning(
+            "index",
+            "no saved index fits the model, the database and the settings",
+            "the start builds one, and the service is ready then",
+        ),
+    };
+    vec![embedded, index]
 }
 
 /// Whether the data folder is there, or can be made, and can be written to.
@@ -128,8 +452,11 @@ fn data_folder(data: &Path) -> Finding {
             "{} cannot be written to by user {user} ({error})",
             folder.display()
         );
-        let advice =
-            "give it to the user that the service runs as, or run the service as its owner";
+        let advice = if error == rustix::io::Errno::ROFS {
+            "mount it so that it can be written to"
+        } else {
+            "give it to the user that the service runs as, or run the service as its owner"
+        };
         return Finding::fault_with("data", found, advice);
     }
     if made {

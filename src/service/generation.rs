@@ -9,7 +9,9 @@ use crate::catalog::{Catalog, CatalogError, Changed, Counts, Embedded};
 use crate::domain::{ModelId, Types};
 use crate::encode::Encoder;
 use crate::index::lexical::{Language, ProductText};
-use crate::index::{Builder, Entry, IndexVersion, SearchError, Searcher, Update, Vector, rank};
+use crate::index::{
+    Builder, Entry, IndexVersion, Saved, SearchError, Searcher, Update, Vector, rank,
+};
 use crate::util::blocking::{BlockingError, blocking};
 
 /// Changes that an index takes over at once; for more it is built anew.
@@ -103,6 +105,23 @@ pub(super) fn folder(catalog: &Catalog) -> PathBuf {
     catalog.data().join("index")
 }
 
+/// The index that was saved last of this model and database, when it is whole.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub async fn saved(
+    catalog: &Catalog,
+    model: &ModelId,
+    dimensions: usize,
+    making: &Making,
+) -> Result<Option<(Searcher, Saved)>, GenerationError> {
+    let expected = making.version(catalog.revision().await?, model);
+    let (store, folder) = (catalog.identity().await?, folder(catalog));
+    let types = making.types.clone();
+    let restore = move || Searcher::restore(&folder, &expected, dimensions, &store, &types);
+    Ok(blocking(restore).await?)
+}
+
 /// With the index that was saved last, also when the catalog has changed since; with an empty one
 /// when none fits.
 ///
@@ -113,13 +132,8 @@ pub async fn restore(
     encoder: Encoder,
     making: &Making,
 ) -> Result<Generation, GenerationError> {
-    let expected = making.version(catalog.revision().await?, encoder.model_id());
-    let (store, folder) = (catalog.identity().await?, folder(catalog));
-    let dimensions = encoder.dimensions();
-    let types = making.types.clone();
-    let restored =
-        blocking(move || Searcher::restore(&folder, &expected, dimensions, &store, &types)).await?;
-    Ok(match restored {
+    let saved = saved(catalog, encoder.model_id(), encoder.dimensions(), making).await?;
+    Ok(match saved {
         Some((index, saved)) => Generation {
             encoder,
             index,

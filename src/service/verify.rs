@@ -3,8 +3,6 @@
 use super::generation::{self, GenerationError, Making};
 use crate::catalog::Catalog;
 use crate::domain::{ModelId, ProductKey};
-use crate::index::Searcher;
-use crate::util::blocking::blocking;
 
 /// How often the comparison begins anew when the catalog changes under it.
 const TRIES: usize = 5;
@@ -34,12 +32,8 @@ pub async fn verify(
     dimensions: usize,
     making: &Making,
 ) -> Result<Verified, GenerationError> {
-    let expected = making.version(catalog.revision().await?, model);
-    let (store, folder) = (catalog.identity().await?, generation::folder(catalog));
-    let types = making.types.clone();
-    let restored =
-        blocking(move || Searcher::restore(&folder, &expected, dimensions, &store, &types)).await?;
-    let Some((mut index, _)) = restored else {
+    let saved = generation::saved(catalog, model, dimensions, making).await?;
+    let Some((mut index, _)) = saved else {
         return Ok(Verified::Nothing {
             reason: "no saved index fits the catalog and the settings",
         });

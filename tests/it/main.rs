@@ -8,6 +8,7 @@
 mod catalog;
 mod clients;
 mod demo;
+mod doctor;
 mod encode;
 mod evaluate;
 mod http;

@@ -1,4 +1,4 @@
-//! `aglet`: serve | import | backup | restore | gc | verify | model | demo | evaluate | suite | openapi. Each subcommand turns
+//! `aglet`: serve | import | backup | restore | gc | verify | doctor | model | demo | evaluate | suite | openapi. Each subcommand turns
 //! arguments into one library call and lives in a file of its own beside this one.
 
 /// As the standard library's, for a reader that may have gone: see [`aglet::util::output`].
@@ -18,6 +18,7 @@ macro_rules! eprintln {
 
 mod backup;
 mod demo;
+mod doctor;
 mod evaluate;
 mod gc;
 mod health;
@@ -61,6 +62,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Suite(suite::SuiteArgs),
     Verify(verify::VerifyArgs),
+    Doctor(doctor::DoctorArgs),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -77,6 +79,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Import(args) => return import::run(args),
         Command::Evaluate(arguments) => evaluate::run(arguments)?,
         Command::Suite(arguments) => suite::run(arguments)?,
+        Command::Doctor(arguments) => return doctor::run(&arguments),
         Command::Verify(arguments) => return verify::run(arguments),
     }
     Ok(ExitCode::SUCCESS)
