@@ -14,7 +14,7 @@
 //! | [`encode`] | words or photos -> [`domain::Embedding`], batched over ONNX Runtime sessions |
 //! | [`index`] | embedding -> ranked products: filters, HNSW graph, ranking |
 //! | [`catalog`] | products, pictures and embeddings at rest, and how they get there |
-//! | [`telemetry`], [`config`] | log and metrics; settings |
+//! | [`telemetry`], [`config`] | log, metrics and traces; settings |
 //! | [`service`] | query -> page: the encoder, the index and the catalog together |
 //! | [`http`] | the API, its errors, its OpenAPI document and the search page |
 //! | [`app`] | the order in which the parts start and stop |
@@ -31,9 +31,9 @@
 //!    [`domain::Query`] and gets a page. Keys, threads, snapshots and rows never reach it.
 //! 3. One answer comes from one [`service::Generation`]: its model, its index version and its hits
 //!    belong together.
-//! 4. Only `index/graph.rs` names usearch. Only `encode/session.rs` runs ort. Only `config` (and
-//!    `bin/`) reads the environment. `encode` and `catalog` do not know each other;
-//!    `catalog::ingest` is where they meet.
+//! 4. Only `index/graph.rs` names usearch. Only `encode/session.rs` runs ort. Only `telemetry` names
+//!    opentelemetry. Only `config` (and `bin/`) reads the environment. `encode` and `catalog` do not
+//!    know each other; `catalog::ingest` is where they meet.
 //! 5. The store is the truth: an index is a cache of it that can be thrown away at any time.
 //! 6. The server build never compiles `train`. Preprocessing constants are in a model's manifest
 //!    and nowhere else; another way to compute them is another [`vision::ALGORITHM`].

@@ -1,4 +1,7 @@
-//! What has to be settled while the process has one thread and few files, and what it gives back.
+//! What has to be settled while the process has one thread and few files, what it uses, and what it
+//! gives back.
+
+use std::time::{Duration, SystemTime};
 
 /// Read by ONNX Runtime when it is loaded.
 const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
@@ -36,6 +39,60 @@ pub fn raise_file_limit() -> Option<u64> {
     }
 }
 
+/// What the process uses of the system.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Processor time, of the user and of the system.
+    pub cpu: Duration,
+    /// Bytes of memory that are resident.
+    pub resident: u64,
+    /// Bytes of memory that are mapped.
+    pub mapped: u64,
+    pub threads: u64,
+    pub open_files: u64,
+    /// `None`: without a bound.
+    pub most_files: Option<u64>,
+    /// Since 1970.
+    pub started: Duration,
+}
+
+/// What the process uses now; `None` where the system has no `/proc`.
+#[must_use]
+pub fn usage() -> Option<Usage> {
+    use rustix::process::{Resource, getrlimit};
+    use rustix::time::{ClockId, clock_gettime};
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let number = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    let clock = |id| Duration::try_from(clock_gettime(id)).ok();
+    // The one that lists the files is open too.
+    let files = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+    Some(Usage {
+        cpu: clock(ClockId::ProcessCPUTime)?,
+        resident: number("VmRSS:")? * 1024,
+        mapped: number("VmSize:")? * 1024,
+        threads: number("Threads:")?,
+        open_files: files.saturating_sub(1),
+        most_files: getrlimit(Resource::Nofile).current,
+        started: started(clock(ClockId::Boottime)?)?,
+    })
+}
+
+/// When the process started, since 1970; `up`: how long the system runs.
+fn started(up: Duration) -> Option<Duration> {
+    /// What Linux counts in for programs, whatever the kernel's own clock is.
+    const TICKS: u64 = 100;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name, in parentheses, may hold anything. The 22nd field of all is the 20th after it.
+    let after_name = stat.rsplit_once(')')?.1;
+    let ticks: u64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
+    let age = up.checked_sub(Duration::from_millis(ticks * 1000 / TICKS))?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.ok()?.checked_sub(age)
+}
+
 /// Gives the system the memory that is free in the process. An allocator keeps what was freed between
 /// what was not, and after a large part of the memory was replaced that may be as much as is in use.
 /// It takes some milliseconds.
@@ -47,5 +104,29 @@ pub fn give_back_memory() {
         unsafe {
             libc::malloc_trim(0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_knows_what_it_uses() {
+        let held = [(); 8].map(|()| std::fs::File::open("/proc/self/stat").expect("a file"));
+        let usage = usage().expect("Linux");
+        assert!(
+            usage.open_files > 8 && usage.most_files > Some(8),
+            "{usage:?}"
+        );
+        drop(held);
+        assert!(usage.resident > 1 << 20 && usage.mapped >= usage.resident);
+        assert!(usage.cpu > Duration::ZERO && usage.threads > 0);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let age = now.expect("after 1970").checked_sub(usage.started);
+        assert!(
+            age.is_some_and(|age| age < Duration::from_hours(24)),
+            "{usage:?}"
+        );
     }
 }
