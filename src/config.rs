@@ -17,7 +17,7 @@ use crate::catalog::PictureHosts;
 use crate::domain::{AttributeName, KnownAttributes, Types, is_field, is_parameter};
 use crate::encode::{Device, EncoderOptions, ImageLimits};
 use crate::index::lexical::Language;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, TraceOptions};
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $env:literal;)*) => {
@@ -151,6 +151,15 @@ settings! {
     log_format: LogFormat = LogFormat::Text, "AGLET_LOG_FORMAT";
     /// Which log lines are written, as `RUST_LOG` has it.
     log_filter: String = "info,ort=warn,sqlx=warn".to_owned(), "AGLET_LOG";
+    /// A search that takes so many milliseconds gets a line of its own in the log; 0: none does.
+    slow_query_ms: u64 = 1_000, "AGLET_SLOW_QUERY_MS";
+    /// Whether such a line has the words of the query.
+    slow_query_text: bool = false, "AGLET_SLOW_QUERY_TEXT";
+    /// Collector that traces are sent to by OTLP over HTTP, as `http://collector:4318`; empty: no
+    /// traces. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    otlp_endpoint: String = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").unwrap_or_default(), "AGLET_OTLP_ENDPOINT";
+    /// Share of the requests that are traced, 0 to 1, where the caller's traceparent does not say.
+    trace_sample: f64 = 0.01, "AGLET_TRACE_SAMPLE";
 }
 
 /// A week: a model may be taken back, and a product that was removed by mistake come back.
@@ -199,6 +208,11 @@ pub struct Config {
     pub keep: Duration,
     pub log_format: LogFormat,
     pub log_filter: String,
+    /// From when on a search is slow; `None`: none is.
+    pub slow_query: Option<Duration>,
+    /// Whether the log may have the words of a slow query.
+    pub slow_query_text: bool,
+    pub traces: Option<TraceOptions>,
     /// Every setting with its value, for `--check-config`.
     shown: BTreeMap<String, serde_json::Value>,
 }
@@ -308,6 +322,16 @@ impl Config {
             keep: DAY * u32::try_from(values.keep_days).unwrap_or(u32::MAX),
             log_format: values.log_format,
             log_filter: values.log_filter,
+            slow_query: Some(values.slow_query_ms)
+                .filter(|ms| *ms > 0)
+                .map(Duration::from_millis),
+            slow_query_text: values.slow_query_text,
+            traces: Some(values.otlp_endpoint.trim_end_matches('/'))
+                .filter(|endpoint| !endpoint.is_empty())
+                .map(|endpoint| TraceOptions {
+                    endpoint: endpoint.to_owned(),
+                    sample: values.trace_sample,
+                }),
             shown,
         })
     }
@@ -377,6 +401,22 @@ fn problems(values: &Values) -> Vec<Problem> {
         found.push(Problem {
             setting: "public_url",
             reason,
+        });
+    }
+    if !values.otlp_endpoint.is_empty() && !is_address(&values.otlp_endpoint) {
+        let reason = format!(
+            "{:?} is not an address such as http://collector:4318",
+            values.otlp_endpoint
+        );
+        found.push(Problem {
+            setting: "otlp_endpoint",
+            reason,
+        });
+    }
+    if !(0.0..=1.0).contains(&values.trace_sample) {
+        found.push(Problem {
+            setting: "trace_sample",
+            reason: format!("{} is not from 0 to 1", values.trace_sample),
         });
     }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&values.log_filter) {
@@ -588,6 +628,31 @@ mod tests {
         ] {
             assert_eq!(public(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn traces_need_a_collector_and_a_share() {
+        let config = |text: &str| Config::check(toml::from_str(text).expect("toml"));
+        let traces = config("otlp_endpoint = \"http://collector:4318/\"\ntrace_sample = 0.5");
+        let expected = TraceOptions {
+            endpoint: "http://collector:4318".to_owned(),
+            sample: 0.5,
+        };
+        assert_eq!(traces.expect("valid").traces, Some(expected));
+        assert_eq!(config("otlp_endpoint = \"\"").expect("valid").traces, None);
+        for (wrong, setting) in [
+            ("otlp_endpoint = \"collector:4318\"", "otlp_endpoint"),
+            ("trace_sample = 1.5", "trace_sample"),
+            ("trace_sample = nan", "trace_sample"),
+        ] {
+            let Err(ConfigError::Problems(problems)) = config(wrong) else {
+                panic!("must be refused: {wrong}")
+            };
+            assert_eq!(problems[0].setting, setting);
+        }
+        let slow = |text| config(text).expect("valid").slow_query;
+        assert_eq!(slow("slow_query_ms = 0"), None);
+        assert_eq!(slow("slow_query_ms = 20"), Some(Duration::from_millis(20)));
     }
 
     #[test]
