@@ -155,6 +155,8 @@ fn door(config: &Config) -> HttpOptions {
         allowed_origins: config.cors_origins.clone(),
         public_url: config.public_url.clone(),
         writes: config.writes,
+        slow_query: config.slow_query,
+        slow_query_text: config.slow_query_text,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tracing::Instrument;
 
 use crate::domain::{Embedding, EmbeddingError, ModelId};
 use crate::model::{Manifest, ModelFolder};
@@ -16,6 +17,7 @@ use super::session::{Counts, SessionError, Sessions, Tower};
 use super::text::{TextError, TextTokenizer};
 use crate::util::batcher::{BatchError, BatchOptions, Batcher, Priority, Queued, Worker};
 use crate::util::budget::Budget;
+use crate::util::signed::signed;
 use crate::vision::{self, ImageError, ImageLimits, Photo};
 
 /// Longer texts are tokenized on a blocking thread: this many bytes take a fraction of a
@@ -145,6 +147,11 @@ impl Encoder {
             queue: options.queue,
             max_batch,
             max_wait,
+            span: |tower, batch_size| tracing::debug_span!("model", tower, batch_size),
+        };
+        let decoding = BatchOptions {
+            span: |_, _| tracing::debug_span!("decode"),
+            ..of("decode", 1, Duration::ZERO)
         };
         let text = sessions
             .text
@@ -160,10 +167,7 @@ impl Encoder {
             tokenizer,
             cache: moka::sync::Cache::new(options.cache),
             cache_meters: CacheMeters::new(),
-            decode: Batcher::start(
-                of("decode", 1, Duration::ZERO),
-                decode_workers(options.image_limits, &manifest),
-            )?,
+            decode: Batcher::start(decoding, decode_workers(options.image_limits, &manifest))?,
             text: Batcher::start(of("text", options.max_batch, options.max_wait), text)?,
             image: Batcher::start(of("image", options.max_batch, options.max_wait), image)?,
             provider: sessions.provider,
@@ -189,7 +193,10 @@ impl Encoder {
         priority: Priority,
         deadline: Option<Instant>,
     ) -> Result<Embedding, EncodeError> {
-        let ids = self.ids(text).await?;
+        let tokenize = tracing::debug_span!("tokenize", tokens = tracing::field::Empty);
+        let ids = self.ids(text).instrument(tokenize.clone()).await?;
+        tokenize.record("tokens", signed(ids.len()));
+        drop(tokenize);
         if let Some(known) = self.inner.cache.get(&ids) {
             self.inner.cache_meters.hits.increment(1);
             return Ok(known);

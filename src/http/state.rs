@@ -58,6 +58,10 @@ pub struct HttpOptions {
     pub public_url: String,
     /// Whether products can be written.
     pub writes: bool,
+    /// A search that takes so long gets a line of its own in the log; `None`: none does.
+    pub slow_query: Option<Duration>,
+    /// Whether such a line has the words of the query.
+    pub slow_query_text: bool,
 }
 
 impl Default for HttpOptions {
@@ -71,6 +75,8 @@ impl Default for HttpOptions {
             allowed_origins: Vec::new(),
             public_url: String::new(),
             writes: false,
+            slow_query: None,
+            slow_query_text: false,
         }
     }
 }

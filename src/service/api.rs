@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 use super::check;
 use super::error::ServiceError;
@@ -27,6 +28,7 @@ use crate::index::lexical::Language;
 use crate::index::{Facet, Hits, Selection, rank};
 use crate::util::batcher::{BatchOptions, Batcher};
 use crate::util::blocking::blocking;
+use crate::util::signed::signed;
 
 /// What a service is set up with.
 #[derive(Clone, Debug)]
@@ -97,6 +99,7 @@ impl Service {
             queue: options.queue,
             max_batch: 1,
             max_wait: Duration::ZERO,
+            span: |_, _| worker::span(),
         };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -254,7 +257,10 @@ impl Service {
         let encoder = &generation.encoder;
         let mut exclude = match &query.exclude[..] {
             [] => Vec::new(),
-            ids => self.inner.catalog.keys(ids).await?,
+            ids => {
+                let store = tracing::debug_span!("store", keys = signed(ids.len()));
+                self.inner.catalog.keys(ids).instrument(store).await?
+            }
         };
         let target = match query.ask {
             Ask::All => Target::Nothing,
@@ -303,9 +309,10 @@ impl Service {
         };
         let workers = &self.inner.workers;
         let found = workers.submit(job, 0, Priority::Search, deadline).await??;
+        let store = tracing::debug_span!("store", rows = signed(found.hits.hits.len()));
         Ok(Page {
             total: found.hits.estimated_total,
-            hits: self.rows(found.hits).await?,
+            hits: self.rows(found.hits).instrument(store).await?,
             corrected: found.corrected,
             unknown: found.unknown,
             facets: found.facets,
@@ -344,7 +351,9 @@ impl Service {
         generation: &Generation,
         id: &ProductId,
     ) -> Result<(ProductKey, Embedding), ServiceError> {
-        let keys = self.inner.catalog.keys(std::slice::from_ref(id)).await?;
+        let store = tracing::debug_span!("store", keys = 1_i64);
+        let keys = self.inner.catalog.keys(std::slice::from_ref(id));
+        let keys = keys.instrument(store).await?;
         let Some(key) = keys.first() else {
             return Err(ServiceError::NoProduct { id: id.to_string() });
         };

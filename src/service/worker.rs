@@ -12,6 +12,7 @@ use crate::domain::{AttributeName, Embedding, Facets, KnownAttributes, QueryText
 use crate::index::lexical::{Reading, Synonyms};
 use crate::index::{FacetCounts, Hits, Joining, Selection, rank};
 use crate::util::batcher::Worker;
+use crate::util::signed::signed;
 
 /// What a worker does.
 pub(super) struct Job {
@@ -48,6 +49,18 @@ pub(super) struct Found {
     pub facets: Vec<FacetCounts>,
 }
 
+/// The span of a job in a trace.
+pub(super) fn span() -> tracing::Span {
+    let empty = tracing::field::Empty;
+    tracing::debug_span!(
+        "index",
+        products = empty,
+        filters = empty,
+        hits = empty,
+        total = empty
+    )
+}
+
 /// A thread that answers jobs one by one.
 pub(super) fn worker() -> Worker<Job, Result<Found, ServiceError>> {
     Box::new(move |jobs| Ok(jobs.iter().map(find).collect()))
@@ -74,7 +87,10 @@ fn find(job: &Job) -> Result<Found, ServiceError> {
                 category: &known.category,
                 named: &known.shown,
             };
-            let asked = index.read(text.as_str(), reading, synonyms);
+            let lexical = tracing::debug_span!("lexical", parts = tracing::field::Empty);
+            let asked = lexical.in_scope(|| index.read(text.as_str(), reading, synonyms));
+            lexical.record("parts", signed(asked.parts.len()));
+            drop(lexical);
             // Of words that neither the catalog nor the model knows, no vector says anything.
             let encoder = &job.generation.encoder;
             let says_something =
@@ -94,6 +110,11 @@ fn find(job: &Job) -> Result<Found, ServiceError> {
     } else {
         index.counts(&hits, &job.facets, selection)
     };
+    let span = tracing::Span::current();
+    span.record("products", signed(index.len()));
+    span.record("filters", signed(selection.filters.iter().count()));
+    span.record("hits", signed(hits.hits.len()));
+    span.record("total", signed(hits.estimated_total));
     Ok(Found {
         hits,
         corrected,

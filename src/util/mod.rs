@@ -11,6 +11,7 @@
 //! | [`percent`] | percent-encoding, RFC 3986 |
 //! | [`process`] | what is settled before the process has a second thread |
 //! | [`random`] | reproducible random numbers |
+//! | [`signed`] | counts as attributes of spans |
 //! | [`simd`] | loops with the widest vectors that the processor has |
 
 pub mod batcher;
@@ -22,6 +23,7 @@ pub mod owner;
 pub mod percent;
 pub mod process;
 pub mod random;
+pub mod signed;
 pub mod simd;
 #[cfg(test)]
 pub mod skipped;

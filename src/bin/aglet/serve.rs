@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 /// For the model that is being loaded when the service is told to stop: the process must not end
 /// under ONNX Runtime.
 const LOADING: Duration = Duration::from_secs(5);
+/// For the last traces to reach their collector.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// Serve the catalog over HTTP
 ///
@@ -45,9 +47,14 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         print!("{}", config.to_toml());
         return places_are_there(&config);
     }
-    telemetry::start_logging(config.log_format, &config.log_filter)?;
+    // The recorder first: what is sent of traces is counted.
     let metrics = telemetry::start_metrics()?;
     http::describe_metrics();
+    let traces = telemetry::start(
+        config.log_format,
+        &config.log_filter,
+        config.traces.as_ref(),
+    )?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -59,6 +66,14 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         Duration::from_secs(1)
     };
     runtime.shutdown_timeout(patience);
+    if let Some(traces) = traces
+        && !matches!(served, Ok(Ended::Hurried))
+    {
+        traces.finish(FLUSH);
+    }
+    if served.is_ok() {
+        tracing::info!("stopped");
+    }
     served.map(|_| ())
 }
 
@@ -76,6 +91,8 @@ fn places_are_there(config: &Config) -> anyhow::Result<()> {
 enum Ended {
     Starting,
     Serving,
+    /// Told so twice.
+    Hurried,
 }
 
 async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<Ended> {
@@ -97,6 +114,7 @@ async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<Ende
                 ended = run => ended?,
                 () = signals.arrive() => {
                     tracing::warn!("told to stop once more: requests in work are not waited for");
+                    return Ok(Ended::Hurried);
                 }
             }
         }

@@ -8,16 +8,22 @@ use std::time::Instant;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::http::output::error::{ApiError, Carried, Problem};
+use crate::telemetry;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What nginx made the usual status of a request whose client left.
 const CLIENT_LEFT: u16 = 499;
+
+/// Bytes of a user agent that are kept.
+const MOST_OF_AGENT: usize = 200;
 
 const DURATION_METRIC: &str = "aglet_http_request_duration_seconds";
 const REQUESTS_METRIC: &str = "aglet_http_requests_total";
@@ -53,9 +59,20 @@ pub async fn edge(request: Request, next: Next) -> Response {
     let span =
         tracing::info_span!("request", %request_id, trace_id = trace, method = visit.method, route);
     visit.span = span.clone();
+    visit.user_agent = user_agent(request.headers()).map(str::to_owned);
+    if !is_watch(route) {
+        visit.trace = traced(&span, &request, &visit, &request_id);
+        let caller = trace.is_some().then(|| request.headers());
+        if let Some(id) = telemetry::continued(&visit.trace, caller)
+            && trace.is_none()
+        {
+            span.record("trace_id", id);
+        }
+    }
     let head = request.method() == Method::HEAD;
 
-    let response = next.run(request).instrument(span.clone()).await;
+    let work = next.run(request).instrument(visit.trace.clone());
+    let response = work.instrument(span.clone()).await;
 
     let _entered = span.enter();
     let mut response = explained(response, &request_id);
@@ -74,6 +91,46 @@ pub async fn edge(request: Request, next: Next) -> Response {
         response.body().size_hint().exact(),
     );
     response
+}
+
+/// The server's span of a trace, named and described as OpenTelemetry has it for HTTP.
+fn traced(log: &Span, request: &Request, visit: &Visit, request_id: &str) -> Span {
+    let span = tracing::debug_span!(
+        parent: log,
+        "http",
+        otel.name = format!("{} {}", visit.method, visit.route),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = visit.method,
+        http.route = visit.route,
+        http.response.status_code = Empty,
+        url.scheme = "http",
+        url.path = request.uri().path(),
+        server.address = Empty,
+        server.port = Empty,
+        user_agent.original = visit.user_agent,
+        aglet.request_id = request_id,
+    );
+    if !span.is_disabled()
+        && let Some(host) = request.headers().get(header::HOST)
+        && let Ok(host) = Authority::try_from(host.as_bytes())
+    {
+        span.record("server.address", host.host());
+        span.record("server.port", host.port_u16().map(i64::from));
+    }
+    span
+}
+
+/// Probes and scrapes come every few seconds and say nothing.
+fn is_watch(route: &str) -> bool {
+    matches!(route, "/livez" | "/readyz" | "/metrics")
+}
+
+/// What the client says it is, as far as a log needs it.
+fn user_agent(headers: &HeaderMap) -> Option<&str> {
+    let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    // It is ASCII: `to_str` takes nothing else.
+    Some(&agent[..agent.len().min(MOST_OF_AGENT)])
 }
 
 /// Turns what an error left in the response into a problem document, and logs it: the one place
@@ -190,7 +247,11 @@ struct Visit {
     method: &'static str,
     route: &'static str,
     started: Instant,
+    user_agent: Option<String>,
+    /// The log's.
     span: Span,
+    /// The trace's.
+    trace: Span,
     ended: bool,
 }
 
@@ -201,7 +262,9 @@ impl Visit {
             method,
             route,
             started: Instant::now(),
+            user_agent: None,
             span: Span::none(),
+            trace: Span::none(),
             ended: false,
         }
     }
@@ -215,12 +278,17 @@ impl Visit {
             .increment(1);
         metrics::histogram!(DURATION_METRIC, "method" => method, "route" => route)
             .record(elapsed.as_secs_f64());
+        let code = i64::from(status);
+        self.trace.record("http.response.status_code", code);
+        if status >= 500 {
+            self.trace.record("otel.status_code", "error");
+        }
         let ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3;
-        // Probes and scrapes come every few seconds and say nothing.
-        if matches!(route, "/livez" | "/readyz" | "/metrics") && status < 400 {
-            tracing::debug!(parent: &self.span, status, ms, bytes, "answered");
+        let user_agent = self.user_agent.as_deref();
+        if is_watch(route) && status < 400 {
+            tracing::debug!(parent: &self.span, status, ms, bytes, user_agent, "answered");
         } else {
-            tracing::info!(parent: &self.span, status, ms, bytes, "answered");
+            tracing::info!(parent: &self.span, status, ms, bytes, user_agent, "answered");
         }
     }
 }

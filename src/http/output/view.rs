@@ -392,6 +392,11 @@ pub struct QueryEcho {
 }
 
 impl QueryEcho {
+    /// The words.
+    pub fn q(&self) -> Option<&str> {
+        self.q.as_deref()
+    }
+
     pub fn of(query: &Query) -> Self {
         let tests = |of: fn(&Condition) -> &BTreeSet<Test>| {
             let filters = query.filters.iter().map(|(name, condition)| {

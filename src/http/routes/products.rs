@@ -64,7 +64,7 @@ pub async fn similar(
     State(state): State<AppState>,
     id: IdPath,
     pairs: Pairs,
-) -> Result<Json<SearchResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     let started = Instant::now();
     let raw = RawQuery::of_pairs(pairs.0, false)?;
     let query = raw.query(Ask::Like(id.0), &state.service)?;

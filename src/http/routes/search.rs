@@ -1,9 +1,10 @@
 //! `/search` in words, as JSON, and by photo.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
 use crate::domain::{Ask, Query};
@@ -14,6 +15,8 @@ use crate::http::input::schema;
 use crate::http::output::error::{ApiError, BodyProblems, PlainProblems};
 use crate::http::output::view::{QueryEcho, SearchResponse};
 use crate::http::state::AppState;
+use crate::service::Page;
+use crate::util::signed::signed;
 
 /// Search in words
 ///
@@ -28,10 +31,7 @@ use crate::http::state::AppState;
     ),
     responses((status = 200, description = "Products, best first", body = SearchResponse), PlainProblems)
 )]
-pub async fn search(
-    State(state): State<AppState>,
-    pairs: Pairs,
-) -> Result<Json<SearchResponse>, ApiError> {
+pub async fn search(State(state): State<AppState>, pairs: Pairs) -> Result<Response, ApiError> {
     in_words(&state, RawQuery::of_pairs(pairs.0, true)?).await
 }
 
@@ -46,11 +46,11 @@ pub async fn search(
 pub async fn search_json(
     State(state): State<AppState>,
     JsonBody(body): JsonBody<SearchBody>,
-) -> Result<Json<SearchResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     in_words(&state, body.raw()?).await
 }
 
-async fn in_words(state: &AppState, raw: RawQuery) -> Result<Json<SearchResponse>, ApiError> {
+async fn in_words(state: &AppState, raw: RawQuery) -> Result<Response, ApiError> {
     let started = Instant::now();
     let query = raw.ask().and_then(|ask| raw.query(ask, &state.service))?;
     answer(state, query, started).await
@@ -122,7 +122,7 @@ pub struct ImageForm {
 pub async fn search_image(
     State(state): State<AppState>,
     upload: Upload,
-) -> Result<Json<SearchResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     let started = Instant::now();
     // Its room in memory is kept until the photo is embedded, which ends with the answer.
     let Upload {
@@ -139,13 +139,35 @@ pub async fn answer(
     state: &AppState,
     query: Query,
     started: Instant,
-) -> Result<Json<SearchResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     let echo = QueryEcho::of(&query);
     let deadline = started + state.options.request_timeout;
-    let page = state.service.search(query, Some(deadline)).await?;
+    let found = state.service.search(query, Some(deadline)).await;
     let took = started.elapsed();
+    if state.options.slow_query.is_some_and(|slow| took >= slow) {
+        note_slow(
+            &echo,
+            took,
+            found.as_ref().ok(),
+            state.options.slow_query_text,
+        );
+    }
+    let page = found?;
+    let render = tracing::debug_span!("render", hits = signed(page.hits.len()));
     let (known, public_url) = (state.service.known(), &state.options.public_url);
-    Ok(Json(SearchResponse::new(
-        page, echo, took, known, public_url,
-    )))
+    Ok(render.in_scope(|| {
+        Json(SearchResponse::new(page, echo, took, known, public_url)).into_response()
+    }))
+}
+
+/// The line of a slow search; the request's id and trace are its span's.
+fn note_slow(echo: &QueryEcho, took: Duration, page: Option<&Page>, text: bool) {
+    let ms = (took.as_secs_f64() * 1e6).round() / 1e3;
+    let (hits, total) = (
+        page.map(|page| page.hits.len()),
+        page.map(|page| page.total),
+    );
+    let words = echo.q().map(|q| q.split_whitespace().count());
+    let q = echo.q().filter(|_| text);
+    tracing::warn!(ms, words, hits, total, q, "slow query");
 }

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram};
+use metrics::{Counter, Gauge, Histogram, Unit};
 
-/// One queue's metrics, labeled `tower`: `decode`, `text` or `image`.
+/// One queue's metrics, labeled `tower`: `decode`, `text`, `image` or `search`.
 pub struct Meters {
     batch_size: Histogram,
-    queue_seconds: Histogram,
+    queue_search: Histogram,
+    queue_bulk: Histogram,
     run_seconds: Histogram,
     queued_search: Gauge,
     queued_bulk: Gauge,
@@ -21,9 +22,14 @@ impl Meters {
         metrics::describe_histogram!("aglet_encode_batch_size", "Requests that ran together");
         metrics::describe_histogram!(
             "aglet_encode_queue_seconds",
+            Unit::Seconds,
             "From a request's arrival to the start of its batch"
         );
-        metrics::describe_histogram!("aglet_encode_run_seconds", "What a batch took");
+        metrics::describe_histogram!(
+            "aglet_encode_run_seconds",
+            Unit::Seconds,
+            "What a batch took"
+        );
         metrics::describe_gauge!("aglet_encode_queued", "Requests that wait");
         metrics::describe_counter!(
             "aglet_encode_skipped_total",
@@ -35,7 +41,8 @@ impl Meters {
         );
         Self {
             batch_size: metrics::histogram!("aglet_encode_batch_size", "tower" => tower),
-            queue_seconds: metrics::histogram!("aglet_encode_queue_seconds", "tower" => tower),
+            queue_search: metrics::histogram!("aglet_encode_queue_seconds", "tower" => tower, "priority" => "search"),
+            queue_bulk: metrics::histogram!("aglet_encode_queue_seconds", "tower" => tower, "priority" => "bulk"),
             run_seconds: metrics::histogram!("aglet_encode_run_seconds", "tower" => tower),
             queued_search: metrics::gauge!("aglet_encode_queued", "tower" => tower, "priority" => "search"),
             queued_bulk: metrics::gauge!("aglet_encode_queued", "tower" => tower, "priority" => "bulk"),
@@ -50,8 +57,14 @@ impl Meters {
         self.queued_bulk.set(bulk as f64);
     }
 
-    pub fn waited(&self, time: Duration) {
-        self.queue_seconds.record(time);
+    /// `search`: it was no work for the catalog.
+    pub fn waited(&self, search: bool, time: Duration) {
+        let queue = if search {
+            &self.queue_search
+        } else {
+            &self.queue_bulk
+        };
+        queue.record(time);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "batches are small")]

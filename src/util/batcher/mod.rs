@@ -14,6 +14,8 @@
 //! - requests whose caller has gone, or whose time is over, are skipped before they cost anything;
 //! - a batch holds requests of similar length, led by the oldest;
 //! - a panic of the worker is the error of its batch and of no other;
+//! - a trace shows for each request its `wait` and its work: every request of a batch has a span of its
+//!   own for that, as long as the batch; spans that the worker makes belong to the oldest request;
 //! - when the batcher is closed or dropped, what was accepted is still worked off, then the threads
 //!   end; closing and dropping wait for that.
 //!
@@ -29,8 +31,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Span;
 
 use meters::Meters;
+
+use crate::util::signed::signed;
 
 /// Searches go before the embedding of the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct BatchOptions {
     /// How long an idle worker waits for the oldest request to get company. Zero: it takes what is
     /// there.
     pub max_wait: Duration,
+    /// Makes the span of a request's work, in a batch of so many.
+    pub span: fn(&'static str, i64) -> Span,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +95,10 @@ struct Request<J, R> {
     deadline: Option<Instant>,
     reply: oneshot::Sender<Result<R, BatchError>>,
     priority: Priority,
+    /// The caller's span.
+    caller: Span,
+    /// While it is held, the request waits.
+    wait: Span,
     /// Its room in the queue, for catalog work.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -188,6 +199,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
                 }
             };
             let (reply, answer) = oneshot::channel();
+            let queue = self.shared.options.name;
             let request = Request {
                 job,
                 length,
@@ -195,6 +207,8 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
                 deadline,
                 reply,
                 priority,
+                caller: Span::current(),
+                wait: tracing::debug_span!("wait", queue),
                 _room: room,
             };
             self.shared.push(request)?;
@@ -354,24 +368,36 @@ impl<J, R> Shared<J, R> {
         }
     }
 
+    fn span(&self, size: usize) -> Span {
+        (self.options.span)(self.options.name, signed(size))
+    }
+
     fn work(&self, mut worker: Worker<J, R>) {
         while let Some(batch) = self.take() {
             let started = Instant::now();
             let size = batch.len();
             let mut jobs = Vec::with_capacity(size);
             let mut replies = Vec::with_capacity(size);
+            let mut spans = Vec::with_capacity(size);
             for request in batch {
-                self.meters.waited(started - request.queued);
+                let is_search = request.priority == Priority::Search;
+                self.meters.waited(is_search, started - request.queued);
+                drop(request.wait);
+                spans.push(request.caller.in_scope(|| self.span(size)));
                 jobs.push(request.job);
                 replies.push(request.reply);
             }
-            let results = match catch_unwind(AssertUnwindSafe(|| worker(jobs))) {
+            let results = match catch_unwind(AssertUnwindSafe(|| {
+                let oldest = spans.first().cloned().unwrap_or_else(Span::none);
+                oldest.in_scope(|| worker(jobs))
+            })) {
                 Ok(Ok(results)) if results.len() == size => Ok(results),
                 Ok(Ok(results)) => Err(format!("{} results for {size} jobs", results.len())),
                 Ok(Err(reason)) => Err(reason),
                 Err(panic) => Err(format!("the worker panicked: {}", message(&*panic))),
             };
             let took = started.elapsed();
+            drop(spans);
             self.meters.ran(size, took);
             self.lock().learn(took, size);
             match results {

@@ -15,6 +15,7 @@ fn options(queue: usize, max_batch: usize) -> BatchOptions {
         queue,
         max_batch,
         max_wait: Duration::ZERO,
+        span: |_, _| Span::none(),
     }
 }
 
@@ -407,7 +408,7 @@ proptest! {
                 Ok(jobs.into_iter().map(|(number, _)| number).collect())
             })
         };
-        let options = BatchOptions { name: "test", queue, max_batch, max_wait: Duration::from_millis(wait) };
+        let options = BatchOptions { max_wait: Duration::from_millis(wait), ..options(queue, max_batch) };
         let batcher = Arc::new(Batcher::start(options, (0..workers).map(|_| worker()).collect()).expect("starts"));
         let outcomes = runtime.block_on(async {
             let mut tasks = JoinSet::new();
