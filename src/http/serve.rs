@@ -119,6 +119,13 @@ impl Bounds {
     }
 }
 
+const CONNECTIONS_METRIC: &str = "aglet_http_connections";
+
+/// Tells the recorder that is installed what the metric of this file means.
+pub fn describe_connections() {
+    metrics::describe_gauge!(CONNECTIONS_METRIC, "Connections that are open");
+}
+
 /// The connections that are open, and since when each is idle.
 #[derive(Default)]
 struct OpenConnections(Mutex<HashMap<u64, Arc<Connection>>>);
@@ -161,6 +168,7 @@ impl OpenConnections {
             close: Notify::new(),
         });
         self.lock().insert(number, Arc::clone(&connection));
+        metrics::gauge!(CONNECTIONS_METRIC).increment(1.0);
         Entry {
             open: Arc::clone(self),
             number,
@@ -191,6 +199,7 @@ impl OpenConnections {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.open.lock().remove(&self.number);
+        metrics::gauge!(CONNECTIONS_METRIC).decrement(1.0);
     }
 }
 

@@ -18,6 +18,7 @@ use super::error::ServiceError;
 use super::fresh::Freshness;
 use super::generation::{Generation, Making};
 use super::health::Health;
+use super::meters::Meters;
 use super::page::{Hit, Page};
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
@@ -78,6 +79,7 @@ pub(super) struct Inner {
     /// wait for its next look.
     pub(super) written: Notify,
     pub(super) fresh: Freshness,
+    pub(super) meters: Meters,
 }
 
 impl Service {
@@ -112,6 +114,7 @@ impl Service {
                 thesaurus: Arc::new(thesaurus),
                 written: Notify::new(),
                 fresh: Freshness::default(),
+                meters: Meters::default(),
             }),
         })
     }

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::api::Service;
 use super::generation::{self, Generation, GenerationError};
+use super::meters::Meters;
 use crate::catalog::CatalogError;
 use crate::catalog::ingest::{self, IngestError};
 use crate::catalog::{Counts, Waiting};
@@ -126,12 +127,16 @@ impl Follower {
             match self.renew(&mut beside).await {
                 Ok(any) => {
                     (failures, changed) = (0, any);
+                    if refresh.is_some() {
+                        Meters::checked();
+                    }
                     if !std::mem::replace(&mut said, true) {
                         tracing::info!("the index is what the catalog says; changes are followed");
                     }
                 }
                 Err(error) => {
                     failures += 1;
+                    self.service.inner.meters.follow_failed.increment(1);
                     rest = pause(failures, refresh.unwrap_or(SETTLE));
                     tracing::error!(%error, again_in = ?rest, "the index does not follow the catalog; the one in use stays");
                 }
@@ -158,6 +163,7 @@ impl Follower {
                     Embedded::Busy => SETTLE,
                     Embedded::Failed => {
                         embed_failures += 1;
+                        self.service.inner.meters.embed_failed.increment(1);
                         pause(embed_failures, Duration::ZERO)
                     }
                 };
@@ -174,6 +180,7 @@ impl Follower {
             if refresh.is_none() {
                 // The last embeddings may have come after the catalog was read.
                 if let Err(error) = self.renew(&mut beside).await {
+                    self.service.inner.meters.follow_failed.increment(1);
                     tracing::error!(%error, "the index does not follow the catalog");
                 }
                 self.finish(beside).await;
@@ -271,7 +278,9 @@ impl Follower {
         let revision = catalog.revision().await?;
         let renewed = now.version().catalog != revision;
         if renewed {
+            let started = Instant::now();
             if let Some((index, changes)) = generation::changed(catalog, &now.index).await? {
+                service.inner.meters.update.record(started.elapsed());
                 beside.unsaved += changes;
                 beside.uncounted = true;
                 service.swap(Generation {
@@ -302,6 +311,7 @@ impl Follower {
         let making = &service.inner.options.making;
         let (built, counts) =
             generation::build(service.catalog(), now.encoder.clone(), making).await?;
+        service.inner.meters.build.record(started.elapsed());
         tracing::info!(products = built.index.len(), elapsed = ?started.elapsed(), "index built");
         Ok((built, counts))
     }
@@ -367,9 +377,11 @@ impl Follower {
             }
             Some(Upkeep::Merge) => {
                 tracing::debug!(delta, size, "new vectors are merged into the graph");
-                let index = now.index.clone();
+                let (index, service) = (now.index.clone(), self.service.clone());
                 beside.upkeep = Some(Ending(tokio::spawn(async move {
+                    let started = Instant::now();
                     let merged = blocking(move || index.merged()).await??;
+                    service.inner.meters.merge.record(started.elapsed());
                     Ok(Upkept::Merged(Box::new(merged)))
                 })));
             }
@@ -416,12 +428,20 @@ impl Follower {
         };
         let (index, folder) = (now.index.clone(), generation::folder(service.catalog()));
         beside.unsaved = 0;
+        let service = service.clone();
         beside.saving = Some(Ending(tokio::spawn(async move {
-            match blocking(move || index.save(&folder, &saved)).await {
-                Ok(Ok(())) => {}
+            let (meters, started) = (&service.inner.meters, Instant::now());
+            let saved = blocking(move || index.save(&folder, &saved)).await;
+            match saved
+                .map_err(GenerationError::from)
+                .and_then(|saved| Ok(saved?))
+            {
+                Ok(()) => meters.save.record(started.elapsed()),
                 // It serves all the same; the next start builds it again.
-                Ok(Err(error)) => tracing::warn!(%error, "the index could not be saved"),
-                Err(error) => tracing::warn!(%error, "the index could not be saved"),
+                Err(error) => {
+                    meters.save_failed.increment(1);
+                    tracing::warn!(%error, "the index could not be saved");
+                }
             }
         })));
         Ok(())
@@ -437,6 +457,7 @@ impl Follower {
                 return;
             }
             if let Err(error) = self.save(&mut beside).await {
+                self.service.inner.meters.save_failed.increment(1);
                 tracing::warn!(%error, "the index could not be saved");
                 return;
             }

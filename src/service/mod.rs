@@ -10,6 +10,7 @@
 //! | [`thesaurus`] | the synonyms in use, read again when their file changes |
 //! | [`generation`] | an encoder and the index of what it embedded, put in use together |
 //! | [`follow`] | the index follows the catalog; what is missing is embedded |
+//! | `meters` | what the following reports of itself |
 //! | `fresh` | how long writes take until they can be found |
 //! | [`ready`] | whether searches are answered |
 //! | [`health`] | what was last seen of the model and the catalog |
@@ -27,6 +28,7 @@ pub mod follow;
 mod fresh;
 pub mod generation;
 pub mod health;
+mod meters;
 pub mod page;
 pub mod ready;
 pub mod thesaurus;

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::Sqlite;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlSafeStr, SqlitePool};
+use sqlx::{ConnectOptions, SqlSafeStr};
 
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::hosts::PictureHosts;
@@ -68,6 +70,7 @@ const IOERR_SHMSIZE: i32 = 4874;
 /// Where a restore puts what is not whole yet, below the data folder.
 pub(in crate::catalog) const RESTORING: &str = "restoring";
 pub(in crate::catalog) const FILE: &str = "catalog.sqlite";
+const WAIT_METRIC: &str = "aglet_store_wait_seconds";
 const READERS: u32 = 4;
 /// Connections of those who follow and report: searches, however many, do not keep them waiting.
 const UPKEEP: u32 = 3;
@@ -98,6 +101,8 @@ pub(in crate::catalog) struct Inner {
     pub(in crate::catalog) readers: Readers,
     /// Bytes of pictures that are held whole for clients.
     pub(super) pictures: Budget,
+    /// How long searches wait for a connection.
+    wait: metrics::Histogram,
 }
 
 impl Catalog {
@@ -175,6 +180,11 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
         .max_connections(UPKEEP)
         .idle_timeout(None)
         .max_lifetime(None);
+    metrics::describe_histogram!(
+        WAIT_METRIC,
+        metrics::Unit::Seconds,
+        "What searches and readers of products wait for a connection to the database"
+    );
     let read_only = options.clone().pragma("query_only", "ON");
     let catalog = Catalog {
         inner: Arc::new(Inner {
@@ -185,6 +195,7 @@ async fn open(data: &Path, hosts: PictureHosts) -> Result<Catalog, CatalogError>
             photos: PictureFiles::new(hosts),
             readers: Readers::default(),
             pictures: Budget::new(PICTURES),
+            wait: metrics::histogram!(WAIT_METRIC),
             data,
             file,
         }),
@@ -322,8 +333,12 @@ impl Catalog {
         database_error(error, &self.path())
     }
 
-    pub(super) fn readers(&self) -> &SqlitePool {
-        &self.inner.searches
+    /// One of the connections for searches, when one is free.
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        let asked = Instant::now();
+        let connection = self.inner.searches.acquire().await;
+        self.inner.wait.record(asked.elapsed());
+        connection
     }
 }
 

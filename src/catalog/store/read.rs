@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqliteConnection};
 
 use super::database::Catalog;
 use super::pictures;
@@ -46,7 +46,8 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn keys(&self, ids: &[ProductId]) -> Result<Vec<ProductKey>, CatalogError> {
-        keys(self, self.readers(), ids).await
+        let reader = self.reader().await;
+        keys(self, &mut *reader.map_err(|e| self.error(e))?, ids).await
     }
 
     /// The products after `after`, `most` at most, in the order of the keys; each as the row of the
@@ -257,10 +258,11 @@ async fn picture(
                LEFT JOIN pictures AS i ON i.product = p.key AND i.decoded AND i.number = coalesce(?2,
                  (SELECT min(number) FROM pictures WHERE product = p.key AND decoded))
                WHERE p.id = ?1";
+    let mut reader = catalog.reader().await.map_err(|e| catalog.error(e))?;
     let row = sqlx::query(sql)
         .bind(id.as_str())
         .bind(number)
-        .fetch_optional(catalog.readers())
+        .fetch_optional(&mut *reader)
         .await
         .map_err(|e| catalog.error(e))?;
     let Some(row) = row else { return Ok(None) };
@@ -311,7 +313,7 @@ async fn progress(
     let rows = sqlx::query(sql)
         .bind(product.0)
         .bind(model.as_str())
-        .fetch_all(catalog.readers())
+        .fetch_all(&mut *catalog.reader().await?)
         .await?;
     let mut parts = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -334,9 +336,10 @@ async fn progress(
 }
 
 async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
+    let mut reader = catalog.reader().await.map_err(|e| catalog.error(e))?;
     let row = sqlx::query(stored_sql!("FROM products AS p WHERE p.id = ?"))
         .bind(id.as_str())
-        .fetch_optional(catalog.readers());
+        .fetch_optional(&mut *reader);
     let row = row.await.map_err(|e| catalog.error(e))?;
     row.map(|row| stored(&row))
         .transpose()
@@ -350,12 +353,13 @@ async fn products(
     // One bound array instead of one parameter a key: a single prepared statement for every page
     // size.
     let keys = serde_json::json!(keys.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
+    let mut reader = catalog.reader().await.map_err(|e| catalog.error(e))?;
     let rows = sqlx::query(stored_sql!(
         "FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value
              ORDER BY wanted.key"
     ))
     .bind(keys)
-    .fetch_all(catalog.readers())
+    .fetch_all(&mut *reader)
     .await
     .map_err(|e| catalog.error(e))?;
     rows.iter()
@@ -374,7 +378,7 @@ async fn rows(
     ))
     .bind(after.0)
     .bind(most)
-    .fetch_all(catalog.readers())
+    .fetch_all(&mut *catalog.reader().await?)
     .await?;
     let keyed = |found| {
         let stored = stored(found)?;
@@ -391,14 +395,14 @@ fn row(stored: &StoredProduct) -> Map<String, Value> {
 /// The keys of products by id; unknown ids are left out.
 pub(super) async fn keys<S: Serialize>(
     catalog: &Catalog,
-    pool: &SqlitePool,
+    connection: &mut SqliteConnection,
     ids: &[S],
 ) -> Result<Vec<ProductKey>, CatalogError> {
     let sql =
         "SELECT p.key FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.id = wanted.value";
     let rows = sqlx::query(sql)
         .bind(serde_json::json!(ids).to_string())
-        .fetch_all(pool)
+        .fetch_all(connection)
         .await;
     rows.and_then(|rows| rows.iter().map(key).collect())
         .map_err(|e| catalog.error(e))

@@ -343,7 +343,9 @@ impl Writer {
         &self,
         ids: &[String],
     ) -> Result<Vec<ProductKey>, CatalogError> {
-        read::keys(&self.catalog, &self.catalog.inner.writer, ids).await
+        let writer = self.catalog.inner.writer.acquire().await;
+        let mut writer = writer.map_err(|e| self.catalog.error(e))?;
+        read::keys(&self.catalog, &mut writer, ids).await
     }
 
     /// Forgets the oldest changes: the newest `keep` stay. An index that is older is built anew.

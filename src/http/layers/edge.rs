@@ -42,6 +42,7 @@ pub fn describe_metrics() {
     );
     metrics::describe_gauge!(IN_FLIGHT_METRIC, "Requests that are being answered");
     crate::http::routes::health::describe_gauges();
+    crate::http::serve::describe_connections();
 }
 
 pub async fn edge(request: Request, next: Next) -> Response {

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use crate::http::output::error::{ApiError, FixedProblems, ReadyProblems};
 use crate::http::output::readiness::{Readiness, provider};
 use crate::http::state::AppState;
+use crate::telemetry;
 
 /// Alive
 ///
@@ -53,7 +54,7 @@ pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        state.metrics.render(),
+        telemetry::rendered(&state.metrics),
     )
 }
 
@@ -61,6 +62,13 @@ const PROVIDER_METRIC: &str = "aglet_execution_provider";
 const INDEXED_METRIC: &str = "aglet_indexed_products";
 const PENDING_METRIC: &str = "aglet_pending_products";
 const QUEUE_METRIC: &str = "aglet_embedding_queue";
+const READY_METRIC: &str = "aglet_ready";
+const CACHE_METRIC: &str = "aglet_encode_cache_entries";
+const VECTORS_METRIC: &str = "aglet_index_vectors";
+const UNMERGED_METRIC: &str = "aglet_index_unmerged_vectors";
+const STALE_METRIC: &str = "aglet_index_stale_vectors";
+const MEMORY_METRIC: &str = "aglet_index_memory_bytes";
+const CHANGED_METRIC: &str = "aglet_index_changed_timestamp_seconds";
 
 /// Tells the recorder that is installed what the gauges of this file mean.
 pub fn describe_gauges() {
@@ -78,10 +86,38 @@ pub fn describe_gauges() {
         "Pictures and words that wait to be embedded: for their first try (waiting), or for another \
          after a failure (retrying)"
     );
+    metrics::describe_gauge!(
+        READY_METRIC,
+        "1 where /readyz says that searches are answered, else 0"
+    );
+    metrics::describe_gauge!(CACHE_METRIC, "Query embeddings in the cache");
+    metrics::describe_gauge!(
+        VECTORS_METRIC,
+        "Vectors of the index, or its products where those are more"
+    );
+    metrics::describe_gauge!(
+        UNMERGED_METRIC,
+        "Vectors that the graph does not hold yet: every search goes through them one by one"
+    );
+    metrics::describe_gauge!(
+        STALE_METRIC,
+        "Nodes of the graph, or slots of the index, that stand for nothing any more"
+    );
+    metrics::describe_gauge!(
+        MEMORY_METRIC,
+        metrics::Unit::Bytes,
+        "Memory of the graph and the vectors"
+    );
+    metrics::describe_gauge!(
+        CHANGED_METRIC,
+        metrics::Unit::Seconds,
+        "The last change of the catalog that the index in use holds, in Unix time"
+    );
 }
 
-/// What is a state and not an event is looked up when it is asked for; in memory, but for the queue,
-/// which is counted every 2 seconds at most.
+/// What is a state and not an event is looked up when it is asked for; in memory, but for what
+/// `/readyz` looks at and the queue, which are looked at every 2 seconds at most and waited for for a
+/// moment.
 #[expect(
     clippy::cast_precision_loss,
     reason = "catalogs are far below 2^52 products"
@@ -94,7 +130,22 @@ async fn gauge(state: &AppState) {
         "false"
     };
     metrics::gauge!(PROVIDER_METRIC, "provider" => provider(status.provider), "fallback" => fallback).set(1.0);
-    metrics::gauge!(INDEXED_METRIC).set(state.service.generation().index.len() as f64);
+    metrics::gauge!(CACHE_METRIC).set(status.cached as f64);
+    let ready = state.service.readiness().await.reasons.is_empty();
+    metrics::gauge!(READY_METRIC).set(f64::from(u8::from(ready)));
+    let generation = state.service.generation();
+    let index = &generation.index;
+    metrics::gauge!(INDEXED_METRIC).set(index.len() as f64);
+    metrics::gauge!(MEMORY_METRIC).set(index.memory_bytes() as f64);
+    let lag = index.graph_lag();
+    metrics::gauge!(VECTORS_METRIC).set(lag.size as f64);
+    metrics::gauge!(UNMERGED_METRIC).set(lag.delta as f64);
+    metrics::gauge!(STALE_METRIC).set(lag.stale as f64);
+    // An index of nothing holds no change.
+    let changed = Some(generation.version().catalog).filter(|revision| *revision > 0);
+    if let Some(milliseconds) = changed {
+        metrics::gauge!(CHANGED_METRIC).set(milliseconds as f64 / 1e3);
+    }
     if let Some(counts) = state.service.counts() {
         metrics::gauge!(PENDING_METRIC).set(counts.pending as f64);
     }
