@@ -16,6 +16,7 @@ mod index;
 mod live;
 mod living;
 mod model;
+mod observability;
 mod order;
 mod pictures;
 mod serve;
