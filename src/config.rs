@@ -7,17 +7,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::PictureHosts;
-use crate::domain::{AttributeName, KnownAttributes, Types, is_field, is_parameter};
+use crate::domain::{
+    AttributeName, KnownAttributes, Rate, Types, is_field, is_origin, is_parameter,
+};
 use crate::encode::{Device, EncoderOptions, ImageLimits};
 use crate::index::lexical::Language;
 use crate::telemetry::{LogFormat, TraceOptions};
+use crate::util::nearest::nearest;
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $env:literal;)*) => {
@@ -38,7 +42,17 @@ macro_rules! settings {
             /// cdn.shop.example (ports 80 and 443), cdn.shop.example:8443, *.shop.example (below it), * (any).
             #[arg(long, env = "AGLET_PICTURE_HOSTS", value_delimiter = ',')]
             pub picture_hosts: Option<Vec<String>>,
+            /// Networks of the shop's own proxies, whose X-Forwarded-For says who the client is, comma separated:
+            /// 10.0.0.0/8, fd00::/8, 192.0.2.7; none by default.
+            #[arg(long, env = "AGLET_TRUSTED_PROXIES", value_delimiter = ',')]
+            pub trusted_proxies: Option<Vec<String>>,
         }
+
+        /// The names of all settings, as the file has them.
+        pub const NAMES: &[&str] = &[
+            $(stringify!($name),)*
+            "cors_origins", "known_attributes", "picture_hosts", "trusted_proxies",
+        ];
 
         /// Every setting's value, the defaults filled in.
         #[derive(Clone, Debug, Serialize)]
@@ -47,6 +61,7 @@ macro_rules! settings {
             cors_origins: Vec<String>,
             known_attributes: Vec<String>,
             picture_hosts: Vec<String>,
+            trusted_proxies: Vec<String>,
         }
 
         impl Settings {
@@ -58,6 +73,7 @@ macro_rules! settings {
                     cors_origins: self.cors_origins.or(below.cors_origins),
                     known_attributes: self.known_attributes.or(below.known_attributes),
                     picture_hosts: self.picture_hosts.or(below.picture_hosts),
+                    trusted_proxies: self.trusted_proxies.or(below.trusted_proxies),
                 }
             }
 
@@ -70,6 +86,7 @@ macro_rules! settings {
                         shown.iter().map(ToString::to_string).collect()
                     }),
                     picture_hosts: self.picture_hosts.unwrap_or_default(),
+                    trusted_proxies: self.trusted_proxies.unwrap_or_default(),
                 }
             }
         }
@@ -135,8 +152,26 @@ settings! {
     /// Where clients reach the service, as `https://api.shop.example` or with a path: put before
     /// image_url, and the server of the OpenAPI document. Empty: both are relative.
     public_url: String = String::new(), "AGLET_PUBLIC_URL";
-    /// Whether products can be written over HTTP. There are no keys: whoever reaches the service may.
-    writes: bool = false, "AGLET_WRITES";
+    /// Address of the admin listener, for metrics, keys and writes: while there are no keys, whoever
+    /// reaches it may do everything. Empty: 127.0.0.1, at the port after that of `listen`. off: none.
+    /// Otherwise as `listen`.
+    admin_listen: String = String::new(), "AGLET_ADMIN_LISTEN";
+    /// Whether searches need no key, also once there are keys.
+    open_search: bool = false, "AGLET_OPEN_SEARCH";
+    /// Requests a second that an address may make without a key of its own; 0: any number.
+    address_rate: u32 = 0, "AGLET_ADDRESS_RATE";
+    /// Requests that an address may make at once; 0: what ten seconds give.
+    address_burst: u32 = 0, "AGLET_ADDRESS_BURST";
+    /// PEM file of the certificate, the chain below it: `listen` speaks TLS then. Read again when it
+    /// changes; empty: no TLS.
+    tls_cert: PathBuf = PathBuf::new(), "AGLET_TLS_CERT";
+    /// PEM file of the certificate's private key.
+    tls_key: PathBuf = PathBuf::new(), "AGLET_TLS_KEY";
+    /// File of shoppers' queries (docs/evaluation.md) that another model must answer as well as the one in
+    /// use, or no more than one percent below, before it is put in use; empty: none.
+    model_queries: PathBuf = PathBuf::new(), "AGLET_MODEL_QUERIES";
+    /// The score of these queries, in percent, that another model must have.
+    model_least_percent: u8 = 0, "AGLET_MODEL_LEAST_PERCENT";
     /// Milliseconds from SIGTERM, when /readyz begins to answer 503, to the end of accepting
     /// connections: time for a load balancer to look.
     stop_delay_ms: u64 = 0, "AGLET_STOP_DELAY_MS";
@@ -161,6 +196,16 @@ settings! {
     /// Share of the requests that are traced, 0 to 1, where the caller's traceparent does not say.
     trace_sample: f64 = 0.01, "AGLET_TRACE_SAMPLE";
 }
+
+/// Settings that are taken over while the service runs.
+const LIVE: &[&str] = &[
+    "address_burst",
+    "address_rate",
+    "cors_origins",
+    "log_filter",
+    "open_search",
+    "trusted_proxies",
+];
 
 /// A week: a model may be taken back, and a product that was removed by mistake come back.
 pub const DEFAULT_KEEP_DAYS: u64 = 7;
@@ -197,8 +242,17 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Without a slash at its end; empty when there is none.
     pub public_url: String,
-    /// Whether products can be written over HTTP.
-    pub writes: bool,
+    /// `None`: there is no admin listener.
+    pub admin_listen: Option<SocketAddr>,
+    pub open_search: bool,
+    /// How often an address may ask that has no key of its own.
+    pub address_rate: Option<Rate>,
+    /// Whose word is taken for who a client is.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The files of the certificate and of its key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The queries that another model must answer, and the least score in percent.
+    pub model_gate: Option<(PathBuf, u8)>,
     /// How long connections are still accepted once the service is told to stop.
     pub stop_delay: Duration,
     pub drain: Duration,
@@ -229,8 +283,90 @@ pub enum ConfigError {
         path: PathBuf,
         source: Box<toml::de::Error>,
     },
+    #[error("the configuration file {path} has settings that are not:{}", names(.unknown))]
+    Unknown {
+        path: PathBuf,
+        unknown: Vec<Unknown>,
+    },
+    #[error("the environment has variables of this name that mean nothing here:{}", names(.0))]
+    Variables(Vec<Unknown>),
     #[error("the configuration is wrong:{}", .0.iter().fold(String::new(), |all, p| format!("{all}\n  - {p}")))]
     Problems(Vec<Problem>),
+}
+
+/// A name that means nothing, and the one that was perhaps meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    pub name: String,
+    pub nearest: Option<String>,
+}
+
+impl Unknown {
+    fn of<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            nearest: nearest(name, known).map(str::to_owned),
+        }
+    }
+}
+
+fn names(unknown: &[Unknown]) -> String {
+    let line = |Unknown { name, nearest }: &Unknown| match nearest {
+        Some(nearest) => format!("\n  - {name}: is {nearest} meant?"),
+        None => format!("\n  - {name}"),
+    };
+    unknown.iter().map(line).collect()
+}
+
+/// Checks that every variable of the environment named `AGLET_*` is one that is read.
+///
+/// Kubernetes names variables after a service: `AGLET_SERVICE_HOST`, `AGLET_PORT_8080_TCP_ADDR` and so on
+/// for one that is called aglet. These pass, as do those of the project's own tests.
+///
+/// # Errors
+/// With all that are not, and the names that were perhaps meant.
+pub fn check_variables(
+    given: impl IntoIterator<Item = String>,
+    known: &[&str],
+) -> Result<(), ConfigError> {
+    let unknown = given.into_iter().filter(|name| {
+        let read = || known.contains(&name.as_str());
+        name.starts_with("AGLET_") && !read() && !is_of_a_service(name) && !is_of_tests(name)
+    });
+    let mut unknown: Vec<_> = unknown
+        .map(|name| Unknown::of(&name, known.iter().copied()))
+        .collect();
+    unknown.sort_by(|a, b| a.name.cmp(&b.name));
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError::Variables(unknown))
+    }
+}
+
+fn is_of_a_service(name: &str) -> bool {
+    let port = |rest: &str| {
+        let mut parts = rest.splitn(3, '_');
+        let number = parts.next().is_some_and(|n| n.parse::<u16>().is_ok());
+        let protocol = parts
+            .next()
+            .is_some_and(|p| ["TCP", "UDP", "SCTP"].contains(&p));
+        let what = parts.next();
+        number && protocol && what.is_none_or(|what| ["PORT", "PROTO", "ADDR"].contains(&what))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || name.ends_with("_PORT")
+        || name
+            .match_indices("_PORT_")
+            .any(|(at, mark)| port(&name[at + mark.len()..]))
+}
+
+fn is_of_tests(name: &str) -> bool {
+    let begins = ["AGLET_TEST_", "AGLET_BENCH_"];
+    begins.iter().any(|begin| name.starts_with(begin))
+        || ["AGLET_SKIPS", "AGLET_SHARED_DATA", "AGLET_COMMIT"].contains(&name)
 }
 
 /// One setting that cannot be.
@@ -255,10 +391,20 @@ pub fn read_file(path: &Path) -> Result<Settings, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    toml::from_str(&text).map_err(|source| ConfigError::Parse {
+    let parse = |source| ConfigError::Parse {
         path: path.to_owned(),
         source: Box::new(source),
-    })
+    };
+    let table: toml::Table = toml::from_str(&text).map_err(parse)?;
+    let unknown = table.keys().filter(|key| !NAMES.contains(&key.as_str()));
+    let unknown: Vec<_> = unknown
+        .map(|key| Unknown::of(key, NAMES.iter().copied()))
+        .collect();
+    if !unknown.is_empty() {
+        let path = path.to_owned();
+        return Err(ConfigError::Unknown { path, unknown });
+    }
+    toml::from_str(&text).map_err(parse)
 }
 
 impl Config {
@@ -273,6 +419,8 @@ impl Config {
         let types = types(&values, &mut problems);
         let picture_hosts = picture_hosts(&values, &mut problems);
         let listen = listen(&values, &mut problems);
+        let admin_listen = admin_listen(&values, listen, &mut problems);
+        let trusted_proxies = trusted_proxies(&values, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
@@ -298,6 +446,7 @@ impl Config {
                     max_pixels: values.max_pixels,
                     max_edge: values.max_edge,
                 },
+                background: false,
             },
             words_percent: values.words_percent,
             language: values.language,
@@ -313,7 +462,14 @@ impl Config {
             max_connections: values.max_connections,
             cors_origins: values.cors_origins,
             public_url: values.public_url.trim_end_matches('/').to_owned(),
-            writes: values.writes,
+            admin_listen,
+            open_search: values.open_search,
+            address_rate: Rate::new(values.address_rate, values.address_burst),
+            trusted_proxies,
+            tls: (!values.tls_cert.as_os_str().is_empty())
+                .then_some((values.tls_cert, values.tls_key)),
+            model_gate: (!values.model_queries.as_os_str().is_empty())
+                .then_some((values.model_queries, values.model_least_percent)),
             stop_delay: Duration::from_millis(values.stop_delay_ms),
             drain: Duration::from_secs(values.drain_seconds),
             refresh: Some(values.refresh_seconds)
@@ -336,11 +492,52 @@ impl Config {
         })
     }
 
+    /// Which settings have other values in `next`: those that are taken over while the service runs, and
+    /// those that are not.
+    #[must_use]
+    pub fn changes(&self, next: &Self) -> Reloaded {
+        let changed = next.shown.iter();
+        let changed = changed.filter(|(name, value)| self.shown.get(*name) != Some(value));
+        let (changed, at_start) = changed
+            .map(|(name, _)| name.clone())
+            .partition(|name| LIVE.contains(&name.as_str()));
+        Reloaded { changed, at_start }
+    }
+
+    /// These, with what is taken over while the service runs from `next`.
+    #[must_use]
+    pub fn with_live_of(&self, next: Self) -> Self {
+        let mut shown = self.shown.clone();
+        for name in LIVE {
+            if let Some(value) = next.shown.get(*name) {
+                shown.insert((*name).to_owned(), value.clone());
+            }
+        }
+        Self {
+            address_rate: next.address_rate,
+            cors_origins: next.cors_origins,
+            log_filter: next.log_filter,
+            open_search: next.open_search,
+            trusted_proxies: next.trusted_proxies,
+            shown,
+            ..self.clone()
+        }
+    }
+
     /// Every setting with the value in force, as the TOML file would have it.
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.shown).unwrap_or_default()
     }
+}
+
+/// What came of reading the settings again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Settings that have another value now.
+    pub changed: Vec<String>,
+    /// Settings that were changed, and will have the other value after the next start.
+    pub at_start: Vec<String>,
 }
 
 fn problems(values: &Values) -> Vec<Problem> {
@@ -378,20 +575,31 @@ fn problems(values: &Values) -> Vec<Problem> {
     range("body_timeout_ms", values.body_timeout_ms, 10, 3_600_000);
     range("max_concurrency", values.max_concurrency as u64, 1, 1 << 20);
     range("max_connections", values.max_connections as u64, 1, 1 << 20);
+    let least = u64::from(values.model_least_percent);
+    range("model_least_percent", least, 0, 100);
     range("keep_days", values.keep_days, 0, 3_650);
     range("stop_delay_ms", values.stop_delay_ms, 0, 600_000);
     range("drain_seconds", values.drain_seconds, 0, 3_600);
     for origin in &values.cors_origins {
-        let host = origin
-            .strip_prefix("https://")
-            .or_else(|| origin.strip_prefix("http://"));
-        if host.is_none_or(|h| h.is_empty() || h.contains(['/', '*', ' '])) {
+        if !is_origin(origin) {
             let reason = format!("{origin:?} is not an origin such as https://shop.example");
             found.push(Problem {
                 setting: "cors_origins",
                 reason,
             });
         }
+    }
+    if values.tls_cert.as_os_str().is_empty() != values.tls_key.as_os_str().is_empty() {
+        found.push(Problem {
+            setting: "tls_cert",
+            reason: "it goes with tls_key: set both or neither".to_owned(),
+        });
+    }
+    if values.address_rate == 0 && values.address_burst > 0 {
+        found.push(Problem {
+            setting: "address_burst",
+            reason: "it goes with address_rate, which is 0".to_owned(),
+        });
     }
     if !values.public_url.is_empty() && !is_address(&values.public_url) {
         let reason = format!(
@@ -430,9 +638,20 @@ fn problems(values: &Values) -> Vec<Problem> {
 
 /// Of a name the first address, one of IPv4 before others: that is what clients of this machine use.
 fn listen(values: &Values, problems: &mut Vec<Problem>) -> SocketAddr {
-    let text = values.listen.trim();
+    address("listen", &values.listen, "", problems)
+        .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
+/// An address, a name with a port, or a port of this machine alone; `or`: what else it might be.
+fn address(
+    setting: &'static str,
+    text: &str,
+    or: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<SocketAddr> {
+    let text = text.trim();
     if let Ok(port) = text.parse() {
-        return SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
     let found = text.to_socket_addrs().map(|all| {
         let all: Vec<SocketAddr> = all.collect();
@@ -440,17 +659,17 @@ fn listen(values: &Values, problems: &mut Vec<Problem>) -> SocketAddr {
         first.or(all.first()).copied()
     });
     if let Ok(Some(address)) = found {
-        return address;
+        return Some(address);
     }
     let reason = found.err().map(|error| format!(": {error}"));
     problems.push(Problem {
-        setting: "listen",
+        setting,
         reason: format!(
-            "{text:?} is not an address such as 127.0.0.1:8080, localhost:8080 or 8080{}",
+            "{text:?} is not an address such as 127.0.0.1:8080, localhost:8080 or 8080{or}{}",
             reason.unwrap_or_default()
         ),
     });
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    None
 }
 
 fn known(values: &Values, problems: &mut Vec<Problem>) -> KnownAttributes {
@@ -508,6 +727,51 @@ fn picture_hosts(values: &Values, problems: &mut Vec<Problem>) -> PictureHosts {
     PictureHosts::new(entries).unwrap_or_default()
 }
 
+fn admin_listen(
+    values: &Values,
+    listen: SocketAddr,
+    problems: &mut Vec<Problem>,
+) -> Option<SocketAddr> {
+    const SETTING: &str = "admin_listen";
+    match values.admin_listen.trim() {
+        "off" => None,
+        "" => {
+            let port = match listen.port() {
+                // Any free port.
+                0 => Some(0),
+                port => port.checked_add(1),
+            };
+            if port.is_none() {
+                problems.push(Problem {
+                    setting: SETTING,
+                    reason: "there is no port after that of listen: name one, or off".to_owned(),
+                });
+            }
+            Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port?)))
+        }
+        text => address(SETTING, text, ", nor off", problems),
+    }
+}
+
+fn trusted_proxies(values: &Values, problems: &mut Vec<Problem>) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for text in &values.trusted_proxies {
+        let network = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        match network {
+            Ok(network) => networks.push(network),
+            Err(_) => problems.push(Problem {
+                setting: "trusted_proxies",
+                reason: format!(
+                    "{text:?} is neither a network such as 10.0.0.0/8 nor an IP address"
+                ),
+            }),
+        }
+    }
+    networks
+}
+
 fn is_product_field(name: &str) -> bool {
     let fields = [
         "title",
@@ -542,7 +806,7 @@ mod tests {
             config.listen.ip().is_loopback(),
             "nothing is open to the network unless asked for"
         );
-        assert!(config.cors_origins.is_empty() && !config.writes);
+        assert!(config.cors_origins.is_empty());
     }
 
     #[test]
@@ -713,9 +977,104 @@ mod tests {
     fn an_unknown_key_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("aglet.toml");
-        std::fs::write(&path, "quue = 7\n").expect("write");
+        std::fs::write(&path, "quue = 7\nmax_batch = 3\nwrites = true\n").expect("write");
         let error = read_file(&path).expect_err("must be refused").to_string();
-        assert!(error.contains("quue"), "{error}");
+        assert!(error.contains("- quue: is queue meant?\n"), "{error}");
+        assert!(error.ends_with("- writes"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_variable_is_an_error_that_names_the_nearest() {
+        let known = ["AGLET_LISTEN", "AGLET_DATA"];
+        let check = |given: &[&str]| {
+            let given = given.iter().map(ToString::to_string);
+            check_variables(given, &known).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["AGLET_DATA", "PATH", "AGLET_TEST_KILLS"]), Ok(()));
+        let error = check(&["AGLET_LISTN", "AGLET_FOO"]).expect_err("refused");
+        assert!(
+            error.contains("- AGLET_LISTN: is AGLET_LISTEN meant?"),
+            "{error}"
+        );
+        assert!(error.contains("- AGLET_FOO\n"), "{error}");
+        // As Kubernetes sets them for services that are called aglet and aglet-search.
+        let kubernetes = [
+            "AGLET_SERVICE_HOST",
+            "AGLET_SERVICE_PORT",
+            "AGLET_SERVICE_PORT_HTTP",
+            "AGLET_PORT",
+            "AGLET_PORT_8080_TCP",
+            "AGLET_PORT_8080_TCP_PROTO",
+            "AGLET_PORT_8080_TCP_PORT",
+            "AGLET_PORT_8080_TCP_ADDR",
+            "AGLET_SEARCH_SERVICE_HOST",
+            "AGLET_SEARCH_PORT_8081_TCP_ADDR",
+        ];
+        assert_eq!(check(&kubernetes), Ok(()));
+    }
+
+    #[test]
+    fn the_admin_listener_is_beside_the_other_one() {
+        let admin = |listen: &str, admin: &str| {
+            let settings = Settings {
+                listen: Some(listen.to_owned()),
+                admin_listen: Some(admin.to_owned()),
+                ..Settings::default()
+            };
+            let config = Config::check(settings).ok()?;
+            Some(config.admin_listen.map(|address| address.to_string()))
+        };
+        let some = |address: &str| Some(Some(address.to_owned()));
+        assert_eq!(admin("0.0.0.0:8080", ""), some("127.0.0.1:8081"));
+        assert_eq!(admin("127.0.0.1:0", ""), some("127.0.0.1:0"));
+        assert_eq!(
+            admin("0.0.0.0:8080", "10.0.0.7:9000"),
+            some("10.0.0.7:9000")
+        );
+        assert_eq!(admin("0.0.0.0:8080", "off"), Some(None));
+        assert_eq!(admin("0.0.0.0:65535", ""), None);
+        assert_eq!(admin("0.0.0.0:8080", "none"), None);
+    }
+
+    #[test]
+    fn what_changed_is_taken_over_or_waits_for_the_next_start() {
+        let config =
+            |text: &str| Config::check(toml::from_str(text).expect("toml")).expect("valid");
+        let before = config("queue = 7\n");
+        assert_eq!(before.changes(&before), Reloaded::default());
+        let after = config("queue = 8\naddress_rate = 5\nopen_search = true\n");
+        assert_eq!(
+            before.changes(&after),
+            Reloaded {
+                changed: vec!["address_rate".to_owned(), "open_search".to_owned()],
+                at_start: vec!["queue".to_owned()],
+            }
+        );
+        assert!(LIVE.iter().all(|name| NAMES.contains(name)));
+        let now = before.with_live_of(after.clone());
+        assert!(now.open_search && now.encoder.queue == 7);
+        assert_eq!(now.changes(&after).at_start, ["queue"]);
+        assert!(now.changes(&after).changed.is_empty());
+    }
+
+    #[test]
+    fn proxies_are_networks_or_addresses() {
+        let proxies = |text: &str| {
+            let config = Config::check(toml::from_str(text).expect("toml")).ok()?;
+            Some(
+                config
+                    .trusted_proxies
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let some = |text: &[&str]| Some(text.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(
+            proxies(r#"trusted_proxies = ["10.0.0.0/8", "fd00::1"]"#),
+            some(&["10.0.0.0/8", "fd00::1/128"])
+        );
+        assert_eq!(proxies(r#"trusted_proxies = ["10.0.0.0/33"]"#), None);
     }
 
     #[test]

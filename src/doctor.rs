@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::encode::{Device, EncodeError, Encoder, EncoderOptions, Provider, sess
 use crate::http::Bounds;
 use crate::model::ModelFolder;
 use crate::service::thesaurus::Thesaurus;
-use crate::service::{Making, generation};
+use crate::service::{Making, generation, in_use};
 use crate::util::blocking::blocking;
 
 /// SQLite needs some of it to open a database at all.
@@ -126,7 +126,10 @@ pub async fn examine(config: &Config, mut found: impl FnMut(Finding)) {
     if let Err(error) = Thesaurus::read(config.language, config.synonyms.clone()) {
         found(Finding::fault("synonyms", error));
     }
-    found(address(config));
+    found(address("listen", config.listen));
+    if let Some(admin) = config.admin_listen {
+        found(address("admin_listen", admin));
+    }
     found(open_files(config));
     let model = model(config, &mut found).await;
     let data = data_folder(&config.data);
@@ -159,8 +162,7 @@ pub async fn examine(config: &Config, mut found: impl FnMut(Finding)) {
     }
 }
 
-fn address(config: &Config) -> Finding {
-    let address = config.listen;
+fn address(setting: &str, address: SocketAddr) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::ok("address", format!("{address} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -170,7 +172,7 @@ fn address(config: &Config) -> Finding {
         Err(error) => Finding::fault_with(
             "address",
             format!("{address} cannot be listened on ({error})"),
-            "name another one with --listen",
+            format!("name another one with the setting {setting}"),
         ),
     }
 }
@@ -391,14 +393,28 @@ async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
     };
     let look = async {
         let catalog = Catalog::open(&config.data).await?;
+        let (path, words_percent) = in_use(&catalog, &config.model).await?;
+        let chosen = (path != config.model).then(|| ModelFolder::open(&path));
+        let folder = match &chosen {
+            None => folder,
+            Some(Ok(chosen)) => chosen,
+            Some(Err(error)) => {
+                let advice = "bring it back, or set `model` to another folder than it is now";
+                let found = Finding::fault_with("chosen", error, advice);
+                return Ok(Err(found));
+            }
+        };
         let counts = catalog.counts(folder.id()).await?;
         let dimensions = folder.manifest().dimensions;
+        let making = making.with_words(words_percent);
         let saved = generation::saved(&catalog, folder.id(), dimensions, &making).await?;
+        let keys = catalog.api_keys().await?.len();
         catalog.close().await;
-        Ok::<_, generation::GenerationError>((counts, saved))
+        Ok::<_, generation::GenerationError>(Ok((counts, saved, keys, path)))
     };
-    let (counts, saved) = match look.await {
-        Ok(found) => found,
+    let (counts, saved, keys, path) = match look.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(finding)) => return vec![finding],
         Err(error) => return vec![Finding::fault("index", error)],
     };
     let all = counts.products;
@@ -427,7 +443,33 @@ async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
             "the start builds one, and the service is ready then",
         ),
     };
-    vec![embedded, index]
+    let mut all = vec![embedded, index, open_to(config, keys)];
+    if path != config.model {
+        let found = format!("{} answers (aglet model status)", path.display());
+        all.insert(0, Finding::ok("chosen", found));
+    }
+    all
+}
+
+/// Who may do what without a key.
+fn open_to(config: &Config, keys: usize) -> Finding {
+    let others = |address: &SocketAddr| !address.ip().is_loopback();
+    if keys > 0 {
+        return Finding::ok("keys", format!("{keys}"));
+    }
+    let advice = "make one with `aglet key create`";
+    if config.admin_listen.as_ref().is_some_and(others) {
+        let found = "there are none: whoever reaches the admin listener may write";
+        return Finding::warning("keys", found, advice);
+    }
+    if others(&config.listen) {
+        let found = "there are none: whoever reaches the service may search";
+        return Finding::warning("keys", found, advice);
+    }
+    Finding::ok(
+        "keys",
+        "there are none, and none but this machine is listened to",
+    )
 }
 
 /// Whether the data folder is there, or can be made, and can be written to.

@@ -17,9 +17,10 @@
 //! | [`telemetry`], [`config`] | log, metrics and traces; settings |
 //! | [`service`] | query -> page: the encoder, the index and the catalog together |
 //! | [`http`] | the API, its errors, its OpenAPI document and the search page |
+//! | [`evaluate`] | figures that decide which model ships |
+//! | [`gate`] | the shop's own check of a model that is to answer |
 //! | [`app`] | the order in which the parts start and stop |
 //! | [`doctor`] | what could keep a service from starting or working |
-//! | [`evaluate`] | figures that decide which model ships |
 //! | [`demo`] | draws the demonstration catalog |
 //! | `train` | the training companion (cargo feature `train`) |
 //!
@@ -49,6 +50,7 @@ pub mod doctor;
 pub mod domain;
 pub mod encode;
 pub mod evaluate;
+pub mod gate;
 pub mod http;
 pub mod index;
 pub mod model;

@@ -4,24 +4,29 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`product`] | products, attributes, their names and values |
+//! | [`serving`] | which model answers |
 //! | [`query`] | what a shopper asks for |
 //! | [`error`] | why a request is not a query |
 //! | [`filter`] | which products may answer |
 //! | [`typed`] | values that are numbers, booleans or dates |
 //! | [`embedding`] | vectors, and which model made them |
+//! | [`access`] | keys: who may ask what |
 //! | [`mod@write`] | changes of products, and what became of them |
 //!
 //! A value that exists is valid: the constructors parse, and the rest of the program never checks
 //! again.
 
+pub mod access;
 pub mod embedding;
 pub mod error;
 pub mod filter;
 pub mod product;
 pub mod query;
+pub mod serving;
 pub mod typed;
 pub mod write;
 
+pub use access::{ApiKey, ApiKeyRecord, KeyFault, NewApiKey, NewKeyFault, Rate, Scope, is_origin};
 pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use error::QueryError;
 pub use filter::{Condition, Filters, Interval, Range, Test};
@@ -33,6 +38,7 @@ pub use query::{
     Ask, Facets, MOST_EXCLUDED, Mode, Order, PARAMETERS, Query, QueryText, SortBy, SortKey, Window,
     WordSearch, is_parameter,
 };
+pub use serving::{Served, Serving, Wanted};
 pub use typed::{FIELDS, Tally, Types, ValueType, is_field};
 pub use write::{
     Conditions, FieldFault, Refused, Versions, Write, WriteOp, WriteResult, WriteStatus, Written,

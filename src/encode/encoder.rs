@@ -69,6 +69,23 @@ pub struct EncoderOptions {
     /// Query embeddings kept, by model and normalized text.
     pub cache: u64,
     pub image_limits: ImageLimits,
+    /// Its threads take what others leave of the processor.
+    pub background: bool,
+}
+
+impl EncoderOptions {
+    /// For work that nobody waits for.
+    #[must_use]
+    pub fn in_background(&self) -> Self {
+        Self {
+            text_sessions: 1,
+            image_sessions: 1,
+            intra_threads: 1,
+            cache: 0,
+            background: true,
+            ..self.clone()
+        }
+    }
 }
 
 /// What is in use and how much is waiting.
@@ -147,6 +164,7 @@ impl Encoder {
             queue: options.queue,
             max_batch,
             max_wait,
+            background: options.background,
             span: |tower, batch_size| tracing::debug_span!("model", tower, batch_size),
         };
         let decoding = BatchOptions {

@@ -9,11 +9,12 @@
 //! | `openapi` | the OpenAPI document, assembled from the routes |
 //! | `serve` | the loop that accepts connections, and its end |
 //! | `state` | what the handlers work with, and the limits |
+//! | `tls` | a certificate, read again when its files change |
 //!
 //! A request passes, from outside: `gzip` -> `edge` (request id, trace, metrics, access log,
-//! problem documents) -> CORS (closed unless origins are named) -> panics caught -> for the routes
-//! that do work, `limits` (how many at once, how long) -> the handler, whose extractors read no
-//! more of the body than allowed.
+//! problem documents) -> `cors` (closed unless origins are named) -> panics caught -> `access` (keys,
+//! rates) -> for the routes that do work, `limits` (how many at once, how long) -> the handler, whose
+//! extractors read no more of the body than allowed.
 //!
 //! Refuses what it cannot read (4xx) and more than it can take on (503), always with a problem
 //! document (see [`ErrorCode`]). Fails with 500 only by a fault of ours, and then tells the client
@@ -28,76 +29,63 @@ mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::any::Any;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery};
-use axum::middleware::{from_fn, from_fn_with_state, map_request};
+use axum::http::{Uri, uri::PathAndQuery};
+use axum::middleware::{from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
-use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::cors::CorsLayer;
 
+use layers::cors::{self, Origins};
 pub use layers::edge::describe_metrics;
-use layers::{edge, limits};
+use layers::{access, edge, limits};
 pub use openapi::{document, document_text};
 pub use output::error::{ApiError, ErrorCode};
 use routes::page;
 pub use serve::{Bounds, serve};
-pub use state::{AppState, HttpOptions};
+pub use state::{AppState, HttpOptions, Listener, LiveOptions, ReloadFault, Reloads};
+pub use tls::{Tls, TlsError};
 
 /// The whole service.
 pub fn router(state: AppState) -> Router {
     let (work, _) = openapi::work().split_for_parts();
     let (watch, _) = openapi::watch().split_for_parts();
     let gate = limits::Gate::new(state.options.clone());
+    let guard = access::Guard::new(state.service.clone(), state.options.clone());
     let routes = work
         .route_layer(from_fn_with_state(gate, limits::shed))
         .merge(watch)
         .merge(openapi::docs())
-        .merge(page::routes());
-    let origins = state.options.allowed_origins.clone();
-    layered(routes.with_state(state), &origins)
+        .merge(page::routes())
+        .route_layer(from_fn_with_state(guard, access::access));
+    let origins = Origins {
+        options: state.options.clone(),
+        service: Some(state.service.clone()),
+    };
+    layered(routes.with_state(state), origins)
 }
 
 /// What every route passes through. Apart from [`router`] so that tests can put slow and failing
 /// handlers behind it.
-fn layered(routes: Router, origins: &[String]) -> Router {
+fn layered(routes: Router, origins: Origins) -> Router {
+    let options = origins.options.clone();
     let layers = routes
         .fallback(async || ApiError::NoRoute)
         // The extractors have their own limits, which also tell what they are.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(option_layer(cors(origins)))
-        .layer(from_fn(edge::edge))
+        .layer(from_fn_with_state(origins, cors::cors))
+        .layer(from_fn_with_state(options, edge::edge))
         .layer(CompressionLayer::new());
     // Around the routes, since a path must be rewritten before they are matched.
     Router::new()
         .fallback_service(layers)
         .layer(map_request(without_trailing_slash))
-}
-
-/// With no origin allowed there is no layer, and browsers keep other origins' pages out.
-fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let origins: Vec<HeaderValue> = origins
-        .iter()
-        .filter_map(|origin| HeaderValue::from_str(origin).ok())
-        .collect();
-    if origins.is_empty() {
-        return None;
-    }
-    let request_id = HeaderName::from_static("x-request-id");
-    let traceparent = HeaderName::from_static("traceparent");
-    let layer = CorsLayer::new()
-        .allow_origin(origins)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, request_id.clone(), traceparent])
-        .expose_headers([request_id, header::RETRY_AFTER])
-        .max_age(std::time::Duration::from_hours(1));
-    Some(layer)
 }
 
 #[expect(

@@ -1,23 +1,27 @@
 //! The OpenAPI document, assembled from the routes themselves, and what serves it.
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::response::IntoResponse;
 use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::openapi::encoding::EncodingBuilder;
 use utoipa::openapi::path::ParameterStyle;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, RefOr, Schema, Server};
 use utoipa::{OpenApi as _, PartialSchema as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::schema;
-use super::output::error::{ApiError, ErrorCode, FixedProblems, NameProblems, Problem, short};
+use super::layers::access::Needs;
+use super::output::error::{
+    ApiError, ErrorCode, FixedProblems, NameProblems, Problem, listed, short,
+};
 use super::output::written::{BulkEnd, BulkStatus};
-use super::routes::{attributes, bulk, health, pictures, products, search, write};
-use super::state::AppState;
+use super::routes::{admin, attributes, bulk, health, pictures, products, search, write};
+use super::state::{AppState, Listener};
 use crate::domain::KnownAttributes;
 
 #[derive(utoipa::OpenApi)]
@@ -26,17 +30,23 @@ use crate::domain::KnownAttributes;
         title = "Aglet",
         description = "Product search for fashion shops, in words or by photo.\n\n\
             Every error is an `application/problem+json` document with a stable `code`; `/problems/{code}` explains it. \
-            A request may carry `x-request-id` and `traceparent`; the answer carries `x-request-id`.",
+            A request may carry `x-request-id` and `traceparent`; the answer carries `x-request-id`.\n\n\
+            Once the service has keys, a request carries one: `Authorization: Bearer KEY`. Until then searches need none, \
+            and everything else is for the admin listener.",
     ),
     tags(
         (name = "search", description = "Find products in words or by photo"),
-        (name = "products", description = "Products, their pictures and their like; written where the setting `writes` is on"),
-        (name = "operations", description = "Health and metrics"),
+        (name = "products", description = "Products, their pictures and their like; read and written"),
+        (name = "admin", description = "Keys, the model, settings"),
+        (name = "operations", description = "Health, metrics, version"),
         (name = "about", description = "This document and the error codes"),
     ),
     components(schemas(Problem, ErrorCode, BulkStatus, BulkEnd))
 )]
 struct Base;
+
+/// What the document calls the scheme of the keys.
+const KEY: &str = "key";
 
 /// The routes that do the service's work: limited in time and number.
 pub(super) fn work() -> OpenApiRouter<AppState> {
@@ -59,6 +69,15 @@ pub(super) fn work() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(products::similar))
         .routes(routes!(attributes::attributes))
+        .routes(routes!(admin::keys, admin::make_key))
+        .routes(routes!(admin::revoke_key))
+        .routes(routes!(
+            admin::model,
+            admin::change_model,
+            admin::keep_model
+        ))
+        .routes(routes!(admin::roll_model_back))
+        .routes(routes!(admin::reload))
 }
 
 /// The routes that answer however busy the service is.
@@ -67,6 +86,7 @@ pub(super) fn watch() -> OpenApiRouter<AppState> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
+        .routes(routes!(health::version))
         .routes(routes!(openapi_json))
         .routes(routes!(problem))
 }
@@ -76,8 +96,7 @@ pub(super) fn watch() -> OpenApiRouter<AppState> {
 pub fn document(known: &KnownAttributes) -> OpenApi {
     let mut document = work().merge(watch()).into_openapi();
     document.servers = Some(vec![Server::new("/")]);
-    // Open on purpose: there are no keys.
-    document.security = Some(Vec::new());
+    describe_keys(&mut document);
     name_attributes(&mut document, known);
     describe_form(&mut document);
     describe_pictures(&mut document);
@@ -95,6 +114,42 @@ pub fn document_text() -> Result<String, serde_json::Error> {
 
 fn text_of(document: &OpenApi) -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(document).map(|text| text + "\n")
+}
+
+/// Says of every operation which key it needs, and what it answers without.
+fn describe_keys(document: &mut OpenApi) {
+    let about =
+        "A key of the service: aglet_...; what it must be good for stands beside each operation";
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(about))
+        .build();
+    if let Some(components) = &mut document.components {
+        components.add_security_scheme(KEY, SecurityScheme::Http(scheme));
+    }
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            (Method::GET, &mut item.get),
+            (Method::POST, &mut item.post),
+            (Method::PUT, &mut item.put),
+            (Method::PATCH, &mut item.patch),
+            (Method::DELETE, &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let scope = Needs::of(&method, path).scope(Listener::Public);
+            let Some(scope) = scope else {
+                operation.security = Some(Vec::new());
+                continue;
+            };
+            let needed = SecurityRequirement::new(KEY, [scope.as_str()]);
+            operation.security = Some(vec![needed]);
+            operation
+                .responses
+                .responses
+                .extend(listed(&[401, 403, 429]));
+        }
+    }
 }
 
 /// Adds the known attributes wherever any attribute may stand: parameters, the upload form, and the

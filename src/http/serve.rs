@@ -5,11 +5,14 @@
 //! leaves a client that is still sending. Were the connection closed then, the system would reset
 //! it, and the client might lose the answer with it; so what is left of a body is read and thrown
 //! away for a while.
+//!
+//! HTTP/1.1 and HTTP/2, over TLS where there is a certificate; without one HTTP/2 by prior knowledge
+//! (RFC 9113, section 3.3).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -20,11 +23,16 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio::time::Sleep;
+
+use super::layers::client::Peer;
+use super::tls::Tls;
 
 /// For a request's head to arrive; also how long an idle connection is kept: longer than the 60 s
 /// of common proxies, since a proxy that is not the one to close sends its next request into a
@@ -33,7 +41,17 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// What is read at most of a body that nobody wants any more.
 const REST_TIME: Duration = Duration::from_secs(2);
 const REST_BYTES: usize = 64 << 20;
-/// For the first head of a connection to arrive: who connects has something to ask.
+/// How long a client may neither take anything of an answer nor send anything.
+const STALLED: Duration = Duration::from_mins(1);
+/// Requests that an HTTP/2 connection may have in work.
+const STREAMS: u32 = 128;
+/// Bytes of the heads of one HTTP/2 request, and of an answer that waits for its client.
+const HEADS: u32 = 64 << 10;
+const UNSENT: usize = 64 << 10;
+/// An HTTP/2 client is asked after this time whether it is still there, and has as long to answer.
+const STILL_THERE: Duration = Duration::from_secs(30);
+/// For the handshake, and for the first head of a connection to arrive: who connects has something to
+/// ask.
 const FIRST_HEAD: Duration = Duration::from_secs(10);
 /// Files that the rest of the process may have open beside connections.
 const OTHER_FILES: u64 = 256;
@@ -42,19 +60,14 @@ const BREATH: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` completes, then waits at most `drain` for the requests in work. Returns
 /// how many connections were still open then and have been closed.
-///
-/// HTTP/1.1 only: storefronts reach the service through a proxy that speaks the rest.
-///
-/// # Errors
-/// When the listener has no address any more, which does not happen to one that is bound.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     router: Router,
     shutdown: impl Future<Output = ()>,
     bounds: Bounds,
-) -> std::io::Result<usize> {
+) -> usize {
     let most = bounds.connections.max(1);
-    tracing::info!(address = %listener.local_addr()?, "listening");
     let open = Arc::new(OpenConnections::default());
     // Every connection holds a receiver: the channel is the count of open connections and their
     // bell.
@@ -64,13 +77,19 @@ pub async fn serve(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     if open.count() >= most && !open.close_idle() {
                         tracing::debug!(most, "a connection is refused: as many are open as may be");
                         continue;
                     }
-                    let place = open.enter();
-                    connections.spawn(connection(stream, router.clone(), listening.clone(), place));
+                    let service = ServiceOf {
+                        router: router.clone(),
+                        peer: Peer(peer.ip()),
+                        connection: Arc::new(Connection::new()),
+                    };
+                    let place = open.enter(&service.connection);
+                    let tls = tls.as_ref().map(|tls| tls.acceptor());
+                    connections.spawn(connection(stream, tls, service, listening.clone(), place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -93,7 +112,7 @@ pub async fn serve(
         tracing::warn!(left, "the time to drain is over; connections are closed");
         connections.shutdown().await;
     }
-    Ok(left)
+    left
 }
 
 /// How much the loop takes on, and how it ends.
@@ -132,21 +151,64 @@ struct OpenConnections(Mutex<HashMap<u64, Arc<Connection>>>);
 
 /// One connection.
 struct Connection {
-    started: Instant,
-    /// Milliseconds after `started` since when nothing is asked on it; [`BUSY`] while something is.
-    idle_since: AtomicU64,
-    /// Whether a head has arrived.
-    asked: AtomicBool,
+    activity: Mutex<Activity>,
     close: Notify,
 }
 
-const BUSY: u64 = u64::MAX;
+struct Activity {
+    /// Whether a head has arrived.
+    asked: bool,
+    /// Requests that are being answered.
+    in_work: usize,
+    /// Since when there is none.
+    idle_since: Instant,
+}
+
+impl Connection {
+    fn new() -> Self {
+        Self {
+            activity: Mutex::new(Activity {
+                asked: false,
+                in_work: 0,
+                idle_since: Instant::now(),
+            }),
+            close: Notify::new(),
+        }
+    }
+
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None`: something is asked on it.
+    fn idle_since(&self) -> Option<Instant> {
+        let activity = self.activity();
+        (activity.in_work == 0).then_some(activity.idle_since)
+    }
+
+    /// Comes back when the first head has not arrived in its time, or nothing was asked for long.
+    async fn forsaken(&self) {
+        tokio::time::sleep(FIRST_HEAD).await;
+        if !self.activity().asked {
+            return;
+        }
+        loop {
+            let idle = self.idle_since().map_or(Duration::ZERO, |at| at.elapsed());
+            match HEAD_TIMEOUT
+                .checked_sub(idle)
+                .filter(|left| !left.is_zero())
+            {
+                Some(left) => tokio::time::sleep(left).await,
+                None => return,
+            }
+        }
+    }
+}
 
 /// A connection's entry; leaves when dropped.
 struct Entry {
     open: Arc<OpenConnections>,
     number: u64,
-    connection: Arc<Connection>,
 }
 
 impl OpenConnections {
@@ -158,34 +220,23 @@ impl OpenConnections {
         self.lock().len()
     }
 
-    fn enter(self: &Arc<Self>) -> Entry {
+    fn enter(self: &Arc<Self>, connection: &Arc<Connection>) -> Entry {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection {
-            started: Instant::now(),
-            idle_since: AtomicU64::new(0),
-            asked: AtomicBool::new(false),
-            close: Notify::new(),
-        });
-        self.lock().insert(number, Arc::clone(&connection));
+        self.lock().insert(number, Arc::clone(connection));
         metrics::gauge!(CONNECTIONS_METRIC).increment(1.0);
         Entry {
             open: Arc::clone(self),
             number,
-            connection,
         }
     }
 
     /// Asks the connection that has been idle for longest to close, and forgets it.
     fn close_idle(&self) -> bool {
         let mut open = self.lock();
-        let idle = open.iter().filter_map(|(number, connection)| {
-            let since = connection.idle_since.load(Ordering::Acquire);
-            let since = connection.started.checked_add(Duration::from_millis(since));
-            since
-                .filter(|since| *since <= Instant::now())
-                .map(|since| (since, *number))
-        });
+        let idle = open
+            .iter()
+            .filter_map(|(number, connection)| Some((connection.idle_since()?, *number)));
         let Some((_, longest)) = idle.min() else {
             return false;
         };
@@ -205,56 +256,184 @@ impl Drop for Entry {
 
 async fn connection(
     stream: TcpStream,
-    router: Router,
-    mut bell: watch::Receiver<()>,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    service: ServiceOf,
+    bell: watch::Receiver<()>,
     entry: Entry,
 ) {
     // Answers are small and written at once: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let state = Arc::clone(&entry.connection);
-    let service = TowerToHyperService::new(ServiceOf(router, Arc::clone(&state)));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        _ = bell.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        () = state.close.notified() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        () = nothing_asked(&state) => return,
+    let Some(tls) = tls else {
+        return converse(stream, service, bell, entry).await;
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+    match tokio::time::timeout(FIRST_HEAD, tls.accept(stream)).await {
+        Ok(Ok(stream)) => converse(stream, service, bell, entry).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+        Err(_) => tracing::debug!("a handshake took too long"),
     }
 }
 
-/// Comes back when the first head has not arrived in its time.
-async fn nothing_asked(connection: &Connection) {
-    tokio::time::sleep(FIRST_HEAD).await;
-    if connection.asked.load(Ordering::Acquire) {
-        std::future::pending::<()>().await;
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: ServiceOf,
+    mut bell: watch::Receiver<()>,
+    _entry: Entry,
+) {
+    let state = Arc::clone(&service.connection);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADS)
+        .max_send_buf_size(UNSENT)
+        .keep_alive_interval(STILL_THERE)
+        .keep_alive_timeout(STILL_THERE);
+    let io = TokioIo::new(Moving::new(stream));
+    let connection = builder.serve_connection(io, TowerToHyperService::new(service));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = async {
+            tokio::select! {
+                _ = bell.changed() => {}
+                () = state.close.notified() => {}
+            }
+        } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        () = state.forsaken() => {
+            connection.as_mut().graceful_shutdown();
+            // What is still to be sent is sent; who has not even begun to ask is not waited for.
+            if !state.activity().asked {
+                return;
+            }
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection ended early");
+    }
+}
+
+/// A stream that fails when an answer is to be sent and nothing moves on it, either way, for
+/// [`STALLED`]: a client that does not read would keep it for ever.
+struct Moving<S> {
+    stream: S,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: Unpin> Moving<S> {
+    fn new(stream: S) -> Self {
+        Self {
+            stream,
+            stalled: None,
+        }
+    }
+
+    /// The time runs from the first write that has to wait.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<std::io::Result<T>>,
+    ) -> Poll<std::io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let sleep = || Box::pin(tokio::time::sleep(STALLED));
+        let stalled = self.stalled.get_or_insert_with(sleep);
+        if stalled.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Moving<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before
+            && let Some(stalled) = &mut self.stalled
+        {
+            stalled
+                .as_mut()
+                .reset(tokio::time::Instant::now() + STALLED);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch(cx, shut)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.watch(cx, written)
     }
 }
 
 /// The router over hyper's own body type.
 #[derive(Clone)]
-struct ServiceOf(Router, Arc<Connection>);
+struct ServiceOf {
+    router: Router,
+    peer: Peer,
+    connection: Arc<Connection>,
+}
 
 /// While one is held, its connection is busy.
 struct Busy(Arc<Connection>);
 
+impl Busy {
+    fn new(connection: &Arc<Connection>) -> Self {
+        let mut activity = connection.activity();
+        activity.asked = true;
+        activity.in_work += 1;
+        drop(activity);
+        Self(Arc::clone(connection))
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
-        let since = self.0.started.elapsed().as_millis();
-        let since = u64::try_from(since).unwrap_or(BUSY - 1);
-        self.0.idle_since.store(since, Ordering::Release);
+        let mut activity = self.0.activity();
+        activity.in_work -= 1;
+        activity.idle_since = Instant::now();
     }
 }
 
@@ -274,10 +453,10 @@ impl tower::Service<hyper::Request<Incoming>> for ServiceOf {
         } else {
             request.map(|body| Body::new(Wanted(Some(body))))
         };
-        self.1.asked.store(true, Ordering::Release);
-        self.1.idle_since.store(BUSY, Ordering::Release);
-        let busy = Busy(Arc::clone(&self.1));
-        let answer = tower::Service::call(&mut self.0, request);
+        let mut request = request;
+        request.extensions_mut().insert(self.peer);
+        let busy = Busy::new(&self.connection);
+        let answer = tower::Service::call(&mut self.router, request);
         Box::pin(async move {
             let answer = answer.await;
             drop(busy);

@@ -16,7 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tower::ServiceExt;
 
-use super::state::HttpOptions;
+use super::layers::cors::Origins;
+use super::state::{HttpOptions, LiveOptions};
 use super::{Bounds, layered, serve};
 use crate::catalog::CatalogError;
 use crate::http::input::body::{JsonBody, Upload};
@@ -76,7 +77,14 @@ fn service(options: HttpOptions, release: Arc<Notify>) -> Router {
         )
         .route_layer(from_fn_with_state(Gate::new(options.clone()), shed))
         .with_state(options.clone());
-    layered(routes, &options.allowed_origins)
+    layered(routes, origins(options))
+}
+
+fn origins(options: Arc<HttpOptions>) -> Origins {
+    Origins {
+        options,
+        service: None,
+    }
 }
 
 async fn call(service: &Router, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
@@ -659,10 +667,11 @@ async fn other_origins_are_let_in_by_name_alone() {
             .all(|name| !name.as_str().starts_with("access-control"))
     );
 
-    let allowed = HttpOptions {
+    let allowed = options();
+    allowed.live.store(Arc::new(LiveOptions {
         allowed_origins: vec!["https://shop.example".to_owned()],
-        ..options()
-    };
+        ..LiveOptions::default()
+    }));
     let open = service(allowed, Arc::new(Notify::new()));
     let (status, headers, _) = call(&open, preflight("https://shop.example")).await;
     assert_eq!(status, StatusCode::OK);
@@ -703,11 +712,7 @@ async fn served_within(
     let address = listener.local_addr().expect("bound").to_string();
     let (stop, stopped) = oneshot::channel();
     let shutdown = async { stopped.await.unwrap_or(()) };
-    let task = tokio::spawn(async move {
-        serve(listener, router, shutdown, bounds)
-            .await
-            .expect("serves")
-    });
+    let task = tokio::spawn(serve(listener, None, router, shutdown, bounds));
     (address, stop, task)
 }
 
@@ -969,7 +974,7 @@ async fn a_catalog_that_cannot_be_changed_is_unavailable() {
                 Err(CatalogError::Busy(sqlx::Error::PoolClosed).into())
             }),
         );
-    let service = layered(routes, &[]);
+    let service = layered(routes, origins(Arc::default()));
     for path in ["/search", "/slow"] {
         let answer = get_from(&service, path).await;
         assert_eq!(

@@ -47,6 +47,7 @@ use super::vectors::{Density, IndexError, Vector, Vectors};
 use crate::domain::Embedding;
 use crate::util::budget::Budget;
 use crate::util::process::give_back_memory;
+use crate::util::process::give_way;
 
 /// Neighbors that a node keeps (`M` in Malkov & Yashunin, arXiv 1603.09320).
 const CONNECTIVITY: usize = 16;
@@ -56,9 +57,6 @@ const EXPANSION_ADD: usize = 128;
 /// vectors a product so many times as many ([`Density::walked`]). See docs/benchmarks.md for what
 /// more or fewer would buy.
 pub const BREADTH: usize = 128;
-
-/// The niceness of threads that build: searches go first.
-const LOWEST_PRIORITY: i32 = 19;
 
 /// Vectors with a graph over most of them. Clones share both.
 #[derive(Clone)]
@@ -580,8 +578,8 @@ fn add(
     reserve(graph, slots.len())?;
     let next = AtomicUsize::new(first);
     let work = || -> Result<(), IndexError> {
-        // Of this thread alone, which ends with the build.
-        let _ = rustix::process::nice(LOWEST_PRIORITY);
+        // Searches go first; this thread ends with the build.
+        give_way();
         let mut row = Vec::with_capacity(vectors.dimensions());
         loop {
             let node = next.fetch_add(1, Ordering::Relaxed);

@@ -142,6 +142,17 @@ impl Searcher {
         self.inner.index.memory_bytes()
     }
 
+    /// Some of the products that have a vector, `most` at most, spread over all of them.
+    #[must_use]
+    pub fn sample(&self, most: usize) -> Vec<ProductKey> {
+        let inner = &*self.inner;
+        let slots = inner.keys.len();
+        let step = (slots / most.max(1)).max(1);
+        let slots = (0..slots).step_by(step).take(most);
+        let has = |slot: &usize| u32::try_from(*slot).is_ok_and(|slot| inner.index.has(slot));
+        slots.filter(has).map(|slot| inner.keys[slot]).collect()
+    }
+
     /// A copy of the graph with all vectors in it. Blocking, at the lowest priority: it costs what
     /// the vectors cost that are not in it yet, and the copying of the graph.
     ///

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 use tracing::Instrument;
 
@@ -18,8 +19,10 @@ use super::error::ServiceError;
 use super::fresh::Freshness;
 use super::generation::{Generation, Making};
 use super::health::Health;
+use super::keys::Keys;
 use super::meters::Meters;
 use super::page::{Hit, Page};
+use super::status::ChangeStatus;
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
 use crate::catalog::{Catalog, Counts, ProductProgress, ShownPicture, StoredProduct, Waiting};
@@ -42,6 +45,8 @@ pub struct ServiceOptions {
     /// How long embeddings are kept that nobody needs.
     pub keep: Duration,
     pub making: Making,
+    /// The setting `model`: what answers where nothing else was chosen, and where others are beside.
+    pub model: PathBuf,
 }
 
 impl Default for ServiceOptions {
@@ -56,6 +61,7 @@ impl Default for ServiceOptions {
                 language: Language::default(),
                 types: Types::default(),
             },
+            model: PathBuf::new(),
         }
     }
 }
@@ -79,6 +85,11 @@ pub(super) struct Inner {
     /// wait for its next look.
     pub(super) written: Notify,
     pub(super) fresh: Freshness,
+    pub(super) keys: Keys,
+    /// Held by whoever reads the generation in use to put another in its place.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// How far a change of the model is.
+    pub(super) change: ArcSwapOption<ChangeStatus>,
     pub(super) meters: Meters,
 }
 
@@ -101,6 +112,7 @@ impl Service {
             queue: options.queue,
             max_batch: 1,
             max_wait: Duration::ZERO,
+            background: false,
             span: |_, _| worker::span(),
         };
         Ok(Self {
@@ -114,6 +126,9 @@ impl Service {
                 thesaurus: Arc::new(thesaurus),
                 written: Notify::new(),
                 fresh: Freshness::default(),
+                keys: Keys::default(),
+                turn: tokio::sync::Mutex::default(),
+                change: ArcSwapOption::empty(),
                 meters: Meters::default(),
             }),
         })
@@ -255,7 +270,19 @@ impl Service {
         query: Query,
         deadline: Option<Instant>,
     ) -> Result<Page, ServiceError> {
-        let generation = self.answering()?;
+        self.search_in(&self.answering()?, query, deadline).await
+    }
+
+    /// Answers a query with a generation, whether it is in use or not.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn search_in(
+        &self,
+        generation: &Arc<Generation>,
+        query: Query,
+        deadline: Option<Instant>,
+    ) -> Result<Page, ServiceError> {
         check::attributes(&generation.index.facets(), self.known(), &query)?;
         let encoder = &generation.encoder;
         let mut exclude = match &query.exclude[..] {
@@ -291,7 +318,7 @@ impl Service {
                 Target::Photo(vector, self.known().category.clone())
             }
             Ask::Like(id) => {
-                let (key, vector) = self.vector_of(&generation, &id).await?;
+                let (key, vector) = self.vector_of(generation, &id).await?;
                 exclude.push(key);
                 Target::Near(vector)
             }
@@ -305,7 +332,7 @@ impl Service {
             explain: query.explain,
         };
         let job = Job {
-            generation: Arc::clone(&generation),
+            generation: Arc::clone(generation),
             target,
             selection,
             facets: query.facets,

@@ -27,6 +27,8 @@ pub enum ServiceError {
     NoProduct { id: String },
     #[error("the product {id:?} has no embedding yet, so nothing can be compared with it")]
     NotEmbedded { id: String },
+    #[error("there is no model folder {name:?}")]
+    NoModel { name: String },
     #[error("more requests are waiting than can be answered in time")]
     Overloaded,
     #[error("the request's time was over before its turn came")]

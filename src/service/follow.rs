@@ -19,7 +19,7 @@ use super::meters::Meters;
 use crate::catalog::CatalogError;
 use crate::catalog::ingest::{self, IngestError};
 use crate::catalog::{Counts, Waiting};
-use crate::index::{GraphLag, Merged, Saved, Upkeep};
+use crate::index::{GraphLag, IndexVersion, Merged, Saved, Upkeep};
 use crate::util::blocking::blocking;
 
 /// How often an embedding in progress is looked at when the settings say never.
@@ -49,8 +49,9 @@ struct Beside {
     /// Whether all products were looked at for what is to be embedded. What changes after that comes
     /// into the queue by itself.
     looked: bool,
-    /// Of the graph.
+    /// Of the graph, and the model that it is of.
     upkeep: Option<Ending<Result<Upkept, GenerationError>>>,
+    upkept: Option<IndexVersion>,
     saving: Option<Ending<()>>,
     counting: Option<Ending<Duration>>,
     /// Of embeddings that nobody needs.
@@ -107,6 +108,7 @@ impl Follower {
             embedding: Some(self.embed(true)),
             looked: false,
             upkeep: None,
+            upkept: None,
             saving: None,
             counting: None,
             collecting: None,
@@ -160,6 +162,8 @@ impl Follower {
                         (beside.looked, embed_failures) = (true, 0);
                         Duration::ZERO
                     }
+                    // A change of the model lets others go first.
+                    Embedded::Busy if self.service.inner.change.load().is_some() => TOGETHER,
                     Embedded::Busy => SETTLE,
                     Embedded::Failed => {
                         embed_failures += 1;
@@ -272,6 +276,8 @@ impl Follower {
 
     /// Takes over what changed in the catalog; whether anything did.
     async fn renew(&self, beside: &mut Beside) -> Result<bool, GenerationError> {
+        // Nobody puts another model in use between what is read here and what comes of it.
+        let _turn = self.service.inner.turn.lock().await;
         self.take_upkept(beside).await?;
         let (service, now) = (&self.service, self.service.generation());
         let catalog = service.catalog();
@@ -309,8 +315,9 @@ impl Follower {
         let started = Instant::now();
         let (service, now) = (&self.service, self.service.generation());
         let making = &service.inner.options.making;
+        let making = making.with_words(Some(now.version().words_percent));
         let (built, counts) =
-            generation::build(service.catalog(), now.encoder.clone(), making).await?;
+            generation::build(service.catalog(), now.encoder.clone(), &making).await?;
         service.inner.meters.build.record(started.elapsed());
         tracing::info!(products = built.index.len(), elapsed = ?started.elapsed(), "index built");
         Ok((built, counts))
@@ -333,7 +340,16 @@ impl Follower {
             return Ok(());
         };
         let now = self.service.generation();
-        match task.result().await.transpose()? {
+        let upkept = task.result().await.transpose()?;
+        if beside
+            .upkept
+            .as_ref()
+            .is_none_or(|of| !same_vectors(of, now.version()))
+        {
+            // Another model is in use by now.
+            return Ok(());
+        }
+        match upkept {
             None => {}
             Some(Upkept::Merged(merged)) => {
                 self.service.swap(Generation {
@@ -363,6 +379,7 @@ impl Follower {
             return;
         }
         let now = self.service.generation();
+        beside.upkept = Some(now.version().clone());
         let lag = now.index.graph_lag();
         let GraphLag { size, delta, stale } = lag;
         match lag.due() {
@@ -484,11 +501,11 @@ impl Follower {
 }
 
 /// A task that ends with its owner.
-struct Ending<T>(JoinHandle<T>);
+pub(super) struct Ending<T>(pub(super) JoinHandle<T>);
 
 impl<T> Ending<T> {
     /// `None` when it panicked.
-    async fn result(mut self) -> Option<T> {
+    pub(super) async fn result(mut self) -> Option<T> {
         let result = (&mut self.0).await;
         if let Err(error) = &result {
             tracing::error!(%error, "a task in the background ended early");
@@ -501,6 +518,11 @@ impl<T> Drop for Ending<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Whether the vectors of two indexes are made in the same way.
+fn same_vectors(one: &IndexVersion, other: &IndexVersion) -> bool {
+    one.model == other.model && one.words_percent == other.words_percent
 }
 
 /// After so many failures in a row: twice as long each time.

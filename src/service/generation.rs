@@ -38,6 +38,15 @@ pub struct Making {
 }
 
 impl Making {
+    /// With another share of the words; `None`: the same.
+    #[must_use]
+    pub fn with_words(&self, percent: Option<u8>) -> Self {
+        Self {
+            words_percent: percent.unwrap_or(self.words_percent),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn version(&self, catalog: u64, model: &ModelId) -> IndexVersion {
         IndexVersion {
             catalog,

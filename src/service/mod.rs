@@ -4,7 +4,11 @@
 //! | file | what it is for |
 //! | --- | --- |
 //! | [`api`] | [`Service`]: query -> page, products, pictures |
+//! | `keys` | who may ask what |
+//! | [`access`] | keys made, revoked and followed |
 //! | [`writes`] | products written, and read back as they came in |
+//! | [`change`] | another model is put in use |
+//! | `status` | how far such a change is |
 //! | `check` | whether a query asks for what the products have |
 //! | `worker` | the threads that search |
 //! | [`thesaurus`] | the synonyms in use, read again when their file changes |
@@ -21,25 +25,31 @@
 //! Knows no HTTP: status codes, JSON and addresses are [`http`](crate::http)'s. Refuses work that
 //! cannot be done in time ([`ServiceError::Overloaded`]) rather than piling it up.
 
+pub mod access;
 pub mod api;
+pub mod change;
 mod check;
 pub mod error;
 pub mod follow;
 mod fresh;
 pub mod generation;
 pub mod health;
+mod keys;
 mod meters;
 pub mod page;
 pub mod ready;
+mod status;
 pub mod thesaurus;
 mod verify;
 mod worker;
 pub mod writes;
 
 pub use api::{Service, ServiceOptions};
+pub use change::{Changer, Check, Checked, in_use};
 pub use error::ServiceError;
 pub use follow::Follower;
 pub use generation::{Generation, Making, ModelName};
+pub use keys::{Denied, Door};
 pub use page::{Hit, Page};
 pub use ready::Readiness;
 pub use verify::{Verified, verify};

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
 use crate::index::lexical::{Language, Stems, Synonyms, SynonymsError};
+use crate::util::stamp::Stamp;
 
 /// Synonyms that can be exchanged while searches use them.
 pub struct Thesaurus {
@@ -21,17 +21,13 @@ struct Read {
     stamp: Option<Stamp>,
 }
 
-/// Tells cheaply whether a file is the one that was read.
-#[derive(PartialEq, Eq)]
-struct Stamp(u64, Option<SystemTime>);
-
 impl Thesaurus {
     /// Reads the default list, and the shop's own file where there is one.
     ///
     /// # Errors
     /// When the file cannot be read, or a line of it is not a rule.
     pub fn read(language: Language, own: Option<PathBuf>) -> Result<Self, SynonymsError> {
-        let stamp = own.as_ref().and_then(stamp);
+        let stamp = own.as_deref().and_then(Stamp::of);
         let synonyms = Synonyms::read(&Stems::of(language), own.as_deref())?;
         let read = Read {
             synonyms: Arc::new(synonyms),
@@ -58,7 +54,7 @@ impl Thesaurus {
         let Some(own) = &self.own else {
             return Ok(false);
         };
-        let stamp = stamp(own);
+        let stamp = Stamp::of(own);
         if stamp == self.current.load().stamp {
             return Ok(false);
         }
@@ -70,11 +66,6 @@ impl Thesaurus {
         self.current.store(Arc::new(Read { synonyms, stamp }));
         result
     }
-}
-
-fn stamp(path: &PathBuf) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some(Stamp(metadata.len(), metadata.modified().ok()))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::util::TryInitError;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 pub use metrics::{keep_metrics, rendered, start_metrics};
 pub use traces::{TraceError, TraceOptions, Traces, continued};
@@ -36,8 +36,23 @@ pub enum TelemetryError {
     Filter(#[from] tracing_subscriber::filter::ParseError),
     #[error("a log subscriber is installed already: {0}")]
     Log(#[from] TryInitError),
+    #[error("the log filter cannot be changed: {0}")]
+    Change(#[from] reload::Error),
     #[error(transparent)]
     Traces(#[from] TraceError),
+}
+
+/// Which log lines are written; can be changed while the process runs.
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Writes other lines from now on.
+    ///
+    /// # Errors
+    /// When the filter is wrong: the lines stay as they were.
+    pub fn change(&self, filter: &str) -> Result<(), TelemetryError> {
+        Ok(self.0.reload(EnvFilter::try_new(filter)?)?)
+    }
 }
 
 /// Starts logging to standard error. Once per process.
@@ -56,12 +71,16 @@ pub fn start(
     format: LogFormat,
     filter: &str,
     traces: Option<&TraceOptions>,
-) -> Result<Option<Traces>, TelemetryError> {
+) -> Result<(LogFilter, Option<Traces>), TelemetryError> {
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
 
-    let lines = EnvFilter::try_new(filter)?.and(filter_fn(|about| !traces::is_stage(about)));
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+    let lines = filter.and(filter_fn(|about| !traces::is_stage(about)));
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        // A line that nobody reads any more is none to panic about.
+        .log_internal_errors(false);
     let log = match format {
         LogFormat::Text => {
             // Colors are for people: a file or a collector gets none.
@@ -78,5 +97,5 @@ pub fn start(
     let mut layers = vec![log];
     layers.extend(traces.as_ref().map(|traces| traces.layer().boxed()));
     tracing_subscriber::registry().with(layers).try_init()?;
-    Ok(traces)
+    Ok((LogFilter(handle), traces))
 }

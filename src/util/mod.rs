@@ -6,6 +6,7 @@
 //! | [`blocking`] | CPU and file work off the async threads |
 //! | [`budget`] | a bound on bytes, pixels or searches at the same time |
 //! | [`digest`] | sha256 of bytes and files, hexadecimal |
+//! | [`nearest`] | the name that was perhaps meant |
 //! | [`output`] | what a command prints |
 //! | [`owner`] | files that root makes belong to the owner of their folder |
 //! | [`percent`] | percent-encoding, RFC 3986 |
@@ -13,11 +14,13 @@
 //! | [`random`] | reproducible random numbers |
 //! | [`signed`] | counts as attributes of spans |
 //! | [`simd`] | loops with the widest vectors that the processor has |
+//! | [`stamp`] | whether a file is still the one that was read |
 
 pub mod batcher;
 pub mod blocking;
 pub mod budget;
 pub mod digest;
+pub mod nearest;
 pub mod output;
 pub mod owner;
 pub mod percent;
@@ -27,3 +30,4 @@ pub mod signed;
 pub mod simd;
 #[cfg(test)]
 pub mod skipped;
+pub mod stamp;

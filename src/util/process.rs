@@ -39,6 +39,15 @@ pub fn raise_file_limit() -> Option<u64> {
     }
 }
 
+/// Lets all other threads go before the calling one, for good: it gets what they leave of the
+/// processor. Where the system does not allow it the thread competes as any other, no more.
+pub fn give_way() {
+    // On Linux a priority is a thread's own.
+    let _ = rustix::process::nice(LOWEST_PRIORITY);
+}
+
+/// What `nice` can ask for at most.
+const LOWEST_PRIORITY: i32 = 19;
 /// What the process uses of the system.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {

@@ -4,7 +4,7 @@
 usage: live.py HOST:PORT [--seconds 60] [--writes 50] [--searches 20] [--rounds 2] [--queries FILE]
                [--photos FOLDER --pictures 1]
 
-The service needs `--writes true`. It is changed: prices, stock, titles and colors of its products, some are removed and
+Give it the address of the admin listener. The service is changed: prices, stock, titles and colors of its products, some are removed and
 new ones come in. Each round searches alone, then beside the writes. A write counts as found when a search answers with
 its revision or a later one; a search a hundredth of a second looks. `--queries`: JSON Lines with `q` each; without
 it searches ask for the first words of titles. `--photos`: a folder of JPEG files, of which `--pictures` a second are

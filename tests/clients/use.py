@@ -1,4 +1,4 @@
-"""What a shop does with a service, by the generated Python client: python use.py ADDRESS PICTURE"""
+"""What a shop does with a service, by the generated Python client: python use.py ADDRESS KEY PICTURE"""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from aglet_client import Client
+from aglet_client import AuthenticatedClient
 from aglet_client.api.products import (
     all_products,
     bulk_products,
@@ -34,7 +34,7 @@ from aglet_client.types import File, Response
 
 ID = "py 1/a"
 
-client = Client(base_url=sys.argv[1])
+client = AuthenticatedClient(base_url=sys.argv[1], token=sys.argv[2])
 
 
 def same(got: object, wanted: object) -> None:
@@ -119,7 +119,7 @@ def on_many_products() -> None:
 
 
 def on_pictures() -> None:
-    picture = Path(sys.argv[2]).read_bytes()
+    picture = Path(sys.argv[3]).read_bytes()
     uploaded = put_picture.sync(ID, 1, client=client, body=File(payload=BytesIO(picture)), wait="searchable")
     assert isinstance(uploaded, WriteResponse), uploaded
     same((uploaded.status, uploaded.searchable), ("changed", True))

@@ -1,4 +1,4 @@
-// What a shop does with a service, by the generated TypeScript client: node use.js ADDRESS PICTURE
+// What a shop does with a service, by the generated TypeScript client: node use.js ADDRESS KEY PICTURE
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -103,7 +103,7 @@ async function onManyProducts(): Promise<void> {
 }
 
 async function onPictures(): Promise<void> {
-  const file = new Blob([readFileSync(process.argv[3] ?? '')]);
+  const file = new Blob([readFileSync(process.argv[4] ?? '')]);
   const picture = { id, number: 1 };
   const uploaded = await putPicture({ path: picture, body: file, query: { wait: 'searchable' } });
   assert.equal(uploaded.data?.status, 'changed');
@@ -143,7 +143,7 @@ async function onRemoval(): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  client.setConfig({ baseUrl: process.argv[2] ?? '' });
+  client.setConfig({ baseUrl: process.argv[2] ?? '', auth: process.argv[3] ?? '' });
   await onProducts();
   await onManyProducts();
   await onPictures();

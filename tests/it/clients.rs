@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::service::{Service, aglet_with};
+use crate::support::service::{Service, aglet_with, json};
 use crate::support::skipped::skipped;
 
 const DOCUMENT: &str = "openapi/openapi.json";
@@ -58,16 +58,26 @@ fn run(folder: &TempDir, command: &[&str]) {
     );
 }
 
-/// Runs a command in the folder with the address of a service, which is empty, and a picture.
+/// Runs a command in the folder with the address of a service, which is empty, a key and a picture.
 fn use_service(folder: &TempDir, command: &[&str]) {
     let serve = aglet_with(
         &here("models/aglet-small"),
         "serve",
         &folder.path().join("data"),
     );
-    let mut service = Service::run(serve, &["--writes", "true"]);
+    let mut service = Service::run(serve, &[]);
     service.ready();
-    run(folder, &[command, &[&service.url, "picture.png"]].concat());
+    let made = service
+        .agent
+        .post(format!("{}/admin/keys", service.admin))
+        .header("content-type", "application/json")
+        .send(r#"{"name": "a client", "scope": "write"}"#);
+    let key = json(made.expect("answers"))["key"].clone();
+    let key = key.as_str().expect("a key");
+    run(
+        folder,
+        &[command, &[&service.url, key, "picture.png"]].concat(),
+    );
     service.end();
 }
 

@@ -90,6 +90,7 @@ fn a_good_folder_is_good_and_what_is_missing_is_a_warning() {
         .collect();
     let checks = [
         "settings",
+        "address",
         "files",
         "runtime",
         "model",
@@ -101,6 +102,7 @@ fn a_good_folder_is_good_and_what_is_missing_is_a_warning() {
         "database",
         "embedded",
         "index",
+        "keys",
     ];
     assert_eq!(good, checks, "{lines}");
     assert_eq!(lines.lines().count(), checks.len() + 1, "{lines}");
@@ -196,7 +198,7 @@ fn what_would_keep_a_service_from_starting_is_a_fault() {
 
     // A file of another user.
     #[cfg(target_os = "linux")]
-    if std::os::unix::fs::chown(data.join("embed.lock"), Some(10_001), None).is_ok() {
+    if std::os::unix::fs::chown(data.join("writer.lock"), Some(10_001), None).is_ok() {
         assert!(warns(doctor(), "owner"));
     } else {
         skipped(

@@ -66,8 +66,8 @@ fn what_is_written_is_searchable() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     // Changes are not looked for: a write is heard of by itself.
-    let flags = ["--writes", "true", "--refresh-seconds", "600"];
-    let mut service = Service::start(&data, &flags);
+    let flags = ["--refresh-seconds", "600"];
+    let mut service = Service::start(&data, &flags).at_admin();
     service.ready();
     for (id, title, color) in [
         ("a", "Hilltop Walker", "Red"),
@@ -220,7 +220,7 @@ fn every_acknowledged_write_survives_a_kill() {
     let mut noise = Noise(21);
     let mut acknowledged = 0;
     for kill in 0..kills {
-        let service = Service::start(&data, &["--writes", "true"]);
+        let service = Service::start(&data, &[]).at_admin();
         let writers: Vec<_> = (0..4_u32)
             .map(|place| {
                 let (url, known) = (service.url.clone(), Arc::clone(&known));
@@ -235,7 +235,7 @@ fn every_acknowledged_write_survives_a_kill() {
             .into_iter()
             .map(|writer| writer.join().expect("no wrong answer"))
             .collect();
-        let again = Service::start(&data, &["--writes", "true"]);
+        let again = Service::start(&data, &[]).at_admin();
         let mut known = known.lock().expect("no panic");
         acknowledged += known.len();
         for id in 0..160 {

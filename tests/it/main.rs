@@ -6,6 +6,7 @@
 )]
 
 mod catalog;
+mod change;
 mod clients;
 mod demo;
 mod doctor;
@@ -17,6 +18,7 @@ mod live;
 mod living;
 mod model;
 mod observability;
+mod operate;
 mod order;
 mod pictures;
 mod serve;

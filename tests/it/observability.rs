@@ -483,7 +483,10 @@ fn a_slow_search_has_a_line_and_its_words_only_where_they_may_be() {
 }
 
 fn metrics(service: &Service) -> String {
-    let answer = service.agent.get(format!("{}/metrics", service.url)).call();
+    let answer = service
+        .agent
+        .get(format!("{}/metrics", service.admin))
+        .call();
     answer
         .expect("answers")
         .into_body()
@@ -517,8 +520,6 @@ fn scraped() -> String {
         &collector.endpoint,
         "--trace-sample",
         "1",
-        "--writes",
-        "true",
     ];
     let mut service = shop(folder.path(), &flags);
     search(&service, Some("boots"), &[]);
@@ -526,7 +527,7 @@ fn scraped() -> String {
     search(&service, None, &[]);
     assert_eq!(service.get("/products/none").0, 404);
     let product = json!({"title": "Boot 6", "attributes": {"category": "Boots"}}).to_string();
-    let put = service.agent.put(format!("{}/products/6", service.url));
+    let put = service.agent.put(format!("{}/products/6", service.admin));
     let put = put
         .header("content-type", "application/json")
         .send(&product);

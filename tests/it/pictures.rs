@@ -81,7 +81,7 @@ fn embedded(service: &mut Service, id: &str, pictures: usize) {
 #[test]
 fn an_uploaded_picture_is_found_and_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut service = Service::start(&folder.path().join("data"), &["--writes", "true"]);
+    let mut service = Service::start(&folder.path().join("data"), &[]).at_admin();
     service.ready();
     for (id, title) in [("a", "Hilltop Walker"), ("b", "Harbor Stroller")] {
         let path = format!("/products/{id}");
@@ -217,8 +217,8 @@ fn a_picture_on_the_web_is_fetched_and_a_bad_one_costs_itself() {
     let blue = png([20, 20, 200], [255, 255, 255]);
     let host = format!("127.0.0.1:{}", web(blue.clone()));
     let folder = tempfile::tempdir().expect("a folder");
-    let flags = ["--writes", "true", "--picture-hosts", host.as_str()];
-    let mut service = Service::start(&folder.path().join("data"), &flags);
+    let flags = ["--picture-hosts", host.as_str()];
+    let mut service = Service::start(&folder.path().join("data"), &flags).at_admin();
     service.ready();
     let at = |name: &str| format!("http://{host}/{name}");
     let product =

@@ -14,6 +14,7 @@ use aglet::config::{self, Config, Settings};
 use aglet::domain::{Types, ValueType};
 use aglet::encode::{Device, Encoder};
 use aglet::model::ModelFolder;
+use aglet::service::in_use;
 use aglet::telemetry::{self, LogFormat};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -160,17 +161,18 @@ async fn import(
     skip_embedding: bool,
 ) -> anyhow::Result<Summary> {
     let progress = Arc::new(Progress::default());
-    // The model first: a wrong path should not be reported after a minute of reading.
+    let catalog = Catalog::open_with(&config.data, config.picture_hosts.clone()).await?;
+    // The model before the source: a wrong path should not be reported after a minute of reading.
     let encoder = if skip_embedding {
         None
     } else {
-        let folder = ModelFolder::open(&config.model)?;
+        let (folder, _) = in_use(&catalog, &config.model).await?;
+        let model = ModelFolder::open(&folder)?;
         Some(
-            Encoder::start(&folder, &config.encoder)
-                .with_context(|| format!("model {}", config.model.display()))?,
+            Encoder::start(&model, &config.encoder)
+                .with_context(|| format!("model {}", folder.display()))?,
         )
     };
-    let catalog = Catalog::open_with(&config.data, config.picture_hosts.clone()).await?;
     let shown = tokio::spawn(show(progress.clone()));
     let summary = match &encoder {
         Some(encoder) => ingest::import(&catalog, encoder, source, options, &progress).await,

@@ -23,6 +23,7 @@ mod evaluate;
 mod gc;
 mod health;
 mod import;
+mod key;
 mod model;
 mod openapi;
 mod serve;
@@ -31,7 +32,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(
@@ -59,6 +60,7 @@ enum Command {
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Gc(gc::GcArgs),
+    Key(key::KeyArgs),
     Evaluate(evaluate::EvaluateArgs),
     Suite(suite::SuiteArgs),
     Verify(verify::VerifyArgs),
@@ -67,7 +69,9 @@ enum Command {
 
 fn main() -> anyhow::Result<ExitCode> {
     aglet::util::process::keep_quiet();
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    check_variables()?;
+    match cli.command {
         Command::Serve(args) => serve::run(args)?,
         Command::Health(args) => health::run(&args)?,
         Command::Model(command) => model::run(command)?,
@@ -76,6 +80,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::run(&args)?,
         Command::Restore(args) => backup::run_restore(&args)?,
         Command::Gc(args) => gc::run(&args)?,
+        Command::Key(args) => key::run(&args)?,
         Command::Import(args) => return import::run(args),
         Command::Evaluate(arguments) => evaluate::run(arguments)?,
         Command::Suite(arguments) => suite::run(arguments)?,
@@ -83,4 +88,20 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => return verify::run(arguments),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every `AGLET_*` variable must be one that some command reads.
+fn check_variables() -> Result<(), aglet::config::ConfigError> {
+    fn names(command: &clap::Command, all: &mut Vec<String>) {
+        let own = command.get_arguments().filter_map(clap::Arg::get_env);
+        all.extend(own.filter_map(|name| Some(name.to_str()?.to_owned())));
+        for below in command.get_subcommands() {
+            names(below, all);
+        }
+    }
+    let mut known = Vec::new();
+    names(&Cli::command(), &mut known);
+    let given = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    aglet::config::check_variables(given, &known)
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use aglet::catalog::Catalog;
+use aglet::domain::{Served, Wanted};
 use aglet::encode::session::check_export;
 use aglet::model::pull::{ENDPOINT, Progress, PullOptions, Token, pull};
 use aglet::model::{ExportOptions, ModelFolder, WeightType, export};
@@ -20,6 +22,36 @@ pub enum ModelCommand {
         /// The model folder.
         folder: PathBuf,
     },
+    /// Change the model that services of a catalog answer with, without a pause: they embed the
+    /// catalog with it beside the one in use, and put it in its place when that is done.
+    Use(UseArgs),
+    /// Bring the model back that answered before.
+    Rollback(CatalogArgs),
+    /// Give up a change of the model.
+    Keep(CatalogArgs),
+    /// Say which model was chosen, which answered before, and which is to.
+    Status(CatalogArgs),
+}
+
+#[derive(clap::Args)]
+pub struct CatalogArgs {
+    /// Folder of the catalog's database
+    #[arg(long, env = "AGLET_DATA", value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub struct UseArgs {
+    /// The model folder: a path, or the name of one beside that of the setting `model`
+    model: PathBuf,
+    /// Share of the words in a product's vector, in percent [default: that of the settings]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=100))]
+    words_percent: Option<u8>,
+    /// Put it in use without a check
+    #[arg(long)]
+    unchecked: bool,
+    #[command(flatten)]
+    catalog: CatalogArgs,
 }
 
 #[derive(clap::Args)]
@@ -77,7 +109,82 @@ pub fn run(command: ModelCommand) -> anyhow::Result<()> {
             show(&ModelFolder::open(&folder)?);
             Ok(())
         }
+        ModelCommand::Use(args) => run_use(&args),
+        ModelCommand::Rollback(args) => with_catalog(&args, async |catalog| {
+            let previous = catalog.serving().await?.previous;
+            let previous = previous.context("no other model answered before the one in use")?;
+            Ok(catalog.want(Some(&previous), false).await?)
+        }),
+        ModelCommand::Keep(args) => {
+            with_catalog(&args, async |catalog| Ok(catalog.want(None, false).await?))
+        }
+        ModelCommand::Status(args) => with_catalog(&args, async |_| Ok(())),
     }
+}
+
+fn run_use(args: &UseArgs) -> anyhow::Result<()> {
+    let mut model = args.model.clone();
+    if model.components().count() > 1 || model.is_absolute() {
+        // Services may run elsewhere in the file system.
+        let found = model.canonicalize();
+        model = found.with_context(|| format!("no model folder {}", model.display()))?;
+        ModelFolder::open(&model)?;
+    }
+    let served = Served {
+        model,
+        words_percent: args.words_percent,
+    };
+    with_catalog(&args.catalog, async |catalog| {
+        Ok(catalog.want(Some(&served), !args.unchecked).await?)
+    })
+}
+
+/// Does it, and says how things stand then.
+fn with_catalog(
+    args: &CatalogArgs,
+    work: impl AsyncFnOnce(&Catalog) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let catalog = Catalog::open(&args.data).await?;
+        work(&catalog).await?;
+        let serving = catalog.serving().await?;
+        catalog.close().await;
+        let name = |served: &Served| match served.words_percent {
+            Some(percent) => format!("{} ({percent}% words)", served.model.display()),
+            None => served.model.display().to_string(),
+        };
+        match &serving.chosen {
+            Some((setting, served)) => println!(
+                "chosen    {}, in the place of the setting {}",
+                name(served),
+                setting.display()
+            ),
+            None => println!("chosen    none: the setting `model` counts"),
+        }
+        if let Some(previous) = &serving.previous {
+            println!("previous  {}", name(previous));
+        }
+        match &serving.wanted {
+            None => {}
+            Some(Wanted {
+                served,
+                failed: None,
+                ..
+            }) => println!(
+                "wanted    {}: GET /admin/model of a running service says how far it is",
+                name(served)
+            ),
+            Some(Wanted {
+                served,
+                failed: Some(reason),
+                ..
+            }) => println!("given up  {}: {reason}", name(served)),
+        }
+        Ok(())
+    })
 }
 
 fn run_pull(args: PullArgs) -> anyhow::Result<()> {

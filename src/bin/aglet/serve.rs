@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aglet::app::App;
-use aglet::config::{self, Config, Settings};
+use aglet::app::{App, Reloading};
+use aglet::config::{self, Config, ConfigError, Settings};
 use aglet::doctor::{self, Verdict};
+use aglet::http::Reloads;
 use aglet::{http, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,7 +22,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 ///
 /// A flag goes before its variable, the variable before the file, the file before the default.
 /// SIGTERM and Ctrl-C stop the service: requests in work are answered first. A second one ends it at
-/// once. SIGHUP is passed over.
+/// once. SIGHUP reads the file again and takes over what can change while the service runs: log_filter,
+/// cors_origins, open_search, address_rate, address_burst and trusted_proxies.
 #[derive(clap::Args)]
 pub struct ServeArgs {
     /// TOML file of settings: the names of the flags, with _ for -
@@ -36,21 +38,17 @@ pub struct ServeArgs {
 }
 
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let file = args
-        .config
-        .as_deref()
-        .map(config::read_file)
-        .transpose()?
-        .unwrap_or_default();
-    let config = Config::check(args.settings.or(file))?;
-    if args.check_config {
+    let check_only = args.check_config;
+    let settings = move || read(&args);
+    let config = settings()?;
+    if check_only {
         print!("{}", config.to_toml());
         return places_are_there(&config);
     }
     // The recorder first: what is sent of traces is counted.
     let metrics = telemetry::start_metrics()?;
     http::describe_metrics();
-    let traces = telemetry::start(
+    let (filter, traces) = telemetry::start(
         config.log_format,
         &config.log_filter,
         config.traces.as_ref(),
@@ -58,7 +56,8 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let served = runtime.block_on(serve(config, metrics));
+    let (reloading, reloads) = Reloading::new(Box::new(settings), filter);
+    let served = runtime.block_on(serve(config, metrics, reloading, reloads));
     // An index that is being built is of no use any more: not waited for.
     let patience = if matches!(served, Ok(Ended::Starting)) {
         LOADING
@@ -75,6 +74,12 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         tracing::info!("stopped");
     }
     served.map(|_| ())
+}
+
+/// The settings as they are now: the file may have changed since the start.
+fn read(args: &ServeArgs) -> Result<Config, ConfigError> {
+    let file = args.config.as_deref().map(config::read_file).transpose()?;
+    Config::check(args.settings.clone().or(file.unwrap_or_default()))
 }
 
 fn places_are_there(config: &Config) -> anyhow::Result<()> {
@@ -95,24 +100,30 @@ enum Ended {
     Hurried,
 }
 
-async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<Ended> {
+async fn serve(
+    config: Config,
+    metrics: PrometheusHandle,
+    reloading: Reloading,
+    reloads: Reloads,
+) -> anyhow::Result<Ended> {
     let mut signals = Signals::catch()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let app = tokio::select! {
         app = App::start(config, metrics) => app?,
-        () = signals.arrive() => return Ok(Ended::Starting),
+        () = signals.arrive(None) => return Ok(Ended::Starting),
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = app.run(async {
+    let run = app.run(Some(reloading), async {
         let _ = stopped.await;
     });
     tokio::pin!(run);
     tokio::select! {
         ended = &mut run => ended?,
-        () = signals.arrive() => {
+        () = signals.arrive(Some(&reloads)) => {
             let _ = stop.send(());
             tokio::select! {
                 ended = run => ended?,
-                () = signals.arrive() => {
+                () = signals.arrive(None) => {
                     tracing::warn!("told to stop once more: requests in work are not waited for");
                     return Ok(Ended::Hurried);
                 }
@@ -123,8 +134,8 @@ async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<Ende
 }
 
 /// SIGTERM (an orchestrator) and SIGINT (a person), caught from here on: before that they end the
-/// process where it stands, which would be an exit code other than 0. SIGHUP too, which a closed
-/// terminal or a rotation of logs sends.
+/// process where it stands, which would be an exit code other than 0. SIGHUP too, which `systemctl
+/// reload`, a closed terminal or a rotation of logs sends.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -140,13 +151,22 @@ impl Signals {
         })
     }
 
-    /// Until one says that the service is to stop.
-    async fn arrive(&mut self) {
+    /// Until one says that the service is to stop. SIGHUP asks for the settings to be read again, once
+    /// there is somebody to ask.
+    async fn arrive(&mut self, reloads: Option<&Reloads>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return tracing::info!("SIGTERM"),
                 _ = self.interrupt.recv() => return tracing::info!("interrupted"),
-                _ = self.hangup.recv() => tracing::info!("SIGHUP: passed over"),
+                _ = self.hangup.recv() => {
+                    let Some(reloads) = reloads else {
+                        tracing::info!("SIGHUP: passed over");
+                        continue;
+                    };
+                    tracing::info!("SIGHUP: the settings are read again");
+                    // Whoever takes them over logs what came of it.
+                    let _ = reloads.send(oneshot::channel().0).await;
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use aglet::catalog::Catalog;
 use aglet::config::{Config, Settings};
 use aglet::model::ModelFolder;
-use aglet::service::{Making, Verified, verify};
+use aglet::service::{Making, Verified, in_use, verify};
 
 /// Differences that are printed.
 const SHOWN: usize = 20;
@@ -28,7 +28,6 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         "{} holds no catalog",
         config.data.display()
     );
-    let folder = ModelFolder::open(&config.model)?;
     let making = Making {
         words_percent: config.words_percent,
         language: config.language,
@@ -39,7 +38,10 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         .build()?;
     let verified = runtime.block_on(async {
         let catalog = Catalog::open(&config.data).await?;
+        let (folder, words_percent) = in_use(&catalog, &config.model).await?;
+        let folder = ModelFolder::open(&folder)?;
         let dimensions = folder.manifest().dimensions;
+        let making = making.with_words(words_percent);
         let verified = verify(&catalog, folder.id(), dimensions, &making).await?;
         catalog.close().await;
         anyhow::Ok(verified)

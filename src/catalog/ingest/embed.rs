@@ -52,6 +52,8 @@ pub(super) struct Run<'a, E> {
 struct Worked<'r, 'a, E> {
     run: &'r Run<'a, E>,
     lane: Lane,
+    /// When no more is begun.
+    until: Option<Instant>,
     /// What was taken from the queue and is not written yet: the keys in the queue.
     taken: HashSet<i64>,
     /// Whether there was no more in the queue.
@@ -112,15 +114,17 @@ impl<'a, E: Embedder> Run<'a, E> {
     }
 
     /// Works off both lanes. What fails and may pass is left for another time.
-    pub(super) async fn embed(&self) -> Result<EmbedSummary, IngestError> {
+    /// After `time` no more is begun.
+    pub(super) async fn embed(&self, time: Option<Duration>) -> Result<EmbedSummary, IngestError> {
         let start = Instant::now();
+        let until = time.map(|time| start + time);
         for lane in [Lane::New, Lane::Later] {
             let (words, pictures) = self.writer.waiting_now(self.model, lane).await?;
             self.progress.words.fetch_add(words, Ordering::Relaxed);
             self.progress.photos.fetch_add(pictures, Ordering::Relaxed);
         }
-        self.work_off(Lane::New).await?;
-        let later = self.work_off(Lane::Later);
+        self.work_off(Lane::New, until).await?;
+        let later = self.work_off(Lane::Later, until);
         tokio::pin!(later);
         loop {
             tokio::select! {
@@ -128,7 +132,7 @@ impl<'a, E: Embedder> Run<'a, E> {
                 () = tokio::time::sleep(LOOK) => {}
             }
             // Beside each other: neither waits for the other.
-            let new = self.work_off(Lane::New);
+            let new = self.work_off(Lane::New, until);
             tokio::pin!(new);
             tokio::select! {
                 done = &mut new => done?,
@@ -144,10 +148,11 @@ impl<'a, E: Embedder> Run<'a, E> {
         Ok(summary)
     }
 
-    async fn work_off(&self, lane: Lane) -> Result<(), IngestError> {
+    async fn work_off(&self, lane: Lane, until: Option<Instant>) -> Result<(), IngestError> {
         let mut worked = Worked {
             run: self,
             lane,
+            until,
             taken: HashSet::new(),
             all_taken: false,
             settled: Vec::new(),
@@ -252,6 +257,10 @@ impl<E: Embedder> Worked<'_, '_, E> {
 
     /// The next work that was not taken yet.
     async fn take(&mut self) -> Result<Vec<(i64, Work)>, CatalogError> {
+        if self.until.is_some_and(|until| until <= Instant::now()) {
+            self.all_taken = true;
+            return Ok(Vec::new());
+        }
         let Run { writer, model, .. } = self.run;
         let most = self.taken.len() + PAGE;
         let mut due = writer.due(*model, self.lane, most).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::embed::{LineOf, Run};
 use super::embedder::Embedder;
@@ -77,7 +77,7 @@ async fn bring_in<E: Embedder>(
         let run = Run::new(&writer, embedder, progress, import).await?;
         run.look().await?;
         look_again(&writer, run.model(), &lines).await?;
-        summary.embedded = run.embed().await?;
+        summary.embedded = run.embed(None).await?;
     }
     rejects.flush()?;
     summary.elapsed = start.elapsed();
@@ -98,7 +98,7 @@ pub async fn embed_missing<E: Embedder>(
     embedder: &E,
     progress: &Progress,
 ) -> Result<EmbedSummary, IngestError> {
-    embed(catalog, embedder, progress, true).await
+    embed(catalog, embedder, progress, true, None).await
 }
 
 /// Embeds what waits in the queue and whose turn has come: at the cost of that alone. What changes
@@ -111,7 +111,21 @@ pub async fn embed_queued<E: Embedder>(
     embedder: &E,
     progress: &Progress,
 ) -> Result<EmbedSummary, IngestError> {
-    embed(catalog, embedder, progress, false).await
+    embed(catalog, embedder, progress, false, None).await
+}
+
+/// As [`embed_missing`] with `look`, else as [`embed_queued`]; begins nothing more after `time`.
+///
+/// # Errors
+/// As [`embed_missing`].
+pub async fn embed_for<E: Embedder>(
+    catalog: &Catalog,
+    embedder: &E,
+    progress: &Progress,
+    look: bool,
+    time: Duration,
+) -> Result<EmbedSummary, IngestError> {
+    embed(catalog, embedder, progress, look, Some(time)).await
 }
 
 async fn embed<E: Embedder>(
@@ -119,6 +133,7 @@ async fn embed<E: Embedder>(
     embedder: &E,
     progress: &Progress,
     look: bool,
+    time: Option<Duration>,
 ) -> Result<EmbedSummary, IngestError> {
     let _running = progress.start();
     let writer = Writer::embedder(catalog)?;
@@ -126,7 +141,7 @@ async fn embed<E: Embedder>(
     if look {
         run.look().await?;
     }
-    run.embed().await
+    run.embed(time).await
 }
 
 /// Puts the pictures of an import into the queue that are not what they were, and what could not be

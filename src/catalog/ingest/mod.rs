@@ -35,6 +35,6 @@ mod survey;
 
 pub use crate::catalog::store::queue::Lane;
 pub use embedder::Embedder;
-pub use import::{embed_missing, embed_queued, import, load};
+pub use import::{embed_for, embed_missing, embed_queued, import, load};
 pub use max_removed::MaxRemoved;
 pub use progress::{EmbedSummary, ImportOptions, IngestError, Progress, Status, Summary};

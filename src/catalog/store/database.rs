@@ -23,7 +23,7 @@ use crate::util::owner::leave_to_folder;
 
 /// The files of `migrations/`: (version, name, text). Written out, because sqlx's macro that reads the
 /// folder would compile sqlx and SQLite a second time, for the compiler's own use.
-const MIGRATION_FILES: [(i64, &str, &str); 6] = [
+const MIGRATION_FILES: [(i64, &str, &str); 8] = [
     (
         1,
         "catalog",
@@ -53,6 +53,16 @@ const MIGRATION_FILES: [(i64, &str, &str); 6] = [
         6,
         "pictures and work",
         include_str!("../../../migrations/0006_pictures.sql"),
+    ),
+    (
+        7,
+        "keys of the API",
+        include_str!("../../../migrations/0007_api_keys.sql"),
+    ),
+    (
+        8,
+        "which model answers",
+        include_str!("../../../migrations/0008_models.sql"),
     ),
 ];
 

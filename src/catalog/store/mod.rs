@@ -11,8 +11,11 @@
 //! | [`pictures`] | rows of `pictures`, compared and written |
 //! | [`queue`] | what waits to be embedded, put into the queue |
 //! | [`work`] | what waits, taken from it, and what became of it |
+//! | [`api_keys`] | keys of the API |
+//! | [`serving`] | which model answers |
 //! | [`gc`] | what nobody needs any more is deleted |
 
+mod api_keys;
 pub(super) mod as_it_is;
 mod database;
 mod edit;
@@ -21,6 +24,7 @@ pub(super) mod pictures;
 pub(super) mod queue;
 mod read;
 pub(super) mod row;
+mod serving;
 pub(super) mod work;
 pub(super) mod write;
 

@@ -99,6 +99,13 @@ fn share(right: usize, most: usize) -> f64 {
 }
 
 impl ShopperResult {
+    /// The mean of the kinds, the headline figure; `None` where no query was answered.
+    #[must_use]
+    pub fn score(&self) -> Option<f64> {
+        let kinds: Vec<Figure> = self.kinds().iter().filter_map(Series::mean).collect();
+        mean_of(&kinds).map(|figure| figure.estimate.value)
+    }
+
     /// The mean of the kinds, the share of queries whose first product is right, and both by kind.
     #[must_use]
     pub fn figures(&self) -> Vec<Figure> {

@@ -39,6 +39,8 @@ pub enum EngineError {
     Product(#[from] ProductError),
     #[error(transparent)]
     Index(#[from] IndexError),
+    #[error("the service did not answer: {0}")]
+    Service(String),
     #[error("no picture of the catalog could be embedded; the first: {first}")]
     NothingEmbedded { first: String },
 }

@@ -122,23 +122,6 @@ impl utoipa::PartialSchema for AttributePatch {
 
 impl ToSchema for AttributePatch {}
 
-/// Lets a request through where the setting `writes` is on.
-pub struct WritesOn;
-
-impl<S: Send + Sync> FromRequestParts<S> for WritesOn
-where
-    Arc<HttpOptions>: FromRef<S>,
-{
-    type Rejection = ApiError;
-
-    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        if Arc::<HttpOptions>::from_ref(state).writes {
-            return Ok(Self);
-        }
-        Err(ApiError::WritesOff)
-    }
-}
-
 /// Whether the answer waits until the index holds what was written: `wait=searchable`.
 #[derive(Clone, Copy)]
 pub struct Wait(pub bool);

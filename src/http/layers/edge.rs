@@ -4,10 +4,11 @@
 //! Refuses nothing. A client that goes away ends its request here, which is logged and counted as
 //! status 499 and drops everything that waited for it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
@@ -15,7 +16,9 @@ use axum::response::Response;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use super::client;
 use crate::http::output::error::{ApiError, Carried, Problem};
+use crate::http::state::HttpOptions;
 use crate::telemetry;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,7 +48,15 @@ pub fn describe_metrics() {
     crate::http::serve::describe_connections();
 }
 
-pub async fn edge(request: Request, next: Next) -> Response {
+/// The span whose fields stand in the lines of a request; an extension of it.
+#[derive(Clone)]
+pub struct LineOfRequest(pub Span);
+
+pub async fn edge(
+    State(options): State<Arc<HttpOptions>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let request_id = request_id(request.headers());
     let route = request
         .extensions()
@@ -56,10 +67,15 @@ pub async fn edge(request: Request, next: Next) -> Response {
         .headers()
         .get("traceparent")
         .and_then(|v| v.to_str().ok())
-        .and_then(trace_id);
-    let span =
-        tracing::info_span!("request", %request_id, trace_id = trace, method = visit.method, route);
+        .and_then(trace_id)
+        .map(str::to_owned);
+    let client = client::address(&request, &options.live.load().trusted_proxies);
+    let span = tracing::info_span!(
+        "request", %request_id, trace_id = trace.as_deref(), method = visit.method, route, %client,
+        key = Empty,
+    );
     visit.span = span.clone();
+    request.extensions_mut().insert(LineOfRequest(span.clone()));
     visit.user_agent = user_agent(request.headers()).map(str::to_owned);
     if !is_watch(route) {
         visit.trace = traced(&span, &request, &visit, &request_id);
@@ -233,6 +249,12 @@ fn template(path: &str) -> &'static str {
         "/livez",
         "/readyz",
         "/metrics",
+        "/version",
+        "/admin/keys",
+        "/admin/keys/{id}",
+        "/admin/model",
+        "/admin/model/rollback",
+        "/admin/reload",
         "/openapi.json",
         "/problems/{code}",
     ];

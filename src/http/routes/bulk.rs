@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::domain::WriteResult;
 use crate::http::input::lines::{BodyLine, BodyLines};
-use crate::http::input::product::{Listed, Wait, WritesOn, write_of_line};
+use crate::http::input::product::{Listed, Wait, write_of_line};
 use crate::http::input::schema;
 use crate::http::layers::limits::Place;
 use crate::http::output::error::{ApiError, BulkProblems, ProductProblems};
@@ -66,7 +66,6 @@ const NDJSON: [(header::HeaderName, &str); 2] = [
 )]
 pub async fn bulk_products(
     State(state): State<AppState>,
-    _on: WritesOn,
     wait: Wait,
     headers: HeaderMap,
     lines: BodyLines,

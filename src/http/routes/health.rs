@@ -1,12 +1,16 @@
-//! `/livez`, `/readyz`, `/metrics`: for orchestrators and monitoring; never shed, never filtered.
+//! `/livez`, `/readyz`, `/metrics`, `/version`: for orchestrators and monitoring; never shed, never
+//! filtered.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::output::error::{ApiError, FixedProblems, ReadyProblems};
 use crate::http::output::readiness::{Readiness, provider};
+use crate::http::output::view::{ModelInfo, index_version};
 use crate::http::state::AppState;
 use crate::telemetry;
 
@@ -56,6 +60,45 @@ pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
         )],
         telemetry::rendered(&state.metrics),
     )
+}
+
+/// What runs here.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Version)]
+pub struct Running {
+    /// Aglet's.
+    version: &'static str,
+    /// The commit that it was built from; null where the build was not told (`AGLET_COMMIT`).
+    commit: Option<&'static str>,
+    /// What it was built for: architecture and system.
+    target: String,
+    /// What was compiled in beyond the server, as `train`.
+    features: Vec<&'static str>,
+    model: ModelInfo,
+    index_version: String,
+}
+
+/// Version
+///
+/// What was built, and which model answers.
+#[utoipa::path(
+    get, path = "/version", operation_id = "version", tag = "operations",
+    responses((status = 200, description = "What runs here", body = Running), FixedProblems)
+)]
+pub async fn version(State(state): State<AppState>) -> Json<Running> {
+    let generation = state.service.generation();
+    let compiled = [
+        ("train", cfg!(feature = "train")),
+        ("gpu", cfg!(feature = "gpu")),
+    ];
+    Json(Running {
+        version: env!("CARGO_PKG_VERSION"),
+        commit: option_env!("AGLET_COMMIT").filter(|commit| !commit.is_empty()),
+        target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        features: compiled.iter().filter(|f| f.1).map(|f| f.0).collect(),
+        model: generation.model().into(),
+        index_version: index_version(generation.version()),
+    })
 }
 
 const PROVIDER_METRIC: &str = "aglet_execution_provider";

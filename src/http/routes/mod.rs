@@ -9,9 +9,11 @@
 //! | [`write`](mod@write) | `/products/{id}`, written |
 //! | [`bulk`] | `/products`, `/products:bulk` |
 //! | [`attributes`] | `/attributes` |
-//! | [`health`] | `/livez`, `/readyz`, `/metrics` |
+//! | [`admin`] | `/admin/keys`, `/admin/model`, `/admin/reload` |
+//! | [`health`] | `/livez`, `/readyz`, `/metrics`, `/version` |
 //! | [`page`] | `/`, the search page |
 
+pub mod admin;
 pub mod attributes;
 pub mod bulk;
 pub mod health;

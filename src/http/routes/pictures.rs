@@ -11,7 +11,7 @@ use super::write::{answer, make};
 use crate::domain::{Write, WriteOp};
 use crate::http::input::body::PictureFile;
 use crate::http::input::params::{IdPath, PicturePath};
-use crate::http::input::product::{Wait, WritesOn};
+use crate::http::input::product::Wait;
 use crate::http::input::schema;
 use crate::http::layers::etag::conditions;
 use crate::http::output::error::{ApiError, DeleteProblems, ProductProblems, WriteProblems};
@@ -99,7 +99,6 @@ pub async fn product_picture(
 )]
 pub async fn put_picture(
     State(state): State<AppState>,
-    _on: WritesOn,
     PicturePath { id, number }: PicturePath,
     wait: Wait,
     headers: HeaderMap,
@@ -135,7 +134,6 @@ pub async fn put_picture(
 )]
 pub async fn delete_picture(
     State(state): State<AppState>,
-    _on: WritesOn,
     PicturePath { id, number }: PicturePath,
     wait: Wait,
     headers: HeaderMap,

@@ -11,7 +11,7 @@ use serde_json::Map;
 use crate::domain::{Write, WriteOp, WriteResult, WriteStatus, Written};
 use crate::http::input::params::IdPath;
 use crate::http::input::product::{
-    PatchBody, ProductBody, ProductInput, ProductPatch, Wait, WritesOn, write_of,
+    PatchBody, ProductBody, ProductInput, ProductPatch, Wait, write_of,
 };
 use crate::http::input::schema;
 use crate::http::layers::etag::conditions;
@@ -36,7 +36,6 @@ use crate::http::state::AppState;
 )]
 pub async fn put_product(
     State(state): State<AppState>,
-    _on: WritesOn,
     id: IdPath,
     wait: Wait,
     headers: HeaderMap,
@@ -61,7 +60,6 @@ pub async fn put_product(
 )]
 pub async fn patch_product(
     State(state): State<AppState>,
-    _on: WritesOn,
     id: IdPath,
     wait: Wait,
     headers: HeaderMap,
@@ -85,7 +83,6 @@ pub async fn patch_product(
 )]
 pub async fn delete_product(
     State(state): State<AppState>,
-    _on: WritesOn,
     id: IdPath,
     wait: Wait,
     headers: HeaderMap,

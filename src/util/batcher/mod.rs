@@ -35,6 +35,7 @@ use tracing::Span;
 
 use meters::Meters;
 
+use crate::util::process::give_way;
 use crate::util::signed::signed;
 
 /// Searches go before the embedding of the catalog.
@@ -62,6 +63,8 @@ pub struct BatchOptions {
     /// How long an idle worker waits for the oldest request to get company. Zero: it takes what is
     /// there.
     pub max_wait: Duration,
+    /// Whether its threads let all others go first.
+    pub background: bool,
     /// Makes the span of a request's work, in a batch of so many.
     pub span: fn(&'static str, i64) -> Span,
 }
@@ -164,9 +167,12 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         for (number, worker) in workers.into_iter().enumerate() {
             let shared = Arc::clone(&batcher.shared);
             let name = format!("{}-{number}", options.name);
-            let thread = std::thread::Builder::new()
-                .name(name)
-                .spawn(move || shared.work(worker))?;
+            let thread = std::thread::Builder::new().name(name).spawn(move || {
+                if shared.options.background {
+                    give_way();
+                }
+                shared.work(worker);
+            })?;
             batcher
                 .threads
                 .lock()

@@ -15,6 +15,7 @@ fn options(queue: usize, max_batch: usize) -> BatchOptions {
         queue,
         max_batch,
         max_wait: Duration::ZERO,
+        background: false,
         span: |_, _| Span::none(),
     }
 }

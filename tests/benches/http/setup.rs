@@ -221,7 +221,7 @@ impl Service {
         metrics: &PrometheusHandle,
     ) -> (Self, Duration) {
         let settings = Settings {
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            listen: Some("127.0.0.1:0".to_owned()),
             data: Some(data.to_owned()),
             model: Some(model.to_owned()),
             runtime: Some(self::runtime()),
@@ -239,7 +239,7 @@ impl Service {
         let address = app.address().expect("bound");
         let (stop, stopped) = oneshot::channel();
         let task = runtime.spawn(async {
-            app.run(async { stopped.await.unwrap_or(()) })
+            app.run(None, async { stopped.await.unwrap_or(()) })
                 .await
                 .expect("serves");
         });

@@ -51,10 +51,9 @@ impl Service {
                         connections: 100,
                         drain: Duration::from_secs(1),
                     };
-                    aglet::http::serve(listener, router(state), until, bounds)
+                    aglet::http::serve(listener, None, router(state), until, bounds)
                 }
-                .await
-                .expect("serves");
+                .await;
             });
         });
         let url = told.recv().expect("the service starts");

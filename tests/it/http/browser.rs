@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use aglet::domain::Scope;
 use axum::Router;
 use axum::http::header;
 use axum::response::Html;
@@ -126,6 +127,38 @@ async fn a_person_searches_filters_and_looks_for_the_like() {
         assert!(
             between(&nothing, "role=\"status\"", "</p>")
                 .contains("No product matches these filters")
+        );
+    });
+    browse.await.expect("the page is as it should be");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_for_a_key() {
+    let Some(chromium) = chromium("a_person_is_asked_for_a_key") else {
+        return;
+    };
+    let shop = Shop::open().await;
+    let key = super::access::key(&shop, Scope::Search, &[], None).await;
+    // What the form does with a key that is typed.
+    let used = format!(
+        "<script>sessionStorage.setItem('aglet-key', '{key}');\
+         location.replace('/?q=leather+shoes&category=Formal+Shoes')</script>"
+    );
+    let page = Router::new().route("/used", get(async move || Html(used)));
+    let server = Server::start(shop.router.clone().merge(page)).await;
+    let base = server.url.clone();
+    let browse = tokio::task::spawn_blocking(move || {
+        let asked = rendered(&chromium, &format!("{base}/?q=leather+shoes"));
+        let error = between(&asked, "id=\"error\"", "</section>");
+        assert!(error.contains("This service asks for a key."), "{error}");
+        assert!(error.contains("<form id=\"key\">"), "{error}");
+        let found = rendered(&chromium, &format!("{base}/used"));
+        assert!(between(&found, "role=\"status\"", "</p>").contains("2 of 2 products"));
+        let curl = between(&found, "id=\"curl\"", "</code>");
+        assert!(
+            curl.contains("Bearer $AGLET_API_KEY") && !curl.contains(&key),
+            "{curl}"
         );
     });
     browse.await.expect("the page is as it should be");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
-use aglet::http::{AppState, ErrorCode, HttpOptions, router};
+use aglet::http::{AppState, ErrorCode, HttpOptions, ReloadFault, router};
 use aglet::service::Generation;
 use axum::Router;
 use axum::body::Body;
@@ -181,6 +181,7 @@ async fn every_code() {
         "method_not_allowed",
     );
     writes(&shop, &mut expect).await;
+    keys(&mut expect).await;
     expect(added_since(&shop).await, 409, "product_not_embedded");
     expect(starting(&shop).await, 503, "not_ready");
     with_nothing_indexed(&shop).await;
@@ -202,9 +203,9 @@ async fn writes(shop: &Shop, expect: &mut impl FnMut(Answer, u16, &str)) {
     };
     let kind = (header::CONTENT_TYPE.as_str(), "application/json");
     let off = send(&shop.router, &[kind], "{}").await;
-    expect(off, 403, "writes_off");
+    expect(off, 401, "key_missing");
     let options = HttpOptions {
-        writes: true,
+        listener: aglet::http::Listener::Admin,
         ..HttpOptions::default()
     };
     let service = shop.state.service.clone();
@@ -219,6 +220,51 @@ async fn writes(shop: &Shop, expect: &mut impl FnMut(Answer, u16, &str)) {
     ];
     let bulk = request(Method::POST, "/products:bulk", &headers, Body::from(title));
     expect(answer(on, bulk).await, 415, "unsupported_encoding");
+}
+
+/// What is refused over keys.
+async fn keys(expect: &mut impl FnMut(Answer, u16, &str)) {
+    let shop = Shop::admin().await;
+    let rollback = request(Method::POST, "/admin/model/rollback", &[], Body::empty());
+    expect(shop.call(rollback).await, 409, "nothing_before");
+    let gone = request(Method::DELETE, "/admin/keys/0", &[], Body::empty());
+    expect(shop.call(gone).await, 404, "key_not_found");
+    let (reloads, mut asked) = tokio::sync::mpsc::channel(1);
+    let wrong = router(shop.state.clone().with_reloads(reloads));
+    tokio::spawn(async move {
+        let answer: tokio::sync::oneshot::Sender<_> = asked.recv().await.expect("asked");
+        let fault = ReloadFault("queue: 0 is not from 1 to 1048576".to_owned());
+        answer.send(Err(fault)).expect("waits");
+    });
+    let reload = request(Method::POST, "/admin/reload", &[], Body::empty());
+    expect(answer(wrong, reload).await, 422, "settings_invalid");
+    let body = json!({"name": "A", "scope": "search", "requests_per_second": 1, "burst": 2});
+    let made = shop.json("/admin/keys", &body).await;
+    let made: serde_json::Value = serde_json::from_slice(&made.body).expect("JSON");
+    let bearer = format!("Bearer {}", made["key"].as_str().expect("a key"));
+    let send = async |method, path: &str, bearer: &str| {
+        let headers = [(header::AUTHORIZATION.as_str(), bearer)];
+        shop.call(request(method, path, &headers, Body::empty()))
+            .await
+    };
+    expect(
+        send(Method::GET, "/search?q=boots", "Bearer aglet").await,
+        401,
+        "key_invalid",
+    );
+    expect(
+        send(Method::DELETE, "/products/1", &bearer).await,
+        403,
+        "key_forbidden",
+    );
+    // As often as it takes: a slow machine gives more in the meantime.
+    let late = loop {
+        let answer = send(Method::GET, "/search?q=boots", &bearer).await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    expect(late, 429, "rate_limited");
 }
 
 /// A product that came after the index was built.

@@ -39,6 +39,7 @@ pub fn encoding() -> EncoderOptions {
         max_wait: Duration::ZERO,
         cache: 100,
         image_limits: ImageLimits::DEFAULT,
+        background: false,
     }
 }
 

@@ -40,6 +40,8 @@ pub fn aglet_with(model: &Path, command: &str, data: &Path) -> Command {
 /// A running service; killed when dropped.
 pub struct Service {
     pub url: String,
+    /// Where the admin listener is.
+    pub admin: String,
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
     reader: Option<std::thread::JoinHandle<()>>,
@@ -57,6 +59,7 @@ impl Service {
         command
             .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(flags)
+            .env_remove("AGLET_API_KEY")
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -74,19 +77,35 @@ impl Service {
             .build();
         let mut service = Self {
             url: String::new(),
+            admin: String::new(),
             child,
             log,
             reader: Some(reader),
             agent: agent.into(),
         };
-        let address = service.until("it listens", |service| {
+        // The last that is said before it serves.
+        let ready = |service: &Self| {
             let log = service.log.lock().expect("no panic");
             log.iter()
-                .find(|entry| entry["message"] == "listening")
-                .map(|entry| entry["address"].clone())
-        });
-        service.url = format!("http://{}", address.as_str().expect("an address"));
+                .any(|entry| entry["message"] == "serving")
+                .then_some(())
+        };
+        service.until("it listens", ready);
+        let address = |message: &str| {
+            let log = service.log();
+            let entry = log.iter().find(|entry| entry["message"] == message)?;
+            Some(format!("http://{}", entry["address"].as_str()?))
+        };
+        let (public, admin) = (address("listening"), address("admin listener"));
+        service.url = public.expect("an address");
+        service.admin = admin.unwrap_or_default();
         service
+    }
+
+    /// Asked at its admin listener from now on, where everything is open while there are no keys.
+    pub fn at_admin(mut self) -> Self {
+        self.url.clone_from(&self.admin);
+        self
     }
 
     /// Waits for `found` to find something, as long as the process runs.

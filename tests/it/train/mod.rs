@@ -1165,6 +1165,7 @@ async fn the_bundled_models_graphs_are_the_training_codes_forward_pass() {
         max_batch: 4,
         max_wait: Duration::ZERO,
         cache: 0,
+        background: false,
         image_limits: ImageLimits {
             max_pixels: 1_000_000,
             max_edge: 1000,

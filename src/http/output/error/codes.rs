@@ -58,14 +58,22 @@ codes! {
         "The connection ended, or the transfer broke, before the whole body had arrived.";
     BadRequest, "bad_request", BAD_REQUEST, "The request cannot be understood",
         "The request is refused before it reaches a handler, for example over a broken header; the status may be any 4xx.";
-    WritesOff, "writes_off", FORBIDDEN, "Writes are off",
-        "The service takes no writes unless its setting `writes` is on.";
+    KeyMissing, "key_missing", UNAUTHORIZED, "A key is needed",
+        "This needs a key, as `Authorization: Bearer KEY`; `detail` names the scope.";
+    KeyInvalid, "key_invalid", UNAUTHORIZED, "The key is not valid",
+        "There is no such key, or it was revoked or has expired.";
+    KeyForbidden, "key_forbidden", FORBIDDEN, "The key is not for this",
+        "The key's scope does not reach as far, or it is for pages of other origins.";
+    RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many requests",
+        "The key, or without one the address, has asked more often than it may; `retry_after_s` and the header `Retry-After` say when to come back.";
     NotFound, "not_found", NOT_FOUND, "Nothing at this path",
         "There is no such path; /openapi.json lists those there are.";
     ProductNotFound, "product_not_found", NOT_FOUND, "No such product",
         "The catalog has no product of this id.";
     ImageNotFound, "image_not_found", NOT_FOUND, "The product has no picture",
         "The product exists, but no such picture of it, or none that can be shown.";
+    KeyNotFound, "key_not_found", NOT_FOUND, "No such key",
+        "There never was a key of this id.";
     CodeNotFound, "code_not_found", NOT_FOUND, "No such error code",
         "The path names an error code that does not exist.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed",
@@ -74,6 +82,8 @@ codes! {
         "The body did not arrive in time; send it again over a better connection, or a smaller picture.";
     ProductNotEmbedded, "product_not_embedded", CONFLICT, "The product is not embedded yet",
         "The product has no embedding: its turn is still to come, or its picture cannot be read.";
+    NothingBefore, "nothing_before", CONFLICT, "Nothing to go back to",
+        "No other model answered before the one in use.";
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "The product is another by now",
         "If-Match or If-None-Match does not hold; `etag` is the product's own, null where there is no product.";
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
@@ -96,6 +106,8 @@ codes! {
         "A field of the product is missing, of a wrong type, too long or not taken here; `field` names it.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "Internal error",
         "Our fault; the request id finds the cause in the service's log.";
+    SettingsInvalid, "settings_invalid", UNPROCESSABLE_ENTITY, "The settings are wrong",
+        "The settings were read again and something in them is wrong, as `detail` says; those in force stay.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too many requests at once",
         "The service sheds load; try again after the seconds in Retry-After.";
     NotReady, "not_ready", SERVICE_UNAVAILABLE, "Not ready",

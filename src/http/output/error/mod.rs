@@ -22,14 +22,17 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::catalog::CatalogError;
-use crate::domain::{FieldFault, ProductError, QueryError, Refused};
+use crate::domain::{FieldFault, KeyFault, ProductError, QueryError, Refused};
 use crate::encode::{EncodeError, ImageError};
-use crate::service::ServiceError;
+use crate::http::state::ReloadFault;
+use crate::service::{Denied, ServiceError};
 
 pub use codes::ErrorCode;
+pub(in crate::http) use problem::listed;
 pub use problem::{
-    BodyProblems, BulkProblems, DeleteProblems, FixedProblems, LineProblem, NameProblems,
-    PlainProblems, Problem, ProductProblems, ReadyProblems, SimilarProblems, WriteProblems,
+    AdminProblems, BodyProblems, BulkProblems, DeleteProblems, FixedProblems, KeyProblems,
+    LineProblem, NameProblems, NewKeyProblems, PlainProblems, Problem, ProductProblems,
+    ReadyProblems, ReloadProblems, RollbackProblems, SimilarProblems, WriteProblems,
 };
 
 /// Why a request is not answered with what it asked for.
@@ -59,8 +62,12 @@ pub enum ApiError {
     UnsupportedEncoding { given: String },
     #[error("the gzip of the body is broken: {reason}")]
     BrokenGzip { reason: String },
-    #[error("this service takes no writes; switch them on with its setting `writes`")]
-    WritesOff,
+    #[error("{0}")]
+    Denied(Denied),
+    #[error(
+        "more requests than this key, or this address, may make: come back in {retry_after_s} s"
+    )]
+    RateLimited { retry_after_s: u64 },
     #[error("{reason}")]
     InvalidProduct { field: String, reason: String },
     #[error("If-Match or If-None-Match does not hold: {}", the_etag(*.version))]
@@ -81,6 +88,12 @@ pub enum ApiError {
     NoProduct { id: String },
     #[error("the product {id:?} has no picture{}", numbered(*.number))]
     NoPicture { id: String, number: Option<u8> },
+    #[error("there is no key {id:?}")]
+    NoKey { id: String },
+    #[error("no other model answered before the one in use")]
+    NothingBefore,
+    #[error(transparent)]
+    Settings(#[from] ReloadFault),
     #[error("there is no error code {code:?}")]
     NoSuchCode { code: String },
     #[error("the product {id:?} has no embedding yet, so nothing can be compared with it")]
@@ -173,7 +186,15 @@ impl ApiError {
             Self::MalformedMultipart { .. } => ErrorCode::MalformedMultipart,
             Self::IncompleteBody | Self::BrokenGzip { .. } => ErrorCode::IncompleteBody,
             Self::UnsupportedEncoding { .. } => ErrorCode::UnsupportedEncoding,
-            Self::WritesOff => ErrorCode::WritesOff,
+            Self::Denied(denied) => match denied {
+                Denied::NoKeys { .. } | Denied::NoKey { .. } => ErrorCode::KeyMissing,
+                Denied::Key(KeyFault::Origin | KeyFault::Scope { .. }) => ErrorCode::KeyForbidden,
+                Denied::NotAKey
+                | Denied::Key(KeyFault::Unknown | KeyFault::Revoked | KeyFault::Expired) => {
+                    ErrorCode::KeyInvalid
+                }
+            },
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::InvalidProduct { .. } => ErrorCode::InvalidProduct,
             Self::Precondition { .. } => ErrorCode::PreconditionFailed,
             Self::StoreUnavailable { .. } => ErrorCode::StoreUnavailable,
@@ -187,6 +208,9 @@ impl ApiError {
             },
             Self::NoRoute => ErrorCode::NotFound,
             Self::NoSuchCode { .. } => ErrorCode::CodeNotFound,
+            Self::NoKey { .. } => ErrorCode::KeyNotFound,
+            Self::NothingBefore => ErrorCode::NothingBefore,
+            Self::Settings(_) => ErrorCode::SettingsInvalid,
             Self::NoProduct { .. } => ErrorCode::ProductNotFound,
             Self::NoPicture { .. } => ErrorCode::ImageNotFound,
             Self::NotEmbedded { .. } => ErrorCode::ProductNotEmbedded,
@@ -251,6 +275,7 @@ impl ApiError {
             Self::Overloaded | Self::StoreUnavailable { .. } => {
                 vec![("retry_after_s", json!(RETRY_AFTER_S))]
             }
+            Self::RateLimited { retry_after_s } => vec![("retry_after_s", json!(retry_after_s))],
             Self::NotReady { report, .. } => match report {
                 Value::Null => vec![("retry_after_s", json!(RETRY_AFTER_S))],
                 report => vec![
@@ -285,13 +310,25 @@ pub(in crate::http) struct Carried(pub std::sync::Arc<ApiError>);
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
-        if matches!(
-            self,
-            Self::Overloaded | Self::NotReady { .. } | Self::StoreUnavailable { .. }
-        ) {
+        let wait = match &self {
+            Self::Overloaded | Self::NotReady { .. } | Self::StoreUnavailable { .. } => {
+                Some(RETRY_AFTER_S)
+            }
+            Self::RateLimited { retry_after_s } => Some(*retry_after_s),
+            _ => None,
+        };
+        if let Some(wait) = wait {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+                .insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        }
+        if let Self::Denied(denied) = self {
+            let challenge = HeaderValue::from_str(&challenge(denied));
+            if let Ok(challenge) = challenge {
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, challenge);
+            }
         }
         // The rest of the body was not read: the connection cannot be used again.
         if matches!(self, Self::BodyTimeout { .. } | Self::BodyTooLarge { .. }) {
@@ -303,6 +340,19 @@ impl IntoResponse for ApiError {
             .extensions_mut()
             .insert(Carried(std::sync::Arc::new(self)));
         response
+    }
+}
+
+/// RFC 6750, section 3: what is wrong with the key, where there was one.
+fn challenge(denied: Denied) -> String {
+    match denied {
+        Denied::NoKeys { .. } | Denied::NoKey { .. } => "Bearer realm=\"aglet\"".to_owned(),
+        Denied::Key(KeyFault::Scope { needs, .. }) => {
+            format!("Bearer realm=\"aglet\", error=\"insufficient_scope\", scope=\"{needs}\"")
+        }
+        Denied::NotAKey | Denied::Key(_) => {
+            "Bearer realm=\"aglet\", error=\"invalid_token\"".to_owned()
+        }
     }
 }
 
@@ -342,6 +392,7 @@ impl From<ServiceError> for ApiError {
                 Self::UnknownAttribute { name, known }
             }
             ServiceError::NoRange { ref name, .. } => Self::parameter(name.clone(), error),
+            ServiceError::NoModel { .. } => Self::parameter("model", error),
             ServiceError::NoGroup { .. } => Self::parameter("group_by", error),
             ServiceError::NoProduct { id } => Self::NoProduct { id },
             ServiceError::NotEmbedded { id } => Self::NotEmbedded { id },

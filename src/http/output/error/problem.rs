@@ -131,22 +131,34 @@ problems! {
     /// Of a route about one product.
     ProductProblems: 400 404 500 503 504;
     /// Of a route that writes a product.
-    WriteProblems: 400 403 404 408 412 413 415 422 500 503 504;
+    WriteProblems: 400 404 408 412 413 415 422 500 503 504;
     /// Of a route that deletes one.
-    DeleteProblems: 400 403 404 412 500 503 504;
+    DeleteProblems: 400 404 412 500 503 504;
     /// Of the route that writes many: each line has problems of its own.
-    BulkProblems: 400 403 408 415 500 503 504;
+    BulkProblems: 400 408 415 500 503 504;
     /// Of a route that compares with one product.
     SimilarProblems: 400 404 409 500 503 504;
     /// Of what is asked for by a name that may not be there.
     NameProblems: 404 500;
+    /// Of what the service is asked about itself.
+    AdminProblems: 500 503 504;
+    /// Of a route that makes a key.
+    NewKeyProblems: 400 408 413 415 422 500 503 504;
+    /// Of a route about one key.
+    KeyProblems: 404 500 503 504;
+    /// Of a route that takes something back.
+    RollbackProblems: 409 500 503 504;
+    /// Of a route that reads settings.
+    ReloadProblems: 422 500 503 504;
     /// Of what is always there.
     FixedProblems: 500;
     /// Of a report of what is ready.
     ReadyProblems: 500 503;
 }
 
-fn listed(statuses: &[u16]) -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+pub(in crate::http) fn listed(
+    statuses: &[u16],
+) -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
     let response = |status: &u16| {
         let codes = ErrorCode::ALL
             .iter()

@@ -6,7 +6,7 @@ import { card, plainClick, skeletons } from "./cards.js";
 import { $, counted, element, label, money, number, said, sync, wait } from "./dom.js";
 import { Filters } from "./facets.js";
 import { listenForPhotos, photo } from "./photo.js";
-import { ask, curl, reason, target } from "./request.js";
+import { ask, curl, keepKey, reason, target } from "./request.js";
 
 const PAGE = 24;
 // What the API gives in one answer, and how far it goes.
@@ -100,7 +100,7 @@ async function search({ offset = 0, before = null } = {}) {
     if (running.signal.aborted) return;
     if (error.code === "unknown_attribute" && !offset && (await renewed())) return;
     if (!offset) clearResults();
-    complain(reason(error), () => search({ offset, before }));
+    complain(reason(error), () => search({ offset, before }), error.wantsKey);
   } finally {
     if (shown.running === running) $("results").setAttribute("aria-busy", "false");
   }
@@ -163,9 +163,19 @@ function clearResults() {
   $("status").textContent = "";
 }
 
-function complain(text, again = null) {
+function complain(text, again = null, wantsKey = false) {
   $("error-text").textContent = text;
   $("error").hidden = false;
+  $("key").hidden = !wantsKey;
+  $("retry").hidden = wantsKey;
+  if (wantsKey) $("key-text").focus();
+  $("key").onsubmit = (event) => {
+    event.preventDefault();
+    keepKey($("key-text").value);
+    $("key-text").value = "";
+    $("error").hidden = true;
+    again?.();
+  };
   $("retry").textContent = again ? "Try again" : "Close";
   $("retry").onclick = () => {
     $("error").hidden = true;
@@ -461,7 +471,7 @@ async function begin() {
   try {
     await loadAttributes();
   } catch (error) {
-    complain(reason(error), begin);
+    complain(reason(error), begin, error.wantsKey);
     return;
   }
   listenForHistory();

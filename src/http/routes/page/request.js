@@ -25,15 +25,23 @@ export function target(state, attributes, photo, window) {
   return { path: `${path}?${new URLSearchParams(all)}` };
 }
 
+// A key is kept as long as the tab is open.
+const KEY = "aglet-key";
+const key = () => sessionStorage.getItem(KEY);
+// Nothing else can stand in a header.
+export const keepKey = (text) => sessionStorage.setItem(KEY, text.replaceAll(/[^!-~]/g, ""));
+
 export class Refused extends Error {
   constructor(status, problem) {
     super(explain(status, problem));
     this.code = problem?.code;
+    this.wantsKey = status === 401 || this.code === "key_forbidden";
   }
 }
 
 export async function ask({ path, photo, fields: all }, signal) {
   const request = { signal, headers: { accept: "application/json" } };
+  if (key()) request.headers.authorization = `Bearer ${key()}`;
   if (photo) {
     const form = new FormData();
     form.append("image", photo, photo.name || "photo");
@@ -55,6 +63,8 @@ function explain(status, problem) {
     case "body_too_large": return "This file is too large.";
     case "product_not_found": return "This product does not exist any more.";
     case "overloaded": return "Many people are searching right now. Please try again in a moment.";
+    case "key_missing": return "This service asks for a key.";
+    case "rate_limited": return "Too many searches at once. Please try again in a moment.";
     case "not_ready": return "The catalog is still being prepared. Please try again in a moment.";
     default: return problem?.detail ?? `The service answered with status ${status}.`;
   }
@@ -71,6 +81,7 @@ function quoted(text) {
 
 export function curl({ path, photo, fields: all }) {
   const parts = [`curl ${quoted(location.origin + path)}`];
+  if (key()) parts.push('-H "Authorization: Bearer $AGLET_API_KEY"');
   if (photo) parts.push(`-F ${quoted(`image=@${photo.name || "photo.jpg"}`)}`);
   for (const [name, value] of all ?? []) parts.push(`--form-string ${quoted(`${name}=${value}`)}`);
   return parts.join(" ");
