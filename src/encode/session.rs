@@ -10,6 +10,8 @@
 //! runs: the provider was registered with errors on, and the session was asked for an allocator of
 //! its device, which only a session that holds the provider can give.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -58,6 +60,7 @@ pub fn environment(runtime: &Path) -> Result<Environment, SessionError> {
         path: path.clone(),
         reason,
     };
+    is_whole(&path).map_err(bad)?;
     let builder = ort::init_from(&path).map_err(|e| bad(e.to_string()))?;
     let environment = builder
         .with_name("aglet")
@@ -78,6 +81,32 @@ pub fn find(runtime: &Path) -> Result<PathBuf, SessionError> {
     library(runtime).ok_or_else(|| SessionError::NoRuntime {
         path: runtime.to_owned(),
     })
+}
+
+/// A library that was cut short is loaded all the same, and ends the process by a signal once it is used.
+/// The last thing in an ELF file is the table of its sections: it must be there.
+fn is_whole(path: &Path) -> Result<(), String> {
+    let mut head = [0; 64];
+    let read = File::open(path).and_then(|mut file| {
+        file.read_exact(&mut head)?;
+        Ok(file.metadata()?.len())
+    });
+    let has = read.map_err(|error| format!("{}: {error}", path.display()))?;
+    // Anything but 64 bits and the least byte first is for the loader to judge.
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return Ok(());
+    }
+    let short = |at: usize| u64::from(u16::from_le_bytes([head[at], head[at + 1]]));
+    let table = head[40..48]
+        .iter()
+        .rev()
+        .fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+    let needs = table.saturating_add(short(58) * short(60));
+    if has < needs {
+        let path = path.display();
+        return Err(format!("{path} is cut short: {has} bytes of {needs}"));
+    }
+    Ok(())
 }
 
 /// An absolute path of the library, also where only the file with the version in its name is there.

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, Version, header};
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
@@ -447,6 +448,13 @@ impl tower::Service<hyper::Request<Incoming>> for ServiceOf {
     }
 
     fn call(&mut self, request: hyper::Request<Incoming>) -> Self::Future {
+        // RFC 9112, section 3.2: a proxy in front may have gone by another host than we would.
+        let hosts = request.headers().get_all(header::HOST).iter().count();
+        if request.version() == Version::HTTP_11 && hosts != 1 {
+            let close = [(header::CONNECTION, "close")];
+            let refused = (StatusCode::BAD_REQUEST, close).into_response();
+            return Box::pin(async move { Ok(refused) });
+        }
         // Whoever asked leave to send has not begun, and reading would be the leave.
         let request = if request.body().is_end_stream() || waits_for_leave(request.headers()) {
             request.map(Body::new)

@@ -1,7 +1,7 @@
 //! Another model is put in use without a pause: beside the one that answers it embeds the catalog, at
 //! low priority, is indexed, looked at, and takes the place of the other in one step.
 //!
-//! What is wanted stands in the catalog ([`Serving`](crate::domain::Serving)), and so does what was
+//! What is wanted stands in the catalog ([`Serving`]), and so does what was
 //! embedded: whatever is killed when, the next start goes on, or answers with what was chosen last.
 //! The other model's embeddings and its saved index stay for as long as `keep_days` says, so that it
 //! is back within seconds. The same way goes for another share of the words in the vectors.

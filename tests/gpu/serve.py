@@ -111,7 +111,7 @@ def serve(args, model, data, device, photos):
             sys.exit("the service does not become ready")
         if ready["provider"] != device or ready.get("provider_fallback"):
             sys.exit(f"asked for {device}, got {ready}")
-        metrics = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+        metrics = urllib.request.urlopen(f"http://127.0.0.1:{port + 1}/metrics").read().decode()
         print([line for line in metrics.splitlines() if line.startswith("aglet_execution_provider{")], flush=True)
         connection = http.client.HTTPConnection("127.0.0.1", port)
         found = {"answers": [ask(connection, words(n)) for n in range(100)]}

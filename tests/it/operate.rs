@@ -1,5 +1,6 @@
 //! A service in operation: its admin listener, keys by the command, settings read again, TLS, HTTP/2.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -227,6 +228,58 @@ fn the_admin_listener_can_be_elsewhere_or_off() {
         "{text}"
     );
     open.end();
+}
+
+#[test]
+fn a_request_names_one_host() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut service = Service::start(&folder.path().join("data"), &[]);
+    let address = service.url.trim_start_matches("http://").to_owned();
+    let status = |head: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).expect("connects");
+        stream.write_all(head.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        answer.split(' ').nth(1).expect("a status").to_owned()
+    };
+    let of = |hosts: &str| {
+        status(&format!(
+            "GET /livez HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n"
+        ))
+    };
+    assert_eq!(of("Host: shop.example\r\n"), "200");
+    assert_eq!(of(""), "400");
+    assert_eq!(of("Host: a\r\nHost: b\r\n"), "400");
+    assert_eq!(status("GET /livez HTTP/1.0\r\n\r\n"), "200");
+    service.end();
+}
+
+#[test]
+fn a_runtime_that_is_cut_short_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = std::fs::read(crate::support::runtime().join("libonnxruntime.so"));
+    let whole = whole.expect("reads");
+    let cut = folder.path().join("libonnxruntime.so");
+    std::fs::write(&cut, &whole[..whole.len() / 4 * 3]).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_aglet"))
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--device",
+            "cpu",
+            "--model",
+        ])
+        .arg(crate::support::tiny_model())
+        .arg("--runtime")
+        .arg(&cut)
+        .arg("--data")
+        .arg(folder.path().join("data"))
+        .output()
+        .expect("runs");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("is cut short"), "{text}");
 }
 
 /// A certificate for 127.0.0.1 that nobody else signed, and its key, written to files.
