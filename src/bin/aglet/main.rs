@@ -91,7 +91,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// Every `AGLET_*` variable must be one that some command reads.
-fn check_variables() -> Result<(), aglet::config::ConfigError> {
+fn check_variables() -> Result<(), aglet::config::UnknownVariables> {
     fn names(command: &clap::Command, all: &mut Vec<String>) {
         let own = command.get_arguments().filter_map(clap::Arg::get_env);
         all.extend(own.filter_map(|name| Some(name.to_str()?.to_owned())));
