@@ -6,6 +6,7 @@
 //! | `input` | query strings, forms and JSON -> domain values |
 //! | `output` | products, pages and errors as clients see them |
 //! | `layers` | what a request passes before and after its handler |
+//! | `moving` | a connection that ends when nothing moves on it |
 //! | `openapi` | the OpenAPI document, assembled from the routes |
 //! | `serve` | the loop that accepts connections, and its end |
 //! | `state` | what the handlers work with, and the limits |
@@ -22,6 +23,7 @@
 
 mod input;
 mod layers;
+mod moving;
 mod openapi;
 mod output;
 mod routes;

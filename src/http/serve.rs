@@ -27,12 +27,12 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
-use tokio::time::Sleep;
 
 use super::layers::client::Peer;
+use super::moving::Moving;
 use super::tls::Tls;
 
 /// For a request's head to arrive; also how long an idle connection is kept: longer than the 60 s
@@ -42,8 +42,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// What is read at most of a body that nobody wants any more.
 const REST_TIME: Duration = Duration::from_secs(2);
 const REST_BYTES: usize = 64 << 20;
-/// How long a client may neither take anything of an answer nor send anything.
-const STALLED: Duration = Duration::from_mins(1);
 /// Requests that an HTTP/2 connection may have in work.
 const STREAMS: u32 = 128;
 /// Bytes of the heads of one HTTP/2 request, and of an answer that waits for its client.
@@ -319,93 +317,6 @@ async fn converse(
     };
     if let Err(error) = ended {
         tracing::debug!(error, "a connection ended early");
-    }
-}
-
-/// A stream that fails when an answer is to be sent and nothing moves on it, either way, for
-/// [`STALLED`]: a client that does not read would keep it for ever.
-struct Moving<S> {
-    stream: S,
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl<S: Unpin> Moving<S> {
-    fn new(stream: S) -> Self {
-        Self {
-            stream,
-            stalled: None,
-        }
-    }
-
-    /// The time runs from the first write that has to wait.
-    fn watch<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<std::io::Result<T>>,
-    ) -> Poll<std::io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let sleep = || Box::pin(tokio::time::sleep(STALLED));
-        let stalled = self.stalled.get_or_insert_with(sleep);
-        if stalled.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
-        }
-        Poll::Pending
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Moving<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before
-            && let Some(stalled) = &mut self.stalled
-        {
-            stalled
-                .as_mut()
-                .reset(tokio::time::Instant::now() + STALLED);
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watch(cx, flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.watch(cx, shut)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.watch(cx, written)
     }
 }
 
