@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
-use tracing::Instrument;
 
 use super::check;
 use super::error::ServiceError;
@@ -288,8 +287,8 @@ impl Service {
         let mut exclude = match &query.exclude[..] {
             [] => Vec::new(),
             ids => {
-                let store = tracing::debug_span!("store", keys = signed(ids.len()));
-                self.inner.catalog.keys(ids).instrument(store).await?
+                let _store = tracing::debug_span!("store", keys = signed(ids.len()));
+                self.inner.catalog.keys(ids).await?
             }
         };
         let target = match query.ask {
@@ -339,10 +338,13 @@ impl Service {
         };
         let workers = &self.inner.workers;
         let found = workers.submit(job, 0, Priority::Search, deadline).await??;
+        let total = found.hits.estimated_total;
         let store = tracing::debug_span!("store", rows = signed(found.hits.hits.len()));
+        let hits = self.rows(found.hits).await?;
+        drop(store);
         Ok(Page {
-            total: found.hits.estimated_total,
-            hits: self.rows(found.hits).instrument(store).await?,
+            total,
+            hits,
             corrected: found.corrected,
             unknown: found.unknown,
             facets: found.facets,
@@ -382,8 +384,8 @@ impl Service {
         id: &ProductId,
     ) -> Result<(ProductKey, Embedding), ServiceError> {
         let store = tracing::debug_span!("store", keys = 1_i64);
-        let keys = self.inner.catalog.keys(std::slice::from_ref(id));
-        let keys = keys.instrument(store).await?;
+        let keys = self.inner.catalog.keys(std::slice::from_ref(id)).await?;
+        drop(store);
         let Some(key) = keys.first() else {
             return Err(ServiceError::NoProduct { id: id.to_string() });
         };

@@ -275,8 +275,16 @@ fn a_search_is_a_trace_of_all_its_stages_below_the_callers_span() {
                 server
             };
             assert_eq!(span.parent_span_id, parent.span_id, "{}", span.name);
-            assert!(span.start_time_unix_nano >= parent.start_time_unix_nano);
-            assert!(span.end_time_unix_nano <= parent.end_time_unix_nano);
+            assert!(
+                span.start_time_unix_nano >= parent.start_time_unix_nano,
+                "{}",
+                span.name
+            );
+            assert!(
+                span.end_time_unix_nano <= parent.end_time_unix_nano,
+                "{}",
+                span.name
+            );
         }
         let model = &only(spans, "model").attributes;
         assert_eq!(number(model, "batch_size"), Some(1));
