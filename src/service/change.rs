@@ -27,6 +27,7 @@ use crate::index::Saved;
 use crate::model::manifest::MANIFEST;
 use crate::model::{ModelError, ModelFolder};
 use crate::util::blocking::{BlockingError, blocking};
+use crate::util::process::give_back_memory;
 
 /// How often the catalog is looked at for what is wanted.
 const LOOK: Duration = Duration::from_secs(1);
@@ -265,14 +266,16 @@ impl Changer {
         }
     }
 
-    /// Takes over what changed in the catalog since.
+    /// Takes over what changed in the catalog since, as far as the index in use has it. Of a catalog
+    /// that is written all the time there is always more; the following takes that over afterwards.
     async fn follow(
         &self,
         mut next: Generation,
         making: &Making,
     ) -> Result<Generation, ChangeError> {
         let catalog = self.service.catalog();
-        while next.version().catalog != catalog.revision().await? {
+        let reached = self.service.generation().version().catalog;
+        while next.version().catalog < reached {
             next = match generation::changed(catalog, &next.index).await? {
                 Some((index, _)) => Generation { index, ..next },
                 None => {
@@ -343,6 +346,9 @@ impl Changer {
             return Err(ChangeError::NoMore);
         }
         service.swap(next);
+        drop(now);
+        // The other model and its index.
+        blocking(give_back_memory).await?;
         Ok(())
     }
 }
