@@ -115,15 +115,17 @@ pub struct Rate {
     pub burst: NonZeroU32,
 }
 
+/// What so many of them give may be asked at once where nothing else is said.
+const SECONDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+
 impl Rate {
     /// `burst` 0: what ten seconds give. `None`: `per_second` is 0, and there is no limit.
     #[must_use]
     pub fn new(per_second: u32, burst: u32) -> Option<Self> {
         let per_second = NonZeroU32::new(per_second)?;
-        let tenfold = per_second.saturating_mul(const { NonZeroU32::new(10).unwrap() });
         Some(Self {
             per_second,
-            burst: NonZeroU32::new(burst).unwrap_or(tenfold),
+            burst: NonZeroU32::new(burst).unwrap_or(per_second.saturating_mul(SECONDS)),
         })
     }
 }
