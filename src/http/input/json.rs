@@ -1,9 +1,11 @@
 //! `POST /search`: the parameters of a search as JSON.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -22,7 +24,7 @@ use crate::http::output::error::{ApiError, short};
 pub struct SearchBody {
     /// What is wanted, in words; 512 characters at most. Without any, every product that matches the
     /// filters is found.
-    #[schema(max_length = 512, nullable = false)]
+    #[schema(max_length = 512)]
     pub q: Option<String>,
     /// Attribute -> what it must be: a value, a list of values of which one must be the product's, or
     /// a condition. Different attributes add up.
@@ -30,61 +32,56 @@ pub struct SearchBody {
     pub filters: BTreeMap<String, FilterValue>,
     /// The same as text, as in `GET /search`: `brand:Nike`, `price:50..100`, `-color:Blue`,
     /// `sale_price:*`.
-    #[schema(nullable = false)]
     pub filter: Option<Vec<String>>,
     /// Products in the answer, 0 to 250; 20 when not given. 0: the total and the facets alone.
-    #[schema(minimum = 0, maximum = 250, nullable = false)]
+    #[schema(minimum = 0, maximum = 250)]
+    #[serde(default, deserialize_with = "count")]
     pub limit: Option<usize>,
     /// How many of the best products are skipped, 0 to 10,000; none when not given.
-    #[schema(minimum = 0, maximum = 10_000, nullable = false)]
+    #[schema(minimum = 0, maximum = 10_000)]
+    #[serde(default, deserialize_with = "count")]
     pub offset: Option<usize>,
     /// What products are sorted by: attributes, `price`, `sale_price`, `current_price` (the sale price
     /// where there is one), `created`, `relevance`; with `:desc` behind or `-` before it the greatest
     /// first. Products without the value come last. 5 at most.
-    #[schema(max_items = 5, nullable = false, example = json!(["price:asc"]))]
+    #[schema(max_items = 5, example = json!(["price:asc"]))]
     pub sort: Option<Vec<String>>,
     /// An attribute: of the products with the same value only the first is shown, and totals and
     /// pages count these.
-    #[schema(nullable = false)]
     pub group_by: Option<String>,
     /// How much products that look like those before them are put off, 0 (not at all) to 1.
-    #[schema(minimum = 0, maximum = 1, nullable = false)]
+    #[schema(minimum = 0, maximum = 1)]
     pub diversify: Option<f32>,
     /// What ranks the products: words and vectors together, or one of them alone.
-    #[schema(nullable = false)]
     pub mode: Option<ModeName>,
     /// The share of the words in a score, 0 to 1; the vectors have the rest.
-    #[schema(minimum = 0, maximum = 1, nullable = false)]
+    #[schema(minimum = 0, maximum = 1)]
     pub words_weight: Option<f32>,
     /// Whether slips of the pen are corrected; they are when not given.
-    #[schema(nullable = false)]
     pub typo: Option<bool>,
     /// Whether the last word may be unfinished; it is not when not given.
-    #[schema(nullable = false)]
     pub prefix: Option<bool>,
     /// Which products are counted and shown: those that are meant, or all that match the filters.
-    #[schema(nullable = false)]
     pub cut: Option<CutName>,
     /// Attributes whose values are counted over the products that are found, each as if nothing
     /// were chosen of itself; 20 at most.
-    #[schema(max_items = 20, nullable = false)]
+    #[schema(max_items = 20)]
     pub facets: Option<Vec<String>>,
     /// Values of each of them, the most frequent first; 20 when not given.
-    #[schema(minimum = 1, maximum = 1000, nullable = false)]
+    #[schema(minimum = 1, maximum = 1000)]
+    #[serde(default, deserialize_with = "count")]
     pub facet_limit: Option<usize>,
     /// Of a facet only the values with a word that begins so: `brand:ni`.
-    #[schema(max_items = 20, nullable = false)]
+    #[schema(max_items = 20)]
     pub facet_query: Option<Vec<String>>,
     /// Ranges of a facet of numbers or dates that are counted: `price:0..50`.
-    #[schema(max_items = 100, nullable = false)]
+    #[schema(max_items = 100)]
     pub facet_ranges: Option<Vec<String>>,
     /// Whether each hit says why it is where it is.
-    #[schema(nullable = false)]
     pub explain: Option<bool>,
     /// The id or ids of products that are left out, 100 at most; ids that the catalog does not have
     /// are ignored.
     #[serde(default, deserialize_with = "exclude")]
-    #[schema(nullable = false)]
     pub exclude: Option<OneOrMany>,
     /// Any attribute that `/attributes` lists, as under `filters`.
     #[serde(flatten, deserialize_with = "attributes")]
@@ -126,19 +123,16 @@ pub struct FilterValue(Vec<(RawValue, bool)>);
 )]
 pub struct FilterCondition {
     /// One of these must be the product's.
-    #[schema(nullable = false)]
     any: Option<Vec<String>>,
     /// None of these may be the product's.
-    #[schema(nullable = false)]
     not: Option<Vec<String>>,
     /// The least number or the first day (`2026-11-29`).
-    #[schema(nullable = false, value_type = Option<RangeBound>)]
+    #[schema(value_type = Option<RangeBound>)]
     from: Option<String>,
     /// The greatest number or the last day.
-    #[schema(nullable = false, value_type = Option<RangeBound>)]
+    #[schema(value_type = Option<RangeBound>)]
     to: Option<String>,
     /// Whether the product must have a value, or must have none.
-    #[schema(nullable = false)]
     exists: Option<bool>,
 }
 
@@ -297,6 +291,23 @@ fn filters<'de, D: Deserializer<'de>>(
     }
 }
 
+/// A whole number, or null for none: JSON has no other numbers than `20.0`, and many that write it say 20
+/// so.
+pub fn count<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let given = Option::<Number>::deserialize(deserializer)?;
+    let read = given.map(|given| {
+        let text = given.to_string();
+        let whole = text.strip_suffix(".0").unwrap_or(&text);
+        let wrong = |error| serde::de::Error::custom(format!("{text} is no such number: {error}"));
+        whole.parse().map_err(wrong)
+    });
+    read.transpose()
+}
+
 fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OneOrMany>, D::Error> {
     one_or_many("exclude", Value::deserialize(deserializer)?)
         .map(Some)
@@ -395,6 +406,7 @@ mod tests {
         };
         assert_eq!(excluded(r#"{"q":"x","exclude":["7","9"]}"#), ["7", "9"]);
         assert_eq!(excluded(r#"{"q":"x","exclude":7}"#), ["7"]);
+        assert_eq!(excluded(r#"{"q":"x","exclude":null}"#), [""; 0]);
         assert!(
             read(r#"{"q":"x","filters":null}"#)
                 .expect("none")

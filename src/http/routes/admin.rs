@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::config::Reloaded;
 use crate::domain::{ApiKeyRecord, NewApiKey, NewKeyFault, Rate, Scope, Served};
 use crate::http::input::body::JsonBody;
+use crate::http::input::json::count;
 use crate::http::output::error::{
     AdminProblems, ApiError, KeyProblems, NewKeyProblems, ReloadProblems, RollbackProblems, short,
 };
@@ -63,18 +64,18 @@ pub struct KeyBody {
     scope: ScopeName,
     /// Web origins whose pages may use it: it is a browser's then, and can only search. None: it is for
     /// the shop's own systems.
-    #[serde(default)]
-    #[schema(nullable = false, example = json!(["https://shop.example"]))]
-    origins: Vec<String>,
+    #[schema(example = json!(["https://shop.example"]))]
+    origins: Option<Vec<String>>,
     /// When it stops being good, as RFC 3339 has it; never when not given.
-    #[schema(format = DateTime, nullable = false)]
+    #[schema(format = DateTime)]
     expires: Option<String>,
-    /// Requests a second that it may make; one with origins, from each address. 0: any number.
-    #[serde(default)]
-    requests_per_second: u32,
-    /// Requests that it may make at once; 0: what ten seconds give.
-    #[serde(default)]
-    burst: u32,
+    /// Requests a second that it may make; one with origins, from each address. 0 or not given: any
+    /// number.
+    #[serde(default, deserialize_with = "count")]
+    requests_per_second: Option<u32>,
+    /// Requests that it may make at once; 0 or not given: what ten seconds give.
+    #[serde(default, deserialize_with = "count")]
+    burst: Option<u32>,
 }
 
 impl KeyBody {
@@ -87,16 +88,17 @@ impl KeyBody {
             let reason = "it is not a time such as 2027-01-31T12:00:00Z";
             time.ok_or_else(|| ApiError::parameter("expires", reason))
         });
-        if self.burst > 0 && self.requests_per_second == 0 {
+        let [per_second, burst] = [self.requests_per_second, self.burst].map(Option::unwrap_or_default);
+        if burst > 0 && per_second == 0 {
             let reason = "it goes with requests_per_second";
             return Err(ApiError::parameter("burst", reason));
         }
         Ok(NewApiKey {
             name: self.name,
             scope: self.scope.into(),
-            origins: self.origins,
+            origins: self.origins.unwrap_or_default(),
             expires: expires.transpose()?,
-            rate: Rate::new(self.requests_per_second, self.burst),
+            rate: Rate::new(per_second, burst),
         })
     }
 }
@@ -208,10 +210,11 @@ pub struct ModelReport {
 #[schema(example = json!({"model": "aglet-small"}))]
 pub struct ModelBody {
     /// The name of a folder beside that of the setting `model`; the one in use when not given.
-    #[schema(nullable = false, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     model: Option<String>,
     /// Share of the words in a product's vector, in percent; that of the settings when not given.
-    #[schema(maximum = 100, nullable = false)]
+    #[serde(default, deserialize_with = "count")]
+    #[schema(maximum = 100)]
     words_percent: Option<u8>,
 }
 
