@@ -73,14 +73,22 @@ fn arrived(place: Option<&Place>) -> Result<(), ApiError> {
 }
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+    let wrong = |error: serde_json::Error| match error.classify() {
         serde_json::error::Category::Data => ApiError::InvalidBody {
             reason: error.to_string(),
         },
         _ => ApiError::MalformedJson {
             reason: error.to_string(),
         },
-    })
+    };
+    let read = serde_json::from_slice(bytes).map_err(wrong)?;
+    // serde reads an array as the fields in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::InvalidBody {
+            reason: "it is an array and not an object".to_owned(),
+        });
+    }
+    Ok(read)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

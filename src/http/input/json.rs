@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
-use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::params::{RawQuery, RawWords};
@@ -29,6 +29,7 @@ pub struct SearchBody {
     /// Attribute -> what it must be: a value, a list of values of which one must be the product's, or
     /// a condition. Different attributes add up.
     #[serde(default, deserialize_with = "filters")]
+    #[schema(value_type = Option<BTreeMap<String, FilterValue>>)]
     pub filters: BTreeMap<String, FilterValue>,
     /// The same as text, as in `GET /search`: `brand:Nike`, `price:50..100`, `-color:Blue`,
     /// `sale_price:*`.
@@ -245,9 +246,13 @@ impl utoipa::ToSchema for OneOrMany {}
 
 impl utoipa::PartialSchema for FilterValue {
     fn schema() -> RefOr<Schema> {
-        let schema = text_or_texts()
+        let text_or_null = SchemaType::from_iter([Type::String, Type::Null]);
+        let value = || ObjectBuilder::new().schema_type(text_or_null.clone());
+        let schema = AnyOfBuilder::new()
+            .item(value())
+            .item(ArrayBuilder::new().items(value()))
             .item(utoipa::openapi::Ref::from_schema_name("FilterCondition"))
-            .description(Some("A value, values of which one must be the product's, or a condition; a number or a boolean is read as its text. Where a generated client loses the values of a list, `{\"any\": [..]}` and the texts of `filter` say the same."));
+            .description(Some("A value, values of which one must be the product's, or a condition; a number or a boolean is read as its text, null is no value. Where a generated client loses the values of a list, `{\"any\": [..]}` and the texts of `filter` say the same."));
         RefOr::T(Schema::AnyOf(schema.build()))
     }
 }

@@ -33,7 +33,7 @@ use crate::http::state::{AppState, HttpOptions};
 )]
 pub struct ProductInput {
     /// May be left out where the address has it, and must be the same.
-    #[schema(max_length = 128, nullable = false)]
+    #[schema(max_length = 128)]
     id: Option<String>,
     /// 1 to 1,000 characters.
     #[schema(min_length = 1, max_length = 1000)]
@@ -77,7 +77,7 @@ pub struct ProductInput {
 )]
 pub struct ProductPatch {
     /// Must be that of the address.
-    #[schema(max_length = 128, nullable = false)]
+    #[schema(max_length = 128)]
     id: Option<String>,
     #[schema(min_length = 1, max_length = 1000, nullable = false)]
     title: Option<String>,

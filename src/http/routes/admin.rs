@@ -88,7 +88,8 @@ impl KeyBody {
             let reason = "it is not a time such as 2027-01-31T12:00:00Z";
             time.ok_or_else(|| ApiError::parameter("expires", reason))
         });
-        let [per_second, burst] = [self.requests_per_second, self.burst].map(Option::unwrap_or_default);
+        let [per_second, burst] =
+            [self.requests_per_second, self.burst].map(Option::unwrap_or_default);
         if burst > 0 && per_second == 0 {
             let reason = "it goes with requests_per_second";
             return Err(ApiError::parameter("burst", reason));
