@@ -236,7 +236,7 @@ fn bound(name: &str, value: Value) -> Result<String, String> {
 impl utoipa::PartialSchema for OneOrMany {
     fn schema() -> RefOr<Schema> {
         let schema = text_or_texts().description(Some(
-            "`\"Black\"` or `[\"Black\", \"Brown\"]`; a number or a boolean is read as its text.",
+            "`\"Black\"` or `[\"Black\", \"Brown\"]`; a number or a boolean is read as its text, null is no value.",
         ));
         RefOr::T(Schema::AnyOf(schema.build()))
     }
@@ -246,11 +246,7 @@ impl utoipa::ToSchema for OneOrMany {}
 
 impl utoipa::PartialSchema for FilterValue {
     fn schema() -> RefOr<Schema> {
-        let text_or_null = SchemaType::from_iter([Type::String, Type::Null]);
-        let value = || ObjectBuilder::new().schema_type(text_or_null.clone());
-        let schema = AnyOfBuilder::new()
-            .item(value())
-            .item(ArrayBuilder::new().items(value()))
+        let schema = text_or_texts()
             .item(utoipa::openapi::Ref::from_schema_name("FilterCondition"))
             .description(Some("A value, values of which one must be the product's, or a condition; a number or a boolean is read as its text, null is no value. Where a generated client loses the values of a list, `{\"any\": [..]}` and the texts of `filter` say the same."));
         RefOr::T(Schema::AnyOf(schema.build()))
@@ -266,10 +262,11 @@ impl utoipa::ToSchema for FilterValue {
 }
 
 pub(super) fn text_or_texts() -> AnyOfBuilder {
-    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let types = [Type::String, Type::Number, Type::Boolean, Type::Null];
+    let value = || ObjectBuilder::new().schema_type(SchemaType::from_iter(types.clone()));
     AnyOfBuilder::new()
-        .item(text())
-        .item(ArrayBuilder::new().items(text()))
+        .item(value())
+        .item(ArrayBuilder::new().items(value()))
 }
 
 /// Attributes with their values; one without a value is reported by its name, which serde alone would not

@@ -7,7 +7,6 @@ use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::body::{essence, parse, read_json, uncompressed};
@@ -111,11 +110,9 @@ pub struct AttributePatch(
 /// By hand: the derive takes no value that may be null into a map.
 impl utoipa::PartialSchema for AttributePatch {
     fn schema() -> RefOr<Schema> {
-        let schema = text_or_texts()
-            .item(ObjectBuilder::new().schema_type(Type::Null))
-            .description(Some(
-                "`\"Black\"` or `[\"Black\", \"Brown\"]`; null removes the attribute.",
-            ));
+        let schema = text_or_texts().description(Some(
+            "`\"Black\"` or `[\"Black\", \"Brown\"]`; null removes the attribute.",
+        ));
         RefOr::T(Schema::AnyOf(schema.build()))
     }
 }
