@@ -96,7 +96,9 @@ impl App {
             Some((certificate, key)) => Some(Arc::new(Tls::read(certificate, key)?)),
             None => None,
         };
-        let catalog = Catalog::open_with(&config.data, config.picture_hosts.clone()).await?;
+        let catalog =
+            Catalog::open_with(&config.data, &config.database, config.picture_hosts.clone())
+                .await?;
         // What was chosen while a service ran goes before the setting that it was chosen over.
         let (folder, words_percent) = in_use(&catalog, &config.model).await?;
         let encoder = start_encoder(folder, &config).await?;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustix::fs::Access;
 use serde::Serialize;
 
-use crate::catalog::{self, Catalog, Inspected};
+use crate::catalog::{self, Catalog, Inspected, PictureHosts};
 use crate::config::Config;
 use crate::encode::{Device, EncodeError, Encoder, EncoderOptions, Provider, session};
 use crate::http::Bounds;
@@ -145,7 +145,7 @@ pub async fn examine(config: &Config, mut found: impl FnMut(Finding)) {
     if let Some(owners) = owners(&config.data) {
         found(owners);
     }
-    let database = match catalog::inspect(&config.data).await {
+    let database = match catalog::inspect(&config.data, &config.database).await {
         Ok(database) => database,
         Err(error) => return found(Finding::fault("database", error)),
     };
@@ -392,7 +392,8 @@ async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
         types: config.types.clone(),
     };
     let look = async {
-        let catalog = Catalog::open(&config.data).await?;
+        let catalog =
+            Catalog::open_with(&config.data, &config.database, PictureHosts::default()).await?;
         let (path, words_percent) = in_use(&catalog, &config.model).await?;
         let chosen = (path != config.model).then(|| ModelFolder::open(&path));
         let folder = match &chosen {

@@ -27,6 +27,12 @@ pub enum CatalogError {
     ReadOnly { path: PathBuf },
     #[error("{folder} holds {what}/ and no database: another volume is mounted there than was meant, or the database was lost. Name the right folder, or restore a backup; to begin anew, remove {what}/", folder = folder.display())]
     NoDatabase { folder: PathBuf, what: &'static str },
+    #[error("the database {server} does not answer, or can only be read now: {source}", server = server.display())]
+    Away {
+        /// Its address, without the password.
+        server: PathBuf,
+        source: sqlx::Error,
+    },
     #[error("the database stayed busy: {0}")]
     Busy(#[source] sqlx::Error),
     #[error("database: {0}")]

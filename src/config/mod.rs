@@ -19,7 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::PictureHosts;
+use crate::catalog::{Database, PictureHosts};
 use crate::domain::{
     AttributeName, KnownAttributes, Rate, Types, is_field, is_origin, is_parameter,
 };
@@ -39,7 +39,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct Settings {
-            $($(#[doc = $doc])+ #[arg(long, env = $env)] pub $name: Option<$type>,)*
+            $($(#[doc = $doc])+ #[arg(long, env = $env, hide_env_values = true)] pub $name: Option<$type>,)*
             /// Web origins that may call from a browser, comma separated; none by default.
             #[arg(long, env = "AGLET_CORS_ORIGINS", value_delimiter = ',')]
             pub cors_origins: Option<Vec<String>>,
@@ -110,6 +110,9 @@ settings! {
     model: PathBuf = PathBuf::from("models/aglet-small"), "AGLET_MODEL";
     /// Folder of the catalog's database and the saved index.
     data: PathBuf = PathBuf::from("data"), "AGLET_DATA";
+    /// The catalog's database where it is not a file in that folder: postgres://user:password@host/name.
+    /// Any number of services share it.
+    database: Database = Database::Folder, "AGLET_DATABASE";
     /// ONNX Runtime's library, or the folder that holds it (`make runtime` puts it there).
     runtime: PathBuf = PathBuf::from(".runtime"), "AGLET_RUNTIME";
     /// auto: CUDA where it works, else the CPU. cuda: CUDA or no start.
@@ -231,6 +234,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub model: PathBuf,
     pub data: PathBuf,
+    pub database: Database,
     pub encoder: EncoderOptions,
     /// See [`crate::index::rank::fuse`].
     pub words_percent: u8,
@@ -364,6 +368,7 @@ impl Config {
             listen,
             model: values.model,
             data: values.data,
+            database: values.database,
             encoder: EncoderOptions {
                 runtime: values.runtime,
                 device: values.device,

@@ -91,7 +91,10 @@ impl ChangeError {
         };
         matches!(
             catalog,
-            CatalogError::Busy(_) | CatalogError::Full { .. } | CatalogError::Locked { .. }
+            CatalogError::Busy(_)
+                | CatalogError::Away { .. }
+                | CatalogError::Full { .. }
+                | CatalogError::Locked { .. }
         )
     }
 }
@@ -380,7 +383,7 @@ fn narrow(count: u64) -> u32 {
 }
 
 /// A name is that of a folder beside the setting's.
-fn folder_of(setting: &Path, model: &Path) -> PathBuf {
+pub(super) fn folder_of(setting: &Path, model: &Path) -> PathBuf {
     if model.components().count() > 1 || model.is_absolute() {
         return model.to_owned();
     }

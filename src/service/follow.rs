@@ -153,7 +153,11 @@ impl Follower {
                     // Whoever else embeds does not say when it ends, nor does a pause.
                     wait = wait.min(SETTLE);
                 }
-                let _ = tokio::time::timeout(wait, written).await;
+                tokio::select! {
+                    () = written => {}
+                    () = self.service.catalog().told() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
             }
             if let Some(task) = beside.embedding.take_if(|task| task.0.is_finished()) {
                 let done = task.result().await.unwrap_or(Embedded::Failed);

@@ -9,6 +9,7 @@
 //! | [`writes`] | products written, and read back as they came in |
 //! | [`change`] | another model is put in use |
 //! | `status` | how far such a change is |
+//! | [`embed`] | a worker that embeds and serves nothing |
 //! | `check` | whether a query asks for what the products have |
 //! | `worker` | the threads that search |
 //! | [`thesaurus`] | the synonyms in use, read again when their file changes |
@@ -29,6 +30,7 @@ pub mod access;
 pub mod api;
 pub mod change;
 mod check;
+pub mod embed;
 pub mod error;
 pub mod follow;
 mod fresh;

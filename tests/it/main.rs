@@ -21,6 +21,7 @@ mod observability;
 mod operate;
 mod order;
 mod pictures;
+mod postgres;
 mod serve;
 mod support;
 #[cfg(feature = "train")]

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use aglet::catalog::Database;
 use aglet::catalog::backup::{self, BackupOptions};
+
+use crate::place::CatalogPlace;
 
 /// Write a backup of the catalog to one file
 ///
@@ -11,9 +14,8 @@ use aglet::catalog::backup::{self, BackupOptions};
 /// it anew.
 #[derive(clap::Args)]
 pub struct BackupArgs {
-    /// Folder of the catalog's database
-    #[arg(long, env = "AGLET_DATA", value_name = "DIR", default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    place: CatalogPlace,
     /// The file to write, such as aglet-2026-11-30.zip. Its folder needs room for the database as well
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
@@ -46,11 +48,16 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.place.database == Database::Folder,
+        "this is for a database in the data folder: back {} up with pg_dump",
+        args.place.database
+    );
     let options = BackupOptions {
         pictures: args.pictures,
         force: args.force,
     };
-    let written = runtime()?.block_on(backup::back_up(&args.data, &args.to, options))?;
+    let written = runtime()?.block_on(backup::back_up(&args.place.data, &args.to, options))?;
     println!(
         "{} products, {} uploads and {} pictures in {} ({} MB)",
         written.products,

@@ -1,10 +1,10 @@
 //! `aglet gc`: deletes embeddings that nobody needs any more.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use aglet::catalog::Catalog;
 use aglet::config::DEFAULT_KEEP_DAYS;
+
+use crate::place::CatalogPlace;
 
 /// Delete the embeddings that nobody needs any more
 ///
@@ -13,9 +13,8 @@ use aglet::config::DEFAULT_KEEP_DAYS;
 /// a day. It may run beside a service; searches do not wait for it.
 #[derive(clap::Args)]
 pub struct GcArgs {
-    /// Folder of the catalog's database
-    #[arg(long, env = "AGLET_DATA", value_name = "DIR", default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    place: CatalogPlace,
     /// Days for which they are kept
     #[arg(long, env = "AGLET_KEEP_DAYS", default_value_t = DEFAULT_KEEP_DAYS)]
     keep_days: u64,
@@ -29,16 +28,11 @@ pub struct GcArgs {
 }
 
 pub fn run(args: &GcArgs) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        args.data.join("catalog.sqlite").is_file(),
-        "{} holds no catalog",
-        args.data.display()
-    );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let catalog = Catalog::open(&args.data).await?;
+        let catalog = args.place.open().await?;
         let keep = Duration::from_hours(24).saturating_mul(args.keep_days.try_into()?);
         let garbage = catalog.collect_garbage(keep, None, args.dry_run).await?;
         if args.compact {

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, MaxRemoved, Progress, Status, Summary};
 use aglet::catalog::source::Source;
+use aglet::catalog::{Catalog, Database};
 use aglet::config::{self, Config, Settings};
 use aglet::domain::{Types, ValueType};
 use aglet::encode::{Device, Encoder};
@@ -72,6 +72,14 @@ pub struct ImportArgs {
     /// Folder of the catalog's database [default: data]
     #[arg(long, env = "AGLET_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The catalog's database where it is not in that folder: postgres://user:password@host/name
+    #[arg(
+        long,
+        env = "AGLET_DATABASE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    database: Option<Database>,
     /// File that says what attributes are, as `aglet serve` takes it [default: none]
     #[arg(long, env = "AGLET_TYPES", value_name = "FILE")]
     types: Option<PathBuf>,
@@ -110,6 +118,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings {
         model: args.model,
         data: args.data,
+        database: args.database,
         types: args.types,
         picture_hosts: args.picture_hosts,
         runtime: args.runtime,
@@ -161,7 +170,8 @@ async fn import(
     skip_embedding: bool,
 ) -> anyhow::Result<Summary> {
     let progress = Arc::new(Progress::default());
-    let catalog = Catalog::open_with(&config.data, config.picture_hosts.clone()).await?;
+    let catalog =
+        Catalog::open_with(&config.data, &config.database, config.picture_hosts.clone()).await?;
     // The model before the source: a wrong path should not be reported after a minute of reading.
     let encoder = if skip_embedding {
         None

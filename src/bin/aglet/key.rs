@@ -1,26 +1,19 @@
 //! `aglet key`: keys of the API, made, listed and revoked.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aglet::catalog::Catalog;
 use aglet::domain::{ApiKeyRecord, NewApiKey, Rate, Scope};
 use aglet::service::access::make_key;
+
+use crate::place::CatalogPlace;
 
 /// Make, list and revoke the keys of the API
 ///
 /// A service takes a change over within a second. From the first key on, requests need one.
 #[derive(clap::Args)]
 pub struct KeyArgs {
-    /// Folder of the catalog's database
-    #[arg(
-        long,
-        env = "AGLET_DATA",
-        value_name = "DIR",
-        default_value = "data",
-        global = true
-    )]
-    data: PathBuf,
+    #[command(flatten)]
+    place: CatalogPlace,
     #[command(subcommand)]
     command: KeyCommand,
 }
@@ -64,7 +57,7 @@ pub fn run(args: &KeyArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let catalog = Catalog::open(&args.data).await?;
+        let catalog = args.place.open().await?;
         match &args.command {
             KeyCommand::Create {
                 name,

@@ -1,4 +1,4 @@
-//! `aglet`: serve | import | backup | restore | gc | verify | doctor | model | demo | evaluate | suite | openapi. Each subcommand turns
+//! `aglet`: serve | import | embed | catalog | backup | restore | gc | verify | doctor | model | demo | evaluate | suite | openapi. Each subcommand turns
 //! arguments into one library call and lives in a file of its own beside this one.
 
 /// As the standard library's, for a reader that may have gone: see [`aglet::util::output`].
@@ -17,8 +17,10 @@ macro_rules! eprintln {
 }
 
 mod backup;
+mod catalog;
 mod demo;
 mod doctor;
+mod embed;
 mod evaluate;
 mod gc;
 mod health;
@@ -26,6 +28,7 @@ mod import;
 mod key;
 mod model;
 mod openapi;
+mod place;
 mod serve;
 mod suite;
 mod verify;
@@ -60,6 +63,10 @@ enum Command {
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Gc(gc::GcArgs),
+    Embed(embed::EmbedArgs),
+    /// Move a catalog to another database.
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     Key(key::KeyArgs),
     Evaluate(evaluate::EvaluateArgs),
     Suite(suite::SuiteArgs),
@@ -80,6 +87,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::run(&args)?,
         Command::Restore(args) => backup::run_restore(&args)?,
         Command::Gc(args) => gc::run(&args)?,
+        Command::Embed(args) => embed::run(args)?,
+        Command::Catalog(command) => catalog::run(&command)?,
         Command::Key(args) => key::run(&args)?,
         Command::Import(args) => return import::run(args),
         Command::Evaluate(arguments) => evaluate::run(arguments)?,

@@ -11,6 +11,8 @@ use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::place::CatalogPlace;
+
 #[derive(Subcommand)]
 pub enum ModelCommand {
     /// Download a CLIP checkpoint from a Hugging Face compatible hub.
@@ -26,18 +28,11 @@ pub enum ModelCommand {
     /// catalog with it beside the one in use, and put it in its place when that is done.
     Use(UseArgs),
     /// Bring the model back that answered before.
-    Rollback(CatalogArgs),
+    Rollback(CatalogPlace),
     /// Give up a change of the model.
-    Keep(CatalogArgs),
+    Keep(CatalogPlace),
     /// Say which model was chosen, which answered before, and which is to.
-    Status(CatalogArgs),
-}
-
-#[derive(clap::Args)]
-pub struct CatalogArgs {
-    /// Folder of the catalog's database
-    #[arg(long, env = "AGLET_DATA", value_name = "DIR", default_value = "data")]
-    data: PathBuf,
+    Status(CatalogPlace),
 }
 
 #[derive(clap::Args)]
@@ -51,7 +46,7 @@ pub struct UseArgs {
     #[arg(long)]
     unchecked: bool,
     #[command(flatten)]
-    catalog: CatalogArgs,
+    catalog: CatalogPlace,
 }
 
 #[derive(clap::Args)]
@@ -141,14 +136,14 @@ fn run_use(args: &UseArgs) -> anyhow::Result<()> {
 
 /// Does it, and says how things stand then.
 fn with_catalog(
-    args: &CatalogArgs,
+    args: &CatalogPlace,
     work: impl AsyncFnOnce(&Catalog) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let catalog = Catalog::open(&args.data).await?;
+        let catalog = args.open().await?;
         work(&catalog).await?;
         let serving = catalog.serving().await?;
         catalog.close().await;

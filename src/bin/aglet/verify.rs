@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aglet::catalog::Catalog;
+use aglet::catalog::{Catalog, Database, PictureHosts};
 use aglet::config::{Config, Settings};
 use aglet::model::ModelFolder;
 use aglet::service::{Making, Verified, in_use, verify};
@@ -24,7 +24,7 @@ pub struct VerifyArgs {
 pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let config = Config::check(args.settings)?;
     anyhow::ensure!(
-        config.data.join("catalog.sqlite").is_file(),
+        config.database != Database::Folder || config.data.join("catalog.sqlite").is_file(),
         "{} holds no catalog",
         config.data.display()
     );
@@ -37,7 +37,8 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let verified = runtime.block_on(async {
-        let catalog = Catalog::open(&config.data).await?;
+        let catalog =
+            Catalog::open_with(&config.data, &config.database, PictureHosts::default()).await?;
         let (folder, words_percent) = in_use(&catalog, &config.model).await?;
         let folder = ModelFolder::open(&folder)?;
         let dimensions = folder.manifest().dimensions;

@@ -15,7 +15,7 @@ use zip::ZipArchive;
 use super::error::BackupError;
 use super::manifest::{FORMAT, Manifest, NAME};
 use crate::catalog::error::CatalogError;
-use crate::catalog::store::{FILE, RESTORING, as_it_is};
+use crate::catalog::store::{FILE, RESTORING, schema};
 use crate::util::blocking::blocking;
 use crate::util::digest::hex;
 use crate::util::owner::leave_to_folder;
@@ -114,7 +114,7 @@ impl Opened {
                 aglet: manifest.aglet,
             });
         }
-        let known = as_it_is::known();
+        let known = schema::known();
         if manifest.schema > known {
             let newer = CatalogError::Newer {
                 path: path.to_owned(),

@@ -262,8 +262,8 @@ impl<E: Embedder> Worked<'_, '_, E> {
             return Ok(Vec::new());
         }
         let Run { writer, model, .. } = self.run;
-        let most = self.taken.len() + PAGE;
-        let mut due = writer.due(*model, self.lane, most).await?;
+        let begun = self.taken.len();
+        let mut due = writer.due(*model, self.lane, begun, PAGE).await?;
         due.retain(|(key, _)| self.taken.insert(*key));
         self.all_taken = due.is_empty();
         Ok(due)

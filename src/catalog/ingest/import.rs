@@ -65,7 +65,7 @@ async fn bring_in<E: Embedder>(
     let writer = if options.wait {
         Writer::wait(catalog).await?
     } else {
-        Writer::lock(catalog)?
+        Writer::lock(catalog).await?
     };
     let source = &Rereadable::of(source, catalog.data()).await?.source;
     survey::check(&writer, source, options).await?;
@@ -136,7 +136,7 @@ async fn embed<E: Embedder>(
     time: Option<Duration>,
 ) -> Result<EmbedSummary, IngestError> {
     let _running = progress.start();
-    let writer = Writer::embedder(catalog)?;
+    let writer = Writer::embedder(catalog).await?;
     let run = Run::new(&writer, embedder, progress, None).await?;
     if look {
         run.look().await?;

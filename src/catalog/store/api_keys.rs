@@ -1,9 +1,9 @@
 //! The keys of the API, as far as they are kept.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::database::Catalog;
+use super::db::{DbRow, some_number};
 use super::queue::now;
 use crate::catalog::error::CatalogError;
 use crate::domain::{ApiKey, ApiKeyRecord, NewApiKey, Rate, Scope};
@@ -46,7 +46,7 @@ impl Catalog {
         };
         let sql =
             "INSERT INTO api_keys (id, name, hash, scope, origins, created, expires, rate, burst)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         sqlx::query(sql)
             .bind(&record.id)
             .bind(&record.name)
@@ -55,8 +55,8 @@ impl Catalog {
             .bind(serde_json::json!(record.origins).to_string())
             .bind(seconds(record.created))
             .bind(record.expires.map(seconds))
-            .bind(record.rate.map(|rate| rate.per_second.get()))
-            .bind(record.rate.map(|rate| rate.burst.get()))
+            .bind(record.rate.map(|rate| i64::from(rate.per_second.get())))
+            .bind(record.rate.map(|rate| i64::from(rate.burst.get())))
             .execute(&self.inner.writer)
             .await
             .map_err(|e| self.error(e))?;
@@ -69,7 +69,7 @@ impl Catalog {
     /// When the database cannot be written.
     pub async fn revoke_api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
         let sql = format!(
-            "UPDATE api_keys SET revoked = coalesce(revoked, ?) WHERE id = ? RETURNING {COLUMNS}"
+            "UPDATE api_keys SET revoked = coalesce(revoked, $1) WHERE id = $2 RETURNING {COLUMNS}"
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(now())
@@ -95,16 +95,14 @@ fn random_key() -> ApiKey {
     ApiKey::of(id, secret)
 }
 
-fn record(row: &SqliteRow) -> Result<ApiKeyRecord, sqlx::Error> {
+fn record(row: &DbRow) -> Result<ApiKeyRecord, sqlx::Error> {
     let decode = |what: &str| sqlx::Error::Decode(what.to_owned().into());
     let time = |name| -> Result<Option<u64>, sqlx::Error> {
         let time: Option<i64> = row.try_get(name)?;
         Ok(time.map(|time| u64::try_from(time).unwrap_or_default()))
     };
-    let times = |name| -> Result<u32, sqlx::Error> {
-        let times: Option<u32> = row.try_get(name)?;
-        Ok(times.unwrap_or_default())
-    };
+    let times =
+        |name| -> Result<u32, sqlx::Error> { Ok(some_number(row, name)?.unwrap_or_default()) };
     let hash: Vec<u8> = row.try_get("hash")?;
     let scope: &str = row.try_get("scope")?;
     let origins: &str = row.try_get("origins")?;

@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
-use super::database::{FILE, MIGRATIONS, database_error, is_there};
+use super::database::Database;
+use super::postgres;
+use super::schema::known;
+use super::sqlite::{FILE, is_there, meaning};
 use crate::catalog::error::CatalogError;
 
 /// What a look at a database found.
@@ -19,17 +23,8 @@ pub struct Inspected {
     pub bytes: u64,
 }
 
-/// The last migration that this version knows.
-pub(in crate::catalog) fn known() -> i64 {
-    MIGRATIONS
-        .iter()
-        .map(|m| m.version)
-        .max()
-        .unwrap_or_default()
-}
-
 pub(in crate::catalog) fn error(error: sqlx::Error, path: &Path) -> CatalogError {
-    database_error(error, path)
+    meaning(error, path)
 }
 
 /// A connection that only reads, and the last migration of the database.
@@ -72,12 +67,59 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO)
 }
 
-/// Reads the whole database of the folder `data`, and changes nothing. `None` when there is none, and
-/// nothing of one.
+/// Reads the whole database of the folder `data`, or asks its server how it is, and changes nothing.
+/// `None` when there is none, and nothing of one.
 ///
 /// # Errors
-/// When it is damaged, lost, or of a newer version.
-pub async fn inspect(data: &Path) -> Result<Option<Inspected>, CatalogError> {
+/// When it is damaged, lost, of a newer version, or its server cannot be reached.
+pub async fn inspect(data: &Path, database: &Database) -> Result<Option<Inspected>, CatalogError> {
+    match database {
+        Database::Folder => inspect_file(data).await,
+        Database::Server(address) => inspect_server(address).await,
+    }
+}
+
+async fn inspect_server(address: &str) -> Result<Option<Inspected>, CatalogError> {
+    let place = std::path::PathBuf::from(postgres::shown(address));
+    let look = async {
+        let options: PgConnectOptions = address.parse()?;
+        let mut server = options.connect().await?;
+        let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+            .fetch_one(&mut server)
+            .await?;
+        if !there {
+            return Ok(None);
+        }
+        let schema: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+            .fetch_one(&mut server)
+            .await?;
+        let (products, bytes): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM products), pg_database_size(current_database())",
+        )
+        .fetch_one(&mut server)
+        .await?;
+        Ok(Some(Inspected {
+            schema: schema.unwrap_or_default(),
+            known: known(),
+            products: products.unsigned_abs(),
+            bytes: bytes.unsigned_abs(),
+        }))
+    };
+    let looked = look.await.map_err(|e| postgres::meaning(e, &place))?;
+    if let Some(Inspected { schema, known, .. }) = &looked
+        && schema > known
+    {
+        let (found, known) = (*schema, *known);
+        return Err(CatalogError::Newer {
+            path: place,
+            found,
+            known,
+        });
+    }
+    Ok(looked)
+}
+
+async fn inspect_file(data: &Path) -> Result<Option<Inspected>, CatalogError> {
     if !is_there(data)? {
         return Ok(None);
     }

@@ -8,9 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::Row;
 
 use super::database::Catalog;
+use super::db::Tx;
 use super::pictures::{self, Numbered, PlaceColumns, Places};
 use super::read;
 use super::row::Columns;
@@ -114,7 +115,10 @@ impl Writer {
             };
             results.push(WriteResult { id, result });
         }
-        let revision = log.write(&mut transaction).await?.unwrap_or_default();
+        let revision = log
+            .write(self.catalog().kind(), &mut transaction)
+            .await?
+            .unwrap_or_default();
         transaction.commit().await?;
         for result in &mut results {
             let version = match &mut result.result {
@@ -134,7 +138,7 @@ impl Writer {
         change: Prepared,
         known: &mut HashMap<String, Known>,
         log: &mut Log,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut Tx,
     ) -> Result<Result<Written, Refused>, sqlx::Error> {
         let id = change.id;
         let old = known.get(id.as_str());
@@ -199,8 +203,8 @@ impl Writer {
             }
             (Edit::Patch(_) | Edit::Delete | Edit::Picture(..), _) => {
                 if let Some(old) = known.remove(id.as_str()) {
-                    sqlx::query("DELETE FROM products WHERE key = ?")
-                        .bind(old.columns.key)
+                    sqlx::query("DELETE FROM products WHERE key = $1")
+                        .bind(i64::from(old.columns.key))
                         .execute(&mut **transaction)
                         .await?;
                     log.add(old.columns.key, "removed");
@@ -256,7 +260,7 @@ impl Writer {
         old: &Known,
         now: &Known,
         log: &mut Log,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut Tx,
     ) -> Result<(WriteStatus, u64), sqlx::Error> {
         let same = old.columns.same(&now.columns);
         if same && pictures::same(&old.pictures, &now.pictures) {
@@ -275,10 +279,10 @@ impl Writer {
 /// The products with these ids.
 async fn known(
     ids: &HashSet<&str>,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Tx,
 ) -> Result<HashMap<String, Known>, sqlx::Error> {
-    let sql = "SELECT p.* FROM json_each(?) AS wanted
-               CROSS JOIN products AS p ON p.id = wanted.value";
+    let sql = "SELECT p.* FROM json_each($1) AS wanted
+               CROSS JOIN products AS p WHERE p.id = wanted.value";
     let rows = sqlx::query(sql)
         .bind(serde_json::json!(ids).to_string())
         .fetch_all(&mut **transaction)

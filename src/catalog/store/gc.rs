@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::database::Catalog;
+use super::queue::now;
 use super::write::Writer;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::upload::{self, UPLOADS};
@@ -60,7 +61,7 @@ impl Catalog {
         in_use: Option<&ModelId>,
         dry: bool,
     ) -> Result<Garbage, CatalogError> {
-        let writer = Writer::lock(self)?;
+        let writer = Writer::lock(self).await?;
         let in_use = match in_use {
             Some(model) => Some(writer.model(model).await?),
             None => None,
@@ -74,7 +75,7 @@ impl Catalog {
     /// # Errors
     /// When another process is changing the catalog, or there is no room.
     pub async fn compact(&self) -> Result<(), CatalogError> {
-        let writer = Writer::lock(self)?;
+        let writer = Writer::lock(self).await?;
         sqlx::query("VACUUM")
             .execute(&writer.catalog().inner.writer)
             .await
@@ -131,26 +132,32 @@ impl Writer {
             "SELECT key FROM embeddings WHERE hash NOT IN ({NEEDED})
              AND key NOT IN (SELECT embedding FROM unneeded)"
         );
-        for (look, write) in [
+        for (look, write, since) in [
             (
                 again,
-                "DELETE FROM unneeded WHERE embedding IN (SELECT value FROM json_each(?))",
+                "DELETE FROM unneeded WHERE embedding IN
+                 (SELECT CAST(value AS bigint) FROM json_each($1))",
+                None,
             ),
             (
                 new,
                 "INSERT INTO unneeded (embedding, since)
-                 SELECT key, unixepoch() FROM embeddings
-                 WHERE key IN (SELECT value FROM json_each(?)) ON CONFLICT DO NOTHING",
+                 SELECT key, $2 FROM embeddings
+                 WHERE key IN (SELECT CAST(value AS bigint) FROM json_each($1))
+                 ON CONFLICT DO NOTHING",
+                Some(now()),
             ),
         ] {
             let keys: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(look))
                 .fetch_all(&inner.upkeep)
                 .await?;
             for page in keys.chunks(usize::try_from(PAGE).unwrap_or(1)) {
-                sqlx::query(write)
-                    .bind(serde_json::json!(page).to_string())
-                    .execute(&inner.writer)
-                    .await?;
+                let query = sqlx::query(write).bind(serde_json::json!(page).to_string());
+                let query = match since {
+                    Some(since) => query.bind(since),
+                    None => query,
+                };
+                query.execute(&inner.writer).await?;
             }
         }
         let failed = format!("SELECT DISTINCT hash FROM failures WHERE hash NOT IN ({NEEDED})");
@@ -158,13 +165,14 @@ impl Writer {
             .fetch_all(&inner.upkeep)
             .await?;
         for hash in failed {
-            sqlx::query("DELETE FROM failures WHERE hash = ?")
+            sqlx::query("DELETE FROM failures WHERE hash = $1")
                 .bind(hash)
                 .execute(&inner.writer)
                 .await?;
         }
         // Written by a version that did not note when.
-        sqlx::query("UPDATE models SET used = unixepoch() WHERE used = 0")
+        sqlx::query("UPDATE models SET used = $1 WHERE used = 0")
+            .bind(now())
             .execute(&inner.writer)
             .await
             .map(|_| ())
@@ -173,7 +181,7 @@ impl Writer {
     /// Removes uploaded pictures that were written longer ago than `keep` and that no product shows. An
     /// upload is written before its product is, and its time is renewed when it comes again.
     async fn remove_uploads(&self, keep: Duration) -> Result<u64, CatalogError> {
-        let sql = "SELECT DISTINCT file FROM pictures WHERE root = ?";
+        let sql = "SELECT DISTINCT file FROM pictures WHERE root = $1";
         let needed: Vec<String> = sqlx::query_scalar(sql)
             .bind(UPLOADS)
             .fetch_all(&self.catalog().inner.upkeep)
@@ -186,10 +194,10 @@ impl Writer {
     }
 
     async fn unused_models(&self, keep: i64, in_use: Option<i64>) -> Result<Vec<i64>, sqlx::Error> {
-        let sql = "SELECT key FROM models WHERE used > 0 AND used <= unixepoch() - ?1 AND key <>
-                   coalesce(?2, (SELECT key FROM models ORDER BY used DESC, key DESC LIMIT 1))";
+        let sql = "SELECT key FROM models WHERE used > 0 AND used <= $1 AND key <>
+                   coalesce($2, (SELECT key FROM models ORDER BY used DESC, key DESC LIMIT 1))";
         sqlx::query_scalar(sql)
-            .bind(keep)
+            .bind(now().saturating_sub(keep))
             .bind(in_use)
             .fetch_all(&self.catalog().inner.writer)
             .await
@@ -198,13 +206,13 @@ impl Writer {
     async fn remove_model(&self, model: i64, dry: bool) -> Result<u64, sqlx::Error> {
         if dry {
             return self
-                .count("SELECT count(*) FROM embeddings WHERE model = ?1", model)
+                .count("SELECT count(*) FROM embeddings WHERE model = $1", model)
                 .await;
         }
         let sql = "DELETE FROM embeddings WHERE key IN
-                   (SELECT key FROM embeddings WHERE model = ?1 LIMIT ?2)";
+                   (SELECT key FROM embeddings WHERE model = $1 LIMIT $2)";
         let removed = self.page_by_page(sql, model).await?;
-        sqlx::query("DELETE FROM models WHERE key = ?")
+        sqlx::query("DELETE FROM models WHERE key = $1")
             .bind(model)
             .execute(&self.catalog().inner.writer)
             .await?;
@@ -212,18 +220,19 @@ impl Writer {
     }
 
     async fn remove_unneeded(&self, keep: i64, dry: bool) -> Result<u64, sqlx::Error> {
+        let before = now().saturating_sub(keep);
         if dry {
-            let sql = "SELECT count(*) FROM unneeded WHERE since <= unixepoch() - ?1";
-            return self.count(sql, keep).await;
+            let sql = "SELECT count(*) FROM unneeded WHERE since <= $1";
+            return self.count(sql, before).await;
         }
         // What a product came to need since it was noted stays: the next look takes the note back.
         let sql = "DELETE FROM embeddings WHERE key IN
-                   (SELECT e.key FROM unneeded AS u CROSS JOIN embeddings AS e ON e.key = u.embedding
-                    WHERE u.since <= unixepoch() - ?1
+                   (SELECT e.key FROM unneeded AS u CROSS JOIN embeddings AS e
+                    WHERE e.key = u.embedding AND u.since <= $1
                       AND NOT EXISTS (SELECT 1 FROM pictures AS p WHERE p.hash = e.hash)
                       AND NOT EXISTS (SELECT 1 FROM products AS p WHERE p.caption_hash = e.hash)
-                    LIMIT ?2)";
-        self.page_by_page(sql, keep).await
+                    LIMIT $2)";
+        self.page_by_page(sql, before).await
     }
 
     async fn count(&self, sql: &'static str, about: i64) -> Result<u64, sqlx::Error> {

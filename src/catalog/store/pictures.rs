@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::Row;
 
+use super::db::{DbRow, Tx, number};
 use super::queue::{self, PictureKey};
 use crate::catalog::media::upload::UPLOADS;
 use crate::catalog::media::{PicturePlace, PictureSource};
@@ -61,7 +61,7 @@ impl PlaceColumns {
         }
     }
 
-    pub(super) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+    pub(super) fn read(row: &DbRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             file: row.try_get("file")?,
             member: row.try_get("member")?,
@@ -101,7 +101,7 @@ impl PlaceColumns {
 
 /// Columns `file`, `member`, `address` and `root`. A relative path lies in the data folder, which
 /// may have moved.
-pub(super) fn source(row: &SqliteRow, data: &Path) -> Result<Option<PictureSource>, sqlx::Error> {
+pub(super) fn source(row: &DbRow, data: &Path) -> Result<Option<PictureSource>, sqlx::Error> {
     Ok(PlaceColumns::read(row)?.source(data))
 }
 
@@ -117,7 +117,7 @@ pub(super) fn same(one: &Places, other: &Places) -> bool {
 /// The pictures of products; those that have none are left out.
 pub(super) async fn known(
     products: impl IntoIterator<Item = u32>,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Tx,
 ) -> Result<HashMap<u32, Places>, sqlx::Error> {
     let products: Vec<u32> = products.into_iter().collect();
     let mut known: HashMap<u32, Places> = HashMap::new();
@@ -125,14 +125,15 @@ pub(super) async fn known(
         return Ok(known);
     }
     let sql = "SELECT i.product, i.number, i.file, i.member, i.address, i.root
-               FROM json_each(?) AS wanted CROSS JOIN pictures AS i ON i.product = wanted.value";
+               FROM json_each($1) AS wanted CROSS JOIN pictures AS i
+               WHERE i.product = CAST(wanted.value AS bigint)";
     let rows = sqlx::query(sql)
         .bind(serde_json::json!(products).to_string())
         .fetch_all(&mut **transaction)
         .await?;
     for row in &rows {
-        let places = known.entry(row.try_get("product")?).or_default();
-        places.insert(row.try_get("number")?, PlaceColumns::read(row)?);
+        let places = known.entry(number(row, "product")?).or_default();
+        places.insert(number(row, "number")?, PlaceColumns::read(row)?);
     }
     Ok(known)
 }
@@ -142,14 +143,16 @@ pub(super) async fn bring_to(
     product: u32,
     old: &Places,
     new: &Places,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Tx,
 ) -> Result<(), sqlx::Error> {
     for number in old.keys().filter(|number| !new.contains_key(number)) {
         for sql in [
-            "DELETE FROM pictures WHERE product = ? AND number = ?",
-            "DELETE FROM work WHERE product = ? AND number = ?",
+            "DELETE FROM pictures WHERE product = $1 AND number = $2",
+            "DELETE FROM work WHERE product = $1 AND number = $2",
         ] {
-            let query = sqlx::query(sql).bind(product).bind(number);
+            let query = sqlx::query(sql)
+                .bind(i64::from(product))
+                .bind(i64::from(*number));
             query.execute(&mut **transaction).await?;
         }
     }
@@ -159,17 +162,20 @@ pub(super) async fn bring_to(
             continue;
         }
         let sql = "INSERT INTO pictures (product, number, file, member, address, root)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                   VALUES ($1, $2, $3, $4, $5, $6)
                    ON CONFLICT (product, number) DO UPDATE SET
-                     file = ?3, member = ?4, address = ?5, root = ?6,
-                     stamp = iif(?7, NULL, stamp), error = iif(?7, NULL, error)";
-        let query = sqlx::query(sql).bind(product).bind(number);
+                     file = $3, member = $4, address = $5, root = $6,
+                     stamp = CASE WHEN $7 = 1 THEN NULL ELSE pictures.stamp END,
+                     error = CASE WHEN $7 = 1 THEN NULL ELSE pictures.error END";
+        let query = sqlx::query(sql)
+            .bind(i64::from(product))
+            .bind(i64::from(*number));
         let query = query
             .bind(&place.file)
             .bind(&place.member)
             .bind(&place.address)
             .bind(&place.root)
-            .bind(moved);
+            .bind(i64::from(moved));
         query.execute(&mut **transaction).await?;
         if moved {
             let picture = PictureKey {

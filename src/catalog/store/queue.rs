@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{Sqlite, Transaction};
+use super::db::Tx;
 
 /// The number of the words of a product in the queue; its pictures have theirs.
 pub(super) const WORDS: u8 = 0;
@@ -51,7 +51,7 @@ pub(super) fn now() -> i64 {
 macro_rules! queue_sql {
     ($from:literal) => {
         concat!(
-            "INSERT INTO work (model, product, number) SELECT m.key, ?1, ?2 FROM models AS m ",
+            "INSERT INTO work (model, product, number) SELECT m.key, $1, $2 FROM models AS m ",
             $from,
             " ON CONFLICT (product, number, model) DO UPDATE SET lane = 0, attempts = 0, due = 0, reason = NULL"
         )
@@ -59,27 +59,26 @@ macro_rules! queue_sql {
 }
 
 /// The words of a product, for the models that have not seen its caption.
-pub(super) async fn words(
-    product: u32,
-    transaction: &mut Transaction<'static, Sqlite>,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn words(product: u32, transaction: &mut Tx) -> Result<(), sqlx::Error> {
     let sql = queue_sql!(
-        "CROSS JOIN products AS p ON p.key = ?1
-         WHERE NOT EXISTS (SELECT 1 FROM embeddings AS e
+        "CROSS JOIN products AS p
+         WHERE p.key = $1
+           AND NOT EXISTS (SELECT 1 FROM embeddings AS e
                            WHERE e.model = m.key AND e.kind = 'words' AND e.hash = p.caption_hash)
            AND NOT EXISTS (SELECT 1 FROM failures AS f
                            WHERE f.model = m.key AND f.kind = 'words' AND f.hash = p.caption_hash)"
     );
-    let query = sqlx::query(sql).bind(product).bind(WORDS);
+    let query = sqlx::query(sql)
+        .bind(i64::from(product))
+        .bind(i64::from(WORDS));
     query.execute(&mut **transaction).await.map(|_| ())
 }
 
 /// A picture that is to be read.
-pub(super) async fn picture(
-    picture: PictureKey,
-    transaction: &mut Transaction<'static, Sqlite>,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn picture(picture: PictureKey, transaction: &mut Tx) -> Result<(), sqlx::Error> {
     let sql = queue_sql!("WHERE true");
-    let query = sqlx::query(sql).bind(picture.product).bind(picture.number);
+    let query = sqlx::query(sql)
+        .bind(i64::from(picture.product))
+        .bind(i64::from(picture.number));
     query.execute(&mut **transaction).await.map(|_| ())
 }

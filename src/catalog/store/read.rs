@@ -4,10 +4,10 @@ use std::iter::Peekable;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Any, AnyConnection, Row};
 
 use super::database::Catalog;
+use super::db::{DbRow, flag, number, undecodable};
 use super::pictures;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PictureSource;
@@ -124,10 +124,11 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn is_empty(&self) -> Result<bool, CatalogError> {
-        sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM products)")
-            .fetch_one(&self.inner.upkeep)
+        let first: Option<i64> = sqlx::query_scalar("SELECT key FROM products LIMIT 1")
+            .fetch_optional(&self.inner.upkeep)
             .await
-            .map_err(|e| self.error(e))
+            .map_err(|e| self.error(e))?;
+        Ok(first.is_none())
     }
 
     /// Names this database: another one in its place has another name.
@@ -179,11 +180,6 @@ impl Catalog {
     }
 }
 
-/// A stored value that this version would not have written.
-fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(error))
-}
-
 /// The attributes of the product with the id `of`. What cannot be read costs that product its
 /// attributes, and not all products the index.
 pub(super) fn attributes(json: &str, of: &str) -> Attributes {
@@ -193,13 +189,11 @@ pub(super) fn attributes(json: &str, of: &str) -> Attributes {
     })
 }
 
-pub(super) fn key(row: &SqliteRow) -> Result<ProductKey, sqlx::Error> {
-    u32::try_from(row.try_get::<i64, _>("key")?)
-        .map(ProductKey)
-        .map_err(undecodable)
+pub(super) fn key(row: &DbRow) -> Result<ProductKey, sqlx::Error> {
+    number(row, "key").map(ProductKey)
 }
 
-pub(super) fn version(row: &SqliteRow) -> Result<u64, sqlx::Error> {
+pub(super) fn version(row: &DbRow) -> Result<u64, sqlx::Error> {
     row.try_get::<i64, _>("version").map(i64::unsigned_abs)
 }
 
@@ -209,15 +203,16 @@ macro_rules! stored_sql {
         concat!(
             "SELECT p.key, p.id, p.title, p.description, p.price, p.sale_price, p.currency, p.created,
                     p.url, p.attributes, p.version,
-                    (SELECT json_group_array(json_array(number, address, decoded))
-                     FROM (SELECT number, address, decoded FROM pictures
-                           WHERE product = p.key ORDER BY number)) AS pictures ",
+                    (SELECT '[' || coalesce(string_agg(
+                        '[' || number || ',' || json_quote(address) || ',' || decoded || ']',
+                        ',' ORDER BY number), '') || ']'
+                     FROM pictures WHERE product = p.key) AS pictures ",
             $from
         )
     };
 }
 
-pub(super) fn product_row(row: &SqliteRow) -> Result<Product, sqlx::Error> {
+pub(super) fn product_row(row: &DbRow) -> Result<Product, sqlx::Error> {
     let id = ProductId::new(row.try_get("id")?).map_err(undecodable)?;
     Ok(Product {
         title: row.try_get("title")?,
@@ -232,7 +227,7 @@ pub(super) fn product_row(row: &SqliteRow) -> Result<Product, sqlx::Error> {
     })
 }
 
-fn stored(row: &SqliteRow) -> Result<StoredProduct, sqlx::Error> {
+fn stored(row: &DbRow) -> Result<StoredProduct, sqlx::Error> {
     let pictures: Vec<(u8, Option<String>, u8)> =
         serde_json::from_str(row.try_get("pictures")?).map_err(undecodable)?;
     let pictures = pictures.into_iter();
@@ -255,13 +250,13 @@ async fn picture(
     number: Option<u8>,
 ) -> Result<Option<Option<ShownPicture>>, CatalogError> {
     let sql = "SELECT file, root, member, address, stamp, hash FROM products AS p
-               LEFT JOIN pictures AS i ON i.product = p.key AND i.decoded AND i.number = coalesce(?2,
-                 (SELECT min(number) FROM pictures WHERE product = p.key AND decoded))
-               WHERE p.id = ?1";
+               LEFT JOIN pictures AS i ON i.product = p.key AND i.decoded = 1 AND i.number = coalesce($2,
+                 (SELECT min(number) FROM pictures WHERE product = p.key AND decoded = 1))
+               WHERE p.id = $1";
     let mut reader = catalog.reader().await.map_err(|e| catalog.error(e))?;
     let row = sqlx::query(sql)
         .bind(id.as_str())
-        .bind(number)
+        .bind(number.map(i64::from))
         .fetch_optional(&mut *reader)
         .await
         .map_err(|e| catalog.error(e))?;
@@ -299,34 +294,36 @@ async fn progress(
     let sql = "WITH parts AS (
                  SELECT key AS product, 0 AS number, 'words' AS kind, caption_hash AS hash,
                         NULL AS error
-                 FROM products WHERE key = ?1
+                 FROM products WHERE key = $1
                  UNION ALL
-                 SELECT product, number, 'photo', hash, error FROM pictures WHERE product = ?1)
-               SELECT p.number, e.key IS NOT NULL AS embedded, coalesce(w.reason, p.error, f.reason) AS failed,
-                      w.key IS NOT NULL AS waits, coalesce(w.attempts, 0) AS attempts, w.due
+                 SELECT product, number, 'photo', hash, error FROM pictures WHERE product = $1)
+               SELECT p.number, CASE WHEN e.key IS NULL THEN 0 ELSE 1 END AS embedded,
+                      coalesce(w.reason, p.error, f.reason) AS failed,
+                      CASE WHEN w.key IS NULL THEN 0 ELSE 1 END AS waits,
+                      coalesce(w.attempts, 0) AS attempts, w.due
                FROM parts AS p
-               LEFT JOIN models AS m ON m.id = ?2
+               LEFT JOIN models AS m ON m.id = $2
                LEFT JOIN embeddings AS e ON e.model = m.key AND e.kind = p.kind AND e.hash = p.hash
                LEFT JOIN failures AS f ON f.model = m.key AND f.kind = p.kind AND f.hash = p.hash
                LEFT JOIN work AS w ON w.model = m.key AND w.product = p.product AND w.number = p.number
                ORDER BY p.number";
     let rows = sqlx::query(sql)
-        .bind(product.0)
+        .bind(i64::from(product.0))
         .bind(model.as_str())
         .fetch_all(&mut *catalog.reader().await?)
         .await?;
     let mut parts = Vec::with_capacity(rows.len());
     for row in &rows {
-        let attempts: u32 = row.try_get("attempts")?;
+        let attempts: u32 = number(row, "attempts")?;
         let due: Option<i64> = row.try_get("due")?;
         let progress = PartProgress {
-            embedded: row.try_get("embedded")?,
-            waits: row.try_get("waits")?,
+            embedded: flag(row, "embedded")?,
+            waits: flag(row, "waits")?,
             failed: row.try_get("failed")?,
             attempts,
             again_at: due.filter(|_| attempts > 0),
         };
-        parts.push((row.try_get::<u8, _>("number")?, progress));
+        parts.push((number::<u8>(row, "number")?, progress));
     }
     let mut parts = parts.into_iter();
     Ok(ProductProgress {
@@ -337,7 +334,7 @@ async fn progress(
 
 async fn product(catalog: &Catalog, id: &ProductId) -> Result<Option<StoredProduct>, CatalogError> {
     let mut reader = catalog.reader().await.map_err(|e| catalog.error(e))?;
-    let row = sqlx::query(stored_sql!("FROM products AS p WHERE p.id = ?"))
+    let row = sqlx::query(stored_sql!("FROM products AS p WHERE p.id = $1"))
         .bind(id.as_str())
         .fetch_optional(&mut *reader);
     let row = row.await.map_err(|e| catalog.error(e))?;
@@ -355,8 +352,8 @@ async fn products(
     let keys = serde_json::json!(keys.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
     let mut reader = catalog.reader().await.map_err(|e| catalog.error(e))?;
     let rows = sqlx::query(stored_sql!(
-        "FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.key = wanted.value
-             ORDER BY wanted.key"
+        "FROM json_each($1) AS wanted CROSS JOIN products AS p
+         WHERE p.key = CAST(wanted.value AS bigint) ORDER BY wanted.key"
     ))
     .bind(keys)
     .fetch_all(&mut *reader)
@@ -374,10 +371,10 @@ async fn rows(
     most: u32,
 ) -> Result<Vec<(ProductKey, Map<String, Value>)>, sqlx::Error> {
     let rows = sqlx::query(stored_sql!(
-        "FROM products AS p WHERE p.key > ? ORDER BY p.key LIMIT ?"
+        "FROM products AS p WHERE p.key > $1 ORDER BY p.key LIMIT $2"
     ))
-    .bind(after.0)
-    .bind(most)
+    .bind(i64::from(after.0))
+    .bind(i64::from(most))
     .fetch_all(&mut *catalog.reader().await?)
     .await?;
     let keyed = |found| {
@@ -395,11 +392,10 @@ fn row(stored: &StoredProduct) -> Map<String, Value> {
 /// The keys of products by id; unknown ids are left out.
 pub(super) async fn keys<S: Serialize>(
     catalog: &Catalog,
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     ids: &[S],
 ) -> Result<Vec<ProductKey>, CatalogError> {
-    let sql =
-        "SELECT p.key FROM json_each(?) AS wanted CROSS JOIN products AS p ON p.id = wanted.value";
+    let sql = "SELECT p.key FROM json_each($1) AS wanted CROSS JOIN products AS p WHERE p.id = wanted.value";
     let rows = sqlx::query(sql)
         .bind(serde_json::json!(ids).to_string())
         .fetch_all(connection)
@@ -422,37 +418,37 @@ async fn counts(catalog: &Catalog, model: &ModelId) -> Result<Counts, CatalogErr
 async fn count(catalog: &Catalog, model: &ModelId) -> Result<Counts, sqlx::Error> {
     let row = sqlx::query(
         "WITH seen AS (
-           SELECT p.product, max(e.key IS NOT NULL) AS embedded,
-                  max(e.key IS NULL AND f.reason IS NULL AND p.error IS NULL) AS waits
+           SELECT p.product, max(CASE WHEN e.key IS NULL THEN 0 ELSE 1 END) AS embedded,
+                  max(CASE WHEN e.key IS NULL AND f.reason IS NULL AND p.error IS NULL
+                      THEN 1 ELSE 0 END) AS waits
            FROM pictures AS p
-           LEFT JOIN models AS m ON m.id = ?1
+           LEFT JOIN models AS m ON m.id = $1
            LEFT JOIN embeddings AS e ON e.model = m.key AND e.kind = 'photo' AND e.hash = p.hash
            LEFT JOIN failures AS f ON f.model = m.key AND f.kind = 'photo' AND f.hash = p.hash
            GROUP BY p.product),
          found AS (
            SELECT coalesce(s.embedded, 0) AS embedded, coalesce(s.waits, 0) AS waits,
-                  words.key IS NOT NULL OR bad_words.reason IS NOT NULL AS told
+                  CASE WHEN words.key IS NULL AND bad_words.reason IS NULL THEN 0 ELSE 1 END AS told
            FROM products AS p
            LEFT JOIN seen AS s ON s.product = p.key
-           LEFT JOIN models AS m ON m.id = ?1
+           LEFT JOIN models AS m ON m.id = $1
            LEFT JOIN embeddings AS words ON words.model = m.key AND words.kind = 'words' AND words.hash = p.caption_hash
            LEFT JOIN failures AS bad_words
                   ON bad_words.model = m.key AND bad_words.kind = 'words' AND bad_words.hash = p.caption_hash)
          SELECT COUNT(*) AS products,
-                COUNT(*) FILTER (WHERE embedded) AS embedded,
-                COUNT(*) FILTER (WHERE NOT embedded AND NOT waits) AS without,
-                COUNT(*) FILTER (WHERE waits OR NOT told) AS pending
+                COUNT(*) FILTER (WHERE embedded = 1) AS embedded,
+                COUNT(*) FILTER (WHERE embedded = 0 AND waits = 0) AS bare,
+                COUNT(*) FILTER (WHERE waits = 1 OR told = 0) AS pending
          FROM found",
     )
     .bind(model.as_str())
     .fetch_one(&catalog.inner.upkeep)
     .await?;
-    let number = |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
     Ok(Counts {
-        products: number("products")?,
-        embedded: number("embedded")?,
-        without_embedding: number("without")?,
-        pending: number("pending")?,
+        products: number(&row, "products")?,
+        embedded: number(&row, "embedded")?,
+        without_embedding: number(&row, "bare")?,
+        pending: number(&row, "pending")?,
     })
 }
 
@@ -492,11 +488,12 @@ macro_rules! embedded_sql {
         concat!(
             "SELECT p.key, p.id, p.title, p.description, p.attributes, p.price, p.sale_price, p.created,
                     coalesce(words.vector, former.vector) AS words,
-                    words.key IS NOT NULL OR EXISTS (
+                    CASE WHEN words.key IS NOT NULL OR EXISTS (
                         SELECT 1 FROM failures AS f
-                        WHERE f.model = m.key AND f.kind = 'words' AND f.hash = p.caption_hash) AS told
+                        WHERE f.model = m.key AND f.kind = 'words' AND f.hash = p.caption_hash)
+                      THEN 1 ELSE 0 END AS told
              FROM products AS p
-             LEFT JOIN models AS m ON m.id = ?1
+             LEFT JOIN models AS m ON m.id = $1
              LEFT JOIN embeddings AS words
                     ON words.model = m.key AND words.kind = 'words' AND words.hash = p.caption_hash
              LEFT JOIN embeddings AS former
@@ -514,11 +511,12 @@ macro_rules! pictures_sql {
     ($condition:literal) => {
         concat!(
             "SELECT p.product, p.number, e.vector,
-                    e.key IS NULL AND p.error IS NULL AND NOT EXISTS (
+                    CASE WHEN e.key IS NULL AND p.error IS NULL AND NOT EXISTS (
                         SELECT 1 FROM failures AS f
-                        WHERE f.model = m.key AND f.kind = 'photo' AND f.hash = p.hash) AS waits
+                        WHERE f.model = m.key AND f.kind = 'photo' AND f.hash = p.hash)
+                      THEN 1 ELSE 0 END AS waits
              FROM pictures AS p
-             LEFT JOIN models AS m ON m.id = ?1
+             LEFT JOIN models AS m ON m.id = $1
              LEFT JOIN embeddings AS e ON e.model = m.key AND e.kind = 'photo' AND e.hash = p.hash
              WHERE ",
             $condition,
@@ -535,11 +533,11 @@ async fn embedded(
 ) -> Result<AllEmbedded, CatalogError> {
     let read = async {
         // One read transaction: the vectors are the state of the revision that is answered with them.
-        let mut read = catalog.inner.upkeep.begin().await?;
+        let mut read = catalog.snapshot(&catalog.inner.upkeep).await?;
         let revision = state(&mut *read).await?;
         let (mut counts, mut after) = (Counts::default(), 0_i64);
         loop {
-            let sql = embedded_sql!("p.key > ?2 ORDER BY p.key LIMIT ?3");
+            let sql = embedded_sql!("p.key > $2 ORDER BY p.key LIMIT $3");
             let rows = sqlx::query(sql)
                 .bind(model.as_str())
                 .bind(after)
@@ -548,7 +546,7 @@ async fn embedded(
                 .await?;
             let Some(last) = rows.last() else { break };
             let before = std::mem::replace(&mut after, last.try_get("key")?);
-            let pictures = sqlx::query(pictures_sql!("p.product > ?2 AND p.product <= ?3"))
+            let pictures = sqlx::query(pictures_sql!("p.product > $2 AND p.product <= $3"))
                 .bind(model.as_str())
                 .bind(before)
                 .bind(after)
@@ -576,18 +574,18 @@ async fn changed(
 ) -> Result<Option<u64>, sqlx::Error> {
     let (after, most) = since;
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let mut read = catalog.inner.following.begin().await?;
+    let mut read = catalog.snapshot(&catalog.inner.following).await?;
     let row = sqlx::query("SELECT revision, log_from FROM state")
         .fetch_one(&mut *read)
         .await?;
     let revision = row.try_get::<i64, _>("revision")?;
     // Of a revision that this database never had, nothing is known either.
-    if after < row.try_get("log_from")? || after > revision {
+    if after < row.try_get::<i64, _>("log_from")? || after > revision {
         return Ok(None);
     }
     let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
     let keys: Vec<i64> =
-        sqlx::query_scalar("SELECT DISTINCT key FROM changes WHERE seq > ? ORDER BY key LIMIT ?")
+        sqlx::query_scalar("SELECT DISTINCT key FROM changes WHERE seq > $1 ORDER BY key LIMIT $2")
             .bind(after)
             .bind(limit)
             .fetch_all(&mut *read)
@@ -596,14 +594,16 @@ async fn changed(
         return Ok(None);
     }
     for page in keys.chunks(usize::try_from(PAGE).unwrap_or(1)) {
-        let sql = embedded_sql!("p.key IN (SELECT value FROM json_each(?2)) ORDER BY p.key");
+        let sql = embedded_sql!(
+            "p.key IN (SELECT CAST(value AS bigint) FROM json_each($2)) ORDER BY p.key"
+        );
         let rows = sqlx::query(sql)
             .bind(model.as_str())
             .bind(serde_json::json!(page).to_string())
             .fetch_all(&mut *read)
             .await?;
         let pictures = sqlx::query(pictures_sql!(
-            "p.product IN (SELECT value FROM json_each(?2))"
+            "p.product IN (SELECT CAST(value AS bigint) FROM json_each($2))"
         ))
         .bind(model.as_str())
         .bind(serde_json::json!(page).to_string())
@@ -631,28 +631,28 @@ async fn changed(
 
 /// `pictures`: the rows of the pictures of this product and of those after it.
 fn embedded_row<'a>(
-    row: &SqliteRow,
-    pictures: &mut Peekable<impl Iterator<Item = &'a SqliteRow>>,
+    row: &DbRow,
+    pictures: &mut Peekable<impl Iterator<Item = &'a DbRow>>,
     dimensions: usize,
     counts: &mut Counts,
 ) -> Result<Embedded, sqlx::Error> {
     let key = key(row)?;
-    let vector = |row: &SqliteRow, column: &str| -> Result<Option<Embedding>, sqlx::Error> {
+    let vector = |row: &DbRow, column: &str| -> Result<Option<Embedding>, sqlx::Error> {
         Ok(row
             .try_get::<Option<&[u8]>, _>(column)?
             .and_then(|blob| from_blob(blob, dimensions, key)))
     };
     let (mut photos, mut embedded, mut waits) = (Vec::new(), false, false);
     while let Some(picture) =
-        pictures.next_if(|picture| picture.try_get("product").ok() == Some(key.0))
+        pictures.next_if(|picture| number(picture, "product").ok() == Some(key.0))
     {
         embedded |= picture.try_get::<Option<&[u8]>, _>("vector")?.is_some();
-        waits |= picture.try_get::<bool, _>("waits")?;
+        waits |= flag(picture, "waits")?;
         if let Some(vector) = vector(picture, "vector")? {
-            photos.push((picture.try_get("number")?, vector));
+            photos.push((number(picture, "number")?, vector));
         }
     }
-    let told: bool = row.try_get("told")?;
+    let told = flag(row, "told")?;
     counts.products += 1;
     counts.embedded += u64::from(embedded);
     counts.without_embedding += u64::from(!embedded && !waits);
@@ -669,7 +669,7 @@ fn embedded_row<'a>(
     })
 }
 
-fn fields_row(row: &SqliteRow) -> Result<ProductFields, sqlx::Error> {
+fn fields_row(row: &DbRow) -> Result<ProductFields, sqlx::Error> {
     Ok(ProductFields {
         price: row.try_get("price")?,
         sale_price: row.try_get("sale_price")?,
@@ -677,9 +677,7 @@ fn fields_row(row: &SqliteRow) -> Result<ProductFields, sqlx::Error> {
     })
 }
 
-async fn state<'a>(
-    from: impl sqlx::Executor<'a, Database = sqlx::Sqlite>,
-) -> Result<u64, sqlx::Error> {
+async fn state<'a>(from: impl sqlx::Executor<'a, Database = Any>) -> Result<u64, sqlx::Error> {
     let revision: i64 = sqlx::query_scalar("SELECT revision FROM state")
         .fetch_one(from)
         .await?;

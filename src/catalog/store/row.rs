@@ -1,8 +1,8 @@
 //! A row of `products`: compared with what a source says, and written.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::Row;
 
+use super::db::{DbRow, Tx};
 use super::queue;
 use super::read;
 use crate::catalog::caption::caption;
@@ -43,11 +43,11 @@ macro_rules! caption_sql {
         concat!(
             "UPDATE products SET words_hash = CASE WHEN EXISTS (
                  SELECT 1 FROM models AS m CROSS JOIN embeddings AS e
-                     ON e.model = m.key AND e.kind = 'words' AND e.hash = products.caption_hash)
+                 WHERE e.model = m.key AND e.kind = 'words' AND e.hash = products.caption_hash)
                THEN caption_hash ELSE words_hash END,
-               caption_hash = ?2",
+               caption_hash = $2",
             $more,
-            " WHERE key = ?1"
+            " WHERE key = $1"
         )
     };
 }
@@ -68,7 +68,7 @@ impl Columns {
         }
     }
 
-    pub(super) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+    pub(super) fn read(row: &DbRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             key: read::key(row)?.0,
             title: row.try_get("title")?,
@@ -116,12 +116,12 @@ impl Columns {
     pub(super) async fn insert(
         &self,
         id: &ProductId,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut Tx,
     ) -> Result<ProductKey, sqlx::Error> {
         let sql = "INSERT INTO products
                    (id, title, description, price, url, attributes, words_hash, caption_hash,
                     sale_price, currency, created)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, coalesce(?10, unixepoch()))
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10)
                    RETURNING key";
         let query = sqlx::query(sql)
             .bind(id.as_str())
@@ -135,23 +135,19 @@ impl Columns {
         let query = query
             .bind(self.sale_price)
             .bind(&self.currency)
-            .bind(self.created);
+            .bind(self.created.unwrap_or_else(queue::now));
         let key = read::key(&query.fetch_one(&mut **transaction).await?)?;
         queue::words(key.0, transaction).await?;
         Ok(key)
     }
 
-    pub(super) async fn update(
-        &self,
-        old: &Self,
-        transaction: &mut Transaction<'static, Sqlite>,
-    ) -> Result<(), sqlx::Error> {
+    pub(super) async fn update(&self, old: &Self, transaction: &mut Tx) -> Result<(), sqlx::Error> {
         let sql = caption_sql!(
-            ", title = ?3, description = ?4, price = ?5, url = ?6, attributes = ?7, sale_price = ?8,
-             currency = ?9, created = coalesce(?10, created)"
+            ", title = $3, description = $4, price = $5, url = $6, attributes = $7, sale_price = $8,
+             currency = $9, created = coalesce($10, created)"
         );
         let query = sqlx::query(sql)
-            .bind(old.key)
+            .bind(i64::from(old.key))
             .bind(self.caption_hash.as_slice())
             .bind(&self.title)
             .bind(&self.description)
@@ -173,9 +169,9 @@ impl Columns {
     pub(super) async fn renew_caption(
         &self,
         caption_hash: &Hash,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut Tx,
     ) -> Result<(), sqlx::Error> {
-        let query = sqlx::query(caption_sql!("")).bind(self.key);
+        let query = sqlx::query(caption_sql!("")).bind(i64::from(self.key));
         let query = query.bind(caption_hash.as_slice());
         query.execute(&mut **transaction).await.map(|_| ())
     }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::database::Catalog;
+use super::db::{DbRow, flag, some_number};
 use crate::catalog::error::CatalogError;
 use crate::domain::{Served, Serving, Wanted};
 
@@ -27,11 +27,11 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be written.
     pub async fn want(&self, served: Option<&Served>, checked: bool) -> Result<(), CatalogError> {
-        let sql = "UPDATE serving SET wanted_model = ?, wanted_words = ?, wanted_checked = ?, wanted_failed = NULL";
+        let sql = "UPDATE serving SET wanted_model = $1, wanted_words = $2, wanted_checked = $3, wanted_failed = NULL";
         sqlx::query(sql)
             .bind(served.map(|served| text(&served.model)))
-            .bind(served.and_then(|served| served.words_percent))
-            .bind(checked)
+            .bind(served.and_then(|served| served.words_percent.map(i64::from)))
+            .bind(i64::from(checked))
             .execute(&self.inner.writer)
             .await
             .map(|_| ())
@@ -43,12 +43,11 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be written.
     pub async fn give_up(&self, wanted: &Served, reason: &str) -> Result<(), CatalogError> {
-        let sql =
-            "UPDATE serving SET wanted_failed = ? WHERE wanted_model = ? AND wanted_words IS ?";
+        let sql = "UPDATE serving SET wanted_failed = $1 WHERE wanted_model = $2 AND wanted_words IS NOT DISTINCT FROM $3";
         sqlx::query(sql)
             .bind(reason)
             .bind(text(&wanted.model))
-            .bind(wanted.words_percent)
+            .bind(wanted.words_percent.map(i64::from))
             .execute(&self.inner.writer)
             .await
             .map(|_| ())
@@ -66,15 +65,15 @@ impl Catalog {
         before: &Served,
         now: &Served,
     ) -> Result<bool, CatalogError> {
-        let sql = "UPDATE serving SET setting = ?1, model = ?2, words = ?3, previous_model = ?4,
-                   previous_words = ?5, wanted_model = NULL, wanted_words = NULL, wanted_failed = NULL
-                   WHERE wanted_model = ?2 AND wanted_words IS ?3";
+        let sql = "UPDATE serving SET setting = $1, model = $2, words = $3, previous_model = $4,
+                   previous_words = $5, wanted_model = NULL, wanted_words = NULL, wanted_failed = NULL
+                   WHERE wanted_model = $2 AND wanted_words IS NOT DISTINCT FROM $3";
         let done = sqlx::query(sql)
             .bind(text(setting))
             .bind(text(&now.model))
-            .bind(now.words_percent)
+            .bind(now.words_percent.map(i64::from))
             .bind(text(&before.model))
-            .bind(before.words_percent)
+            .bind(before.words_percent.map(i64::from))
             .execute(&self.inner.writer)
             .await
             .map_err(|e| self.error(e))?;
@@ -86,10 +85,10 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn serving(row: &SqliteRow) -> Result<Serving, sqlx::Error> {
+fn serving(row: &DbRow) -> Result<Serving, sqlx::Error> {
     let served = |model: &str, words: &str| -> Result<Option<Served>, sqlx::Error> {
         let model: Option<String> = row.try_get(model)?;
-        let words_percent = row.try_get(words)?;
+        let words_percent = some_number(row, words)?;
         Ok(model.map(|model| Served {
             model: model.into(),
             words_percent,
@@ -99,7 +98,7 @@ fn serving(row: &SqliteRow) -> Result<Serving, sqlx::Error> {
     let wanted = match served("wanted_model", "wanted_words")? {
         Some(served) => Some(Wanted {
             served,
-            checked: row.try_get("wanted_checked")?,
+            checked: flag(row, "wanted_checked")?,
             failed: row.try_get("wanted_failed")?,
         }),
         None => None,

@@ -4,10 +4,12 @@
 //! that may pass stays and is tried again, each time after a longer pause; what cannot be embedded
 //! at all leaves the queue, and the reason stays with its picture or its content.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use std::collections::BTreeMap;
+
+use sqlx::{Any, Row};
 
 use super::database::Catalog;
+use super::db::{DbRow, Kind, Tx, flag, number};
 use super::pictures::PlaceColumns;
 use super::queue::{AGAIN, Lane, PictureKey, WORDS, now};
 use super::read;
@@ -23,6 +25,8 @@ const PAGE: i64 = 2_000;
 /// The first pause after a failure, in seconds; each next one is twice as long, up to the longest.
 const FIRST_PAUSE: i64 = 5;
 const LONGEST_PAUSE: i64 = 3_600;
+/// How long what one of several workers took is its own, in seconds: many times what it takes.
+const LEASE: i64 = 120;
 /// Failures after which something is given up: a day and a half after the first.
 const MOST_ATTEMPTS: i64 = 45;
 
@@ -82,13 +86,13 @@ macro_rules! seen_sql {
     ($kind:literal, $hash:literal) => {
         concat!(
             "(EXISTS (SELECT 1 FROM embeddings AS e
-                      WHERE e.model = ?1 AND e.kind = '",
+                      WHERE e.model = $1 AND e.kind = '",
             $kind,
             "' AND e.hash = ",
             $hash,
             ")
               OR EXISTS (SELECT 1 FROM failures AS f
-                         WHERE f.model = ?1 AND f.kind = '",
+                         WHERE f.model = $1 AND f.kind = '",
             $kind,
             "' AND f.hash = ",
             $hash,
@@ -108,9 +112,9 @@ impl Catalog {
 }
 
 async fn waiting(catalog: &Catalog, model: &ModelId) -> Result<Waiting, sqlx::Error> {
-    let sql = "SELECT w.lane, count(*) AS number, count(*) FILTER (WHERE w.due <= ?2) AS due
-               FROM models AS m CROSS JOIN work AS w ON w.model = m.key
-               WHERE m.id = ?1 GROUP BY w.lane";
+    let sql = "SELECT w.lane, count(*) AS number, count(*) FILTER (WHERE w.due <= $2) AS due
+               FROM models AS m CROSS JOIN work AS w
+               WHERE w.model = m.key AND m.id = $1 GROUP BY w.lane";
     let rows = sqlx::query(sql)
         .bind(model.as_str())
         .bind(now())
@@ -118,12 +122,12 @@ async fn waiting(catalog: &Catalog, model: &ModelId) -> Result<Waiting, sqlx::Er
         .await?;
     let mut waiting = Waiting::default();
     for row in rows {
-        let number = row.try_get::<i64, _>("number")?.unsigned_abs();
-        waiting.due += row.try_get::<i64, _>("due")?.unsigned_abs();
-        if row.try_get::<i64, _>("lane")? == AGAIN {
-            waiting.retrying += number;
+        let here: u64 = number(&row, "number")?;
+        waiting.due += number::<u64>(&row, "due")?;
+        if number::<i64>(&row, "lane")? == AGAIN {
+            waiting.retrying += here;
         } else {
-            waiting.waiting += number;
+            waiting.waiting += here;
         }
     }
     Ok(waiting)
@@ -139,20 +143,20 @@ impl Writer {
 
     async fn try_queue_missing(&self, model: i64) -> Result<(), sqlx::Error> {
         let words = concat!(
-            "SELECT p.key AS key, 0 AS number FROM products AS p WHERE p.key > ?2 AND ?3 >= 0 AND NOT ",
+            "SELECT p.key AS key, 0 AS number FROM products AS p WHERE p.key > $2 AND $3 >= 0 AND NOT ",
             seen_sql!("words", "p.caption_hash"),
             " AND NOT EXISTS (SELECT 1 FROM work AS w
-                              WHERE w.product = p.key AND w.number = 0 AND w.model = ?1)
-             ORDER BY p.key LIMIT ?4"
+                              WHERE w.product = p.key AND w.number = 0 AND w.model = $1)
+             ORDER BY p.key LIMIT $4"
         );
         let pictures = concat!(
             "SELECT p.product AS key, p.number AS number FROM pictures AS p
-             WHERE (p.product, p.number) > (?2, ?3) AND p.error IS NULL
+             WHERE (p.product, p.number) > ($2, $3) AND p.error IS NULL
                AND (p.stamp IS NULL OR NOT ",
             seen_sql!("photo", "p.hash"),
             ") AND NOT EXISTS (SELECT 1 FROM work AS w
-                               WHERE w.product = p.product AND w.number = p.number AND w.model = ?1)
-             ORDER BY p.product, p.number LIMIT ?4"
+                               WHERE w.product = p.product AND w.number = p.number AND w.model = $1)
+             ORDER BY p.product, p.number LIMIT $4"
         );
         for sql in [words, pictures] {
             let mut after = (0_i64, 0_i64);
@@ -184,19 +188,26 @@ impl Writer {
         all: &[(i64, i64)],
         lane: i64,
     ) -> Result<(), sqlx::Error> {
-        let sql = "INSERT INTO work (model, product, number, lane)
-                   SELECT ?1, p.key, json_extract(wanted.value, '$[1]'), ?3
-                   FROM json_each(?2) AS wanted
-                   CROSS JOIN products AS p ON p.key = json_extract(wanted.value, '$[0]')
-                   ORDER BY wanted.key
-                   ON CONFLICT DO NOTHING";
-        sqlx::query(sql)
-            .bind(model)
-            .bind(serde_json::json!(all).to_string())
-            .bind(lane)
-            .execute(&self.catalog().inner.writer)
-            .await
-            .map(|_| ())
+        let mut by_number: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for (product, number) in all {
+            by_number.entry(*number).or_default().push(*product);
+        }
+        for (number, products) in by_number {
+            let sql = "INSERT INTO work (model, product, number, lane)
+                       SELECT $1, p.key, $2, $3
+                       FROM json_each($4) AS wanted CROSS JOIN products AS p
+                       WHERE p.key = CAST(wanted.value AS bigint)
+                       ORDER BY wanted.key
+                       ON CONFLICT DO NOTHING";
+            sqlx::query(sql)
+                .bind(model)
+                .bind(number)
+                .bind(lane)
+                .bind(serde_json::json!(products).to_string())
+                .execute(&self.catalog().inner.writer)
+                .await?;
+        }
+        Ok(())
     }
 
     /// The pictures of products with their stamp where a model is through with them.
@@ -207,12 +218,14 @@ impl Writer {
     ) -> Result<Vec<(PictureWork, Option<String>)>, CatalogError> {
         let sql = concat!(
             "SELECT p.product AS key, p.number, p.file, p.member, p.address, p.root, p.hash, p.stamp,
-                    p.error IS NULL AND EXISTS (
+                    CASE WHEN p.error IS NULL AND EXISTS (
                       SELECT 1 FROM embeddings AS e
-                      WHERE e.model = ?1 AND e.kind = 'photo' AND e.hash = p.hash) AS embedded
-             FROM json_each(?2) AS wanted CROSS JOIN pictures AS p ON p.product = wanted.value
-             WHERE p.error IS NOT NULL OR ",
-            seen_sql!("photo", "p.hash")
+                      WHERE e.model = $1 AND e.kind = 'photo' AND e.hash = p.hash)
+                    THEN 1 ELSE 0 END AS embedded
+             FROM json_each($2) AS wanted CROSS JOIN pictures AS p
+             WHERE p.product = CAST(wanted.value AS bigint) AND (p.error IS NOT NULL OR ",
+            seen_sql!("photo", "p.hash"),
+            ")"
         );
         let read = async {
             let keys: Vec<u32> = products.iter().map(|key| key.0).collect();
@@ -251,10 +264,10 @@ impl Writer {
         products: &[ProductKey],
     ) -> Result<(), sqlx::Error> {
         let keys: Vec<u32> = products.iter().map(|key| key.0).collect();
-        let sql = "SELECT p.key FROM json_each(?2) AS wanted
-                   CROSS JOIN products AS p ON p.key = wanted.value
-                   CROSS JOIN failures AS f
-                      ON f.model = ?1 AND f.kind = 'words' AND f.hash = p.caption_hash";
+        let sql = "SELECT p.key FROM json_each($2) AS wanted
+                   CROSS JOIN products AS p CROSS JOIN failures AS f
+                   WHERE p.key = CAST(wanted.value AS bigint)
+                     AND f.model = $1 AND f.kind = 'words' AND f.hash = p.caption_hash";
         let failed: Vec<i64> = sqlx::query_scalar(sql)
             .bind(model)
             .bind(serde_json::json!(keys).to_string())
@@ -265,19 +278,19 @@ impl Writer {
         }
         let mut transaction = self.begin().await?;
         for key in failed {
-            let sql = "DELETE FROM failures WHERE model = ?1 AND kind = 'words'
-                       AND hash = (SELECT caption_hash FROM products WHERE key = ?2)";
+            let sql = "DELETE FROM failures WHERE model = $1 AND kind = 'words'
+                       AND hash = (SELECT caption_hash FROM products WHERE key = $2)";
             let query = sqlx::query(sql).bind(model).bind(key);
             query.execute(&mut *transaction).await?;
             queue_one(model, key, WORDS, &mut transaction).await?;
         }
         for picture in pictures {
-            let sql = "DELETE FROM failures WHERE model = ?1 AND kind = 'photo'
-                       AND hash = (SELECT hash FROM pictures WHERE product = ?2 AND number = ?3)";
+            let sql = "DELETE FROM failures WHERE model = $1 AND kind = 'photo'
+                       AND hash = (SELECT hash FROM pictures WHERE product = $2 AND number = $3)";
             let query = sqlx::query(sql)
                 .bind(model)
-                .bind(picture.product)
-                .bind(picture.number);
+                .bind(i64::from(picture.product))
+                .bind(i64::from(picture.number));
             query.execute(&mut *transaction).await?;
             let product = i64::from(picture.product);
             queue_one(model, product, picture.number, &mut transaction).await?;
@@ -285,15 +298,20 @@ impl Writer {
         transaction.commit().await
     }
 
-    /// What is to be embedded next, in the order of its turn: `most` at most, with their keys in the
-    /// queue.
+    /// What is to be embedded next, in the order of its turn, with the keys in the queue: `most` at most
+    /// beside `begun` ones that the caller has been given and is not through with, which may be among
+    /// them.
     pub(in crate::catalog) async fn due(
         &self,
         model: i64,
         lane: Lane,
+        begun: usize,
         most: usize,
     ) -> Result<Vec<(i64, Work)>, CatalogError> {
-        let due = self.try_due(model, lane, most).await;
+        let due = match self.catalog().kind() {
+            Kind::Sqlite => self.try_due(model, lane, begun + most).await,
+            Kind::Postgres => self.take_due(model, lane, most).await,
+        };
         due.map_err(|e| self.catalog().error(e))
     }
 
@@ -304,13 +322,14 @@ impl Writer {
         most: usize,
     ) -> Result<Vec<(i64, Work)>, sqlx::Error> {
         let sql = "SELECT w.key AS work, w.product AS key, w.number, p.file, p.member, p.address,
-                          p.root, p.hash, p.error IS NULL AND EXISTS (
+                          p.root, p.hash, CASE WHEN p.error IS NULL AND EXISTS (
                             SELECT 1 FROM embeddings AS e
-                            WHERE e.model = ?1 AND e.kind = 'photo' AND e.hash = p.hash) AS embedded
+                            WHERE e.model = $1 AND e.kind = 'photo' AND e.hash = p.hash)
+                          THEN 1 ELSE 0 END AS embedded
                    FROM work AS w
                    LEFT JOIN pictures AS p ON p.product = w.product AND p.number = w.number
-                   WHERE w.model = ?1 AND w.lane BETWEEN ?2 AND ?3 AND w.due <= ?4
-                   ORDER BY w.lane, w.due, w.key LIMIT ?5";
+                   WHERE w.model = $1 AND w.lane BETWEEN $2 AND $3 AND w.due <= $4
+                   ORDER BY w.lane, w.due, w.key LIMIT $5";
         let (first, last) = lane.bounds();
         let rows = sqlx::query(sql)
             .bind(model)
@@ -320,16 +339,51 @@ impl Writer {
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_all(&self.catalog().inner.upkeep)
             .await?;
+        self.work(&rows)
+    }
+
+    /// The same among others that embed: what is taken is nobody else's until [`LEASE`] is over. So what a
+    /// worker that died had taken comes to its turn again.
+    async fn take_due(
+        &self,
+        model: i64,
+        lane: Lane,
+        most: usize,
+    ) -> Result<Vec<(i64, Work)>, sqlx::Error> {
+        let sql = "WITH taken AS (
+                     UPDATE work SET due = $4 + $6 WHERE key IN (
+                       SELECT key FROM work
+                       WHERE model = $1 AND lane BETWEEN $2 AND $3 AND due <= $4
+                       ORDER BY lane, due, key LIMIT $5 FOR UPDATE SKIP LOCKED)
+                     RETURNING key, product, number, lane)
+                   SELECT w.key AS work, w.product AS key, w.number, p.file, p.member, p.address,
+                          p.root, p.hash, CASE WHEN p.error IS NULL AND EXISTS (
+                            SELECT 1 FROM embeddings AS e
+                            WHERE e.model = $1 AND e.kind = 'photo' AND e.hash = p.hash)
+                          THEN 1 ELSE 0 END AS embedded
+                   FROM taken AS w
+                   LEFT JOIN pictures AS p ON p.product = w.product AND p.number = w.number
+                   ORDER BY w.lane, w.key";
+        let (first, last) = lane.bounds();
+        let rows = sqlx::query(sql)
+            .bind(model)
+            .bind(first)
+            .bind(last)
+            .bind(now())
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .bind(LEASE)
+            .fetch_all(&self.catalog().inner.writer)
+            .await?;
+        self.work(&rows)
+    }
+
+    fn work(&self, rows: &[DbRow]) -> Result<Vec<(i64, Work)>, sqlx::Error> {
         let data = self.catalog().data();
         let work = rows.iter().filter_map(|row| {
             let picture = match picture_work(row, data) {
                 Ok(Some(picture)) => Work::Picture(picture),
                 // The picture left the product after the row was read.
-                Ok(None)
-                    if row
-                        .try_get("number")
-                        .is_ok_and(|number: u8| number != WORDS) =>
-                {
+                Ok(None) if number(row, "number").is_ok_and(|number: u8| number != WORDS) => {
                     return None;
                 }
                 Ok(None) => match read::key(row) {
@@ -352,7 +406,7 @@ impl Writer {
         let (first, last) = lane.bounds();
         let sql = "SELECT count(*) FILTER (WHERE number = 0) AS words,
                           count(*) FILTER (WHERE number > 0) AS pictures
-                   FROM work WHERE model = ? AND lane BETWEEN ? AND ? AND due <= ?";
+                   FROM work WHERE model = $1 AND lane BETWEEN $2 AND $3 AND due <= $4";
         let row = sqlx::query(sql)
             .bind(model)
             .bind(first)
@@ -361,8 +415,7 @@ impl Writer {
             .fetch_one(&self.catalog().inner.upkeep);
         let counted = async {
             let row = row.await?;
-            let number = |column| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
-            Ok((number("words")?, number("pictures")?))
+            Ok((number(&row, "words")?, number(&row, "pictures")?))
         };
         counted.await.map_err(|e| self.catalog().error(e))
     }
@@ -372,13 +425,14 @@ impl Writer {
         &self,
         hash: &Hash,
     ) -> Result<Vec<ProductKey>, CatalogError> {
-        let keys: Result<Vec<u32>, _> =
-            sqlx::query_scalar("SELECT key FROM products WHERE caption_hash = ? LIMIT 100")
+        let keys: Result<Vec<i64>, _> =
+            sqlx::query_scalar("SELECT key FROM products WHERE caption_hash = $1 LIMIT 100")
                 .bind(hash.as_slice())
                 .fetch_all(&self.catalog().inner.upkeep)
                 .await;
         let keys = keys.map_err(|e| self.catalog().error(e))?;
-        Ok(keys.into_iter().map(ProductKey).collect())
+        let keys = keys.into_iter().filter_map(|key| u32::try_from(key).ok());
+        Ok(keys.map(ProductKey).collect())
     }
 
     /// Whether a model has seen a content: nothing when it has not; `Some(None)` when it is embedded,
@@ -410,7 +464,7 @@ impl Writer {
             match outcome {
                 Outcome::Words { hash, embedding } => {
                     if put(&mut transaction, model, "words", hash, embedding).await? {
-                        let sql = "SELECT key FROM products WHERE caption_hash = ?";
+                        let sql = "SELECT key FROM products WHERE caption_hash = $1";
                         log.add_those(sql, hash, &mut transaction).await?;
                     }
                     done_with_words(model, hash, &mut transaction).await?;
@@ -425,17 +479,20 @@ impl Writer {
                     ..
                 } => {
                     let sql =
-                        "UPDATE pictures SET stamp = ?6, hash = ?7, decoded = ?8, error = NULL
-                               WHERE product = ?1 AND number = ?2
-                                 AND file IS ?3 AND member IS ?4 AND address IS ?5";
+                        "UPDATE pictures SET stamp = $6, hash = $7, decoded = $8, error = NULL
+                               WHERE product = $1 AND number = $2
+                                 AND file IS NOT DISTINCT FROM $3
+                                 AND member IS NOT DISTINCT FROM $4
+                                 AND address IS NOT DISTINCT FROM $5";
                     let decoded = !matches!(embedding, Some(Err(_)));
                     let query = of_picture(sql, *picture, place);
-                    let query = query.bind(stamp).bind(hash.as_slice()).bind(decoded);
+                    let query = query.bind(stamp).bind(hash.as_slice());
+                    let query = query.bind(i64::from(decoded));
                     let still = query.execute(&mut *transaction).await?.rows_affected() > 0;
                     if let Some(embedding) = embedding
                         && put(&mut transaction, model, "photo", hash, embedding).await?
                     {
-                        let sql = "SELECT product FROM pictures WHERE hash = ?";
+                        let sql = "SELECT product FROM pictures WHERE hash = $1";
                         log.add_those(sql, hash, &mut transaction).await?;
                     }
                     // Another picture is there meanwhile: its own turn comes.
@@ -461,12 +518,18 @@ impl Writer {
                     gone,
                     again,
                 } => {
-                    let sql = "UPDATE pictures SET error = ?6, stamp = iif(?7, NULL, stamp),
-                                                   decoded = iif(?7, 0, decoded)
-                               WHERE product = ?1 AND number = ?2
-                                 AND file IS ?3 AND member IS ?4 AND address IS ?5";
+                    let sql = "UPDATE pictures SET error = $6, 
+                                      stamp = CASE WHEN $7 = 1 THEN NULL ELSE stamp END,
+                                      decoded = CASE WHEN $7 = 1 THEN 0 ELSE decoded END
+                               WHERE product = $1 AND number = $2
+                                 AND file IS NOT DISTINCT FROM $3
+                                 AND member IS NOT DISTINCT FROM $4
+                                 AND address IS NOT DISTINCT FROM $5";
                     let query = of_picture(sql, *picture, place);
-                    let written = query.bind(reason).bind(gone).execute(&mut *transaction);
+                    let written = query
+                        .bind(reason)
+                        .bind(i64::from(*gone))
+                        .execute(&mut *transaction);
                     if written.await?.rows_affected() == 0 {
                         continue;
                     }
@@ -481,7 +544,7 @@ impl Writer {
                 }
             }
         }
-        log.write(&mut transaction).await?;
+        log.write(self.catalog().kind(), &mut transaction).await?;
         transaction.commit().await
     }
 }
@@ -490,37 +553,29 @@ fn of_picture<'a>(
     sql: &'static str,
     picture: PictureKey,
     place: &PlaceColumns,
-) -> sqlx::query::Query<'a, Sqlite, sqlx::sqlite::SqliteArguments> {
+) -> sqlx::query::Query<'a, Any, sqlx::any::AnyArguments> {
     sqlx::query(sql)
-        .bind(picture.product)
-        .bind(picture.number)
+        .bind(i64::from(picture.product))
+        .bind(i64::from(picture.number))
         .bind(place.file.clone())
         .bind(place.member.clone())
         .bind(place.address.clone())
 }
 
 /// Takes it out of the queue.
-async fn done(
-    model: i64,
-    picture: PictureKey,
-    transaction: &mut Transaction<'static, Sqlite>,
-) -> Result<(), sqlx::Error> {
-    let sql = "DELETE FROM work WHERE product = ? AND number = ? AND model = ?";
+async fn done(model: i64, picture: PictureKey, transaction: &mut Tx) -> Result<(), sqlx::Error> {
+    let sql = "DELETE FROM work WHERE product = $1 AND number = $2 AND model = $3";
     let query = sqlx::query(sql)
-        .bind(picture.product)
-        .bind(picture.number)
+        .bind(i64::from(picture.product))
+        .bind(i64::from(picture.number))
         .bind(model);
     query.execute(&mut **transaction).await.map(|_| ())
 }
 
 /// Takes the products with a caption out of the queue, as far as it is their words that wait.
-async fn done_with_words(
-    model: i64,
-    hash: &Hash,
-    transaction: &mut Transaction<'static, Sqlite>,
-) -> Result<(), sqlx::Error> {
-    let sql = "DELETE FROM work WHERE model = ? AND number = 0
-               AND product IN (SELECT key FROM products WHERE caption_hash = ?)";
+async fn done_with_words(model: i64, hash: &Hash, transaction: &mut Tx) -> Result<(), sqlx::Error> {
+    let sql = "DELETE FROM work WHERE model = $1 AND number = 0
+               AND product IN (SELECT key FROM products WHERE caption_hash = $2)";
     let query = sqlx::query(sql).bind(model).bind(hash.as_slice());
     query.execute(&mut **transaction).await.map(|_| ())
 }
@@ -530,14 +585,15 @@ async fn put_off(
     model: i64,
     picture: PictureKey,
     reason: &str,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Tx,
 ) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE work SET lane = ?4, attempts = attempts + 1, reason = ?5,
-                      due = ?6 + min(?7, ?8 << min(attempts, 20))
-               WHERE product = ?1 AND number = ?2 AND model = ?3 RETURNING attempts";
+    let sql = "UPDATE work SET lane = $4, attempts = attempts + 1, reason = $5,
+                      due = $6 + CASE WHEN attempts < 10 THEN $8 << CAST(attempts AS integer)
+                                      ELSE $7 END
+               WHERE product = $1 AND number = $2 AND model = $3 RETURNING attempts";
     let attempts: Option<i64> = sqlx::query_scalar(sql)
-        .bind(picture.product)
-        .bind(picture.number)
+        .bind(i64::from(picture.product))
+        .bind(i64::from(picture.number))
         .bind(model)
         .bind(AGAIN)
         .bind(reason)
@@ -557,13 +613,16 @@ async fn queue_one(
     model: i64,
     product: i64,
     number: u8,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Tx,
 ) -> Result<(), sqlx::Error> {
     let sql = "INSERT INTO work (model, product, number)
-               SELECT ?1, p.key, ?3 FROM products AS p WHERE p.key = ?2
+               SELECT $1, p.key, $3 FROM products AS p WHERE p.key = $2
                ON CONFLICT (product, number, model)
                DO UPDATE SET lane = 0, attempts = 0, due = 0, reason = NULL";
-    let query = sqlx::query(sql).bind(model).bind(product).bind(number);
+    let query = sqlx::query(sql)
+        .bind(model)
+        .bind(product)
+        .bind(i64::from(number));
     query.execute(&mut **transaction).await.map(|_| ())
 }
 
@@ -571,11 +630,11 @@ async fn seen<'a>(
     model: i64,
     kind: &str,
     hash: &Hash,
-    from: impl sqlx::Executor<'a, Database = Sqlite>,
+    from: impl sqlx::Executor<'a, Database = Any>,
 ) -> Result<Option<Option<String>>, sqlx::Error> {
-    let sql = "SELECT NULL AS failed FROM embeddings WHERE model = ?1 AND kind = ?2 AND hash = ?3
+    let sql = "SELECT NULL AS failed FROM embeddings WHERE model = $1 AND kind = $2 AND hash = $3
                UNION ALL
-               SELECT reason FROM failures WHERE model = ?1 AND kind = ?2 AND hash = ?3";
+               SELECT reason FROM failures WHERE model = $1 AND kind = $2 AND hash = $3";
     sqlx::query_scalar(sql)
         .bind(model)
         .bind(kind)
@@ -585,10 +644,7 @@ async fn seen<'a>(
 }
 
 /// `None`: there is no picture of that number.
-fn picture_work(
-    row: &SqliteRow,
-    data: &std::path::Path,
-) -> Result<Option<PictureWork>, sqlx::Error> {
+fn picture_work(row: &DbRow, data: &std::path::Path) -> Result<Option<PictureWork>, sqlx::Error> {
     let place = PlaceColumns::read(row)?;
     let Some(source) = place.clone().source(data) else {
         return Ok(None);
@@ -597,19 +653,19 @@ fn picture_work(
     Ok(Some(PictureWork {
         picture: PictureKey {
             product: read::key(row)?.0,
-            number: row.try_get("number")?,
+            number: number(row, "number")?,
         },
         source,
         place,
         hash: hash.map(hash_column).transpose()?,
-        embedded: row.try_get("embedded")?,
+        embedded: flag(row, "embedded")?,
     }))
 }
 
 /// Whether an index has to follow: a vector came in. A vector is never replaced: the content and
 /// the model are what they were.
 async fn put(
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Tx,
     model: i64,
     kind: &str,
     hash: &Hash,
@@ -623,18 +679,18 @@ async fn put(
     };
     match embedding {
         Ok(embedding) => {
-            let sql = "INSERT INTO embeddings (model, kind, hash, vector) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+            let sql = "INSERT INTO embeddings (model, kind, hash, vector) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
             let added = about(sql)
                 .bind(read::to_blob(embedding))
                 .execute(&mut **transaction)
                 .await?;
-            let sql = "DELETE FROM failures WHERE model = ? AND kind = ? AND hash = ?";
+            let sql = "DELETE FROM failures WHERE model = $1 AND kind = $2 AND hash = $3";
             about(sql).execute(&mut **transaction).await?;
             Ok(added.rows_affected() > 0)
         }
         Err(reason) => {
-            let sql = "INSERT INTO failures (model, kind, hash, reason) VALUES (?, ?, ?, ?)
-                       ON CONFLICT DO UPDATE SET reason = excluded.reason";
+            let sql = "INSERT INTO failures (model, kind, hash, reason) VALUES ($1, $2, $3, $4)
+                       ON CONFLICT (model, kind, hash) DO UPDATE SET reason = excluded.reason";
             about(sql).bind(reason).execute(&mut **transaction).await?;
             Ok(false)
         }

@@ -1,14 +1,16 @@
 //! Changing the database. There is one [`Writer`] at a time, in this process or any other.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{File, TryLockError};
-use std::io::{Read, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::Row;
 
-use super::database::{Catalog, open_lock};
+use super::database::Catalog;
+use super::db::{Kind, Tx, number};
+use super::lock::{self, Duty, Held};
 use super::pictures::{self, Places};
+use super::postgres::CHANNEL;
+use super::queue::now;
 use super::read;
 use super::row::{Columns, Hash, hash};
 use crate::catalog::caption::{caption, template_digest};
@@ -16,13 +18,12 @@ use crate::catalog::error::CatalogError;
 use crate::catalog::media::upload::UPLOADS;
 use crate::catalog::source::row::Record;
 use crate::domain::{ModelId, ProductKey};
-use crate::util::blocking::blocking;
 
 /// The right to change the catalog; given back when dropped, or when the process ends in whatever
 /// way.
 pub(in crate::catalog) struct Writer {
     catalog: Catalog,
-    _lock: Option<File>,
+    _lock: Option<Held>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,62 +33,49 @@ pub(in crate::catalog) enum Change {
     Unchanged,
 }
 
-/// Held by whoever brings in a catalog or deletes what nobody needs.
-const WRITING: &str = "writer.lock";
-/// Held by whoever embeds.
-const EMBEDDING: &str = "embed.lock";
-
 impl Writer {
     /// For an import.
     ///
     /// # Errors
     /// [`CatalogError::Locked`] when another one is running.
-    pub(in crate::catalog) fn lock(catalog: &Catalog) -> Result<Self, CatalogError> {
-        // An embedding that begins looks at the lock for an instant.
-        let mut lock = locked(catalog, WRITING);
-        for _ in 0..5 {
-            if !matches!(lock, Err(CatalogError::Locked { .. })) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-            lock = locked(catalog, WRITING);
-        }
+    pub(in crate::catalog) async fn lock(catalog: &Catalog) -> Result<Self, CatalogError> {
         Ok(Self {
             catalog: catalog.clone(),
-            _lock: Some(lock?),
+            _lock: Some(lock::take(catalog, Duty::Writing).await?),
         })
     }
 
     /// The same; waits until another one is through.
     pub(in crate::catalog) async fn wait(catalog: &Catalog) -> Result<Self, CatalogError> {
-        let lock = match Self::lock(catalog) {
-            Err(CatalogError::Locked { .. }) => {
-                waited(catalog, WRITING, "changes the catalog").await?
-            }
-            writer => return writer,
-        };
         Ok(Self {
             catalog: catalog.clone(),
-            _lock: Some(lock),
+            _lock: Some(lock::wait(catalog, Duty::Writing).await?),
         })
     }
 
     /// For an embedding of what is missing. An import that begins meanwhile waits before it embeds.
+    /// With PostgreSQL any number embed, each what it has taken.
     ///
     /// # Errors
     /// [`CatalogError::Locked`] when an import is running, which embeds what it brings, or another
     /// process embeds.
-    pub(in crate::catalog) fn embedder(catalog: &Catalog) -> Result<Self, CatalogError> {
-        drop(locked(catalog, WRITING)?);
+    pub(in crate::catalog) async fn embedder(catalog: &Catalog) -> Result<Self, CatalogError> {
+        if catalog.kind() == Kind::Postgres {
+            return Ok(Self::beside(catalog));
+        }
+        drop(lock::take(catalog, Duty::Writing).await?);
         Ok(Self {
             catalog: catalog.clone(),
-            _lock: Some(locked(catalog, EMBEDDING)?),
+            _lock: Some(lock::take(catalog, Duty::Embedding).await?),
         })
     }
 
     /// Waits until nobody else embeds; nobody else does until what is given back is dropped.
-    pub(in crate::catalog) async fn embedding(&self) -> Result<File, CatalogError> {
-        waited(&self.catalog, EMBEDDING, "embeds").await
+    pub(in crate::catalog) async fn embedding(&self) -> Result<Option<Held>, CatalogError> {
+        match self.catalog.kind() {
+            Kind::Postgres => Ok(None),
+            Kind::Sqlite => lock::wait(&self.catalog, Duty::Embedding).await.map(Some),
+        }
     }
 
     /// For one short transaction, beside whoever has the lock: the database puts them one after the
@@ -103,31 +91,28 @@ impl Writer {
         &self.catalog
     }
 
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        // IMMEDIATE: a transaction that begins by reading and then writes could fail where waiting
-        // would do.
-        self.catalog
-            .inner
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
+    pub(super) async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        let begin = self.catalog.kind().write();
+        self.catalog.inner.writer.begin_with(begin).await
     }
 
     /// The number that stands for a model in the table of embeddings.
     pub(in crate::catalog) async fn model(&self, id: &ModelId) -> Result<i64, CatalogError> {
         let error = |e| self.catalog.error(e);
-        let sql = "SELECT key FROM models WHERE id = ? AND used > unixepoch() - 600";
+        let sql = "SELECT key FROM models WHERE id = $1 AND used > $2";
         let known = sqlx::query_scalar(sql)
             .bind(id.as_str())
+            .bind(now() - 600)
             .fetch_optional(&self.catalog.inner.upkeep)
             .await;
         if let Some(key) = known.map_err(error)? {
             return Ok(key);
         }
-        let sql = "INSERT INTO models (id, used) VALUES (?1, unixepoch())
-                   ON CONFLICT (id) DO UPDATE SET used = unixepoch() RETURNING key";
+        let sql = "INSERT INTO models (id, used) VALUES ($1, $2)
+                   ON CONFLICT (id) DO UPDATE SET used = $2 RETURNING key";
         let key = sqlx::query_scalar(sql)
             .bind(id.as_str())
+            .bind(now())
             .fetch_one(&self.catalog.inner.writer)
             .await;
         key.map_err(error)
@@ -157,8 +142,8 @@ impl Writer {
         )
         .to_string();
         let known = sqlx::query(
-            "SELECT wanted.key AS position, p.* FROM json_each(?) AS wanted
-             CROSS JOIN products AS p ON p.id = wanted.value",
+            "SELECT wanted.key AS position, p.* FROM json_each($1) AS wanted
+             CROSS JOIN products AS p WHERE p.id = wanted.value",
         );
         let mut known_rows: Vec<Option<Columns>> = vec![None; records.len()];
         for row in known.bind(ids).fetch_all(&mut *transaction).await? {
@@ -202,7 +187,7 @@ impl Writer {
             pictures::bring_to(key.0, before, &now, &mut transaction).await?;
             changes.push((key, change));
         }
-        log.write(&mut transaction).await?;
+        log.write(self.catalog.kind(), &mut transaction).await?;
         transaction.commit().await?;
         Ok(changes)
     }
@@ -210,7 +195,7 @@ impl Writer {
     /// How many products there are, and how many pictures that did not come over HTTP.
     pub(in crate::catalog) async fn stock(&self) -> Result<(u64, u64), CatalogError> {
         let sql = "SELECT (SELECT count(*) FROM products),
-                          (SELECT count(*) FROM pictures WHERE root IS NOT ?)";
+                          (SELECT count(*) FROM pictures WHERE root IS DISTINCT FROM $1)";
         let (products, pictures): (i64, i64) = sqlx::query_as(sql)
             .bind(UPLOADS)
             .fetch_one(&self.catalog.inner.upkeep)
@@ -234,20 +219,23 @@ impl Writer {
         &self,
         records: &[Record],
     ) -> Result<(Vec<ProductKey>, u64), sqlx::Error> {
-        let mut read = self.catalog.inner.upkeep.begin().await?;
+        let mut read = self.catalog.snapshot(&self.catalog.inner.upkeep).await?;
         let ids: Vec<&str> = records.iter().map(|r| r.product.id.as_str()).collect();
-        let sql = "SELECT wanted.key, p.key FROM json_each(?) AS wanted
-                   CROSS JOIN products AS p ON p.id = wanted.value";
-        let there: Vec<(i64, u32)> = sqlx::query_as(sql)
+        let sql = "SELECT wanted.key AS position, p.key FROM json_each($1) AS wanted
+                   CROSS JOIN products AS p WHERE p.id = wanted.value";
+        let rows = sqlx::query(sql)
             .bind(serde_json::json!(ids).to_string())
             .fetch_all(&mut *read)
             .await?;
+        let there = rows.iter().map(|row| {
+            let pair: (usize, u32) = (number(row, "position")?, number(row, "key")?);
+            Ok(pair)
+        });
+        let there = there.collect::<Result<Vec<_>, sqlx::Error>>()?;
         let pictures = pictures::known(there.iter().map(|(_, key)| *key), &mut read).await?;
         let mut lost = 0;
         for (position, key) in &there {
-            let record = usize::try_from(*position)
-                .ok()
-                .and_then(|at| records.get(at));
+            let record = records.get(*position);
             if let (Some(record), Some(before)) = (record, pictures.get(key)) {
                 let now = pictures::of_source(&record.pictures, Some(before), self.catalog.data());
                 let gone = before
@@ -271,7 +259,7 @@ impl Writer {
         let removed = async {
             let mut transaction = self.begin().await?;
             let keys = serde_json::json!(kept.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
-            let sql = "DELETE FROM products WHERE key NOT IN (SELECT value FROM json_each(?))
+            let sql = "DELETE FROM products WHERE key NOT IN (SELECT CAST(value AS bigint) FROM json_each($1))
                        RETURNING key";
             let removed: Vec<i64> = sqlx::query_scalar(sql)
                 .bind(keys)
@@ -279,7 +267,7 @@ impl Writer {
                 .await?;
             let mut log = Log::default();
             log.add_all(&removed, "removed");
-            log.write(&mut transaction).await?;
+            log.write(self.catalog.kind(), &mut transaction).await?;
             transaction.commit().await?;
             Ok(removed.len() as u64)
         };
@@ -305,7 +293,7 @@ impl Writer {
         {
             (after, renewed) = (last, renewed + changed);
         }
-        sqlx::query("UPDATE state SET captions = ?")
+        sqlx::query("UPDATE state SET captions = $1")
             .bind(made_of)
             .execute(&self.catalog.inner.writer)
             .await
@@ -317,7 +305,7 @@ impl Writer {
     /// captions are others now. `None` when there are no more products.
     async fn renew_page(&self, after: i64) -> Result<Option<(i64, u64)>, sqlx::Error> {
         let mut transaction = self.begin().await?;
-        let rows = sqlx::query("SELECT * FROM products WHERE key > ? ORDER BY key LIMIT 500")
+        let rows = sqlx::query("SELECT * FROM products WHERE key > $1 ORDER BY key LIMIT 500")
             .bind(after)
             .fetch_all(&mut *transaction)
             .await?;
@@ -352,14 +340,14 @@ impl Writer {
     pub(super) async fn shorten_log(&self, keep: u32) -> Result<(), sqlx::Error> {
         let mut transaction = self.begin().await?;
         let oldest: Option<i64> =
-            sqlx::query_scalar("SELECT seq FROM changes ORDER BY seq DESC LIMIT 1 OFFSET ?")
-                .bind(keep)
+            sqlx::query_scalar("SELECT seq FROM changes ORDER BY seq DESC LIMIT 1 OFFSET $1")
+                .bind(i64::from(keep))
                 .fetch_optional(&mut *transaction)
                 .await?;
         if let Some(oldest) = oldest {
             for sql in [
-                "DELETE FROM changes WHERE seq <= ?",
-                "UPDATE state SET log_from = max(log_from, ?)",
+                "DELETE FROM changes WHERE seq <= $1",
+                "UPDATE state SET log_from = CASE WHEN log_from < $1 THEN $1 ELSE log_from END",
             ] {
                 sqlx::query(sql)
                     .bind(oldest)
@@ -369,58 +357,6 @@ impl Writer {
         }
         transaction.commit().await
     }
-}
-
-/// A lock file, held.
-fn locked(catalog: &Catalog, name: &str) -> Result<File, CatalogError> {
-    let path = catalog.data().join(name);
-    let io = |source| CatalogError::io(&path, source);
-    let mut file = open_lock(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            let folder = catalog.data().to_owned();
-            return Err(CatalogError::Locked {
-                folder,
-                holder: holder.trim().parse().ok(),
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(io(error)),
-    }
-    sign(&mut file).map_err(io)?;
-    Ok(file)
-}
-
-/// A lock file, held once whoever has it is through; `doing` is what they do.
-async fn waited(catalog: &Catalog, name: &str, doing: &str) -> Result<File, CatalogError> {
-    match locked(catalog, name) {
-        Err(CatalogError::Locked { holder, .. }) => {
-            let who = holder.map_or_else(
-                || "another process".to_owned(),
-                |pid| format!("process {pid}"),
-            );
-            tracing::warn!("{who} {doing}: waiting until it is done");
-        }
-        lock => return lock,
-    }
-    let path = catalog.data().join(name);
-    let io = |source| CatalogError::io(&path, source);
-    let mut file = open_lock(&path).map_err(io)?;
-    let held = blocking(move || {
-        file.lock()?;
-        sign(&mut file)?;
-        Ok(file)
-    });
-    held.await?.map_err(io)
-}
-
-/// Writes down whose lock it is. Only for messages: the lock itself is the system's and ends with the
-/// process.
-fn sign(file: &mut File) -> std::io::Result<()> {
-    file.set_len(0)?;
-    writeln!(file, "{}", std::process::id())
 }
 
 /// What a transaction changes, for the log of changes.
@@ -441,7 +377,7 @@ impl Log {
         &mut self,
         sql: &'static str,
         hash: &Hash,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut Tx,
     ) -> Result<(), sqlx::Error> {
         let keys = sqlx::query_scalar(sql).bind(hash.as_slice());
         let keys: Vec<i64> = keys.fetch_all(&mut **transaction).await?;
@@ -450,10 +386,11 @@ impl Log {
     }
 
     /// Raises the revision and writes the changes with it; nothing when there are none. The
-    /// revision is never below the clock: see `migrations/0001_catalog.sql`.
+    /// revision is never below the clock: see the table `state`.
     pub(super) async fn write(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        kind: Kind,
+        transaction: &mut Tx,
     ) -> Result<Option<u64>, sqlx::Error> {
         if self.0.is_empty() {
             return Ok(None);
@@ -462,27 +399,39 @@ impl Log {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_millis();
-        let sql = "UPDATE state SET revision = max(revision + 1, ?) RETURNING revision";
+        let sql = "UPDATE state SET revision = CASE WHEN revision < $1 THEN $1 ELSE revision + 1 END RETURNING revision";
         let revision: i64 = sqlx::query_scalar(sql)
             .bind(i64::try_from(now).unwrap_or_default())
             .fetch_one(&mut **transaction)
             .await?;
-        let sql = "INSERT INTO changes (seq, key, op)
-                   SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]')
-                   FROM json_each(?)";
-        let rows = serde_json::json!(self.0.iter().collect::<Vec<_>>());
+        let mut by_op: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        for (key, op) in &self.0 {
+            by_op.entry(op).or_default().push(*key);
+        }
+        for (op, keys) in by_op {
+            let sql = "INSERT INTO changes (seq, key, op)
+                       SELECT $1, CAST(value AS bigint), $2 FROM json_each($3)";
+            sqlx::query(sql)
+                .bind(revision)
+                .bind(op)
+                .bind(serde_json::json!(keys).to_string())
+                .execute(&mut **transaction)
+                .await?;
+        }
+        let sql = "UPDATE products SET version = $1 WHERE key IN
+                   (SELECT key FROM changes WHERE seq = $1 AND op IN ('new', 'changed'))";
         sqlx::query(sql)
             .bind(revision)
-            .bind(rows.to_string())
             .execute(&mut **transaction)
             .await?;
-        let sql = "UPDATE products SET version = ? WHERE key IN
-                   (SELECT key FROM changes WHERE seq = ? AND op IN ('new', 'changed'))";
-        sqlx::query(sql)
-            .bind(revision)
-            .bind(revision)
-            .execute(&mut **transaction)
-            .await?;
+        if kind == Kind::Postgres {
+            // Said when the transaction is committed.
+            sqlx::query("SELECT pg_notify($1, $2)")
+                .bind(CHANNEL)
+                .bind(revision.to_string())
+                .execute(&mut **transaction)
+                .await?;
+        }
         Ok(Some(revision.unsigned_abs()))
     }
 }
@@ -511,7 +460,7 @@ mod tests {
     async fn a_full_database_says_so_and_keeps_what_was_written() {
         let folder = tempfile::tempdir().expect("folder");
         let catalog = Catalog::open(folder.path()).await.expect("opens");
-        let writer = Writer::lock(&catalog).expect("locks");
+        let writer = Writer::lock(&catalog).await.expect("locks");
         let pages = async |sql: &'static str| {
             sqlx::query(sql)
                 .execute(&catalog.inner.writer)
@@ -549,7 +498,7 @@ mod tests {
     async fn a_vector_that_is_none_is_left_out() {
         let folder = tempfile::tempdir().expect("folder");
         let catalog = Catalog::open(folder.path()).await.expect("opens");
-        let writer = Writer::lock(&catalog).expect("locks");
+        let writer = Writer::lock(&catalog).await.expect("locks");
         let records = records(0..3);
         writer.upsert(&records).await.expect("written");
         let id = ModelId::new("a");
@@ -578,7 +527,7 @@ mod tests {
         );
         let nan = [0.5_f32.to_le_bytes(), f32::NAN.to_le_bytes()].concat();
         for blob in [nan, vec![0; 8], vec![0; 7], Vec::new()] {
-            let sql = "UPDATE embeddings SET vector = ?";
+            let sql = "UPDATE embeddings SET vector = $1";
             sqlx::query(sql)
                 .bind(blob)
                 .execute(&catalog.inner.writer)

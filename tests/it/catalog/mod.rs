@@ -11,19 +11,20 @@ mod sources;
 mod survive;
 mod upgrade;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aglet::catalog::ingest::{self, Embedder, ImportOptions, Lane, Progress, Summary};
 use aglet::catalog::source::Source;
-use aglet::catalog::{Catalog, Embedded, ShownPicture};
+use aglet::catalog::{Catalog, Embedded, PictureHosts, ShownPicture};
 use aglet::domain::{Embedding, ModelId, ProductId};
 use aglet::encode::{EncodeError, ImageError};
 use bytes::Bytes;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Row};
+use sqlx::Row;
+
+use crate::support::postgres;
 
 const DIMENSIONS: usize = 8;
 
@@ -99,6 +100,14 @@ impl Embedder for Fake {
     }
 }
 
+/// The catalog of a data folder, in whichever database the tests are about.
+async fn open(data: &Path) -> Catalog {
+    let database = postgres::database(data);
+    Catalog::open_with(data, &database, PictureHosts::default())
+        .await
+        .expect("opens")
+}
+
 /// A shop on disk, and the data folder it is imported into.
 struct Shop {
     folder: tempfile::TempDir,
@@ -155,7 +164,7 @@ impl Shop {
     }
 
     async fn catalog(&self) -> Catalog {
-        Catalog::open(&self.path("data")).await.expect("opens")
+        open(&self.path("data")).await
     }
 
     async fn import(
@@ -231,12 +240,8 @@ async fn shown(catalog: &Catalog, id: &str) -> Option<Bytes> {
 
 /// Where a product's picture is: the file, or the archive and its member.
 async fn place(catalog: &Catalog, id: &str) -> Option<(PathBuf, Option<String>)> {
-    let mut database = SqliteConnectOptions::new()
-        .filename(catalog.data().join("catalog.sqlite"))
-        .connect()
-        .await
-        .expect("opens");
-    let row = sqlx::query("SELECT i.file, i.member FROM products AS p LEFT JOIN pictures AS i ON i.product = p.key AND i.number = 1 WHERE p.id = ?")
+    let mut database = postgres::raw(catalog.data()).await;
+    let row = sqlx::query("SELECT i.file, i.member FROM products AS p LEFT JOIN pictures AS i ON i.product = p.key AND i.number = 1 WHERE p.id = $1")
         .bind(id)
         .fetch_one(&mut database)
         .await

@@ -6,14 +6,12 @@ use aglet::catalog::{Catalog, PartProgress, ProductProgress};
 use aglet::domain::{Conditions, ModelId, ProductId, Write, WriteOp, WriteStatus};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
 
 use super::{Fake, Shop, reject, rejects, shown, snapshot, vector};
+use crate::support::postgres;
 
-async fn database(shop: &Shop) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(shop.path("data/catalog.sqlite"));
-    options.connect().await.expect("opens")
+async fn database(shop: &Shop) -> sqlx::AnyConnection {
+    postgres::raw(&shop.path("data")).await
 }
 
 fn lines(shop: &Shop, rows: &[Value]) -> Source {

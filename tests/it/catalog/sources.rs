@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aglet::catalog::Catalog;
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
 use aglet::catalog::source::Source;
 use aglet::domain::{ModelId, ProductId};
@@ -269,7 +268,7 @@ async fn the_real_catalog_is_taken_whole() {
     };
     let data = data.join("fashion-product-images");
     let folder = tempfile::tempdir().expect("temporary folder");
-    let catalog = Catalog::open(folder.path()).await.expect("opens");
+    let catalog = super::open(folder.path()).await;
     let source = real(&data);
     let options = ImportOptions::default();
     let summary = ingest::load(&catalog, &source, &options, &Progress::default())

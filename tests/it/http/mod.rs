@@ -109,7 +109,8 @@ impl Shop {
             &support::encoding(),
         )
         .expect("the encoder starts");
-        let catalog = Catalog::open_with(&folder.path().join("data"), hosts)
+        let data = folder.path().join("data");
+        let catalog = Catalog::open_with(&data, &support::postgres::database(&data), hosts)
             .await
             .expect("a catalog");
         let source = draw(folder.path());

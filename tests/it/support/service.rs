@@ -184,6 +184,12 @@ impl Service {
         status
     }
 
+    /// Ends it at once, as the system does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.wait();
+    }
+
     /// Ends it in order.
     pub fn end(&mut self) {
         self.terminate();

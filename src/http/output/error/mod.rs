@@ -407,10 +407,12 @@ impl From<ServiceError> for ApiError {
                 reason: "no space is left for the catalog",
                 source,
             },
-            ServiceError::Catalog(source @ CatalogError::Busy(_)) => Self::StoreUnavailable {
-                reason: "the catalog's database stayed busy",
-                source,
-            },
+            ServiceError::Catalog(source @ (CatalogError::Busy(_) | CatalogError::Away { .. })) => {
+                Self::StoreUnavailable {
+                    reason: "the catalog's database stayed busy",
+                    source,
+                }
+            }
             other => Self::internal("the service could not answer", other),
         }
     }

@@ -1,0 +1,251 @@
+//! A catalog on a server of PostgreSQL: the suites of the catalog and of the API over it, services that
+//! share it, work that is shared, and a catalog that moves.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::postgres::{Postgres, SHARED};
+use crate::support::service::{Service, aglet, json as body};
+
+/// The tests of this binary, run again in a process of their own over that server.
+#[test]
+fn the_suites_of_the_catalog_and_of_the_api_pass_over_it() {
+    let test = "the_suites_of_the_catalog_and_of_the_api_pass_over_it";
+    let Some(server) = Postgres::start(test) else {
+        return;
+    };
+    let mut again = Command::new(std::env::current_exe().expect("a path"));
+    again.args(["catalog::import", "catalog::pictures", "catalog::queue"]);
+    again.args(["catalog::gc", "catalog::sources", "http::"]);
+    let output = again.env(SHARED, server.url()).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let passed = said.lines().filter(|line| line.ends_with("... ok")).count();
+    assert!(passed > 80, "{said}");
+}
+
+fn start(data: &Path, database: &str, flags: &[&str]) -> Service {
+    let flags = [&["--database", database], flags].concat();
+    let mut service = Service::start(data, &flags);
+    service.ready();
+    service
+}
+
+fn put(service: &Service, id: &str, title: &str) {
+    let url = format!("{}/products/{id}?wait=searchable", service.admin);
+    let put = service
+        .agent
+        .put(url)
+        .header("content-type", "application/json");
+    let answer = put.send(json!({"title": title}).to_string());
+    assert_eq!(answer.expect("answers").status(), 201);
+}
+
+fn found(service: &Service, words: &str) -> Vec<Value> {
+    let url = format!("{}/search?q={words}&limit=50", service.url);
+    let answer = body(service.agent.get(url).call().expect("answers"));
+    answer["hits"].as_array().expect("hits").clone()
+}
+
+/// The ids of the hits of a search, once the service answers with so many.
+fn ids(service: &mut Service, words: &str, many: usize) -> Vec<Value> {
+    let hits = service.until("it is found", |service| {
+        Some(found(service, words)).filter(|hits| hits.len() == many)
+    });
+    hits.iter().map(|hit| hit["id"].clone()).collect()
+}
+
+#[test]
+fn services_share_a_catalog() {
+    let Some(server) = Postgres::start("services_share_a_catalog") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = |name: &str| folder.path().join(name);
+    let database = server.database("shop");
+    let mut one = start(&data("one"), &database, &[]);
+    let mut two = start(&data("two"), &database, &[]);
+    for number in 0..20 {
+        put(&one, &format!("a{number}"), &format!("Red boot {number}"));
+    }
+    // At the same version of the index they say the same, to the last digit.
+    let answer = |service: &Service| {
+        let url = format!("{}/search?q=red+boot&limit=50", service.url);
+        let mut answer = body(service.agent.get(url).call().expect("answers"));
+        answer["took_ms"] = Value::Null;
+        answer
+    };
+    let (at_one, at_two) = two.until("both have all of it", |two| {
+        let (one, two) = (answer(&one), answer(two));
+        let both = one["index_version"] == two["index_version"];
+        (both && one["hits"].as_array()?.len() == 20).then_some((one, two))
+    });
+    assert_eq!(at_one, at_two);
+
+    // Keys are of the catalog.
+    let made = one
+        .agent
+        .post(format!("{}/admin/keys", one.admin))
+        .header("content-type", "application/json")
+        .send(json!({"name": "shop", "scope": "admin"}).to_string());
+    let key = body(made.expect("answers"))["key"].clone();
+    let key = format!("Bearer {}", key.as_str().expect("a key"));
+    let status = |service: &Service, key: Option<&str>| {
+        let mut get = service.agent.get(format!("{}/search?q=boot", service.url));
+        if let Some(key) = key {
+            get = get.header("authorization", key);
+        }
+        get.call().expect("answers").status().as_u16()
+    };
+    two.until("it is shut", |two| (status(two, None) == 401).then_some(()));
+    assert_eq!(status(&two, Some(&key)), 200);
+
+    // One that is gone at any moment costs nothing but itself; one that starts has caught up.
+    one.kill();
+    let delete = two
+        .agent
+        .delete(format!("{}/products/a7", two.admin))
+        .header("authorization", &key);
+    assert_eq!(delete.call().expect("answers").status(), 204);
+    let mut three = start(&data("one"), &database, &[]);
+    let again = three
+        .agent
+        .get(format!("{}/search?q=boot&limit=50", three.url))
+        .header("authorization", &key);
+    let again = body(again.call().expect("answers"));
+    assert_eq!(again["hits"].as_array().map(Vec::len), Some(19));
+    three.end();
+    two.end();
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for() {
+    let Some(server) = Postgres::start("a_server_that_is_away_is_waited_for") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database("shop");
+    let mut service = start(&folder.path().join("data"), &database, &[]);
+    put(&service, "a1", "Red boot");
+    assert_eq!(ids(&mut service, "boot", 1), [json!("a1")]);
+    server.stop();
+    let put_again = |service: &Service| {
+        let url = format!("{}/products/a2?wait=searchable", service.admin);
+        let put = service
+            .agent
+            .put(url)
+            .header("content-type", "application/json");
+        put.send(json!({"title": "Blue boot"}).to_string())
+            .expect("answers")
+    };
+    let refused = put_again(&service);
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(body(refused)["code"], "store_unavailable");
+    server.go_on();
+    service.until("it is written", |service| {
+        (put_again(service).status() == 201).then_some(())
+    });
+    assert_eq!(ids(&mut service, "boot", 2).len(), 2);
+    service.end();
+}
+
+#[test]
+fn a_catalog_moves_from_one_to_the_other_and_back() {
+    let Some(server) = Postgres::start("a_catalog_moves_from_one_to_the_other_and_back") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = |name: &str| folder.path().join(name);
+    let mut service = Service::start(&data("one"), &[]);
+    service.ready();
+    for number in 0..5 {
+        put(
+            &service,
+            &format!("a{number}"),
+            &format!("Red boot {number}"),
+        );
+    }
+    service.end();
+    let copy = |from: &str, to: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_aglet"))
+            .args(["catalog", "copy", "--from", from, "--to", to, "--data"])
+            .arg(data("two"))
+            .output()
+            .expect("runs");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let database = server.database("shop");
+    let of = |name: &str| format!("sqlite:{}", data(name).display());
+    let (copied, said) = copy(&of("one"), &database);
+    assert!(copied && said.contains("5 products"), "{said}");
+    let (copied, said) = copy(&of("one"), &database);
+    assert!(
+        !copied && said.contains("there is a catalog already"),
+        "{said}"
+    );
+
+    let mut service = start(&data("two"), &database, &[]);
+    assert_eq!(ids(&mut service, "boot", 5).len(), 5);
+    put(&service, "b1", "Green boot");
+    assert_eq!(ids(&mut service, "boot", 6).len(), 6);
+    service.end();
+    let (copied, said) = copy(&database, &of("three"));
+    assert!(copied && said.contains("6 products"), "{said}");
+    let mut service = Service::start(&data("three"), &[]);
+    service.ready();
+    put(&service, "b2", "Blue boot");
+    assert_eq!(ids(&mut service, "boot", 7).len(), 7);
+    service.end();
+}
+
+#[test]
+fn workers_embed_what_a_service_is_sent() {
+    let Some(server) = Postgres::start("workers_embed_what_a_service_is_sent") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database("shop");
+    let data = folder.path().join("data");
+    let lines: Vec<String> = (0..300)
+        .map(|n| json!({"id": format!("a{n}"), "title": format!("Boot number {n}")}).to_string())
+        .collect();
+    let file = folder.path().join("products.jsonl");
+    std::fs::write(&file, lines.join("\n")).expect("written");
+    let imported = aglet("import", &data)
+        .args(["--database", &database, "--skip-embedding", "--products"])
+        .arg(&file)
+        .output()
+        .expect("runs");
+    assert!(imported.status.success(), "{imported:?}");
+    let work = |name: &str| {
+        let mut worker = aglet("embed", &folder.path().join(name));
+        worker.args(["--database", &database, "--once"]);
+        worker.stderr(std::process::Stdio::piped());
+        worker.spawn().expect("starts")
+    };
+    let mut first = work("first");
+    std::thread::sleep(Duration::from_millis(700));
+    first.kill().expect("killed");
+    first.wait().expect("ended");
+    // What the dead one had taken comes to its turn when its time is over: not waited for here.
+    let workers = [work("second"), work("third")];
+    for worker in workers {
+        let output = worker.wait_with_output().expect("ends");
+        assert!(output.status.success(), "{output:?}");
+    }
+    let mut service = start(&data, &database, &[]);
+    assert_eq!(ids(&mut service, "boot", 50).len(), 50);
+    service.end();
+}
