@@ -51,6 +51,15 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// Whether another try, later, may go through with nothing done about it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy(_) | Self::Away { .. } | Self::Full { .. } | Self::Locked { .. }
+        )
+    }
+
     pub(in crate::catalog) fn io(path: &Path, source: std::io::Error) -> Self {
         match source.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full {

@@ -89,13 +89,7 @@ impl ChangeError {
         else {
             return matches!(self, Self::NoMore);
         };
-        matches!(
-            catalog,
-            CatalogError::Busy(_)
-                | CatalogError::Away { .. }
-                | CatalogError::Full { .. }
-                | CatalogError::Locked { .. }
-        )
+        catalog.may_pass()
     }
 }
 
@@ -350,8 +344,8 @@ impl Changer {
         }
         service.swap(next);
         drop(now);
-        // The other model and its index.
-        blocking(give_back_memory).await?;
+        // What the other model and its index held. The change is made, whatever becomes of that.
+        let _ = blocking(give_back_memory).await;
         Ok(())
     }
 }

@@ -33,13 +33,10 @@ pub enum WorkError {
 
 impl WorkError {
     fn may_pass(&self) -> bool {
-        let (Self::Catalog(error) | Self::Ingest(IngestError::Catalog(error))) = self else {
-            return false;
-        };
-        matches!(
-            error,
-            CatalogError::Busy(_) | CatalogError::Away { .. } | CatalogError::Locked { .. }
-        )
+        match self {
+            Self::Catalog(error) | Self::Ingest(IngestError::Catalog(error)) => error.may_pass(),
+            _ => false,
+        }
     }
 }
 

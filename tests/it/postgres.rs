@@ -2,13 +2,16 @@
 //! share it, work that is shared, and a catalog that moves.
 
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::postgres::{Postgres, SHARED};
 use crate::support::service::{Service, aglet, json as body};
+
+/// Products that two workers embed.
+const MANY: i64 = 3_000;
 
 /// The tests of this binary, run again in a process of their own over that server.
 #[test]
@@ -123,6 +126,14 @@ fn services_share_a_catalog() {
     assert_eq!(again["hits"].as_array().map(Vec::len), Some(19));
     three.end();
     two.end();
+
+    let doctor = Command::new(env!("CARGO_BIN_EXE_aglet"))
+        .args(["doctor", "--database", &database, "--data"])
+        .arg(data("one"))
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(said.contains("19 products in"), "{said}");
 }
 
 #[test]
@@ -149,12 +160,50 @@ fn a_server_that_is_away_is_waited_for() {
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(body(refused)["code"], "store_unavailable");
+    // What a search shows is read from it too (docs/scaling.md).
+    let url = format!("{}/search?q=boot", service.url);
+    let searched = service.agent.get(url).call().expect("answers");
+    assert_eq!(searched.status(), 503);
+    assert!(searched.headers().contains_key("retry-after"));
     server.go_on();
     service.until("it is written", |service| {
         (put_again(service).status() == 201).then_some(())
     });
     assert_eq!(ids(&mut service, "boot", 2).len(), 2);
     service.end();
+}
+
+#[test]
+fn a_server_is_asked_by_tls() {
+    let Some(server) = Postgres::start("a_server_is_asked_by_tls") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database("shop");
+    let root = server.secure();
+    // Its folder is the server's alone.
+    let trusted = folder.path().join("root.crt");
+    std::fs::copy(root, &trusted).expect("copied");
+    let other = folder.path().join("other.crt");
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("made");
+    std::fs::write(&other, made.cert.pem()).expect("written");
+    let by = |root: &Path| {
+        let database = format!(
+            "{database}?sslmode=verify-full&sslrootcert={}",
+            root.display()
+        );
+        let mut keys = Command::new(env!("CARGO_BIN_EXE_aglet"));
+        keys.args(["key", "list", "--database", &database, "--data"]);
+        keys.arg(folder.path().join("data")).output().expect("runs")
+    };
+    let refused = by(&other);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("certificate"),
+        "{said}"
+    );
+    let taken = by(&trusted);
+    assert!(taken.status.success(), "{taken:?}");
 }
 
 #[test]
@@ -211,14 +260,15 @@ fn a_catalog_moves_from_one_to_the_other_and_back() {
 }
 
 #[test]
-fn workers_embed_what_a_service_is_sent() {
-    let Some(server) = Postgres::start("workers_embed_what_a_service_is_sent") else {
+fn workers_share_what_waits_and_take_over_what_a_dead_one_had() {
+    let test = "workers_share_what_waits_and_take_over_what_a_dead_one_had";
+    let Some(server) = Postgres::start(test) else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
     let database = server.database("shop");
     let data = folder.path().join("data");
-    let lines: Vec<String> = (0..300)
+    let lines: Vec<String> = (0..MANY)
         .map(|n| json!({"id": format!("a{n}"), "title": format!("Boot number {n}")}).to_string())
         .collect();
     let file = folder.path().join("products.jsonl");
@@ -232,19 +282,43 @@ fn workers_embed_what_a_service_is_sent() {
     let work = |name: &str| {
         let mut worker = aglet("embed", &folder.path().join(name));
         worker.args(["--database", &database, "--once"]);
-        worker.stderr(std::process::Stdio::piped());
+        worker.stderr(Stdio::piped());
         worker.spawn().expect("starts")
     };
+    let count = |sql: &str| server.ask(&database, sql);
+    // What is taken is put off.
+    let taken = "SELECT count(*) FROM work WHERE due > 0";
     let mut first = work("first");
-    std::thread::sleep(Duration::from_millis(700));
+    let begun = Instant::now();
+    while count(taken) == 0 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "nothing was taken"
+        );
+    }
     first.kill().expect("killed");
     first.wait().expect("ended");
-    // What the dead one had taken comes to its turn when its time is over: not waited for here.
-    let workers = [work("second"), work("third")];
-    for worker in workers {
+    let left = count("SELECT count(*) FROM work");
+    assert!(
+        left > 0 && count(taken) > 0,
+        "it was through before: {left}"
+    );
+
+    // Its two minutes are over.
+    assert_eq!(
+        count("WITH over AS (UPDATE work SET due = 1 WHERE due > 0 RETURNING 1) SELECT 0"),
+        0
+    );
+    for worker in [work("second"), work("third")] {
         let output = worker.wait_with_output().expect("ends");
         assert!(output.status.success(), "{output:?}");
     }
+    assert_eq!(count("SELECT count(*) FROM work"), 0);
+    assert_eq!(
+        count("SELECT count(*) FROM embeddings"),
+        MANY,
+        "each caption once"
+    );
     let mut service = start(&data, &database, &[]);
     assert_eq!(ids(&mut service, "boot", 50).len(), 50);
     service.end();

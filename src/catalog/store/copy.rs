@@ -168,12 +168,9 @@ pub async fn copy(from: &Catalog, to: &Catalog) -> Result<u64, CopyError> {
     let reading = |e| CopyError::From(from.error(e));
     let writing = |e| CopyError::To(to.error(e));
     let mut read = from.snapshot(&from.inner.upkeep).await.map_err(reading)?;
-    let mut write = Writer::lock(to)
-        .await
-        .map_err(CopyError::To)?
-        .begin()
-        .await
-        .map_err(writing)?;
+    // Held to the end: an import that began meanwhile would find what is not all there yet.
+    let writer = Writer::lock(to).await.map_err(CopyError::To)?;
+    let mut write = writer.begin().await.map_err(writing)?;
     for table in ["products", "embeddings", "api_keys"] {
         let sql = format!("SELECT count(*) FROM {table}");
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql))

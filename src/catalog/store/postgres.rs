@@ -21,12 +21,14 @@ const WRITERS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Before another try to listen.
 const AGAIN: Duration = Duration::from_secs(2);
+/// As the server's own lists of connections have it.
+const NAME: &str = "aglet";
 /// A server whose default is to read alone is written to all the same; one that cannot be written to
 /// says so. What takes longer than any statement of ours was forgotten.
-const WRITES: &str = "SET default_transaction_read_only = off; SET statement_timeout = '300s'; \
+const WRITES: &str = "SET application_name = 'aglet'; SET default_transaction_read_only = off; SET statement_timeout = '300s'; \
                       SET idle_in_transaction_session_timeout = '300s'; \
                       SET client_min_messages = 'error'";
-const READS: &str = "SET default_transaction_read_only = on; SET statement_timeout = '60s'; \
+const READS: &str = "SET application_name = 'aglet'; SET default_transaction_read_only = on; SET statement_timeout = '60s'; \
                      SET idle_in_transaction_session_timeout = '600s'; \
                      SET client_min_messages = 'error'";
 
@@ -45,13 +47,11 @@ impl Server {
         let shown = PathBuf::from(shown(address));
         let error = |error| meaning(error, &shown);
         let options: PgConnectOptions = address.parse().map_err(error)?;
-        let options = options
-            .application_name("aglet")
-            .disable_statement_logging();
-        let any = AnyConnectOptions::from_url(&options.to_url_lossy())
-            .map_err(error)?
-            // Asking whether a statement would be logged makes a filter of tracing forget the next line.
-            .disable_statement_logging();
+        let options = options.application_name(NAME).disable_statement_logging();
+        // Of the address itself: what is made of it loses some of its parameters.
+        let any: AnyConnectOptions = address.parse().map_err(error)?;
+        // Asking whether a statement would be logged makes a filter of tracing forget the next line.
+        let any = any.disable_statement_logging();
         let pool = |most: u32, settings: &'static str| -> AnyPool {
             AnyPoolOptions::new()
                 .max_connections(most)

@@ -101,6 +101,22 @@ macro_rules! seen_sql {
     };
 }
 
+/// Of rows of the queue what [`Writer::work`] reads; $1: the model.
+macro_rules! work_sql {
+    ($rows:literal) => {
+        concat!(
+            "SELECT w.key AS work, w.product AS key, w.number, p.file, p.member, p.address, p.root,
+                    p.hash, CASE WHEN p.error IS NULL AND EXISTS (
+                      SELECT 1 FROM embeddings AS e
+                      WHERE e.model = $1 AND e.kind = 'photo' AND e.hash = p.hash)
+                    THEN 1 ELSE 0 END AS embedded
+             FROM ",
+            $rows,
+            " AS w LEFT JOIN pictures AS p ON p.product = w.product AND p.number = w.number"
+        )
+    };
+}
+
 impl Catalog {
     /// How much waits to be embedded by a model.
     ///
@@ -321,15 +337,11 @@ impl Writer {
         lane: Lane,
         most: usize,
     ) -> Result<Vec<(i64, Work)>, sqlx::Error> {
-        let sql = "SELECT w.key AS work, w.product AS key, w.number, p.file, p.member, p.address,
-                          p.root, p.hash, CASE WHEN p.error IS NULL AND EXISTS (
-                            SELECT 1 FROM embeddings AS e
-                            WHERE e.model = $1 AND e.kind = 'photo' AND e.hash = p.hash)
-                          THEN 1 ELSE 0 END AS embedded
-                   FROM work AS w
-                   LEFT JOIN pictures AS p ON p.product = w.product AND p.number = w.number
-                   WHERE w.model = $1 AND w.lane BETWEEN $2 AND $3 AND w.due <= $4
-                   ORDER BY w.lane, w.due, w.key LIMIT $5";
+        let sql = concat!(
+            work_sql!("work"),
+            " WHERE w.model = $1 AND w.lane BETWEEN $2 AND $3 AND w.due <= $4
+              ORDER BY w.lane, w.due, w.key LIMIT $5"
+        );
         let (first, last) = lane.bounds();
         let rows = sqlx::query(sql)
             .bind(model)
@@ -350,20 +362,16 @@ impl Writer {
         lane: Lane,
         most: usize,
     ) -> Result<Vec<(i64, Work)>, sqlx::Error> {
-        let sql = "WITH taken AS (
-                     UPDATE work SET due = $4 + $6 WHERE key IN (
-                       SELECT key FROM work
-                       WHERE model = $1 AND lane BETWEEN $2 AND $3 AND due <= $4
-                       ORDER BY lane, due, key LIMIT $5 FOR UPDATE SKIP LOCKED)
-                     RETURNING key, product, number, lane)
-                   SELECT w.key AS work, w.product AS key, w.number, p.file, p.member, p.address,
-                          p.root, p.hash, CASE WHEN p.error IS NULL AND EXISTS (
-                            SELECT 1 FROM embeddings AS e
-                            WHERE e.model = $1 AND e.kind = 'photo' AND e.hash = p.hash)
-                          THEN 1 ELSE 0 END AS embedded
-                   FROM taken AS w
-                   LEFT JOIN pictures AS p ON p.product = w.product AND p.number = w.number
-                   ORDER BY w.lane, w.key";
+        let sql = concat!(
+            "WITH taken AS (
+               UPDATE work SET due = $4 + $6 WHERE key IN (
+                 SELECT key FROM work
+                 WHERE model = $1 AND lane BETWEEN $2 AND $3 AND due <= $4
+                 ORDER BY lane, due, key LIMIT $5 FOR UPDATE SKIP LOCKED)
+               RETURNING key, product, number, lane) ",
+            work_sql!("taken"),
+            " ORDER BY w.lane, w.key"
+        );
         let (first, last) = lane.bounds();
         let rows = sqlx::query(sql)
             .bind(model)

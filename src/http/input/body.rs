@@ -373,6 +373,18 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_not_read_as_the_fields_of_an_object() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Wanted {
+            model: Option<String>,
+        }
+        let wanted: Wanted = parse(br#" {"model": "a"}"#).expect("an object");
+        assert_eq!(wanted.model.as_deref(), Some("a"));
+        let error = parse::<Wanted>(br#" ["a"]"#).expect_err("an array");
+        assert_eq!(error.code().as_str(), "invalid_body");
+    }
+
+    #[test]
     fn media_types() {
         for good in [
             "application/json",

@@ -409,6 +409,12 @@ mod tests {
         assert_eq!(excluded(r#"{"q":"x","exclude":["7","9"]}"#), ["7", "9"]);
         assert_eq!(excluded(r#"{"q":"x","exclude":7}"#), ["7"]);
         assert_eq!(excluded(r#"{"q":"x","exclude":null}"#), [""; 0]);
+        let five = read(r#"{"q":"x","limit":5}"#).expect("a number");
+        assert_eq!(read(r#"{"q":"x","limit":5.0}"#).expect("the same"), five);
+        for limit in ["5.5", "-1", "1e300", "\"5\""] {
+            let body = format!(r#"{{"q":"x","limit":{limit}}}"#);
+            serde_json::from_str::<SearchBody>(&body).expect_err(limit);
+        }
         assert!(
             read(r#"{"q":"x","filters":null}"#)
                 .expect("none")

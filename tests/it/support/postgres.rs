@@ -1,7 +1,9 @@
 //! A real server of PostgreSQL, that `make postgres` has fetched.
 
+use std::fs::{File, Permissions};
+use std::io::Write as _;
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -111,6 +113,38 @@ impl Postgres {
     /// The address of the server, without a database.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}", self.port)
+    }
+
+    /// From now on it takes connections by TLS too, with a certificate for 127.0.0.1 that is its own root:
+    /// its path.
+    pub fn secure(&self) -> PathBuf {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("made");
+        let data = self.folder.path().join("data");
+        let [certificate, key] = ["server.crt", "server.key"].map(|name| data.join(name));
+        std::fs::write(&certificate, made.cert.pem()).expect("written");
+        std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("set");
+        if rustix::process::geteuid().is_root() {
+            for file in [&certificate, &key] {
+                chown(file, Some(NOBODY), Some(NOBODY)).expect("given away");
+            }
+        }
+        let settings = data.join("postgresql.auto.conf");
+        let mut file = File::options().append(true).open(settings).expect("there");
+        writeln!(file, "ssl = on").expect("written");
+        self.stop();
+        self.go_on();
+        certificate
+    }
+
+    /// The one number that a statement answers.
+    pub fn ask(&self, database: &str, sql: &str) -> i64 {
+        let output = Command::new(programs().join("psql"))
+            .args([database, "-qtAc", sql])
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        said.trim().parse().unwrap_or_else(|_| panic!("{output:?}"))
     }
 
     /// A new database, by its address.
