@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, ConfigError, Reloaded};
+use crate::domain::Served;
 use crate::encode::{EncodeError, Encoder};
 use crate::gate;
 use crate::http::{
@@ -77,6 +78,8 @@ pub struct App {
     admin: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     service: Service,
+    /// The model that was chosen to answer at the start.
+    answers: Served,
     metrics: PrometheusHandle,
     config: Config,
 }
@@ -100,7 +103,7 @@ impl App {
             Catalog::open_with(&config.data, &config.database, config.picture_hosts.clone())
                 .await?;
         // What was chosen while a service ran goes before the setting that it was chosen over.
-        let (folder, words_percent) = in_use(&catalog, &config.model).await?;
+        let (folder, answers) = in_use(&catalog, &config.model).await?;
         let encoder = start_encoder(folder, &config).await?;
         if catalog.is_empty().await? {
             let data = catalog.data().display();
@@ -112,13 +115,14 @@ impl App {
             types: config.types.clone(),
         };
         let thesaurus = Thesaurus::read(config.language, config.synonyms.clone())?;
-        let chosen = making.with_words(words_percent);
+        let chosen = making.with_words(answers.words_percent);
         let first = generation::restore(&catalog, encoder, &chosen).await?;
         let options = ServiceOptions {
             known: config.known.clone(),
             queue: config.encoder.queue,
             refresh: config.refresh,
             keep: config.keep,
+            rows_memory: config.rows_memory,
             making,
             model: config.model.clone(),
         };
@@ -130,6 +134,7 @@ impl App {
             admin,
             tls,
             service,
+            answers,
             metrics,
             config,
         })
@@ -158,6 +163,7 @@ impl App {
             admin,
             tls,
             service,
+            answers,
             metrics,
             config,
         } = self;
@@ -192,6 +198,7 @@ impl App {
                 .model_gate
                 .clone()
                 .map(|(queries, least)| gate::check(service.clone(), queries, least)),
+            answers,
         };
         tasks.spawn(changer.run());
         if let Some(tls) = tls.clone() {

@@ -394,7 +394,7 @@ async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
     let look = async {
         let catalog =
             Catalog::open_with(&config.data, &config.database, PictureHosts::default()).await?;
-        let (path, words_percent) = in_use(&catalog, &config.model).await?;
+        let (path, served) = in_use(&catalog, &config.model).await?;
         let chosen = (path != config.model).then(|| ModelFolder::open(&path));
         let folder = match &chosen {
             None => folder,
@@ -407,7 +407,7 @@ async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
         };
         let counts = catalog.counts(folder.id()).await?;
         let dimensions = folder.manifest().dimensions;
-        let making = making.with_words(words_percent);
+        let making = making.with_words(served.words_percent);
         let saved = generation::saved(&catalog, folder.id(), dimensions, &making).await?;
         let keys = catalog.api_keys().await?.len();
         catalog.close().await;

@@ -1,9 +1,11 @@
 //! What the catalog gives: products, vectors, counts.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{Attributes, Embedding, Product, ProductFields, ProductKey};
 
 /// A product with what the catalog adds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredProduct {
     pub key: ProductKey,
     pub product: Product,
@@ -14,7 +16,7 @@ pub struct StoredProduct {
 }
 
 /// A picture of a product.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredPicture {
     pub number: u8,
     /// Where it is on the web; `None`: the catalog has it.

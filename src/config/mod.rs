@@ -194,6 +194,9 @@ settings! {
     /// Days that the embeddings of former models, and those that no product needs, are kept before
     /// the service deletes them.
     keep_days: u64 = DEFAULT_KEEP_DAYS, "AGLET_KEEP_DAYS";
+    /// Bytes that the rows of products may take in memory, where the catalog is on a server: what does
+    /// not fit is read from the server, and is not shown while that is away.
+    rows_memory_bytes: usize = 1 << 30, "AGLET_ROWS_MEMORY_BYTES";
     /// How log lines are written.
     log_format: LogFormat = LogFormat::Text, "AGLET_LOG_FORMAT";
     /// Which log lines are written, as `RUST_LOG` has it.
@@ -273,6 +276,8 @@ pub struct Config {
     pub refresh: Option<Duration>,
     /// How long embeddings are kept that nobody needs.
     pub keep: Duration,
+    /// Bytes that the rows of products may take in memory.
+    pub rows_memory: usize,
     pub log_format: LogFormat,
     pub log_filter: String,
     /// From when on a search is slow; `None`: none is.
@@ -413,6 +418,7 @@ impl Config {
                 .filter(|s| *s > 0)
                 .map(Duration::from_secs),
             keep: DAY * u32::try_from(values.keep_days).unwrap_or(u32::MAX),
+            rows_memory: values.rows_memory_bytes,
             log_format: values.log_format,
             log_filter: values.log_filter,
             slow_query: Some(values.slow_query_ms)

@@ -13,7 +13,9 @@ pub struct ProductId(String);
 
 /// The catalog's own number of a product: the key in the vector index and the bitmaps. Never
 /// shown to clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct ProductKey(pub u32);
 
 /// What an attribute is called: a lower-case letter, then lower-case letters, digits or `_`; 64 at
@@ -61,7 +63,7 @@ impl Default for KnownAttributes {
 pub const MOST_PICTURES: u8 = 32;
 
 /// What the shop says of a product. The picture is the catalog's business.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Product {
     pub id: ProductId,
     /// 1 to 1,000 characters.

@@ -279,6 +279,14 @@ impl Searcher {
         keys.into_iter().map(ProductKey)
     }
 
+    /// The keys of the products with this id, letter case aside, ascending.
+    #[must_use]
+    pub fn with_id(&self, id: &str) -> Vec<ProductKey> {
+        let inner = &*self.inner;
+        let slots = inner.lexicon.with_id(id) - &inner.dead;
+        slots.iter().map(|slot| inner.keys[slot as usize]).collect()
+    }
+
     /// The slots that a vector means: all where it ranks, those that are near where something else
     /// does.
     fn meant_by(

@@ -3,7 +3,6 @@
 //! The way of a search: the generation in use is taken; words and photos are embedded by its
 //! encoder; one hand-over to a search worker, which filters and ranks; the rows of the hits.
 
-use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use super::health::Health;
 use super::keys::Keys;
 use super::meters::Meters;
 use super::page::{Hit, Page};
+use super::rows::Rows;
 use super::status::ChangeStatus;
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
@@ -43,6 +43,8 @@ pub struct ServiceOptions {
     pub refresh: Option<Duration>,
     /// How long embeddings are kept that nobody needs.
     pub keep: Duration,
+    /// Bytes that the rows of products may take in memory, where the catalog is on a server.
+    pub rows_memory: usize,
     pub making: Making,
     /// The setting `model`: what answers where nothing else was chosen, and where others are beside.
     pub model: PathBuf,
@@ -55,6 +57,7 @@ impl Default for ServiceOptions {
             queue: 512,
             refresh: None,
             keep: Duration::from_hours(7 * 24),
+            rows_memory: 1 << 30,
             making: Making {
                 words_percent: rank::DEFAULT_WORDS_PERCENT,
                 language: Language::default(),
@@ -90,6 +93,9 @@ pub(super) struct Inner {
     /// How far a change of the model is.
     pub(super) change: ArcSwapOption<ChangeStatus>,
     pub(super) meters: Meters,
+    pub(super) rows: Rows,
+    /// Whether the index in use was the state of the catalog at a time since the start.
+    pub(super) caught_up: AtomicBool,
 }
 
 impl Service {
@@ -114,8 +120,14 @@ impl Service {
             background: false,
             span: |_, _| worker::span(),
         };
+        let rows = match catalog.is_shared() {
+            true => Rows::new(options.rows_memory),
+            false => Rows::default(),
+        };
         Ok(Self {
             inner: Arc::new(Inner {
+                rows,
+                caught_up: AtomicBool::new(false),
                 workers: Batcher::start(batching, workers)?,
                 current: ArcSwap::from_pointee(first),
                 catalog,
@@ -288,7 +300,7 @@ impl Service {
             [] => Vec::new(),
             ids => {
                 let _store = tracing::debug_span!("store", keys = signed(ids.len()));
-                self.inner.catalog.keys(ids).await?
+                self.keys_of(generation, ids).await?
             }
         };
         let target = match query.ask {
@@ -356,9 +368,15 @@ impl Service {
     /// The products of the hits; one that was removed since the index was built is left out.
     async fn rows(&self, found: Hits) -> Result<Vec<Hit>, ServiceError> {
         let keys: Vec<ProductKey> = found.hits.iter().map(|hit| hit.key).collect();
-        let rows = self.inner.catalog.products(&keys).await?;
-        let mut rows: HashMap<ProductKey, StoredProduct> =
-            rows.into_iter().map(|row| (row.key, row)).collect();
+        let mut rows = self.inner.rows.get(&keys);
+        let missing: Vec<ProductKey> = keys
+            .into_iter()
+            .filter(|key| !rows.contains_key(key))
+            .collect();
+        if !missing.is_empty() {
+            let read = self.inner.catalog.products(&missing).await?;
+            rows.extend(read.into_iter().map(|row| (row.key, row)));
+        }
         let mut pictures = found.pictures.into_iter();
         let mut groups = found.groups.into_iter();
         let mut explanations = found.explanations.into_iter();
@@ -378,13 +396,28 @@ impl Service {
         Ok(hits.collect())
     }
 
+    /// The keys of the products with these ids; ids that are unknown are left out.
+    async fn keys_of(
+        &self,
+        generation: &Generation,
+        ids: &[ProductId],
+    ) -> Result<Vec<ProductKey>, ServiceError> {
+        let found = ids
+            .iter()
+            .map(|id| self.inner.rows.key(&generation.index, id));
+        if let Some(found) = found.collect::<Option<Vec<_>>>() {
+            return Ok(found);
+        }
+        Ok(self.inner.catalog.keys(ids).await?)
+    }
+
     async fn vector_of(
         &self,
         generation: &Generation,
         id: &ProductId,
     ) -> Result<(ProductKey, Embedding), ServiceError> {
         let store = tracing::debug_span!("store", keys = 1_i64);
-        let keys = self.inner.catalog.keys(std::slice::from_ref(id)).await?;
+        let keys = self.keys_of(generation, std::slice::from_ref(id)).await?;
         drop(store);
         let Some(key) = keys.first() else {
             return Err(ServiceError::NoProduct { id: id.to_string() });

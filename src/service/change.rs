@@ -33,6 +33,8 @@ use crate::util::process::give_back_memory;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long it embeds at a time: what the shop writes waits so long at most for its turn.
 const SLICE: Duration = Duration::from_secs(1);
+/// Before another try to follow other services.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(30);
 /// How long it waits for others that embed.
 const BREATH: Duration = Duration::from_millis(200);
 /// An index may hold less than the one in use by as much: one in so many.
@@ -93,30 +95,42 @@ impl ChangeError {
     }
 }
 
-/// Changes the model of a service when that is wanted.
+/// Changes the model of a service when that is wanted, or when another service of the catalog has
+/// changed it.
 #[derive(Clone)]
 pub struct Changer {
     pub service: Service,
     pub encoder: EncoderOptions,
     /// Beside the look that every model gets.
     pub check: Option<Check>,
+    /// What the service answers with.
+    pub answers: Served,
 }
 
 impl Changer {
     /// For as long as the service runs.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
+        let mut follow_after = Instant::now();
         loop {
             tokio::time::sleep(LOOK).await;
-            let wanted = match self.service.catalog().serving().await {
-                Ok(serving) => serving.wanted,
+            let serving = match self.service.catalog().serving().await {
+                Ok(serving) => serving,
                 Err(error) => {
                     tracing::warn!(%error, "whether another model is wanted cannot be read");
-                    None
+                    continue;
                 }
             };
-            let Some(wanted) = wanted.filter(|wanted| wanted.failed.is_none()) else {
+            let chosen = serving.of(&self.service.inner.options.model);
+            let wanted = serving.wanted.filter(|wanted| wanted.failed.is_none());
+            let follows = wanted.is_none();
+            let wanted = wanted.unwrap_or(Wanted {
+                served: chosen,
+                checked: false,
+                failed: None,
+            });
+            if follows && (wanted.served == self.answers || Instant::now() < follow_after) {
                 continue;
-            };
+            }
             // In a task of its own: a panic ends the change and not this loop.
             let changer = self.clone();
             let served = wanted.served.clone();
@@ -125,7 +139,10 @@ impl Changer {
             self.service.inner.change.store(None);
             let model = served.model.display();
             let reason = match ended {
-                Some(Ok(())) => continue,
+                Some(Ok(())) => {
+                    self.answers = served;
+                    continue;
+                }
                 Some(Err(error)) if error.may_pass() => {
                     tracing::warn!(%model, %error, "the change of the model goes on later");
                     continue;
@@ -133,6 +150,12 @@ impl Changer {
                 Some(Err(error)) => error.to_string(),
                 None => "it broke off; the log has more".to_owned(),
             };
+            if follows {
+                // Others answer with it: it is this one alone that cannot.
+                follow_after = Instant::now() + FOLLOW_AGAIN;
+                tracing::error!(%model, reason, again_in = ?FOLLOW_AGAIN, "other services changed the model; this one stays with its own");
+                continue;
+            }
             tracing::error!(%model, reason, "the model is not changed");
             if let Err(error) = self.service.catalog().give_up(&served, &reason).await {
                 tracing::error!(%error, "that could not be noted");
@@ -202,10 +225,13 @@ impl Changer {
         self.service.inner.change.store(Some(Arc::new(status)));
     }
 
+    /// Whether it is wanted, or was chosen by another service meanwhile.
     async fn still_wanted(&self, served: &Served) -> Result<(), ChangeError> {
         let serving = self.service.catalog().serving().await?;
+        let chosen = serving.of(&self.service.inner.options.model);
         let wanted = serving.wanted.filter(|wanted| wanted.failed.is_none());
-        if wanted.is_some_and(|wanted| wanted.served == *served) {
+        let target = wanted.map_or(chosen, |wanted| wanted.served);
+        if target == *served {
             return Ok(());
         }
         Err(ChangeError::NoMore)
@@ -339,7 +365,10 @@ impl Changer {
         }
         let setting = &service.inner.options.model;
         let before = catalog.serving().await?.of(setting);
-        if !catalog.chosen(setting, &before, served).await? {
+        // Another service may have been first.
+        if !catalog.chosen(setting, &before, served).await?
+            && catalog.serving().await?.of(setting) != *served
+        {
             return Err(ChangeError::NoMore);
         }
         service.swap(next);
@@ -350,15 +379,11 @@ impl Changer {
     }
 }
 
-/// The model folder that a service with this setting answers with, and the share of the words that was
-/// chosen with it.
+/// The model folder that a service with this setting answers with, and what was chosen with it.
 ///
 /// # Errors
 /// When the catalog cannot be read.
-pub async fn in_use(
-    catalog: &Catalog,
-    setting: &Path,
-) -> Result<(PathBuf, Option<u8>), CatalogError> {
+pub async fn in_use(catalog: &Catalog, setting: &Path) -> Result<(PathBuf, Served), CatalogError> {
     let served = catalog.serving().await?.of(setting);
     let folder = folder_of(setting, &served.model);
     if folder != setting {
@@ -368,7 +393,7 @@ pub async fn in_use(
             "another model than the setting's was chosen (aglet model status)"
         );
     }
-    Ok((folder, served.words_percent))
+    Ok((folder, served))
 }
 
 /// As much of a count as a time can be divided by.

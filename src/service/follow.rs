@@ -9,6 +9,7 @@
 //! An error is logged and tried again, after a pause that grows; a panic too.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
@@ -28,6 +29,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 const TOGETHER: Duration = Duration::from_millis(100);
 /// The longest pause after an error.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// The longest pause while the catalog's server is away.
+const AWAY: Duration = Duration::from_secs(2);
 /// How often embeddings that nobody needs are deleted.
 const COLLECT: Duration = Duration::from_hours(24);
 /// How often it is counted, at most, how far the catalog is embedded: that goes through all of it.
@@ -133,6 +136,7 @@ impl Follower {
                         Meters::checked();
                     }
                     if !std::mem::replace(&mut said, true) {
+                        self.service.inner.caught_up.store(true, Ordering::Release);
                         tracing::info!("the index is what the catalog says; changes are followed");
                     }
                 }
@@ -140,13 +144,17 @@ impl Follower {
                     failures += 1;
                     self.service.inner.meters.follow_failed.increment(1);
                     rest = pause(failures, refresh.unwrap_or(SETTLE));
+                    if error.may_pass() {
+                        rest = rest.min(AWAY);
+                    }
                     tracing::error!(%error, again_in = ?rest, "the index does not follow the catalog; the one in use stays");
                 }
             }
             tokio::time::sleep(rest).await;
             let embedded = beside.embedding.as_ref();
             let embedded = embedded.is_some_and(|task| task.0.is_finished());
-            if failures == 0 && !changed && !embedded {
+            let filling = failures == 0 && self.fill().await;
+            if failures == 0 && !changed && !embedded && !filling {
                 let written = self.service.inner.written.notified();
                 let mut wait = refresh.unwrap_or(SETTLE);
                 if queued {
@@ -290,8 +298,9 @@ impl Follower {
         if renewed {
             let started = Instant::now();
             if let Some((index, changes)) = generation::changed(catalog, &now.index).await? {
+                service.inner.rows.renew(catalog, &changes).await?;
                 service.inner.meters.update.record(started.elapsed());
-                beside.unsaved += changes;
+                beside.unsaved += changes.len();
                 beside.uncounted = true;
                 service.swap(Generation {
                     index,
@@ -302,6 +311,8 @@ impl Follower {
                 beside.upkeep = None;
                 let (next, counts) = self.build().await?;
                 self.built(next, counts, beside);
+                // Which of them changed is not known.
+                service.inner.rows.forget();
             }
         } else {
             self.note_whole(&now, beside).await?;
@@ -312,6 +323,23 @@ impl Follower {
         }
         self.keep_counted(beside).await;
         Ok(renewed)
+    }
+
+    /// Reads some of the rows that hits show; whether there are more.
+    async fn fill(&self) -> bool {
+        let started = Instant::now();
+        let (rows, catalog) = (&self.service.inner.rows, self.service.catalog());
+        while started.elapsed() < TOGETHER {
+            match rows.fill(catalog).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => {
+                    tracing::warn!(%error, "the rows of products cannot be read");
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Another index, of the whole catalog.

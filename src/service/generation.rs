@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::catalog::{Catalog, CatalogError, Changed, Counts, Embedded};
-use crate::domain::{ModelId, Types};
+use crate::domain::{ModelId, ProductKey, Types};
 use crate::encode::Encoder;
 use crate::index::lexical::{Language, ProductText};
 use crate::index::{
@@ -109,6 +109,14 @@ pub enum GenerationError {
     Blocking(#[from] BlockingError),
 }
 
+impl GenerationError {
+    /// Whether another try may go through.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Catalog(error) if error.may_pass())
+    }
+}
+
 /// Where the indexes of a catalog are saved.
 pub(super) fn folder(catalog: &Catalog) -> PathBuf {
     catalog.data().join("index")
@@ -152,7 +160,7 @@ pub async fn restore(
     })
 }
 
-/// An index after what changed in the catalog since, and how many products that were: at the cost of
+/// An index after what changed in the catalog since, and which products that were: at the cost of
 /// these alone. `None` when the catalog does not know any more what changed, or it is too much.
 ///
 /// # Errors
@@ -160,7 +168,7 @@ pub async fn restore(
 pub(super) async fn changed(
     catalog: &Catalog,
     index: &Searcher,
-) -> Result<Option<(Searcher, usize)>, GenerationError> {
+) -> Result<Option<(Searcher, Vec<ProductKey>)>, GenerationError> {
     let version = index.version();
     let mut all: Vec<Changed> = Vec::new();
     let read = catalog.changed(
@@ -173,7 +181,11 @@ pub(super) async fn changed(
     let Some(revision) = read.await? else {
         return Ok(None);
     };
-    let (changes, index) = (all.len(), index.clone());
+    let keys = all.iter().map(|changed| match changed {
+        Changed::Is(product) => product.key,
+        Changed::Gone(key) => *key,
+    });
+    let (changes, index) = (keys.collect(), index.clone());
     let next = blocking(move || {
         let words_percent = index.version().words_percent;
         let vectors: Vec<Vec<Vector>> = all

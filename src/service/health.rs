@@ -19,6 +19,7 @@ use crate::util::blocking::blocking;
 const FRESH: Duration = Duration::from_secs(2);
 /// A model or a database that gives nothing for so long does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+const UNREADABLE: &str = "the catalog cannot be read";
 
 /// What was seen last.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Seen {
     pub embedding: Option<Result<Option<f64>, String>>,
     /// Why the catalog cannot be read, when it cannot.
     pub catalog: Option<String>,
+    /// Whether that is because its server is away, or busy, which may pass.
+    pub away: bool,
     /// How far the catalog is embedded, as it was last counted.
     pub counts: Option<Counts>,
     /// How much waits to be embedded, as it was last counted.
@@ -77,7 +80,8 @@ impl Health {
             Ok(counts) => state.seen.counts = Some(counts),
             Err(error) => {
                 tracing::error!(%error, "how far the catalog is could not be read");
-                state.seen.catalog = Some("the catalog cannot be read".to_owned());
+                state.seen.catalog = Some(UNREADABLE.to_owned());
+                state.seen.away = error.may_pass();
             }
         }
     }
@@ -115,7 +119,8 @@ impl Health {
         let mut state = self.lock();
         let before = state.seen.embedding.take();
         state.seen.embedding = Some(verdict(embedding, before));
-        state.seen.catalog = catalog;
+        state.seen.away = catalog.as_ref().is_some_and(|unread| unread.may_pass);
+        state.seen.catalog = catalog.map(|unread| unread.reason);
         state.looked = Some(Instant::now());
         drop(state);
         drop(looking);
@@ -162,28 +167,42 @@ fn verdict(
     }
 }
 
-async fn read(catalog: &Catalog) -> Option<String> {
+/// Why the catalog cannot be read.
+struct Unread {
+    reason: String,
+    may_pass: bool,
+}
+
+async fn read(catalog: &Catalog) -> Option<Unread> {
     let looked = async {
         catalog.revision().await?;
         let opened = catalog.clone();
         blocking(move || opened.in_place()).await?
     };
-    match tokio::time::timeout(PATIENCE, looked).await {
-        Ok(Ok(true)) => None,
+    let (reason, may_pass) = match tokio::time::timeout(PATIENCE, looked).await {
+        Ok(Ok(true)) => return None,
         Ok(Ok(false)) => {
             let reason = "the data folder was removed or replaced: restart the service";
             tracing::error!(data = %catalog.data().display(), "{reason}");
-            Some(reason.to_owned())
+            (reason.to_owned(), false)
+        }
+        Ok(Err(error @ CatalogError::Away { .. })) => {
+            tracing::error!(%error, "the catalog cannot be read");
+            ("the server of the catalog is away".to_owned(), true)
         }
         Ok(Err(error)) => {
             tracing::error!(%error, "the catalog cannot be read");
-            Some("the catalog cannot be read".to_owned())
+            (UNREADABLE.to_owned(), error.may_pass())
         }
-        Err(_) => Some(format!(
-            "the catalog has not answered for {} s",
-            PATIENCE.as_secs()
-        )),
-    }
+        Err(_) => {
+            let seconds = PATIENCE.as_secs();
+            (
+                format!("the catalog has not answered for {seconds} s"),
+                true,
+            )
+        }
+    };
+    Some(Unread { reason, may_pass })
 }
 
 #[cfg(test)]

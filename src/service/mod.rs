@@ -12,6 +12,7 @@
 //! | [`embed`] | a worker that embeds and serves nothing |
 //! | `check` | whether a query asks for what the products have |
 //! | `worker` | the threads that search |
+//! | `rows` | what hits show, in memory |
 //! | [`thesaurus`] | the synonyms in use, read again when their file changes |
 //! | [`generation`] | an encoder and the index of what it embedded, put in use together |
 //! | [`follow`] | the index follows the catalog; what is missing is embedded |
@@ -40,6 +41,7 @@ mod keys;
 mod meters;
 pub mod page;
 pub mod ready;
+mod rows;
 mod status;
 pub mod thesaurus;
 mod verify;

@@ -1,9 +1,14 @@
 //! Whether searches are answered, and with what.
 //!
 //! Ready means: what the catalog has for the model is in the index, or was in an older index that
-//! serves meanwhile ([`Generation::whole`](super::Generation)). A report reads what is kept in
-//! memory and waits for nothing but, briefly, for a look that has just begun.
+//! serves meanwhile ([`Generation::whole`](super::Generation)). Where other services share the
+//! catalog, one that starts first takes over what changed since its snapshot. Of a server that is away
+//! it is no less ready as long as it has all that searches show.
+//!
+//! A report reads what is kept in memory and waits for nothing but, briefly, for a look that has just
+//! begun.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::api::Service;
@@ -22,6 +27,8 @@ const FIRST: Duration = Duration::from_millis(900);
 pub struct Readiness {
     /// Why searches are not answered; empty when they are.
     pub reasons: Vec<String>,
+    /// What else does not work.
+    pub warnings: Vec<String>,
     pub model: ModelName,
     pub encoder: EncoderStatus,
     /// Milliseconds that the last real embedding took.
@@ -57,7 +64,7 @@ impl Service {
             let _ = tokio::time::timeout(patience, look).await;
             (seen, _) = self.inner.health.seen();
         }
-        let mut reasons = Vec::new();
+        let (mut reasons, mut warnings) = (Vec::new(), Vec::new());
         if self.stopping() {
             reasons.push("the service is stopping".to_owned());
         }
@@ -69,14 +76,25 @@ impl Service {
                 _ => "the catalog is not indexed yet".to_owned(),
             });
         }
+        let inner = &self.inner;
+        let shared = inner.catalog.is_shared();
+        if shared && inner.options.refresh.is_some() && !inner.caught_up.load(Ordering::Acquire) {
+            reasons.push("the index has not caught up with the catalog yet".to_owned());
+        }
         match &seen.embedding {
             None => reasons.push("the model has embedded nothing yet".to_owned()),
             Some(Err(reason)) => reasons.push(reason.clone()),
             Some(Ok(_)) => {}
         }
-        reasons.extend(seen.catalog);
+        match seen.catalog {
+            Some(reason) if shared && seen.away && inner.rows.complete() => warnings.push(format!(
+                "{reason}: searches are answered from memory, writes are refused"
+            )),
+            unread => reasons.extend(unread),
+        }
         Readiness {
             reasons,
+            warnings,
             model: generation.model(),
             encoder: generation.encoder.status(),
             embedding_ms: seen.embedding.and_then(Result::ok).flatten(),

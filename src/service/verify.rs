@@ -45,7 +45,7 @@ pub async fn verify(
                 reason: "too much changed since the index was saved",
             });
         };
-        (index, changes) = (next, changes + more);
+        (index, changes) = (next, changes + more.len());
         let mut comparison = index.comparison();
         let words_percent = making.words_percent;
         let read = catalog.embedded(model, dimensions, |product| {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support;
 use crate::support::noise::Noise;
+use crate::support::postgres::Postgres;
 use crate::support::service::{Service, aglet_with, json as body};
 
 const PRODUCTS: usize = 300;
@@ -19,13 +20,19 @@ struct Shop {
 }
 
 impl Shop {
-    fn new(products: usize) -> Self {
+    /// The models alone.
+    fn empty() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for (name, views) in [("one", &[100][..]), ("two", &[100, 80][..])] {
             let model = support::seeing(&support::tiny_model(), views);
             let to = folder.path().join(name);
             std::fs::rename(model.keep(), to).expect("moved");
         }
+        Self { folder }
+    }
+
+    fn new(products: usize) -> Self {
+        let shop = Self::empty();
         let words = [
             "Walker", "Stroller", "Derby", "Oxford", "Sandal", "Boot", "Loafer",
         ];
@@ -34,9 +41,8 @@ impl Shop {
             json!({"id": number.to_string(), "title": title, "attributes": {"color": "Red"}})
         });
         let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
-        let file = folder.path().join("products.jsonl");
+        let file = shop.path("products.jsonl");
         std::fs::write(&file, lines.join("\n")).expect("written");
-        let shop = Self { folder };
         let mut import = aglet_with(&shop.path("one"), "import", &shop.path("data"));
         let output = import.arg("--products").arg(file).output().expect("runs");
         assert!(
@@ -190,6 +196,49 @@ fn a_model_is_changed_and_brought_back_under_searches() {
     service.ready();
     assert_eq!(report(&service)["model"]["id"], two.as_str());
     service.end();
+}
+
+/// Each has a data folder of its own, and none is asked but the first.
+#[test]
+fn all_services_of_a_catalog_follow_a_change() {
+    let Some(server) = Postgres::start("all_services_of_a_catalog_follow_a_change") else {
+        return;
+    };
+    let shop = Shop::empty();
+    let database = server.database("shop");
+    let serve = |name: &str, model: &str| {
+        let serve = aglet_with(&shop.path(model), "serve", &shop.path(name));
+        let mut service = Service::run(serve, &["--database", &database]);
+        service.ready();
+        service
+    };
+    let (mut asked, mut other) = (serve("a", "one"), serve("b", "one"));
+    let two = id(&shop.path("two"));
+    for number in 0..30 {
+        let product = json!({"title": format!("Derby {number}")});
+        let path = format!("/products/{number}?wait=searchable");
+        assert_eq!(ask(&asked, "PUT", &path, Some(product)).0, 201);
+    }
+    let wanted = Some(json!({"model": "two"}));
+    assert_eq!(ask(&asked, "POST", "/admin/model", wanted).0, 202);
+    assert_eq!(changed(&mut asked)["model"]["id"], two.as_str());
+    other.until("the other service follows", |other| {
+        let (_, answer) = other.get("/search?q=derby&limit=30");
+        assert_eq!(answer["hits"].as_array().expect("hits").len(), 30);
+        (answer["model"]["id"] == two.as_str()).then_some(())
+    });
+    // One that starts later begins with it.
+    let mut late = serve("c", "one");
+    assert_eq!(report(&late)["model"]["id"], two.as_str());
+    // Back again, asked for elsewhere.
+    assert_eq!(ask(&late, "POST", "/admin/model/rollback", None).0, 202);
+    for service in [&mut asked, &mut other, &mut late] {
+        let one = id(&shop.path("one"));
+        service.until("all go back", |service| {
+            (report(service)["model"]["id"] == one.as_str()).then_some(())
+        });
+        service.end();
+    }
 }
 
 #[test]

@@ -145,31 +145,135 @@ fn a_server_that_is_away_is_waited_for() {
     let database = server.database("shop");
     let mut service = start(&folder.path().join("data"), &database, &[]);
     put(&service, "a1", "Red boot");
-    assert_eq!(ids(&mut service, "boot", 1), [json!("a1")]);
+    put(&service, "a2", "Blue boot");
+    assert_eq!(ids(&mut service, "boot", 2).len(), 2);
+    service.until("the rows are in memory", |service| {
+        let said = service.has_logged("the rows of products are in memory");
+        said.then_some(())
+    });
     server.stop();
     let put_again = |service: &Service| {
-        let url = format!("{}/products/a2?wait=searchable", service.admin);
+        let url = format!("{}/products/a3?wait=searchable", service.admin);
         let put = service
             .agent
             .put(url)
             .header("content-type", "application/json");
-        put.send(json!({"title": "Blue boot"}).to_string())
+        put.send(json!({"title": "Green boot"}).to_string())
             .expect("answers")
     };
     let refused = put_again(&service);
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(body(refused)["code"], "store_unavailable");
-    // What a search shows is read from it too (docs/scaling.md).
-    let url = format!("{}/search?q=boot", service.url);
-    let searched = service.agent.get(url).call().expect("answers");
-    assert_eq!(searched.status(), 503);
-    assert!(searched.headers().contains_key("retry-after"));
+    // Searches are answered from memory: words, facets, like, exclude.
+    for (path, first) in [
+        ("/search?q=red+boot", "a1"),
+        ("/search?q=boot&exclude=a1", "a2"),
+        ("/products/a1/similar", "a2"),
+    ] {
+        let (status, answer) = service.get(path);
+        assert_eq!(
+            (status, &answer["hits"][0]["id"]),
+            (200, &json!(first)),
+            "{path} {answer}"
+        );
+    }
+    // It stays in the balancer's list, and says what does not work.
+    let report = service.until("it is noticed", |service| {
+        let (status, report) = service.get("/readyz");
+        assert_eq!(status, 200, "{report}");
+        Some(report).filter(|report| report["warnings"] != json!([]))
+    });
+    let warning = report["warnings"][0].as_str().expect("text");
+    assert!(warning.contains("answered from memory"), "{warning}");
     server.go_on();
     service.until("it is written", |service| {
         (put_again(service).status() == 201).then_some(())
     });
+    assert_eq!(ids(&mut service, "boot", 3).len(), 3);
+    service.until("nothing is missing", |service| {
+        (service.get("/readyz").1["warnings"] == json!([])).then_some(())
+    });
+    service.end();
+}
+
+/// As whoever moves a catalog to another server does with the former one.
+#[test]
+fn a_server_that_may_only_be_read_is_searched() {
+    let Some(server) = Postgres::start("a_server_that_may_only_be_read_is_searched") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database("shop");
+    let mut service = start(&folder.path().join("data"), &database, &[]);
+    put(&service, "a1", "Red boot");
+    let only_read = |value: &str| {
+        // What holds for connections made from then on, which those there are closed for.
+        let set = format!("ALTER DATABASE shop SET default_transaction_read_only = {value}");
+        server.run(
+            &database,
+            &format!("SET default_transaction_read_only = off; {set}"),
+        );
+        let close = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                     WHERE application_name = 'aglet'";
+        server.ask(&database, close);
+    };
+    only_read("on");
+    let url = format!("{}/products/a2?wait=searchable", service.admin);
+    let write = |service: &Service| {
+        let put = service.agent.put(&url);
+        let put = put.header("content-type", "application/json");
+        put.send(json!({"title": "Blue boot"}).to_string())
+            .expect("answers")
+    };
+    let refused = service.until("it is refused", |service| {
+        Some(write(service)).filter(|answer| answer.status() != 201)
+    });
+    assert_eq!(refused.status(), 503);
+    assert_eq!(body(refused)["code"], "store_unavailable");
+    assert_eq!(ids(&mut service, "boot", 1), [json!("a1")]);
+    // Again written to, by connections that were made meanwhile too.
+    let set = "ALTER DATABASE shop SET default_transaction_read_only = off";
+    server.run(
+        &database,
+        &format!("SET default_transaction_read_only = off; {set}"),
+    );
+    service.until("it is written", |service| {
+        (write(service).status() == 201).then_some(())
+    });
     assert_eq!(ids(&mut service, "boot", 2).len(), 2);
+    service.end();
+}
+
+/// Rows that do not fit into memory are read from the server.
+#[test]
+fn rows_that_do_not_fit_are_read_from_the_server() {
+    let Some(server) = Postgres::start("rows_that_do_not_fit_are_read_from_the_server") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database("shop");
+    let mut service = start(
+        &folder.path().join("data"),
+        &database,
+        &["--rows-memory-bytes", "1"],
+    );
+    put(&service, "a1", "Red boot");
+    assert_eq!(ids(&mut service, "boot", 1), [json!("a1")]);
+    service.until("it is said", |service| {
+        let said = "no more rows of products fit into rows_memory_bytes: searches read the others from the server";
+        service.has_logged(said).then_some(())
+    });
+    server.stop();
+    let url = format!("{}/search?q=boot", service.url);
+    let searched = service.agent.get(url).call().expect("answers");
+    assert_eq!(searched.status(), 503);
+    assert!(searched.headers().contains_key("retry-after"));
+    service.until("it is not ready", |service| {
+        (service.get("/readyz").0 == 503).then_some(())
+    });
+    server.go_on();
+    assert_eq!(ids(&mut service, "boot", 1), [json!("a1")]);
     service.end();
 }
 
@@ -179,17 +283,16 @@ fn a_server_is_asked_by_tls() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let database = server.database("shop");
-    let root = server.secure();
-    // Its folder is the server's alone.
+    server.database("shop");
+    let (port, root) = server.secured();
     let trusted = folder.path().join("root.crt");
-    std::fs::copy(root, &trusted).expect("copied");
+    std::fs::write(&trusted, root).expect("written");
     let other = folder.path().join("other.crt");
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("made");
     std::fs::write(&other, made.cert.pem()).expect("written");
     let by = |root: &Path| {
         let database = format!(
-            "{database}?sslmode=verify-full&sslrootcert={}",
+            "postgres://postgres@127.0.0.1:{port}/shop?sslmode=verify-full&sslrootcert={}",
             root.display()
         );
         let mut keys = Command::new(env!("CARGO_BIN_EXE_aglet"));

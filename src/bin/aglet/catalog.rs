@@ -1,13 +1,26 @@
-//! `aglet catalog`: a catalog moved from one database to another.
+//! `aglet catalog`: a catalog moved from one database to another, or brought up to date.
 
 use std::path::PathBuf;
 
-use aglet::catalog::{Catalog, Database, PictureHosts, copy};
+use aglet::catalog::{Catalog, Database, PictureHosts, copy, inspect};
 use anyhow::Context as _;
+
+use crate::place::CatalogPlace;
 
 #[derive(clap::Subcommand)]
 pub enum CatalogCommand {
     Copy(CopyArgs),
+    Migrate(MigrateArgs),
+}
+
+/// Bring the tables of a catalog up to date, or make them
+///
+/// Whatever opens a catalog does the same. This does nothing else: it is for a job before the services are
+/// renewed.
+#[derive(clap::Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    place: CatalogPlace,
 }
 
 /// Copy a catalog from one database to another, which is empty
@@ -28,7 +41,29 @@ pub struct CopyArgs {
 }
 
 pub fn run(command: &CatalogCommand) -> anyhow::Result<()> {
-    let CatalogCommand::Copy(args) = command;
+    match command {
+        CatalogCommand::Copy(args) => copied(args),
+        CatalogCommand::Migrate(args) => migrated(&args.place),
+    }
+}
+
+fn migrated(place: &CatalogPlace) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let none = PictureHosts::default();
+        let catalog = Catalog::open_with(&place.data, &place.database, none).await?;
+        catalog.close().await;
+        let inspected = inspect(&place.data, &place.database).await?;
+        let inspected = inspected.context("it is gone")?;
+        println!(
+            "schema {}, {} products",
+            inspected.schema, inspected.products
+        );
+        Ok(())
+    })
+}
+
+fn copied(args: &CopyArgs) -> anyhow::Result<()> {
     let place = |text: &str| -> anyhow::Result<(PathBuf, Database)> {
         if let Some(folder) = text.strip_prefix("sqlite:") {
             return Ok((folder.into(), Database::Folder));

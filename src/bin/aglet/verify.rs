@@ -39,10 +39,10 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let verified = runtime.block_on(async {
         let catalog =
             Catalog::open_with(&config.data, &config.database, PictureHosts::default()).await?;
-        let (folder, words_percent) = in_use(&catalog, &config.model).await?;
+        let (folder, served) = in_use(&catalog, &config.model).await?;
         let folder = ModelFolder::open(&folder)?;
         let dimensions = folder.manifest().dimensions;
-        let making = making.with_words(words_percent);
+        let making = making.with_words(served.words_percent);
         let verified = verify(&catalog, folder.id(), dimensions, &making).await?;
         catalog.close().await;
         anyhow::Ok(verified)

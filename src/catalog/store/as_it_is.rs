@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use super::database::Database;
 use super::postgres;
-use super::schema::known;
+use super::schema::{OPENED_BY, known};
 use super::sqlite::{FILE, is_there, meaning};
 use crate::catalog::error::CatalogError;
 
@@ -50,7 +50,14 @@ pub(in crate::catalog) async fn open(data: &Path) -> Result<(SqliteConnection, i
     };
     let (found, known) = (found.unwrap_or_default(), known());
     if found > known {
-        return Err(CatalogError::Newer { path, found, known });
+        let least: i64 = sqlx::query_scalar(OPENED_BY)
+            .fetch_one(&mut database)
+            .await
+            .map_err(|e| error(e, &path))?;
+        if least > known {
+            let found = least;
+            return Err(CatalogError::Newer { path, found, known });
+        }
     }
     Ok((database, found))
 }
@@ -98,25 +105,33 @@ async fn inspect_server(address: &str) -> Result<Option<Inspected>, CatalogError
         )
         .fetch_one(&mut server)
         .await?;
-        Ok(Some(Inspected {
-            schema: schema.unwrap_or_default(),
+        let schema = schema.unwrap_or_default();
+        let least = if schema > known() {
+            sqlx::query_scalar(OPENED_BY).fetch_one(&mut server).await?
+        } else {
+            0
+        };
+        let inspected = Inspected {
+            schema,
             known: known(),
             products: products.unsigned_abs(),
             bytes: bytes.unsigned_abs(),
-        }))
+        };
+        Ok(Some((inspected, least)))
     };
     let looked = look.await.map_err(|e| postgres::meaning(e, &place))?;
-    if let Some(Inspected { schema, known, .. }) = &looked
-        && schema > known
-    {
-        let (found, known) = (*schema, *known);
+    let Some((inspected, least)) = looked else {
+        return Ok(None);
+    };
+    let known = known();
+    if least > known {
         return Err(CatalogError::Newer {
             path: place,
-            found,
+            found: least,
             known,
         });
     }
-    Ok(looked)
+    Ok(Some(inspected))
 }
 
 async fn inspect_file(data: &Path) -> Result<Option<Inspected>, CatalogError> {

@@ -139,6 +139,12 @@ impl Catalog {
         &self.inner.data
     }
 
+    /// Whether it is on a server, where other services may use it too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.inner.server.is_some()
+    }
+
     /// Whether the database is still the file that was opened: a folder that was removed, or replaced by
     /// a copy, leaves this one open and without a name. Blocking.
     ///

@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(2);
 /// As the server's own lists of connections have it.
 const NAME: &str = "aglet";
-/// A server whose default is to read alone is written to all the same; one that cannot be written to
-/// says so. What takes longer than any statement of ours was forgotten.
-const WRITES: &str = "SET application_name = 'aglet'; SET default_transaction_read_only = off; SET statement_timeout = '300s'; \
+/// What takes longer than any statement of ours was forgotten. Whether it may be written to is the
+/// server's to say (`default_transaction_read_only`): so a failover keeps the former one from it.
+const WRITES: &str = "SET application_name = 'aglet'; SET statement_timeout = '300s'; \
                       SET idle_in_transaction_session_timeout = '300s'; \
                       SET client_min_messages = 'error'";
 const READS: &str = "SET application_name = 'aglet'; SET default_transaction_read_only = on; SET statement_timeout = '60s'; \
@@ -52,20 +52,31 @@ impl Server {
         let any: AnyConnectOptions = address.parse().map_err(error)?;
         // Asking whether a statement would be logged makes a filter of tracing forget the next line.
         let any = any.disable_statement_logging();
-        let pool = |most: u32, settings: &'static str| -> AnyPool {
+        let options_of = |most: u32, settings: &'static str| {
             AnyPoolOptions::new()
                 .max_connections(most)
                 .acquire_timeout(PATIENCE)
                 .after_connect(move |connection, _| {
                     Box::pin(async move { connection.execute(settings).await.map(|_| ()) })
                 })
-                .connect_lazy_with(any.clone())
         };
+        let pool = |most: u32, settings: &'static str| -> AnyPool {
+            options_of(most, settings).connect_lazy_with(any.clone())
+        };
+        // A connection that could only read when it was made would stay so: another is made in its
+        // place, perhaps to another server.
+        let writer = options_of(WRITERS, WRITES).before_acquire(|connection, _| {
+            Box::pin(async move {
+                let only_read = sqlx::query_scalar("SHOW transaction_read_only");
+                let only_read: String = only_read.fetch_one(connection).await?;
+                Ok(only_read == "off")
+            })
+        });
         let pools = Pools {
             searches: pool(READERS, READS),
             upkeep: pool(UPKEEP, READS),
             following: pool(1, READS),
-            writer: pool(WRITERS, WRITES),
+            writer: writer.connect_lazy_with(any.clone()),
         };
         migrate(&schema::POSTGRES, &pools.writer, &shown, error).await?;
         let server = Self {

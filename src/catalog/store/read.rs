@@ -41,6 +41,19 @@ impl Catalog {
         products(self, keys).await
     }
 
+    /// The products after `after`, `most` at most, in the order of the keys.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn products_after(
+        &self,
+        after: ProductKey,
+        most: u32,
+    ) -> Result<Vec<StoredProduct>, CatalogError> {
+        let found = products_after(self, after, most).await;
+        found.map_err(|e| self.error(e))
+    }
+
     /// The keys of the products with these ids, in no order; ids that are unknown are left out.
     ///
     /// # Errors
@@ -60,7 +73,11 @@ impl Catalog {
         after: ProductKey,
         most: u32,
     ) -> Result<Vec<(ProductKey, Map<String, Value>)>, CatalogError> {
-        rows(self, after, most).await.map_err(|e| self.error(e))
+        let found = self.products_after(after, most).await?;
+        Ok(found
+            .iter()
+            .map(|stored| (stored.key, row(stored)))
+            .collect())
     }
 
     /// As [`Catalog::rows`], of the products of these keys in that order; keys that are gone are left
@@ -365,11 +382,11 @@ async fn products(
         .map_err(|e| catalog.error(e))
 }
 
-async fn rows(
+async fn products_after(
     catalog: &Catalog,
     after: ProductKey,
     most: u32,
-) -> Result<Vec<(ProductKey, Map<String, Value>)>, sqlx::Error> {
+) -> Result<Vec<StoredProduct>, sqlx::Error> {
     let rows = sqlx::query(stored_sql!(
         "FROM products AS p WHERE p.key > $1 ORDER BY p.key LIMIT $2"
     ))
@@ -377,11 +394,7 @@ async fn rows(
     .bind(i64::from(most))
     .fetch_all(&mut *catalog.reader().await?)
     .await?;
-    let keyed = |found| {
-        let stored = stored(found)?;
-        Ok((stored.key, row(&stored)))
-    };
-    rows.iter().map(keyed).collect()
+    rows.iter().map(stored).collect()
 }
 
 /// As the product came in.

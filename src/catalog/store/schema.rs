@@ -1,7 +1,8 @@
 //! The schema of either database, as the files of `migrations/` make it.
 //!
-//! From version 8 on a change of the schema is a file of the same number in both folders. The version
-//! before it goes on working beside it: services of one catalog are renewed one after the other.
+//! From version 8 on a change of the schema is a file of the same number in both folders. Services of one
+//! catalog are renewed one after the other, so the version before works beside it, and starts
+//! beside it too: a database says by `state.opened_by` which migration a program must know.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -15,7 +16,7 @@ use crate::catalog::error::CatalogError;
 /// and SQLite a second time, for the compiler's own use.
 type MigrationFile = (i64, &'static str, &'static str);
 
-const OF_SQLITE: [MigrationFile; 8] = [
+const OF_SQLITE: [MigrationFile; 9] = [
     (
         1,
         "catalog",
@@ -56,13 +57,25 @@ const OF_SQLITE: [MigrationFile; 8] = [
         "which model answers",
         include_str!("../../../migrations/sqlite/0008_models.sql"),
     ),
+    (
+        9,
+        "who may open it",
+        include_str!("../../../migrations/sqlite/0009_opened_by.sql"),
+    ),
 ];
 
-const OF_POSTGRES: [MigrationFile; 1] = [(
-    8,
-    "catalog",
-    include_str!("../../../migrations/postgres/0008_catalog.sql"),
-)];
+const OF_POSTGRES: [MigrationFile; 2] = [
+    (
+        8,
+        "catalog",
+        include_str!("../../../migrations/postgres/0008_catalog.sql"),
+    ),
+    (
+        9,
+        "who may open it",
+        include_str!("../../../migrations/postgres/0009_opened_by.sql"),
+    ),
+];
 
 pub(super) static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(&OF_SQLITE));
 pub(super) static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrator(&OF_POSTGRES));
@@ -72,6 +85,9 @@ pub(in crate::catalog) fn known() -> i64 {
     SQLITE.iter().map(|m| m.version).max().unwrap_or_default()
 }
 
+/// The last migration that a program must know to open the database.
+pub(super) const OPENED_BY: &str = "SELECT opened_by FROM state";
+
 /// Brings the schema of a database up to date; `place`: where it is.
 pub(super) async fn migrate(
     to: &Migrator,
@@ -79,18 +95,24 @@ pub(super) async fn migrate(
     place: &Path,
     meaning: impl Fn(sqlx::Error) -> CatalogError,
 ) -> Result<(), CatalogError> {
-    let known = to.iter().map(|m| m.version).max().unwrap_or_default();
-    let path = place.to_owned();
+    let path = || place.to_owned();
     to.run(writer).await.map_err(|error| match error {
-        MigrateError::VersionMissing(found) if found > known => {
-            CatalogError::Newer { path, found, known }
-        }
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => meaning(error),
         other => CatalogError::Corrupt {
-            path,
+            path: path(),
             reason: other.to_string(),
         },
-    })
+    })?;
+    let found: i64 = sqlx::query_scalar(OPENED_BY)
+        .fetch_one(writer)
+        .await
+        .map_err(meaning)?;
+    let known = known();
+    if found > known {
+        let path = path();
+        return Err(CatalogError::Newer { path, found, known });
+    }
+    Ok(())
 }
 
 fn migrator(files: &[MigrationFile]) -> Migrator {
@@ -104,7 +126,10 @@ fn migrator(files: &[MigrationFile]) -> Migrator {
             false,
         )
     });
-    Migrator::with_migrations(migrations.collect())
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    // Of a newer version: whether this one may open it is looked at afterwards.
+    migrator.set_ignore_missing(true);
+    migrator
 }
 
 #[cfg(test)]

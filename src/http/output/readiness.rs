@@ -14,6 +14,8 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not, when it is not.
     pub reasons: Vec<String>,
+    /// What does not work though searches are answered: the server of the catalog is away, say.
+    pub warnings: Vec<String>,
     pub model: ModelInfo,
     /// The execution provider in use: `cpu` or `cuda`.
     #[schema(value_type = String)]
@@ -85,6 +87,7 @@ impl From<service::Readiness> for Readiness {
         Self {
             ready: report.reasons.is_empty(),
             reasons: report.reasons,
+            warnings: report.warnings,
             model: report.model.into(),
             provider: report.encoder.provider,
             provider_fallback: report.encoder.fallback,

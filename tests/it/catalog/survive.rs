@@ -278,6 +278,12 @@ async fn a_database_of_a_newer_version_and_a_damaged_one_are_refused() {
     .execute(&pool)
     .await
     .expect("inserted");
+    // One that only added is opened all the same.
+    shop.catalog().await.close().await;
+    sqlx::query("UPDATE state SET opened_by = 9999")
+        .execute(&pool)
+        .await
+        .expect("updated");
     pool.close().await;
     let newer = Catalog::open(&shop.path("data")).await.err();
     assert!(

@@ -1,14 +1,19 @@
 //! A real server of PostgreSQL, that `make postgres` has fetched.
 
-use std::fs::{File, Permissions};
-use std::io::Write as _;
+use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use aglet::catalog::Database;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 
 use super::skipped::skipped;
 
@@ -115,26 +120,36 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}", self.port)
     }
 
-    /// From now on it takes connections by TLS too, with a certificate for 127.0.0.1 that is its own root:
-    /// its path.
-    pub fn secure(&self) -> PathBuf {
+    /// A door in front of it that takes connections by TLS alone, as a server does that was built with
+    /// it, which the fetched one was not: the port, and its certificate for 127.0.0.1, which is its own
+    /// root. It is open for as long as the test runs.
+    pub fn secured(&self) -> (u16, String) {
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("made");
-        let data = self.folder.path().join("data");
-        let [certificate, key] = ["server.crt", "server.key"].map(|name| data.join(name));
-        std::fs::write(&certificate, made.cert.pem()).expect("written");
-        std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
-        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("set");
-        if rustix::process::geteuid().is_root() {
-            for file in [&certificate, &key] {
-                chown(file, Some(NOBODY), Some(NOBODY)).expect("given away");
-            }
-        }
-        let settings = data.join("postgresql.auto.conf");
-        let mut file = File::options().append(true).open(settings).expect("there");
-        writeln!(file, "ssl = on").expect("written");
-        self.stop();
-        self.go_on();
-        certificate
+        let key = made.signing_key.serialize_der().try_into().expect("a key");
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("they go together");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+        door.set_nonblocking(true).expect("set");
+        let (port, server) = (door.local_addr().expect("bound").port(), self.port);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async move {
+                let door = tokio::net::TcpListener::from_std(door).expect("listens");
+                while let Ok((client, _)) = door.accept().await {
+                    tokio::spawn(through(client, acceptor.clone(), server));
+                }
+            });
+        });
+        (port, made.cert.pem())
     }
 
     /// The one number that a statement answers.
@@ -145,6 +160,16 @@ impl Postgres {
             .expect("runs");
         let said = String::from_utf8_lossy(&output.stdout);
         said.trim().parse().unwrap_or_else(|_| panic!("{output:?}"))
+    }
+
+    /// Runs a statement, or several.
+    pub fn run(&self, database: &str, sql: &str) {
+        let mut psql = Command::new(programs().join("psql"));
+        psql.args([database, "-qtA"]);
+        for sql in sql.split("; ") {
+            psql.args(["-c", sql]);
+        }
+        run(psql);
     }
 
     /// A new database, by its address.
@@ -160,6 +185,23 @@ impl Drop for Postgres {
         stop.args(["-m", "immediate", "-w", "stop"]);
         let _ = stop.status();
     }
+}
+
+/// What a client asks first that wants TLS
+/// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>, `SSLRequest`).
+const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+async fn through(mut client: TcpStream, acceptor: TlsAcceptor, server: u16) -> io::Result<()> {
+    let mut asked = [0; 8];
+    client.read_exact(&mut asked).await?;
+    if asked != TLS_REQUEST {
+        return Ok(());
+    }
+    client.write_all(b"S").await?;
+    let mut client = acceptor.accept(client).await?;
+    let mut server = TcpStream::connect(("127.0.0.1", server)).await?;
+    tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
 }
 
 /// Makes a database where there is none of that name.

@@ -1,0 +1,231 @@
+//! The rows of products in memory, where the catalog is on a server: what a search shows comes without
+//! asking the server, and still comes while that is away.
+//!
+//! The rows follow the catalog with the index ([`follow`](super::follow)), and by nobody else: what
+//! is here is never older than the index in use. Each is kept as JSON, which is a third of what it
+//! takes in parts. Where the bound is too small for all of them, those of the products that came
+//! first are here, and the others are read from the server.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use crate::catalog::{Catalog, CatalogError, StoredProduct};
+use crate::domain::{ProductId, ProductKey};
+use crate::index::Searcher;
+
+/// Products that are read at a time.
+const PAGE: u32 = 2_000;
+/// What an entry of the table costs beside its text.
+const ENTRY: usize = 40;
+const SHORT: &str =
+    "no more rows of products fit into rows_memory_bytes: searches read the others from the server";
+
+/// The rows.
+#[derive(Default)]
+pub(super) struct Rows {
+    /// Bytes that they may take; 0: there are none.
+    most: usize,
+    held: RwLock<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    rows: HashMap<ProductKey, Packed>,
+    bytes: usize,
+    /// The last product that was looked at.
+    after: ProductKey,
+    /// Whether all were looked at, or as many as fit.
+    filled: bool,
+    /// Whether not all fit.
+    short: bool,
+}
+
+/// A row as JSON.
+type Packed = Box<[u8]>;
+
+impl Rows {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            held: RwLock::default(),
+        }
+    }
+
+    /// Those that are here of these products.
+    pub(super) fn get(&self, keys: &[ProductKey]) -> HashMap<ProductKey, StoredProduct> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let found = keys
+            .iter()
+            .filter_map(|key| Some((*key, unpacked(held.rows.get(key)?)?)));
+        found.collect()
+    }
+
+    /// The key of the product with this id, when its row is here.
+    pub(super) fn key(&self, index: &Searcher, id: &ProductId) -> Option<ProductKey> {
+        // The index knows ids with their letter case aside.
+        let alike = index.with_id(id.as_str());
+        let found = self.get(&alike);
+        alike
+            .into_iter()
+            .find(|key| found.get(key).is_some_and(|row| row.product.id == *id))
+    }
+
+    /// Whether it holds the row of every product.
+    pub(super) fn complete(&self) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.filled && !held.short
+    }
+
+    /// Reads the next rows, until all were read or the bound is reached; whether there are more.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(super) async fn fill(&self, catalog: &Catalog) -> Result<bool, CatalogError> {
+        let after = {
+            let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+            if held.filled || self.most == 0 {
+                return Ok(false);
+            }
+            held.after
+        };
+        let rows = catalog.products_after(after, PAGE).await?;
+        let packed: Vec<(ProductKey, Packed)> = rows.iter().map(packed).collect();
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = rows.last() else {
+            held.filled = true;
+            let (rows, bytes) = (held.rows.len(), held.bytes);
+            tracing::info!(rows, bytes, "the rows of products are in memory");
+            return Ok(false);
+        };
+        held.after = last.key;
+        for (key, packed) in packed {
+            held.set(key, packed, self.most);
+        }
+        held.filled |= held.short;
+        Ok(!held.filled)
+    }
+
+    /// Takes over what became of these products.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read: then only some were taken over.
+    pub(super) async fn renew(
+        &self,
+        catalog: &Catalog,
+        changed: &[ProductKey],
+    ) -> Result<(), CatalogError> {
+        if self.most == 0 {
+            return Ok(());
+        }
+        for keys in changed.chunks(PAGE as usize) {
+            let rows = catalog.products(keys).await?;
+            let mut packed: HashMap<ProductKey, Packed> = rows.iter().map(packed).collect();
+            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+            for key in keys {
+                let had = held.remove(*key);
+                // Those that were not looked at yet are read when their turn comes.
+                let wanted = had || (!held.short && (held.filled || *key <= held.after));
+                if let Some(packed) = packed.remove(key).filter(|_| wanted) {
+                    held.set(*key, packed, self.most);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets them all: they are read again from the first on.
+    pub(super) fn forget(&self) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held::default();
+    }
+}
+
+impl Held {
+    /// Puts a row in its place, where it fits.
+    fn set(&mut self, key: ProductKey, packed: Packed, most: usize) {
+        self.remove(key);
+        let bytes = self.bytes + packed.len() + ENTRY;
+        if bytes <= most {
+            self.bytes = bytes;
+            self.rows.insert(key, packed);
+        } else if !std::mem::replace(&mut self.short, true) {
+            tracing::warn!(rows = self.rows.len(), bytes = self.bytes, "{SHORT}");
+        }
+    }
+
+    /// Whether it was here.
+    fn remove(&mut self, key: ProductKey) -> bool {
+        let Some(former) = self.rows.remove(&key) else {
+            return false;
+        };
+        self.bytes -= former.len() + ENTRY;
+        true
+    }
+}
+
+fn packed(row: &StoredProduct) -> (ProductKey, Packed) {
+    // A product is JSON by its type: numbers that are none would be read back as nothing.
+    let packed = serde_json::to_vec(row).unwrap_or_default();
+    (row.key, packed.into_boxed_slice())
+}
+
+fn unpacked(packed: &[u8]) -> Option<StoredProduct> {
+    serde_json::from_slice(packed).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::StoredPicture;
+    use crate::domain::{AttributeName, AttributeValue, Product};
+
+    fn product(key: u32, title: &str) -> StoredProduct {
+        let id = ProductId::new(&format!("A-{key}")).expect("an id");
+        let mut product = Product::new(id, title).expect("a product");
+        product.price = Some(0.1 + 0.2);
+        product.created = Some(-5);
+        let color = AttributeName::new("color").expect("a name");
+        let red = AttributeValue::new("Réd \"1\"").expect("a value");
+        product.attributes.insert(color, vec![red.clone(), red]);
+        StoredProduct {
+            key: ProductKey(key),
+            product,
+            pictures: vec![StoredPicture {
+                number: 2,
+                address: Some("https://a.example/1.jpg".to_owned()),
+                shown: true,
+            }],
+            version: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn a_row_comes_back_as_it_went_in() {
+        let row = product(7, "A shoe");
+        let (key, packed) = packed(&row);
+        assert_eq!((key, unpacked(&packed)), (ProductKey(7), Some(row.clone())));
+        let rows = Rows::new(1_000);
+        let mut held = rows.held.write().expect("unpoisoned");
+        held.set(key, packed, rows.most);
+        drop(held);
+        let found = rows.get(&[ProductKey(6), ProductKey(7)]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[&ProductKey(7)], row);
+    }
+
+    #[test]
+    fn bytes_are_counted_as_rows_come_and_go() {
+        let mut held = Held::default();
+        let (key, one) = packed(&product(1, "One"));
+        let (_, another) = packed(&product(1, "Another one"));
+        let bytes = another.len() + ENTRY;
+        held.set(key, one, bytes);
+        held.set(key, another.clone(), bytes);
+        assert_eq!((held.rows.len(), held.bytes, held.short), (1, bytes, false));
+        // No other fits beside it, nor it where there is less room.
+        held.set(ProductKey(2), another.clone(), bytes);
+        assert_eq!((held.rows.len(), held.bytes, held.short), (1, bytes, true));
+        held.set(key, another, bytes - 1);
+        assert_eq!((held.rows.len(), held.bytes), (0, 0));
+        assert!(!held.remove(key));
+    }
+}
