@@ -120,13 +120,14 @@ impl Service {
             background: false,
             span: |_, _| worker::span(),
         };
-        let rows = match catalog.is_shared() {
-            true => Rows::new(options.rows_memory),
-            false => Rows::default(),
+        let rows_memory = if catalog.is_shared() {
+            options.rows_memory
+        } else {
+            0
         };
         Ok(Self {
             inner: Arc::new(Inner {
-                rows,
+                rows: Rows::new(rows_memory),
                 caught_up: AtomicBool::new(false),
                 workers: Batcher::start(batching, workers)?,
                 current: ArcSwap::from_pointee(first),

@@ -21,7 +21,6 @@ const SHORT: &str =
     "no more rows of products fit into rows_memory_bytes: searches read the others from the server";
 
 /// The rows.
-#[derive(Default)]
 pub(super) struct Rows {
     /// Bytes that they may take; 0: there are none.
     most: usize,

@@ -211,12 +211,12 @@ fn a_server_that_may_only_be_read_is_searched() {
         // What holds for connections made from then on, which those there are closed for.
         let set = format!("ALTER DATABASE shop SET default_transaction_read_only = {value}");
         server.run(
-            &database,
+            "shop",
             &format!("SET default_transaction_read_only = off; {set}"),
         );
         let close = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                      WHERE application_name = 'aglet'";
-        server.ask(&database, close);
+        server.ask("shop", close);
     };
     only_read("on");
     let url = format!("{}/products/a2?wait=searchable", service.admin);
@@ -235,7 +235,7 @@ fn a_server_that_may_only_be_read_is_searched() {
     // Again written to, by connections that were made meanwhile too.
     let set = "ALTER DATABASE shop SET default_transaction_read_only = off";
     server.run(
-        &database,
+        "shop",
         &format!("SET default_transaction_read_only = off; {set}"),
     );
     service.until("it is written", |service| {
@@ -388,14 +388,14 @@ fn workers_share_what_waits_and_take_over_what_a_dead_one_had() {
         worker.stderr(Stdio::piped());
         worker.spawn().expect("starts")
     };
-    let count = |sql: &str| server.ask(&database, sql);
+    let count = |sql: &str| server.ask("shop", sql);
     // What is taken is put off.
     let taken = "SELECT count(*) FROM work WHERE due > 0";
     let mut first = work("first");
     let begun = Instant::now();
     while count(taken) == 0 {
         assert!(
-            begun.elapsed() < Duration::from_secs(60),
+            begun.elapsed() < Duration::from_mins(1),
             "nothing was taken"
         );
     }

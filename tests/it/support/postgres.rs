@@ -152,20 +152,21 @@ impl Postgres {
         (port, made.cert.pem())
     }
 
-    /// The one number that a statement answers.
+    /// The one number that a statement answers in the database of that name.
     pub fn ask(&self, database: &str, sql: &str) -> i64 {
         let output = Command::new(programs().join("psql"))
-            .args([database, "-qtAc", sql])
+            .arg(format!("{}/{database}", self.url()))
+            .args(["-qtAc", sql])
             .output()
             .expect("runs");
         let said = String::from_utf8_lossy(&output.stdout);
         said.trim().parse().unwrap_or_else(|_| panic!("{output:?}"))
     }
 
-    /// Runs a statement, or several.
+    /// Runs a statement, or several, in the database of that name.
     pub fn run(&self, database: &str, sql: &str) {
         let mut psql = Command::new(programs().join("psql"));
-        psql.args([database, "-qtA"]);
+        psql.arg(format!("{}/{database}", self.url())).arg("-qtA");
         for sql in sql.split("; ") {
             psql.args(["-c", sql]);
         }
