@@ -78,13 +78,14 @@ test: tools runtime clients postgres ## every test, the training companion's inc
 	exit $$code
 
 # hadolint's DL3008 would pin the versions of Debian's packages, which its mirrors drop as soon as there is a fix.
-lint: tools ## format, clippy, the house rules, dependencies, alert rules, Dockerfiles, the systemd unit
+lint: tools ## format, clippy, the house rules, dependencies, alert rules, Dockerfiles, manifests, the systemd unit
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features train -- -D warnings
 	.ci/house-rules
 	.ci/dependencies
 	.ci/alerts
+	.ci/check-manifests
 	@if command -v hadolint >/dev/null; then \
 	  hadolint --ignore DL3008 --failure-threshold warning docker/Dockerfile docker/Dockerfile.cuda; \
 	else echo 'hadolint is not installed: Dockerfiles not checked'; fi
