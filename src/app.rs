@@ -121,6 +121,7 @@ impl App {
             known: config.known.clone(),
             queue: config.encoder.queue,
             refresh: config.refresh,
+            embeds: config.embeds,
             keep: config.keep,
             rows_memory: config.rows_memory,
             making,

@@ -101,3 +101,12 @@ pub struct Counts {
     /// [`embed_missing`](crate::catalog::ingest::embed_missing) would do.
     pub pending: u64,
 }
+
+impl Counts {
+    /// Whether nearly all is embedded: of a catalog that is written all the time some always waits, and
+    /// its products are found by their words meanwhile.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.pending.saturating_mul(100) <= self.products
+    }
+}

@@ -191,6 +191,9 @@ settings! {
     drain_seconds: u64 = 20, "AGLET_DRAIN_SECONDS";
     /// Seconds between two looks for changes that an import made; 0: never.
     refresh_seconds: u64 = 5, "AGLET_REFRESH_SECONDS";
+    /// Whether the service embeds what waits; false: workers do (`aglet embed`), or other services of the
+    /// catalog.
+    embed: bool = true, "AGLET_EMBED";
     /// Days that the embeddings of former models, and those that no product needs, are kept before
     /// the service deletes them.
     keep_days: u64 = DEFAULT_KEEP_DAYS, "AGLET_KEEP_DAYS";
@@ -274,6 +277,8 @@ pub struct Config {
     pub drain: Duration,
     /// `None`: an import of another process is not looked for.
     pub refresh: Option<Duration>,
+    /// Whether the service embeds what waits.
+    pub embeds: bool,
     /// How long embeddings are kept that nobody needs.
     pub keep: Duration,
     /// Bytes that the rows of products may take in memory.
@@ -417,6 +422,7 @@ impl Config {
             refresh: Some(values.refresh_seconds)
                 .filter(|s| *s > 0)
                 .map(Duration::from_secs),
+            embeds: values.embed,
             keep: DAY * u32::try_from(values.keep_days).unwrap_or(u32::MAX),
             rows_memory: values.rows_memory_bytes,
             log_format: values.log_format,

@@ -64,7 +64,8 @@ pub fn router(state: AppState) -> Router {
         .merge(watch)
         .merge(openapi::docs())
         .merge(page::routes())
-        .route_layer(from_fn_with_state(guard, access::access));
+        .route_layer(from_fn_with_state(guard, access::access))
+        .route_layer(from_fn_with_state(state.service.clone(), limits::leave));
     let origins = Origins {
         options: state.options.clone(),
         service: Some(state.service.clone()),

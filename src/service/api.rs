@@ -41,6 +41,8 @@ pub struct ServiceOptions {
     pub queue: usize,
     /// How often the catalog is looked at for changes; `None`: only at the start.
     pub refresh: Option<Duration>,
+    /// Whether it embeds what waits; if not, others do.
+    pub embeds: bool,
     /// How long embeddings are kept that nobody needs.
     pub keep: Duration,
     /// Bytes that the rows of products may take in memory, where the catalog is on a server.
@@ -56,6 +58,7 @@ impl Default for ServiceOptions {
             known: KnownAttributes::default(),
             queue: 512,
             refresh: None,
+            embeds: true,
             keep: Duration::from_hours(7 * 24),
             rows_memory: 1 << 30,
             making: Making {

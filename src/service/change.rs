@@ -261,6 +261,20 @@ impl Changer {
                 tokio::time::sleep(BREATH).await;
                 continue;
             }
+            if !service.inner.options.embeds {
+                let counts = catalog.counts(encoder.model_id()).await?;
+                self.tell(
+                    served,
+                    Step::Embedding,
+                    (counts.embedded, counts.pending),
+                    None,
+                );
+                if counts.pending == 0 {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
             let began = Instant::now();
             let slice = ingest::embed_for(catalog, encoder, &progress, !looked, SLICE).await;
             match slice {

@@ -107,8 +107,9 @@ impl Follower {
 
     async fn follow(self) {
         let refresh = self.service.inner.options.refresh;
+        let embeds = self.service.inner.options.embeds;
         let mut beside = Beside {
-            embedding: Some(self.embed(true)),
+            embedding: embeds.then(|| self.embed(true)),
             looked: false,
             upkeep: None,
             upkept: None,
@@ -218,7 +219,8 @@ impl Follower {
                 Waiting::default()
             });
             queued = !beside.looked || waiting.waiting + waiting.retrying > 0;
-            if Instant::now() >= embed_after && (!beside.looked || waiting.due > 0) {
+            let due = !beside.looked || waiting.due > 0;
+            if embeds && due && Instant::now() >= embed_after {
                 beside.embedding = Some(self.embed(!beside.looked));
             }
         }
@@ -361,7 +363,7 @@ impl Follower {
         if counts.products == 0 {
             tracing::warn!("the catalog is empty: every search answers without a hit");
         }
-        let whole = self.service.generation().whole || counts.pending == 0;
+        let whole = self.service.generation().whole || counts.settled();
         self.service.swap(Generation { whole, ..built });
         beside.unsaved = UNSAVED;
     }
@@ -447,12 +449,12 @@ impl Follower {
             return Ok(());
         }
         // Counted when the last embedding ended, or when the index was built.
-        let settled = self.service.counts().filter(|counts| counts.pending == 0);
+        let settled = self.service.counts().filter(Counts::settled);
         let Some(counts) = settled else {
             return Ok(());
         };
-        // Nothing may have come in between.
-        if self.service.catalog().revision().await? == now.version().catalog {
+        // Nothing may have come in between, unless something always does.
+        if counts.pending > 0 || self.service.catalog().revision().await? == now.version().catalog {
             tracing::info!(products = counts.products, "the index is whole");
             self.service.swap(Generation {
                 whole: true,

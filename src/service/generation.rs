@@ -244,8 +244,8 @@ pub(super) fn entry<'a>(product: &'a Embedded, vectors: &'a [Vector]) -> Entry<'
     }
 }
 
-/// With an index of all products with what is embedded of them now, and how far the catalog is; whole when nothing
-/// is pending.
+/// With an index of all products with what is embedded of them now, and how far the catalog is; whole when
+/// hardly anything is pending.
 ///
 /// # Errors
 /// When the catalog cannot be read, or memory runs out.
@@ -271,7 +271,7 @@ pub async fn build(
     let version = making.version(read.revision, encoder.model_id());
     let types = making.types.clone();
     let index = blocking(move || builder.build(version, &types)).await??;
-    let whole = read.counts.pending == 0;
+    let whole = read.counts.settled();
     let generation = Generation {
         encoder,
         index,

@@ -136,6 +136,71 @@ fn services_share_a_catalog() {
     assert!(said.contains("19 products in"), "{said}");
 }
 
+/// A statement that was prepared with a null takes a number in its place.
+#[test]
+fn prices_come_and_go() {
+    let Some(server) = Postgres::start("prices_come_and_go") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database("shop");
+    let mut service = start(&folder.path().join("data"), &database, &[]);
+    let prices = [json!(null), json!(0.1), json!(null), json!(59.99)];
+    for (id, expected) in [("a1", 201), ("a2", 201), ("a1", 204)] {
+        for (number, price) in prices.iter().enumerate() {
+            let url = format!("{}/products/{id}-{number}", service.admin);
+            let put = service.agent.put(&url);
+            let put = put.header("content-type", "application/json");
+            let row = json!({"title": "Boot", "price": price, "sale_price": prices[3 - number]});
+            let answer = put.send(row.to_string()).expect("answers");
+            assert!(
+                [expected, 200, 204].contains(&answer.status().as_u16()),
+                "{}",
+                answer.status()
+            );
+            let read = body(service.agent.get(&url).call().expect("answers"));
+            assert_eq!(&read["price"], price, "{read}");
+        }
+    }
+    service.end();
+}
+
+/// Its words wait until a worker comes, and it is told to stop as an orchestrator does.
+#[test]
+fn a_service_that_does_not_embed_leaves_that_to_workers() {
+    let Some(server) = Postgres::start("a_service_that_does_not_embed_leaves_that_to_workers")
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database("shop");
+    let data = |name: &str| folder.path().join(name);
+    let mut service = start(&data("service"), &database, &["--embed", "false"]);
+    let url = format!("{}/products/a1", service.admin);
+    let put = service.agent.put(url);
+    let put = put.header("content-type", "application/json");
+    let answer = put.send(json!({"title": "Red boot"}).to_string());
+    assert_eq!(answer.expect("answers").status(), 201);
+    assert_eq!(ids(&mut service, "boot", 1), [json!("a1")]);
+    let waits = |service: &Service| service.get("/readyz").1["embedding_queue"]["waiting"].clone();
+    service.until("it waits", |service| (waits(service) == 1).then_some(()));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(server.ask("shop", "SELECT count(*) FROM embeddings"), 0);
+    let mut worker = aglet("embed", &data("worker"));
+    let mut worker = worker
+        .args(["--database", &database])
+        .spawn()
+        .expect("runs");
+    service.until("it is embedded", |service| {
+        (waits(service) == 0).then_some(())
+    });
+    assert_eq!(server.ask("shop", "SELECT count(*) FROM embeddings"), 1);
+    let told = Command::new("kill").arg(worker.id().to_string()).status();
+    assert!(told.expect("runs").success());
+    assert_eq!(worker.wait().expect("ends").code(), Some(0));
+    service.end();
+}
+
 #[test]
 fn a_server_that_is_away_is_waited_for() {
     let Some(server) = Postgres::start("a_server_that_is_away_is_waited_for") else {

@@ -4,6 +4,8 @@ use aglet::catalog::Catalog;
 use aglet::config::{Config, Settings};
 use aglet::service::embed;
 
+use crate::signals::Signals;
+
 /// Embed what waits in the catalog, without serving
 ///
 /// For machines that do that alone. Any number may, beside services that share the catalog on a server
@@ -23,12 +25,14 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
     aglet::telemetry::start_logging(config.log_format, &config.log_filter)?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
+        let mut signals = Signals::catch()?;
         let hosts = config.picture_hosts.clone();
         let catalog = Catalog::open_with(&config.data, &config.database, hosts).await?;
         let work = embed::work(&catalog, &config.model, &config.encoder, args.once);
+        // A process of a container is its first, which SIGTERM ends by nothing but a handler.
         tokio::select! {
             worked = work => worked?,
-            _ = tokio::signal::ctrl_c() => {}
+            () = signals.arrive(None) => {}
         }
         catalog.close().await;
         anyhow::Ok(())

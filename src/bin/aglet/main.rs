@@ -30,6 +30,7 @@ mod model;
 mod openapi;
 mod place;
 mod serve;
+mod signals;
 mod suite;
 mod verify;
 

@@ -5,7 +5,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 
 use super::database::Catalog;
-use super::db::{DbRow, Kind, Tx};
+use super::db::{DbRow, Kind, Tx, bind_real};
 use super::write::Writer;
 use crate::catalog::error::CatalogError;
 
@@ -337,7 +337,7 @@ impl Column {
     ) -> Result<Query<'q, Any, AnyArguments>, sqlx::Error> {
         Ok(match self {
             Number(_) => query.bind(row.try_get::<Option<i64>, _>(at)?),
-            Real(_) => query.bind(row.try_get::<Option<f64>, _>(at)?),
+            Real(_) => bind_real(query, row.try_get(at)?),
             Text(_) => query.bind(row.try_get::<Option<String>, _>(at)?),
             Bytes(_) => query.bind(row.try_get::<Option<Vec<u8>>, _>(at)?),
         })

@@ -4,8 +4,9 @@
 //! truth value is 0 or 1, and a list is one text, a JSON array that `json_each` opens. PostgreSQL has
 //! `json_each` and `json_quote` of text from its first migration.
 
-use sqlx::any::AnyRow;
-use sqlx::{AnyPool, Row as _};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyPool, Row as _};
 
 /// A row of either.
 pub(super) type DbRow = AnyRow;
@@ -47,6 +48,21 @@ pub(super) struct Pools {
     /// One connection of who follows the changes: whoever counts or embeds does not keep it waiting.
     pub(super) following: AnyPool,
     pub(super) writer: AnyPool,
+}
+
+/// Binds a number, or null.
+///
+/// The Any driver of sqlx 0.9.0 gives a null of f64 the type of f32 and the other way round
+/// (`AnyArguments::convert_into`). PostgreSQL types a prepared statement by its first values, and
+/// would then refuse every number in the place of that null.
+pub(super) fn bind_real(
+    query: Query<'_, Any, AnyArguments>,
+    value: Option<f64>,
+) -> Query<'_, Any, AnyArguments> {
+    match value {
+        Some(value) => query.bind(value),
+        None => query.bind(None::<f32>),
+    }
 }
 
 /// A stored value that this version would not have written.

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::db::{DbRow, Tx};
+use super::db::{DbRow, Tx, bind_real};
 use super::queue;
 use super::read;
 use crate::catalog::caption::caption;
@@ -127,13 +127,11 @@ impl Columns {
             .bind(id.as_str())
             .bind(&self.title)
             .bind(&self.description);
-        let query = query
-            .bind(self.price)
+        let query = bind_real(query, self.price)
             .bind(&self.url)
             .bind(&self.attributes)
             .bind(self.caption_hash.as_slice());
-        let query = query
-            .bind(self.sale_price)
+        let query = bind_real(query, self.sale_price)
             .bind(&self.currency)
             .bind(self.created.unwrap_or_else(queue::now));
         let key = read::key(&query.fetch_one(&mut **transaction).await?)?;
@@ -150,12 +148,11 @@ impl Columns {
             .bind(i64::from(old.key))
             .bind(self.caption_hash.as_slice())
             .bind(&self.title)
-            .bind(&self.description)
-            .bind(self.price);
-        let query = query
+            .bind(&self.description);
+        let query = bind_real(query, self.price)
             .bind(&self.url)
-            .bind(&self.attributes)
-            .bind(self.sale_price)
+            .bind(&self.attributes);
+        let query = bind_real(query, self.sale_price)
             .bind(&self.currency)
             .bind(self.created);
         query.execute(&mut **transaction).await?;

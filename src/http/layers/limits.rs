@@ -1,16 +1,17 @@
-//! Bounds on the work of a route: how many at once, and how long.
+//! Bounds on the work of a route: how many at once, and how long; and its end when the service stops.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::output::error::ApiError;
 use crate::http::state::HttpOptions;
+use crate::service::Service;
 
 /// What the handlers' own deadlines leave to the last line of defence.
 const GRACE: Duration = Duration::from_millis(250);
@@ -39,6 +40,18 @@ impl Gate {
         };
         body + self.options.request_timeout + GRACE
     }
+}
+
+/// An answer of a service that stops ends its connection (RFC 9112, section 9.6): a client that keeps it
+/// open would send its next request into one that is about to close. HTTP/2 has a frame for that.
+pub async fn leave(State(service): State<Service>, request: Request, next: Next) -> Response {
+    let version = request.version();
+    let mut response = next.run(request).await;
+    if service.stopping() && version <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 fn has_body(method: &Method) -> bool {

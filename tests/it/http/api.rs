@@ -546,7 +546,11 @@ async fn readiness_tells_what_is_in_use() {
         report["embedding_queue"],
         json!({"waiting": 0, "retrying": 0})
     );
-    assert_eq!(shop.get("/livez").await.body, b"ok\n");
+    let alive = shop.get("/livez").await;
+    assert_eq!(
+        (&alive.body[..], alive.headers.get("connection")),
+        (&b"ok\n"[..], None)
+    );
     // A stopping service says so, and still answers.
     shop.state.service.set_stopping();
     let answer = shop.get("/readyz").await;
@@ -556,7 +560,9 @@ async fn readiness_tells_what_is_in_use() {
         problem["readiness"]["reasons"],
         json!(["the service is stopping"])
     );
-    shop.get("/search?q=x").await.ok();
+    let found = shop.get("/search?q=x").await;
+    assert_eq!(found.headers["connection"], "close");
+    found.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
