@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, VectorPlace};
 use crate::config::{Config, ConfigError, Reloaded};
 use crate::domain::Served;
 use crate::encode::{EncodeError, Encoder};
@@ -102,6 +102,9 @@ impl App {
         let catalog =
             Catalog::open_with(&config.data, &config.database, config.picture_hosts.clone())
                 .await?;
+        if config.vectors == VectorPlace::Pgvector {
+            catalog.keep_vectors().await?;
+        }
         // What was chosen while a service ran goes before the setting that it was chosen over.
         let (folder, answers) = in_use(&catalog, &config.model).await?;
         let encoder = start_encoder(folder, &config).await?;

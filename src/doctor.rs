@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustix::fs::Access;
 use serde::Serialize;
 
-use crate::catalog::{self, Catalog, Inspected, PictureHosts};
+use crate::catalog::{self, Catalog, Inspected, Pgvector, PictureHosts, VectorPlace};
 use crate::config::Config;
 use crate::encode::{Device, EncodeError, Encoder, EncoderOptions, Provider, session};
 use crate::http::Bounds;
@@ -394,6 +394,13 @@ async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
     let look = async {
         let catalog =
             Catalog::open_with(&config.data, &config.database, PictureHosts::default()).await?;
+        let pgvector = match config.vectors {
+            VectorPlace::Memory => None,
+            VectorPlace::Pgvector => {
+                catalog.look_at_vectors();
+                catalog.pgvector().await?
+            }
+        };
         let (path, served) = in_use(&catalog, &config.model).await?;
         let chosen = (path != config.model).then(|| ModelFolder::open(&path));
         let folder = match &chosen {
@@ -411,9 +418,9 @@ async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
         let saved = generation::saved(&catalog, folder.id(), dimensions, &making).await?;
         let keys = catalog.api_keys().await?.len();
         catalog.close().await;
-        Ok::<_, generation::GenerationError>(Ok((counts, saved, keys, path)))
+        Ok::<_, generation::GenerationError>(Ok((counts, saved, keys, path, pgvector)))
     };
-    let (counts, saved, keys, path) = match look.await {
+    let (counts, saved, keys, path, pgvector) = match look.await {
         Ok(Ok(found)) => found,
         Ok(Err(finding)) => return vec![finding],
         Err(error) => return vec![Finding::fault("index", error)],
@@ -445,11 +452,28 @@ async fn index(config: &Config, folder: &ModelFolder) -> Vec<Finding> {
         ),
     };
     let mut all = vec![embedded, index, open_to(config, keys)];
+    all.extend(pgvector.as_ref().map(vectors));
     if path != config.model {
         let found = format!("{} answers (aglet model status)", path.display());
         all.insert(0, Finding::ok("chosen", found));
     }
     all
+}
+
+/// Whether the server can keep vectors.
+fn vectors(found: &Pgvector) -> Finding {
+    match (&found.installed, &found.available) {
+        (Some(version), _) => Finding::ok("vectors", format!("pgvector {version}")),
+        (None, Some(version)) => {
+            let found = format!("pgvector {version} can be made, and is not yet");
+            let advice = "the first start makes it (CREATE EXTENSION vector), if its user may";
+            Finding::warning("vectors", found, advice)
+        }
+        (None, None) => {
+            let advice = "install pgvector on the server, or set vectors = memory";
+            Finding::fault_with("vectors", "the server has no pgvector", advice)
+        }
+    }
 }
 
 /// Who may do what without a key.

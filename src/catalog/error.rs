@@ -33,6 +33,10 @@ pub enum CatalogError {
         server: PathBuf,
         source: sqlx::Error,
     },
+    #[error("{server} cannot keep vectors: {reason}. The setting `vectors = pgvector` needs a server of PostgreSQL \
+             with pgvector 0.8 or later, and a user who may make the extension or one who has made it \
+             (CREATE EXTENSION vector)", server = server.display())]
+    NoPgvector { server: PathBuf, reason: String },
     #[error("the database stayed busy: {0}")]
     Busy(#[source] sqlx::Error),
     #[error("database: {0}")]

@@ -33,7 +33,10 @@ pub use media::PicturePlace;
 pub use media::hosts::{HostError, PictureHosts};
 pub use media::picture::{OpenPicture, Picture, PictureBody, ShownPicture};
 pub use media::read::PictureFiles;
-pub use store::{Catalog, CopyError, Database, Garbage, Inspected, copy, inspect};
+pub use store::{
+    Catalog, CopyError, Database, Difference, Expected, Garbage, Inspected, Pgvector, VectorPlace,
+    VectorSet, copy, inspect,
+};
 pub use values::{
     AllEmbedded, Changed, Counts, Embedded, PartProgress, ProductProgress, StoredPicture,
     StoredProduct, Waiting,

@@ -19,7 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Database, PictureHosts};
+use crate::catalog::{Database, PictureHosts, VectorPlace};
 use crate::domain::{
     AttributeName, KnownAttributes, Rate, Types, is_field, is_origin, is_parameter,
 };
@@ -113,6 +113,9 @@ settings! {
     /// The catalog's database where it is not a file in that folder: postgres://user:password@host/name.
     /// Any number of services share it.
     database: Database = Database::Folder, "AGLET_DATABASE";
+    /// Where the vectors of the index are. memory: in each service's own. pgvector: in the database, which
+    /// is a server of PostgreSQL then, with pgvector.
+    vectors: VectorPlace = VectorPlace::Memory, "AGLET_VECTORS";
     /// ONNX Runtime's library, or the folder that holds it (`make runtime` puts it there).
     runtime: PathBuf = PathBuf::from(".runtime"), "AGLET_RUNTIME";
     /// auto: CUDA where it works, else the CPU. cuda: CUDA or no start.
@@ -241,6 +244,7 @@ pub struct Config {
     pub model: PathBuf,
     pub data: PathBuf,
     pub database: Database,
+    pub vectors: VectorPlace,
     pub encoder: EncoderOptions,
     /// See [`crate::index::rank::fuse`].
     pub words_percent: u8,
@@ -379,6 +383,7 @@ impl Config {
             model: values.model,
             data: values.data,
             database: values.database,
+            vectors: values.vectors,
             encoder: EncoderOptions {
                 runtime: values.runtime,
                 device: values.device,
@@ -529,6 +534,13 @@ fn problems(values: &Values) -> Vec<Problem> {
     range("keep_days", values.keep_days, 0, 3_650);
     range("stop_delay_ms", values.stop_delay_ms, 0, 600_000);
     range("drain_seconds", values.drain_seconds, 0, 3_600);
+    if values.vectors == VectorPlace::Pgvector && values.database == Database::Folder {
+        found.push(Problem {
+            setting: "vectors",
+            reason: "pgvector goes with a server of PostgreSQL: set database to its address"
+                .to_owned(),
+        });
+    }
     for origin in &values.cors_origins {
         if !is_origin(origin) {
             let reason = format!("{origin:?} is not an origin such as https://shop.example");
@@ -762,6 +774,7 @@ mod tests {
     fn all_problems_are_reported_together() {
         let settings = Settings {
             words_percent: Some(101),
+            vectors: Some(VectorPlace::Pgvector),
             queue: Some(0),
             cors_origins: Some(vec!["*".to_owned()]),
             public_url: Some("shop.example".to_owned()),
@@ -779,6 +792,7 @@ mod tests {
                 "queue",
                 "words_percent",
                 "max_upload_bytes",
+                "vectors",
                 "cors_origins",
                 "public_url",
                 "log_filter"

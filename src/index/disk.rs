@@ -22,6 +22,9 @@
 //! likewise. The rename of the head is the moment from which the new files count: killed before it,
 //! the old ones still do. What a killed save leaves behind is removed by the next one.
 //!
+//! An index whose vectors are elsewhere has no graph. In the place of what belongs to one, its head has
+//! eight bitmaps: for each bit of the number of a slot's vectors the slots that have it.
+//!
 //! Files that are damaged, cut short or of something else are [`Unusable`]: the caller rebuilds.
 
 use std::fs::{self, File};
@@ -35,9 +38,11 @@ use sha2::{Digest, Sha256};
 
 use super::columns::table::{Carriers, Values};
 use super::columns::{AttributeTable, Columns};
+use super::distant::{self, port::Distant};
 use super::graph::{self, Index, Rest};
 use super::inner::Content;
 use super::lexical::{Language, Lexicon, stored};
+use super::place::VectorIndex;
 use super::values::{IndexVersion, Saved, SearchError};
 use super::vectors::IndexError;
 use crate::domain::{AttributeName, ModelId, ProductFields, ProductKey};
@@ -55,7 +60,7 @@ pub(super) struct Parts<'a> {
     pub saved: &'a Saved,
     pub keys: &'a [ProductKey],
     pub dead: &'a RoaringBitmap,
-    pub index: &'a Index,
+    pub index: &'a VectorIndex,
     pub columns: &'a Columns,
     pub lexicon: &'a Lexicon,
 }
@@ -98,6 +103,9 @@ struct Head {
     delta: usize,
     /// Of usearch: its files are not promised to be read by another version.
     library: String,
+    /// Whether the vectors are elsewhere.
+    #[serde(default)]
+    distant: bool,
     graph_bytes: u64,
     graph_digest: String,
     attributes: Vec<HeadAttribute>,
@@ -158,6 +166,7 @@ pub(super) fn save(root: &Path, parts: &Parts<'_>) -> Result<(), SearchError> {
             .map_err(io(&folder))
     };
     let mut graph_file = temporary()?;
+    // Empty where the vectors are elsewhere.
     parts.index.save(graph_file.path())?;
     graph_file.as_file().sync_all().map_err(io(&folder))?;
     graph_file.rewind().map_err(io(&folder))?;
@@ -199,6 +208,7 @@ pub(super) fn restore(
     expected: &IndexVersion,
     dimensions: usize,
     store: &str,
+    distant: Option<Arc<dyn Distant>>,
 ) -> Result<Restored, Unusable> {
     let folder = root.join(expected.model.short());
     let path = folder.join(HEAD);
@@ -223,6 +233,9 @@ pub(super) fn restore(
     if head.dimensions != dimensions {
         return other("number of dimensions");
     }
+    if head.distant != distant.is_some() {
+        return other("place of the vectors");
+    }
     if head.library != graph::library_version() {
         return other("version of usearch");
     }
@@ -234,6 +247,16 @@ pub(super) fn restore(
     let keys = parse_keys(&mut rest, head.count)?;
     let dead = parse_slots(&mut rest, head.count)?;
     let beside_graph = parse_beside_graph(&mut rest, &head)?;
+    let distant = match distant {
+        None => None,
+        Some(distant) => {
+            let mut digits = std::array::from_fn(|_| RoaringBitmap::new());
+            for digit in &mut digits {
+                *digit = parse_slots(&mut rest, head.count)?;
+            }
+            Some(distant::index::Index::new(distant, dimensions).restored(digits))
+        }
+    };
     let attributes = parse_attributes(&mut rest, head.attributes, head.count)?;
     let fields = parse_fields(&mut rest, head.count)?;
     let damaged = || Unusable::Damaged { what: "the words" };
@@ -252,7 +275,10 @@ pub(super) fn restore(
         });
     }
     let count = u32::try_from(head.count).unwrap_or(u32::MAX);
-    let index = Index::load(&path, dimensions, count, beside_graph)?;
+    let index = match distant {
+        None => VectorIndex::Here(Index::load(&path, dimensions, count, beside_graph)?),
+        Some(index) => VectorIndex::Distant(index),
+    };
     Ok(Restored {
         version,
         saved,
@@ -300,7 +326,10 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         }
         attributes.push(of_name);
     }
-    let beside_graph = parts.index.rest();
+    let (beside_graph, digits) = match parts.index {
+        VectorIndex::Here(index) => (index.rest(), &[][..]),
+        VectorIndex::Distant(index) => (Rest::of_new(0), &index.digits()[..]),
+    };
     let head = serde_json::to_vec(&Head {
         store: parts.saved.store.clone(),
         catalog: parts.version.catalog,
@@ -313,6 +342,7 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         nodes: beside_graph.slots.len(),
         delta: beside_graph.delta.len(),
         library: graph::library_version().to_owned(),
+        distant: matches!(parts.index, VectorIndex::Distant(_)),
         graph_bytes,
         graph_digest,
         attributes,
@@ -334,15 +364,15 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
         pictures,
     } = beside_graph;
     for bitmap in [parts.dead, &stale] {
-        let length = u32::try_from(bitmap.serialized_size());
-        let length = length.map_err(|_| io::Error::other("a bitmap outgrew its length field"))?;
-        bytes.extend(length.to_le_bytes());
-        bitmap.serialize_into(&mut bytes)?;
+        write_slots(bitmap, &mut bytes)?;
     }
     let slots = slots.iter().chain(&delta);
     bytes.extend(slots.flat_map(|slot| slot.to_le_bytes()));
     bytes.extend(rows.iter().flat_map(|value| value.to_le_bytes()));
     bytes.extend(pictures);
+    for bitmap in digits {
+        write_slots(bitmap, &mut bytes)?;
+    }
     bytes.extend(bitmaps);
     for slot in (0..).take(parts.keys.len()) {
         let ProductFields {
@@ -359,6 +389,14 @@ fn head_bytes(parts: &Parts<'_>, graph_bytes: u64, graph_digest: String) -> io::
     let sha256 = sha256(&bytes);
     bytes.extend(sha256);
     Ok(bytes)
+}
+
+/// A bitmap after its length.
+fn write_slots(bitmap: &RoaringBitmap, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let length = u32::try_from(bitmap.serialized_size());
+    let length = length.map_err(|_| io::Error::other("a bitmap outgrew its length field"))?;
+    bytes.extend(length.to_le_bytes());
+    bitmap.serialize_into(bytes)
 }
 
 /// The header, and the bytes between it and the digest.

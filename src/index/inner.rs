@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use roaring::RoaringBitmap;
 
 use super::columns::{self, AttributeTable, Columns, Facet};
-use super::graph::{Index, Merged};
 use super::lexical::{Lexicon, ProductText, ValueWords};
+use super::place::{Merged, VectorIndex};
 use super::values::{Hit, IndexVersion, SearchError, Update};
 use super::vectors::Vector;
 use crate::domain::{Attributes, ProductFields, ProductKey, Types};
@@ -15,7 +15,7 @@ use crate::domain::{Attributes, ProductFields, ProductKey, Types};
 pub(super) struct Content {
     pub keys: Vec<ProductKey>,
     pub dead: RoaringBitmap,
-    pub index: Index,
+    pub index: VectorIndex,
     pub attributes: AttributeTable,
     pub fields: Vec<ProductFields>,
     pub lexicon: Lexicon,
@@ -28,7 +28,7 @@ pub(super) struct Inner {
     pub(super) keys: Arc<Vec<ProductKey>>,
     /// Slots of products that were removed. Nothing else knows these slots.
     pub(super) dead: RoaringBitmap,
-    pub(super) index: Index,
+    pub(super) index: VectorIndex,
     pub(super) columns: Arc<Columns>,
     pub(super) lexicon: Arc<Lexicon>,
     pub(super) values: ValueWords,
@@ -46,13 +46,14 @@ impl Inner {
             fields,
             lexicon,
         } = content;
+        let keys = Arc::new(keys);
         Self {
             version,
-            keys: Arc::new(keys),
             values: ValueWords::of(&attributes, lexicon.stems()),
             columns: Arc::new(Columns::new(attributes, &fields, dead.clone(), types)),
             dead,
-            index,
+            index: index.with_keys(&keys),
+            keys,
             lexicon: Arc::new(lexicon),
             facets: OnceLock::new(),
         }
@@ -115,9 +116,9 @@ impl Inner {
                 catalog: revision,
                 ..self.version.clone()
             },
-            keys,
             dead,
-            index: self.index.with(count, vectors)?,
+            index: self.index.with(&keys, vectors)?,
+            keys,
             values: self.values.with(columns.table(), lexicon.stems(), &changed),
             columns: Arc::new(columns),
             lexicon: Arc::new(lexicon),

@@ -18,6 +18,8 @@
 //! | [`plan`] | which products may answer, and whether they are scanned or walked to |
 //! | [`vectors`] | the vectors of the products, several of each, and exact scores |
 //! | [`graph`] | the graph over the vectors (usearch) |
+//! | [`distant`] | vectors that a server has |
+//! | `place` | vectors of either place, asked alike |
 //! | `inner` | what an index holds |
 //! | `disk` | the index on disk |
 //! | `values` | products, hits, versions, errors |
@@ -37,7 +39,8 @@
 //!
 //! # What it costs
 //!
-//! Everything here is CPU work; nothing waits for I/O but `save` and `restore`. A search takes from
+//! Everything here is CPU work; nothing waits for I/O but `save` and `restore`, and the searches of an
+//! index whose vectors a server has ([`distant`]). A search takes from
 //! some tens of microseconds to some milliseconds (docs/benchmarks.md) and should run off the async
 //! threads. It has no limit of its own: whoever calls it bounds how many run at once.
 //!
@@ -46,12 +49,14 @@
 
 pub mod columns;
 mod disk;
+pub mod distant;
 mod explain;
 mod facets;
 pub mod graph;
 mod inner;
 pub mod lexical;
 mod order;
+mod place;
 pub mod plan;
 pub mod rank;
 mod ranking;
@@ -63,7 +68,7 @@ mod words;
 
 pub use columns::Facet;
 pub use facets::FacetCounts;
-pub use graph::Merged;
+pub use place::Merged;
 pub use searcher::{Builder, Searcher};
 pub use values::{
     Entry, Explanation, GraphLag, Group, Hit, Hits, IndexVersion, PartMatch, Saved, SearchError,

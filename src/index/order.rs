@@ -100,7 +100,7 @@ impl Inner {
             }
         };
         if put_off {
-            self.diversify(&mut hits, order.diversify, depth);
+            self.diversify(&mut hits, order.diversify, depth)?;
         }
         hits.truncate(depth);
         hits.drain(..window.offset().min(hits.len()));
@@ -236,24 +236,24 @@ impl Inner {
     /// `(1 - share) * score - share * likeness`, where the scores of these products go from 0 to 1
     /// and the likeness, to that before it which it is most like, is the cosine of that one's first
     /// vector and the nearest of its own, from the least (0) to 1. Only the first `depth` are put in order.
-    fn diversify(&self, hits: &mut [Hit], share: f32, depth: usize) {
+    fn diversify(&self, hits: &mut [Hit], share: f32, depth: usize) -> Result<(), SearchError> {
         let pool = hits.len().min(DIVERSIFIED);
         let pool = &mut hits[..pool];
-        let vector = |hit: &Hit| self.index.embedding(self.slot(hit.key)?);
+        let slots: Vec<u32> = pool.iter().filter_map(|hit| self.slot(hit.key)).collect();
+        let index = self.index.pool(&slots)?;
+        let vector = |hit: &Hit| index.embedding(self.slot(hit.key)?);
         let mut vectors: Vec<_> = pool.iter().map(vector).collect();
         let (best, worst) = match (pool.first(), pool.last()) {
             (Some(first), Some(last)) => (first.score, last.score),
-            _ => return,
+            _ => return Ok(()),
         };
         let range = (best - worst).max(f32::EPSILON);
         let mut likeness = vec![0.0_f32; pool.len()];
         for place in 1..pool.len().min(depth) {
             if let Some(chosen) = &vectors[place - 1] {
                 let slots = pool[place..].iter().filter_map(|hit| self.slot(hit.key));
-                let Ok(cosines) = self.index.scores(chosen, slots) else {
-                    return;
-                };
-                for (like, (_, cosine)) in likeness[place..].iter_mut().zip(cosines) {
+                let cosines = index.scores(chosen, slots)?;
+                for (like, cosine) in likeness[place..].iter_mut().zip(cosines) {
                     *like = like.max(cosine);
                 }
             }
@@ -264,11 +264,12 @@ impl Inner {
                 (1.0 - share) * score - share * like
             };
             let next = (place..pool.len()).reduce(|a, b| if worth(b) > worth(a) { b } else { a });
-            let Some(next) = next else { return };
+            let Some(next) = next else { break };
             // The others keep their order.
             pool[place..=next].rotate_right(1);
             vectors[place..=next].rotate_right(1);
             likeness[place..=next].rotate_right(1);
         }
+        Ok(())
     }
 }

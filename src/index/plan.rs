@@ -124,9 +124,14 @@ const WALK: u64 = 3_000;
 /// cost about the same, and the scan is exact.
 #[must_use]
 pub fn plan(total: usize, matching: usize, density: Density) -> Plan {
+    plan_where(WALK, total, matching, density)
+}
+
+/// The same where an unfiltered walk costs as much as so many scores.
+pub(super) fn plan_where(cost: u64, total: usize, matching: usize, density: Density) -> Plan {
     let (total, matching) = (total as u128, matching as u128);
     let scan = matching.saturating_mul(u128::from(density.vectors));
-    let walk = total.saturating_mul(walk(density));
+    let walk = total.saturating_mul(walk(cost, density));
     if matching.saturating_mul(scan) <= walk {
         Plan::Scan
     } else {
@@ -136,8 +141,8 @@ pub fn plan(total: usize, matching: usize, density: Density) -> Plan {
 
 /// What an unfiltered walk costs, in scores of a scan and for as many products as have a vector: a
 /// scan costs `matching * density.vectors` then.
-fn walk(density: Density) -> u128 {
-    u128::from(WALK) * u128::from(density.walked()) * u128::from(density.products)
+fn walk(cost: u64, density: Density) -> u128 {
+    u128::from(cost) * u128::from(density.walked()) * u128::from(density.products)
 }
 
 /// Nodes that a walk has looked at before it judges its surroundings.
@@ -152,9 +157,19 @@ const FIRST_LOOK: u32 = 1_000;
 /// 1,000,000 products 214 ms at the median where a scan of the 16% that matched took 32.
 #[must_use]
 pub fn goes_on(seen: u32, passed: u32, matching: usize, density: Density) -> bool {
+    goes_on_where(WALK, (seen, passed), matching, density)
+}
+
+/// The same where an unfiltered walk costs as much as so many scores.
+pub(super) fn goes_on_where(
+    cost: u64,
+    (seen, passed): (u32, u32),
+    matching: usize,
+    density: Density,
+) -> bool {
     let scan = (matching as u128).saturating_mul(u128::from(density.vectors));
     seen < FIRST_LOOK
-        || walk(density).saturating_mul(u128::from(seen))
+        || walk(cost, density).saturating_mul(u128::from(seen))
             <= scan.saturating_mul(u128::from(passed) + 1)
 }
 

@@ -6,16 +6,10 @@ use roaring::RoaringBitmap;
 
 use super::graph::{BREADTH, Filter};
 use super::inner::Inner;
-use super::plan::{Candidates, Plan, goes_on, plan};
+use super::plan::{Candidates, Plan};
 use super::rank::{self, LEADING, Spread, VOTERS};
 use super::values::{Hit, SearchError};
 use crate::domain::{AttributeName, Embedding};
-
-/// In an index with more products than this, those that are meant for their nearness alone are among
-/// the nearest that a walk finds; in a smaller one all are looked at.
-const LOOKED_AT: u32 = 100_000;
-/// Products whose cosines say where the mean of an index lies.
-const SAMPLE: u32 = 1_024;
 
 /// What ranks the candidates. Each ranking is the same however many of it are asked for: pages join.
 #[derive(Clone, Copy)]
@@ -144,23 +138,15 @@ impl Inner {
     pub(super) fn spread(&self, query: &Embedding) -> Result<Spread, SearchError> {
         let all = Candidates::new(self.count(), None, self.dead.clone());
         let best = self.ranked(query, &all, 1.min(all.len()))?;
-        let step = (self.count() / SAMPLE).max(1) as usize;
-        let sample = (0..self.count()).step_by(step);
-        let sample = sample.filter(|slot| self.index.has(*slot));
-        let (mut sum, mut number) = (0.0, 0.0);
-        for (_, cosine) in self.index.scores(query, sample)? {
-            sum += cosine;
-            number += 1.0;
-        }
         Ok(Spread {
-            mean: sum / f32::max(number, 1.0),
+            mean: self.index.mean(query, self.count())?,
             best: best.first().map_or(0.0, |hit| hit.score),
         })
     }
 
     /// The slots among which products are looked for that are meant for their nearness; `None`: all.
     pub(super) fn nearest(&self, query: &Embedding) -> Result<Option<RoaringBitmap>, SearchError> {
-        if self.count() <= LOOKED_AT {
+        if self.count() <= self.index.looked_at() {
             return Ok(None);
         }
         let found = self.index.near(query, 4 * BREADTH, None)?;
@@ -194,14 +180,16 @@ impl Inner {
         let mut ranked: Vec<Hit> = Vec::new();
         let mut known: HashSet<u32> = HashSet::new();
         let density = self.index.density();
-        if plan(self.index.len(), candidates.len(), density) == Plan::Graph {
+        if self.index.plan(candidates.len()) == Plan::Graph {
             for breadth in [BREADTH, 4 * BREADTH] {
                 if ranked.len() >= wanted {
                     break;
                 }
                 let filter = Filter {
                     allow: &|slot| candidates.contains(slot),
-                    go_on: &|seen, passed| goes_on(seen, passed, candidates.len(), density),
+                    go_on: &|seen, passed| {
+                        self.index.goes_on(seen, passed, candidates.len(), density)
+                    },
                 };
                 let unfiltered =
                     matches!(candidates, Candidates::All { except, .. } if except.is_empty());
@@ -270,6 +258,12 @@ impl Inner {
                 .filter_map(|hit| self.slot(hit.key))
                 .collect(),
         );
+        self.index.prefetch(query, || {
+            let voted = shares.iter().map(|(category, _)| categories[*category]);
+            let few = voted.map(|own| others.among(own));
+            let few = few.filter(|own| self.index.plan(own.len()) == Plan::Scan);
+            few.fold(RoaringBitmap::new(), |all, own| all | own.bitmap())
+        })?;
         let mut rankings = Vec::with_capacity(shares.len() + 2);
         rankings.push((leading, 1.0));
         for (category, share) in shares {
@@ -296,6 +290,10 @@ impl Inner {
             let nearness = nearness.map_or(0.0, |((_, spread), cosine)| spread.nearness(cosine));
             rank::joined(coverage, nearness, weight)
         };
+        if let Some((query, _)) = near {
+            let prefetched = || self.looked_at_first(tiers, candidates, wanted);
+            self.index.prefetch(query, prefetched)?;
+        }
         let mut waiting = tiers.iter().peekable();
         let mut open = Vec::new();
         let mut ranked: Vec<Hit> = Vec::new();
@@ -335,13 +333,35 @@ impl Inner {
         Ok(ranked)
     }
 
+    /// The candidates of the first tiers that have as many as are wanted, as far as each of them is
+    /// compared with the query.
+    fn looked_at_first(
+        &self,
+        tiers: &[Tier],
+        candidates: &Candidates,
+        wanted: usize,
+    ) -> RoaringBitmap {
+        let (mut all, mut met) = (RoaringBitmap::new(), 0);
+        for tier in tiers {
+            if met >= wanted {
+                break;
+            }
+            let own = candidates.among(&tier.slots);
+            met += own.len();
+            if self.index.plan(own.len()) == Plan::Scan {
+                all |= own.bitmap();
+            }
+        }
+        all
+    }
+
     fn best(
         &self,
         query: &Embedding,
         slots: impl Iterator<Item = u32>,
         count: usize,
     ) -> Result<Vec<Hit>, SearchError> {
-        let scores = self.index.scores(query, slots)?;
+        let scores = self.index.best(query, slots, count)?;
         let hits = scores.map(|(slot, score)| self.hit(slot, score));
         Ok(rank::best(hits.collect(), count))
     }

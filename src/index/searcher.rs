@@ -8,9 +8,11 @@ use roaring::RoaringBitmap;
 
 use super::columns::{Facet, TableBuilder};
 use super::disk::{self, Unusable};
-use super::graph::{Index, Merged};
+use super::distant::{self, port::Distant};
+use super::graph::Index;
 use super::inner::{Content, Inner};
 use super::lexical::{Language, LexiconBuilder};
+use super::place::{Merged, VectorIndex};
 use super::plan::Candidates;
 use super::ranking::Ranking;
 use super::values::{Entry, GraphLag, Hits, IndexVersion, Saved, SearchError, Selection, Update};
@@ -29,18 +31,35 @@ pub struct Searcher {
 /// in memory once.
 pub struct Builder {
     keys: Vec<ProductKey>,
-    vectors: Vectors,
+    vectors: Place,
     attributes: TableBuilder,
     fields: Vec<ProductFields>,
     lexicon: LexiconBuilder,
 }
 
+/// Where the vectors are.
+enum Place {
+    Here(Vectors),
+    Distant(distant::index::Index),
+}
+
 impl Builder {
     #[must_use]
     pub fn new(dimensions: usize, language: Language) -> Self {
+        Self::of(Place::Here(Vectors::new(dimensions)), language)
+    }
+
+    /// Of an index whose vectors are there: of those that are given it is noted how many there are.
+    #[must_use]
+    pub fn distant(distant: Arc<dyn Distant>, dimensions: usize, language: Language) -> Self {
+        let index = distant::index::Index::new(distant, dimensions);
+        Self::of(Place::Distant(index), language)
+    }
+
+    fn of(vectors: Place, language: Language) -> Self {
         Self {
             keys: Vec::new(),
-            vectors: Vectors::new(dimensions),
+            vectors,
             attributes: TableBuilder::default(),
             fields: Vec::new(),
             lexicon: LexiconBuilder::new(language),
@@ -55,7 +74,13 @@ impl Builder {
         if self.keys.last().is_some_and(|last| *last >= entry.key) {
             return Err(SearchError::KeyOrder { key: entry.key.0 });
         }
-        self.vectors.push(entry.vectors)?;
+        match &mut self.vectors {
+            Place::Here(vectors) => vectors.push(entry.vectors)?,
+            Place::Distant(index) => {
+                let slot = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+                index.set(slot, entry.vectors)?;
+            }
+        }
         self.attributes.add(entry.attributes);
         self.fields.push(entry.fields);
         self.lexicon.add(entry.text);
@@ -71,11 +96,17 @@ impl Builder {
     /// When memory runs out.
     pub fn build(self, version: IndexVersion, types: &Types) -> Result<Searcher, SearchError> {
         let (start, products) = (Instant::now(), self.keys.len());
-        let index = Index::build(self.vectors)?;
-        if products > 0 {
-            let seconds = start.elapsed().as_secs_f32();
-            tracing::info!(products, seconds, "built the graph");
-        }
+        let index = match self.vectors {
+            Place::Here(vectors) => {
+                let index = Index::build(vectors)?;
+                if products > 0 {
+                    let seconds = start.elapsed().as_secs_f32();
+                    tracing::info!(products, seconds, "built the graph");
+                }
+                VectorIndex::Here(index)
+            }
+            Place::Distant(index) => VectorIndex::Distant(index),
+        };
         let attributes = self.attributes.finish();
         let lexicon = self.lexicon.finish(&attributes);
         let parts = Content {
@@ -185,8 +216,21 @@ impl Searcher {
         store: &str,
         types: &Types,
     ) -> Option<(Self, Saved)> {
+        Self::restore_at(folder, expected, dimensions, store, types, None)
+    }
+
+    /// The same of an index whose vectors are there, when there is one.
+    #[must_use]
+    pub fn restore_at(
+        folder: &Path,
+        expected: &IndexVersion,
+        dimensions: usize,
+        store: &str,
+        types: &Types,
+        distant: Option<Arc<dyn Distant>>,
+    ) -> Option<(Self, Saved)> {
         let start = Instant::now();
-        let restored = match disk::restore(folder, expected, dimensions, store) {
+        let restored = match disk::restore(folder, expected, dimensions, store, distant) {
             Ok(restored) => restored,
             Err(Unusable::Missing) => {
                 tracing::info!(folder = %folder.display(), "there is no saved index");
@@ -340,10 +384,22 @@ impl Searcher {
     }
 
     /// The first of a product's vectors as it is stored, rounded to bf16; `None` when the index has no
-    /// such product, or no vector of it. Microseconds.
+    /// such product, or no vector of it. Microseconds, unless the vectors are elsewhere
+    /// ([`Searcher::is_distant`]).
+    ///
+    /// # Errors
+    /// When whoever has the vectors does not answer.
+    pub fn embedding(&self, key: ProductKey) -> Result<Option<Embedding>, SearchError> {
+        let Some(slot) = self.inner.slot(key) else {
+            return Ok(None);
+        };
+        Ok(self.inner.index.embedding(slot)?)
+    }
+
+    /// Whether the vectors are elsewhere: a search waits for whoever has them.
     #[must_use]
-    pub fn embedding(&self, key: ProductKey) -> Option<Embedding> {
-        self.inner.index.embedding(self.inner.slot(key)?)
+    pub fn is_distant(&self) -> bool {
+        matches!(self.inner.index, VectorIndex::Distant(_))
     }
 
     /// Counted when they are first asked for.

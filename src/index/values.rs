@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use roaring::RoaringBitmap;
 
+use super::distant::port::DistantError;
 use super::lexical::{Language, ProductText};
 use super::vectors::{IndexError, Vector};
 use crate::domain::{Attributes, Filters, ModelId, Order, ProductFields, ProductKey, Window};
@@ -179,6 +180,9 @@ pub enum SearchError {
     KeyOrder { key: u32 },
     #[error(transparent)]
     Index(IndexError),
+    /// Whoever has the vectors does not answer.
+    #[error(transparent)]
+    Distant(DistantError),
     #[error("{path}: {source}")]
     Io {
         path: PathBuf,
@@ -193,6 +197,7 @@ impl From<IndexError> for SearchError {
                 index: expected,
                 query: got,
             },
+            IndexError::Distant(error) => Self::Distant(error),
             other => Self::Index(other),
         }
     }

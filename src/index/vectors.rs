@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use half::bf16;
 
+use super::distant::port::DistantError;
 use crate::domain::Embedding;
 use crate::util::simd::vectorized;
 
@@ -43,6 +44,8 @@ pub enum IndexError {
     /// A file that loads but is not what it should be.
     #[error("the loaded vector index has {what}")]
     Unfit { what: &'static str },
+    #[error(transparent)]
+    Distant(#[from] DistantError),
 }
 
 /// How many vectors there are for each product that has any.

@@ -243,6 +243,20 @@ impl Inner {
             .filter(|tier| tier.coverage <= 1.0 && !tier.slots.is_empty());
         let best = covering.map(|tier| tier.coverage).fold(0.0, f32::max);
         let mut nearest = None;
+        if let Some((query, _)) = near
+            && self.count() <= self.index.looked_at()
+        {
+            self.index.prefetch(query, || {
+                let compared = tiers.iter().filter(|tier| {
+                    rank::needed_nearness(tier.coverage, best).is_some_and(|needed| needed > 0.0)
+                });
+                let all = compared.fold(RoaringBitmap::new(), |all, tier| all | &tier.slots);
+                match named {
+                    Some(named) => all & named,
+                    None => all,
+                }
+            })?;
+        }
         for tier in tiers {
             match (rank::needed_nearness(tier.coverage, best), near) {
                 (Some(needed), _) if needed <= 0.0 => {}

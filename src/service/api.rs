@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
 use super::check;
+use super::distant;
 use super::error::ServiceError;
 use super::fresh::Freshness;
 use super::generation::{Generation, Making};
@@ -114,6 +115,8 @@ impl Service {
         options: ServiceOptions,
     ) -> std::io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(2, NonZero::get);
+        // Those that wait for the database leave the cores to others.
+        let threads = threads.max(catalog.asking().unwrap_or_default());
         let workers = (0..threads).map(|_| worker::worker()).collect();
         let batching = BatchOptions {
             name: "search",
@@ -426,7 +429,7 @@ impl Service {
         let Some(key) = keys.first() else {
             return Err(ServiceError::NoProduct { id: id.to_string() });
         };
-        let vector = generation.index.embedding(*key);
+        let vector = distant::embedding(&generation.index, *key).await?;
         let vector = vector.ok_or_else(|| ServiceError::NotEmbedded { id: id.to_string() })?;
         Ok((*key, vector))
     }

@@ -36,7 +36,7 @@ pub enum ServiceError {
     #[error("the query could not be embedded: {0}")]
     Encode(#[source] EncodeError),
     #[error("the index could not be searched: {0}")]
-    Index(#[from] SearchError),
+    Index(#[source] SearchError),
     #[error("the catalog could not be read: {0}")]
     Catalog(#[from] CatalogError),
     #[error("a search ended without a result: {0}")]

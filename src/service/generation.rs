@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::distant;
 use crate::catalog::{Catalog, CatalogError, Changed, Counts, Embedded};
 use crate::domain::{ModelId, ProductKey, Types};
 use crate::encode::Encoder;
@@ -135,7 +136,9 @@ pub async fn saved(
     let expected = making.version(catalog.revision().await?, model);
     let (store, folder) = (catalog.identity().await?, folder(catalog));
     let types = making.types.clone();
-    let restore = move || Searcher::restore(&folder, &expected, dimensions, &store, &types);
+    let vectors = distant::of(catalog, &expected, dimensions);
+    let restore =
+        move || Searcher::restore_at(&folder, &expected, dimensions, &store, &types, vectors);
     Ok(blocking(restore).await?)
 }
 
@@ -151,12 +154,12 @@ pub async fn restore(
 ) -> Result<Generation, GenerationError> {
     let saved = saved(catalog, encoder.model_id(), encoder.dimensions(), making).await?;
     Ok(match saved {
-        Some((index, saved)) => Generation {
+        Some((index, saved)) if distant::reaches(catalog, &index).await? => Generation {
             encoder,
             index,
             whole: saved.whole,
         },
-        None => Generation::empty(encoder, making),
+        _ => Generation::empty(encoder, making),
     })
 }
 
@@ -166,6 +169,24 @@ pub async fn restore(
 /// # Errors
 /// When the catalog cannot be read.
 pub(super) async fn changed(
+    catalog: &Catalog,
+    index: &Searcher,
+) -> Result<Option<(Searcher, Vec<ProductKey>)>, GenerationError> {
+    let next = next(catalog, index).await?;
+    if let Some((next, _)) = &next {
+        catch_up(catalog, next).await?;
+    }
+    Ok(next)
+}
+
+/// Where the vectors are not in the index, they are brought up to its state before it is put in use.
+async fn catch_up(catalog: &Catalog, index: &Searcher) -> Result<(), CatalogError> {
+    let words_percent = index.version().words_percent;
+    distant::catch_up(catalog, index, |product| vectors(product, words_percent)).await
+}
+
+/// As [`changed`], and reads alone: vectors that are not in the index are those that they were.
+pub(super) async fn next(
     catalog: &Catalog,
     index: &Searcher,
 ) -> Result<Option<(Searcher, Vec<ProductKey>)>, GenerationError> {
@@ -254,7 +275,12 @@ pub async fn build(
     encoder: Encoder,
     making: &Making,
 ) -> Result<(Generation, Counts), GenerationError> {
-    let mut builder = Builder::new(encoder.dimensions(), making.language);
+    let (dimensions, language) = (encoder.dimensions(), making.language);
+    let version = making.version(0, encoder.model_id());
+    let mut builder = match distant::of(catalog, &version, dimensions) {
+        Some(vectors) => Builder::distant(vectors, dimensions, language),
+        None => Builder::new(dimensions, language),
+    };
     let mut failed = None;
     let read = catalog
         .embedded(encoder.model_id(), encoder.dimensions(), |product| {
@@ -271,6 +297,7 @@ pub async fn build(
     let version = making.version(read.revision, encoder.model_id());
     let types = making.types.clone();
     let index = blocking(move || builder.build(version, &types)).await??;
+    catch_up(catalog, &index).await?;
     let whole = read.counts.settled();
     let generation = Generation {
         encoder,

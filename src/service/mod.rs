@@ -15,6 +15,7 @@
 //! | `rows` | what hits show, in memory |
 //! | [`thesaurus`] | the synonyms in use, read again when their file changes |
 //! | [`generation`] | an encoder and the index of what it embedded, put in use together |
+//! | `distant` | vectors that the catalog's database has |
 //! | [`follow`] | the index follows the catalog; what is missing is embedded |
 //! | `meters` | what the following reports of itself |
 //! | `fresh` | how long writes take until they can be found |
@@ -31,6 +32,7 @@ pub mod access;
 pub mod api;
 pub mod change;
 mod check;
+mod distant;
 pub mod embed;
 pub mod error;
 pub mod follow;

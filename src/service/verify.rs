@@ -1,7 +1,10 @@
 //! Whether what a service would answer from is what the catalog says: `aglet verify`.
 
+use std::collections::BTreeSet;
+
+use super::distant;
 use super::generation::{self, GenerationError, Making};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Difference, Expected};
 use crate::domain::{ModelId, ProductKey};
 
 /// How often the comparison begins anew when the catalog changes under it.
@@ -40,7 +43,7 @@ pub async fn verify(
     };
     let mut changes = 0;
     for _ in 0..TRIES {
-        let Some((next, more)) = generation::changed(catalog, &index).await? else {
+        let Some((next, more)) = generation::next(catalog, &index).await? else {
             return Ok(Verified::Nothing {
                 reason: "too much changed since the index was saved",
             });
@@ -48,19 +51,39 @@ pub async fn verify(
         (index, changes) = (next, changes + more.len());
         let mut comparison = index.comparison();
         let words_percent = making.words_percent;
+        let set = distant::set(catalog, index.version(), dimensions);
+        let mut expected = Expected::default();
         let read = catalog.embedded(model, dimensions, |product| {
             let vectors = generation::vectors(&product, words_percent);
             comparison.add(&generation::entry(&product, &vectors));
+            if set.is_some() {
+                expected.add(product.key, &distant::pairs(vectors));
+            }
         });
         if read.await?.revision != index.version().catalog {
             continue;
         }
         let (products, found) = comparison.finish();
+        let found = found.into_iter().map(|found| (found.key, found.what));
+        let mut found: BTreeSet<_> = found.collect();
+        if let Some(set) = &set {
+            match set.compare(expected, index.version().catalog).await? {
+                Difference::Nothing => {
+                    return Ok(Verified::Nothing {
+                        reason: "the database has no whole set of the vectors",
+                    });
+                }
+                Difference::Later => continue,
+                Difference::Compared(keys) => {
+                    found.extend(keys.into_iter().map(|key| (key, "its vectors are others")));
+                }
+            }
+        }
         let mut differences = Vec::with_capacity(found.len());
-        for difference in found {
-            let stored = catalog.products(&[difference.key]).await?;
+        for (key, what) in found {
+            let stored = catalog.products(&[key]).await?;
             let id = stored.first().map(|stored| stored.product.id.to_string());
-            differences.push((difference.key, id, difference.what));
+            differences.push((key, id, what));
         }
         return Ok(Verified::Compared {
             products,

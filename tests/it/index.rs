@@ -689,7 +689,7 @@ fn nothing_and_one_product() {
     assert!(
         searcher.is_empty()
             && searcher.facets().is_empty()
-            && searcher.embedding(ProductKey(1)).is_none()
+            && searcher.embedding(ProductKey(1)).expect("here").is_none()
     );
 
     let one = entries(1, 8, 3).remove(0);
@@ -705,7 +705,7 @@ fn nothing_and_one_product() {
         .search(own, &Selection::of(&Filters::default(), window, &[one.key]))
         .expect("a search");
     assert!(hits.hits.is_empty() && hits.estimated_total == 0);
-    let stored = searcher.embedding(one.key).expect("indexed");
+    let stored = searcher.embedding(one.key).expect("here").expect("indexed");
     assert!(stored.cosine(own) > 0.9999);
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aglet::catalog::{Catalog, Database, PictureHosts};
+use aglet::catalog::{Catalog, Database, PictureHosts, VectorPlace};
 use aglet::config::{Config, Settings};
 use aglet::model::ModelFolder;
 use aglet::service::{Making, Verified, in_use, verify};
@@ -39,6 +39,9 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let verified = runtime.block_on(async {
         let catalog =
             Catalog::open_with(&config.data, &config.database, PictureHosts::default()).await?;
+        if config.vectors == VectorPlace::Pgvector {
+            catalog.look_at_vectors();
+        }
         let (folder, served) = in_use(&catalog, &config.model).await?;
         let folder = ModelFolder::open(&folder)?;
         let dimensions = folder.manifest().dimensions;

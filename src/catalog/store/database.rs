@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -14,6 +14,7 @@ use sqlx::{Any, AnyPool};
 use super::db::{Kind, Pools, Tx};
 use super::postgres::{self, Server};
 use super::sqlite::{self, FILE, FileName};
+use super::vectors::server::VectorServer;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::hosts::PictureHosts;
 use crate::catalog::media::read::PictureFiles;
@@ -102,6 +103,8 @@ pub(in crate::catalog) struct Inner {
     pub(super) upkeep: AnyPool,
     pub(super) following: AnyPool,
     pub(super) writer: AnyPool,
+    /// Where the vectors of indexes are there, too.
+    pub(super) vectors: OnceLock<Arc<VectorServer>>,
     pub(in crate::catalog) photos: PictureFiles,
     pub(in crate::catalog) readers: Readers,
     /// Bytes of pictures that are held whole for clients.
@@ -164,6 +167,9 @@ impl Catalog {
         self.inner.upkeep.close().await;
         self.inner.following.close().await;
         self.inner.writer.close().await;
+        if let Some(vectors) = self.inner.vectors.get() {
+            vectors.close().await;
+        }
     }
 }
 
@@ -203,6 +209,7 @@ async fn open(
             upkeep,
             following,
             writer,
+            vectors: OnceLock::new(),
             photos: PictureFiles::new(hosts),
             readers: Readers::default(),
             pictures: Budget::new(PICTURES),

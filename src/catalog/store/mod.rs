@@ -18,6 +18,7 @@
 //! | [`api_keys`] | keys of the API |
 //! | [`serving`] | which model answers |
 //! | [`mod@copy`] | all of a catalog, from one database to another |
+//! | [`vectors`] | the vectors of indexes, in PostgreSQL |
 //! | [`gc`] | what nobody needs any more is deleted |
 
 mod api_keys;
@@ -36,6 +37,7 @@ pub(super) mod row;
 pub(super) mod schema;
 mod serving;
 mod sqlite;
+mod vectors;
 pub(super) mod work;
 pub(super) mod write;
 
@@ -44,3 +46,4 @@ pub use copy::{CopyError, copy};
 pub use database::{Catalog, Database};
 pub use gc::Garbage;
 pub(super) use sqlite::{FILE, RESTORING};
+pub use vectors::{Difference, Expected, Pgvector, VectorPlace, VectorSet};

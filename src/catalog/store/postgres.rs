@@ -116,6 +116,11 @@ impl Server {
         Ok(listener)
     }
 
+    /// How it is connected to.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     /// A connection of its own, for what is held as long as that.
     pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
         self.options.connect().await

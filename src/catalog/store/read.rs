@@ -577,6 +577,43 @@ async fn embedded(
     read.await.map_err(|e| catalog.error(e))
 }
 
+/// The products after a key, so many at most, as [`Catalog::embedded`] gives them: of now, and not of
+/// one state of the database with those of another page.
+pub(super) async fn embedded_page(
+    catalog: &Catalog,
+    model: &ModelId,
+    dimensions: usize,
+    (after, most): (i64, i64),
+) -> Result<Vec<Embedded>, CatalogError> {
+    let read = async {
+        let mut read = catalog.snapshot(&catalog.inner.upkeep).await?;
+        let sql = embedded_sql!("p.key > $2 ORDER BY p.key LIMIT $3");
+        let rows = sqlx::query(sql)
+            .bind(model.as_str())
+            .bind(after)
+            .bind(most)
+            .fetch_all(&mut *read)
+            .await?;
+        let Some(last) = rows.last() else {
+            return Ok(Vec::new());
+        };
+        let last: i64 = last.try_get("key")?;
+        let pictures = sqlx::query(pictures_sql!("p.product > $2 AND p.product <= $3"))
+            .bind(model.as_str())
+            .bind(after)
+            .bind(last)
+            .fetch_all(&mut *read)
+            .await?;
+        let mut pictures = pictures.iter().peekable();
+        let none = &mut Counts::default();
+        let products = rows
+            .iter()
+            .map(|row| embedded_row(row, &mut pictures, dimensions, none));
+        products.collect::<Result<_, sqlx::Error>>()
+    };
+    read.await.map_err(|e| catalog.error(e))
+}
+
 /// See [`Catalog::changed`]. `since`: after which revision, and how many at most.
 async fn changed(
     catalog: &Catalog,

@@ -173,6 +173,11 @@ impl Postgres {
         run(psql);
     }
 
+    /// The program that asks a server.
+    pub fn psql() -> PathBuf {
+        programs().join("psql")
+    }
+
     /// A new database, by its address.
     pub fn database(&self, name: &str) -> String {
         create(&self.url(), name);
