@@ -231,7 +231,8 @@ impl Follower {
         let (catalog, generation) = (self.service.catalog(), self.service.generation());
         let keep = self.service.inner.options.keep;
         let model = generation.encoder.model_id();
-        match catalog.drop_unused_vectors(keep, model).await {
+        let used = (model, generation.version().words_percent);
+        match catalog.drop_unused_vectors(keep, used).await {
             Ok(0) => {}
             Ok(sets) => tracing::info!(sets, "dropped sets of vectors that nobody uses"),
             Err(error) => tracing::error!(%error, "sets of vectors could not be dropped"),

@@ -144,9 +144,10 @@ fn the_same_is_found_in_pgvector_as_in_memory() {
     import(&data("one"), &database, MANY);
     let one = start(&data("one"), &database, &[]);
     let mut two = start(&data("two"), &database, &PGVECTOR);
+    let many = i64::try_from(MANY).expect("small");
     let count = |sql: &str| server.ask(&database, sql);
-    assert_eq!(count("SELECT count(*) FROM vectors_1"), MANY as i64);
-    assert_eq!(count("SELECT vectors FROM vector_sets"), MANY as i64);
+    assert_eq!(count("SELECT count(*) FROM vectors_1"), many);
+    assert_eq!(count("SELECT vectors FROM vector_sets"), many);
 
     // Without a query no vector counts: it is the same to the last digit.
     let bare = |service: &Service, path: &str| {
@@ -271,7 +272,7 @@ fn the_same_is_found_in_pgvector_as_in_memory() {
         .call();
     assert_eq!(delete.expect("answers").status(), 204);
     two.until("it is gone", |two| {
-        let gone = count("SELECT count(*) FROM vectors_1") == MANY as i64;
+        let gone = count("SELECT count(*) FROM vectors_1") == many;
         let found = ids(&get(two, "/search?q=yellow+hat&limit=250&cut=none"));
         (gone && !found.contains(&"new".to_owned())).then_some(())
     });
@@ -369,7 +370,8 @@ fn a_service_that_is_killed_while_it_fills_leaves_what_it_did_to_another() {
     two.ready();
     three.ready();
     assert_eq!(count("SELECT count(*) FROM vector_sets"), 1);
-    assert_eq!(count("SELECT count(*) FROM vectors_1"), MANY as i64);
+    let many = i64::try_from(MANY).expect("small");
+    assert_eq!(count("SELECT count(*) FROM vectors_1"), many);
     assert_eq!(
         ids(&get(&two, "/search?q=another+title+by+now&limit=1")),
         ["a1"]

@@ -29,7 +29,7 @@ const ASKED: usize = 20_000;
 /// Of more products than this the best alone come back.
 const ALL_BACK: usize = 4_000;
 /// Products whose cosines are asked for before it is known that they are needed.
-const PREFETCHED: u64 = 4_000;
+const PREFETCHED: u64 = 10_000;
 /// Vectors among the nearest that are looked through for what matches.
 const MOST_NEAREST: usize = 8_192;
 /// So many times as many of the nearest are asked for next.
@@ -322,7 +322,7 @@ impl Index {
     ) -> Result<Vec<(u32, f32)>, IndexError> {
         self.check(query)?;
         let slots: Vec<u32> = slots.collect();
-        if slots.len() <= ALL_BACK || count > ALL_BACK {
+        if slots.len() <= ALL_BACK {
             return self.scores(query, slots.into_iter());
         }
         let (with, without): (Vec<u32>, Vec<u32>) = slots.iter().partition(|slot| self.has(**slot));

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
 use super::server::State;
 use super::set::{NOW, VectorSet, drop_table};
@@ -29,8 +29,9 @@ const MOST_CHANGES: usize = 50_000;
 const PAGE: usize = 1_000;
 /// Products of a page of the filling.
 const FILLED: i64 = 1_024;
-/// Before another look, while another service is at it.
-const BUSY: Duration = Duration::from_millis(200);
+/// Before another look, while another service is at it: twice as long each time.
+const BUSY: Duration = Duration::from_millis(10);
+const LONGEST_BUSY: Duration = Duration::from_millis(500);
 /// As our own graphs have it (`index/graph.rs`).
 const CONNECTIVITY: u32 = 16;
 const EXPANSION_ADD: u32 = 128;
@@ -66,15 +67,13 @@ impl VectorSet {
         revision: u64,
         vectors: impl Fn(&Embedded) -> Vec<(u8, Embedding)> + Sync,
     ) -> Result<(), CatalogError> {
-        let mut waited = false;
+        let mut rest = BUSY;
         while self.revision().await?.is_none_or(|of| of < revision) {
             match self.step(&vectors).await? {
-                Step::Done => {}
+                Step::Done => rest = BUSY,
                 Step::Busy => {
-                    if !std::mem::replace(&mut waited, true) {
-                        tracing::debug!("another service brings the vectors up to date");
-                    }
-                    tokio::time::sleep(BUSY).await;
+                    tokio::time::sleep(rest).await;
+                    rest = (2 * rest).min(LONGEST_BUSY);
                 }
             }
         }
@@ -279,6 +278,9 @@ impl VectorSet {
                      vector halfvec({}) NOT NULL)",
                 self.dimensions
             );
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+            // Beside its key, and not in another place: it is read whole, and is no shorter compressed.
+            let sql = format!("ALTER TABLE vectors_{place} ALTER COLUMN vector SET STORAGE PLAIN");
             sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await
         };
         begun.await.map(|_| ()).map_err(|e| self.catalog.error(e))
@@ -298,18 +300,27 @@ impl VectorSet {
         .bind(kilobytes)
         .execute(&mut *tx)
         .await?;
-        for sql in [
-            format!("ALTER TABLE vectors_{place} ADD PRIMARY KEY (product, picture)"),
-            // It is not read, and is no shorter compressed.
-            format!("ALTER TABLE vectors_{place} ALTER COLUMN vector SET STORAGE PLAIN"),
-            format!(
-                "CREATE INDEX ON vectors_{place} USING hnsw (vector halfvec_cosine_ops)
-                 WITH (m = {CONNECTIVITY}, ef_construction = {EXPANSION_ADD})"
-            ),
-            format!("ANALYZE vectors_{place}"),
-        ] {
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+        let sql = format!("ALTER TABLE vectors_{place} ADD PRIMARY KEY (product, picture)");
+        tx.execute(AssertSqlSafe(sql)).await?;
+        let index = format!(
+            "CREATE INDEX ON vectors_{place} USING hnsw (vector halfvec_cosine_ops)
+             WITH (m = {CONNECTIVITY}, ef_construction = {EXPANSION_ADD})"
+        );
+        let mut alone = tx.begin().await?;
+        match alone.execute(AssertSqlSafe(index.clone())).await {
+            Ok(_) => alone.commit().await?,
+            // Its workers share memory, of which a container has little.
+            Err(error) if is_out_of_memory(&error) => {
+                alone.rollback().await?;
+                tracing::warn!(%error, "the index over the vectors is built by one worker");
+                tx.execute("SET LOCAL max_parallel_maintenance_workers = 0")
+                    .await?;
+                tx.execute(AssertSqlSafe(index)).await?;
+            }
+            Err(error) => return Err(error),
         }
+        tx.execute(AssertSqlSafe(format!("ANALYZE vectors_{place}")))
+            .await?;
         let before: Vec<i64> = sqlx::query_scalar(
             "SELECT place FROM vector_sets WHERE model = $1 AND words_percent = $2 AND place <> $3",
         )
@@ -333,6 +344,14 @@ impl VectorSet {
         );
         Ok(())
     }
+}
+
+/// Of the disk that shared memory is taken from, too.
+fn is_out_of_memory(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("53100" | "53200"))
 }
 
 /// How many vectors there are, and their sum.

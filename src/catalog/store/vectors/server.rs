@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Executor as _};
 use crate::domain::ModelId;
 
 /// Searches that ask at a time.
-pub(in crate::catalog) const ASKING: u32 = 16;
+pub(in crate::catalog) const ASKING: u32 = 12;
 const FILLING: u32 = 2;
 /// How long a search waits for a connection: a server that is away is said to be, soon.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,12 +20,12 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Connections beyond the first that nobody has used for as long are ended.
 const UNUSED: Duration = Duration::from_mins(1);
 /// The table's own order is worth nothing to a search: it goes by an index where one can serve. The scan
-/// of the HNSW index goes on until enough was found, in the order of the distance, and no further than so
-/// many vectors.
+/// of the HNSW index goes on until enough was found, and no further than so many vectors. What comes after
+/// the first `ef_search` is not all in the order of the distance: whoever asks compares it again.
 const ASKS: &str = "SET application_name = 'aglet vectors'; SET default_transaction_read_only = on; \
                     SET statement_timeout = '10s'; SET client_min_messages = 'error'; SET jit = off; \
-                    SET enable_seqscan = off; SET hnsw.ef_search = 128; \
-                    SET hnsw.iterative_scan = strict_order; SET hnsw.max_scan_tuples = 20000; \
+                    SET enable_seqscan = off; SET hnsw.ef_search = 200; \
+                    SET hnsw.iterative_scan = relaxed_order; SET hnsw.max_scan_tuples = 20000; \
                     SET hnsw.scan_mem_multiplier = 4";
 /// An index over many vectors is built for as long as it takes.
 const FILLS: &str = "SET application_name = 'aglet vectors'; SET default_transaction_read_only = off; \

@@ -1,6 +1,7 @@
 //! The set of vectors of a model; the extension and the tables.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -30,6 +31,8 @@ CREATE TABLE IF NOT EXISTS vector_sets (
     sums          double precision[] NOT NULL,
     used          bigint NOT NULL
 )";
+/// Whoever uses a set says so once a day.
+const LEAST_KEPT: Duration = Duration::from_hours(48);
 pub(super) const NOW: &str = "extract(epoch FROM clock_timestamp())::bigint";
 
 /// Where the vectors of an index are.
@@ -167,7 +170,7 @@ impl Catalog {
         if self.inner.server.is_none() {
             return Ok(None);
         }
-        let of = |sql: &'static str| async {
+        let of = |sql: &'static str| async move {
             let found: Option<String> = sqlx::query_scalar(sql)
                 .fetch_optional(&self.inner.upkeep)
                 .await
@@ -202,28 +205,35 @@ impl Catalog {
         })
     }
 
-    /// Drops the sets that nobody has used for as long, but that of the model in use. How many that were.
+    /// Notes that a set is in use, and drops those that nobody has used for as long, and for
+    /// [`LEAST_KEPT`]: others may use them. How many that were.
     ///
     /// # Errors
     /// When the database cannot be changed.
     pub async fn drop_unused_vectors(
         &self,
-        keep: std::time::Duration,
-        in_use: &ModelId,
+        keep: Duration,
+        (model, words_percent): (&ModelId, u8),
     ) -> Result<usize, CatalogError> {
         let Some(vectors) = self.inner.vectors.get() else {
             return Ok(0);
         };
+        let keep = keep.max(LEAST_KEPT);
         let dropped = async {
             let mut connection = vectors.filling.acquire().await?;
             let mut tx = connection.begin().await?;
             tx.execute(MAKING).await?;
             let sql = format!(
-                "DELETE FROM vector_sets WHERE used < {NOW} - $1 AND model <> $2 RETURNING place"
+                "UPDATE vector_sets SET used = {NOW} WHERE model = $1 AND words_percent = $2"
             );
+            sqlx::query(AssertSqlSafe(sql))
+                .bind(model.as_str())
+                .bind(i64::from(words_percent))
+                .execute(&mut *tx)
+                .await?;
+            let sql = format!("DELETE FROM vector_sets WHERE used < {NOW} - $1 RETURNING place");
             let places: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX))
-                .bind(in_use.as_str())
                 .fetch_all(&mut *tx)
                 .await?;
             for place in &places {
