@@ -11,6 +11,9 @@ use super::values::{Hit, IndexVersion, SearchError, Update};
 use super::vectors::Vector;
 use crate::domain::{Attributes, ProductFields, ProductKey, Types};
 
+/// Products, at least, whose cosines say where the mean of an index lies.
+const SAMPLE: u32 = 1_024;
+
 /// What an index holds.
 pub(super) struct Content {
     pub keys: Vec<ProductKey>,
@@ -33,6 +36,7 @@ pub(super) struct Inner {
     pub(super) lexicon: Arc<Lexicon>,
     pub(super) values: ValueWords,
     facets: OnceLock<Arc<Vec<Facet>>>,
+    sample: OnceLock<Vec<u32>>,
 }
 
 impl Inner {
@@ -56,6 +60,7 @@ impl Inner {
             keys,
             lexicon: Arc::new(lexicon),
             facets: OnceLock::new(),
+            sample: OnceLock::new(),
         }
     }
 
@@ -123,6 +128,7 @@ impl Inner {
             columns: Arc::new(columns),
             lexicon: Arc::new(lexicon),
             facets: OnceLock::new(),
+            sample: OnceLock::new(),
         }))
     }
 
@@ -137,6 +143,7 @@ impl Inner {
             columns: Arc::clone(&self.columns),
             lexicon: Arc::clone(&self.lexicon),
             facets: self.facets.clone(),
+            sample: self.sample.clone(),
         }
     }
 
@@ -144,6 +151,22 @@ impl Inner {
     pub(super) fn facets(&self) -> Arc<Vec<Facet>> {
         let facets = self.facets.get_or_init(|| Arc::new(self.columns.facets()));
         Arc::clone(facets)
+    }
+
+    /// Slots whose cosines say where the mean of the index lies. Which products they are depends on these
+    /// alone, and not on where removed ones have left a slot: two indexes of one state of a catalog
+    /// give the same scores.
+    pub(super) fn sample(&self) -> &[u32] {
+        self.sample.get_or_init(|| {
+            let step = (self.products() / SAMPLE).max(1);
+            let slots = (0..self.count()).zip(self.keys.iter());
+            let chosen = slots.filter(|(slot, key)| {
+                // Keys follow each other: multiplied, they are spread (Knuth, volume 3, 6.4).
+                let spread = key.0.wrapping_mul(2_654_435_769) >> 8;
+                spread % step == 0 && !self.dead.contains(*slot)
+            });
+            chosen.map(|(slot, _)| slot).collect()
+        })
     }
 
     pub(super) fn hit(&self, slot: u32, score: f32) -> Hit {

@@ -12,8 +12,6 @@ use super::plan::{self, Plan};
 use super::vectors::{Density, IndexError, Vector, Vectors};
 use crate::domain::{Embedding, ProductKey};
 
-/// Products whose cosines say where the mean of an index lies.
-const SAMPLE: u32 = 1_024;
 /// In an index with more products than this, those that are meant for their nearness alone are among
 /// the nearest that a walk finds; in a smaller one all are looked at.
 const LOOKED_AT: u32 = 100_000;
@@ -247,14 +245,13 @@ impl VectorIndex {
         })
     }
 
-    /// The mean of the cosines of `count` slots; here of a sample of them, distant of all vectors.
-    pub fn mean(&self, query: &Embedding, count: u32) -> Result<f32, IndexError> {
+    /// The mean of the cosines; here of these slots, distant of all vectors.
+    pub fn mean(&self, query: &Embedding, sample: &[u32]) -> Result<f32, IndexError> {
         let index = match self {
             Self::Here(index) => index,
             Self::Distant(index) => return Ok(index.mean(query)),
         };
-        let step = (count / SAMPLE).max(1) as usize;
-        let sample = (0..count).step_by(step).filter(|slot| index.has(*slot));
+        let sample = sample.iter().copied().filter(|slot| index.has(*slot));
         let (mut sum, mut number) = (0.0, 0.0);
         for (_, cosine) in index.scores(query, sample)? {
             sum += cosine;

@@ -139,7 +139,7 @@ impl Inner {
         let all = Candidates::new(self.count(), None, self.dead.clone());
         let best = self.ranked(query, &all, 1.min(all.len()))?;
         Ok(Spread {
-            mean: self.index.mean(query, self.count())?,
+            mean: self.index.mean(query, self.sample())?,
             best: best.first().map_or(0.0, |hit| hit.score),
         })
     }

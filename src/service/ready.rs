@@ -86,8 +86,9 @@ impl Service {
             Some(Err(reason)) => reasons.push(reason.clone()),
             Some(Ok(_)) => {}
         }
+        let from_memory = inner.rows.complete() && !generation.index.is_distant();
         match seen.catalog {
-            Some(reason) if shared && seen.away && inner.rows.complete() => warnings.push(format!(
+            Some(reason) if shared && seen.away && from_memory => warnings.push(format!(
                 "{reason}: searches are answered from memory, writes are refused"
             )),
             unread => reasons.extend(unread),

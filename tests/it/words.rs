@@ -8,7 +8,7 @@ use aglet::domain::{
 };
 use aglet::index::lexical::{Asked, Language, ProductText, Reading, Stems, Synonyms};
 use aglet::index::{
-    Builder, Entry, IndexVersion, Joining, Saved, Searcher, Selection, Vector, rank,
+    Builder, Entry, IndexVersion, Joining, Saved, Searcher, Selection, Update, Vector, rank,
 };
 use proptest::prelude::*;
 
@@ -218,6 +218,11 @@ fn vector(noise: &mut Noise) -> Vector {
 
 /// The shop so many times over; vectors by chance.
 fn shop(times: usize) -> Searcher {
+    shop_of(times, |_| true)
+}
+
+/// The same of the products with these keys alone.
+fn shop_of(times: usize, keep: impl Fn(ProductKey) -> bool) -> Searcher {
     let mut builder = Builder::new(DIMENSIONS, Language::English);
     let mut noise = Noise(7);
     for round in 0..times {
@@ -227,9 +232,14 @@ fn shop(times: usize) -> Searcher {
             } else {
                 (format!("{id}/{round}"), format!("{title} {round}"))
             };
+            let key = ProductKey(u32::try_from(round * SHOP.len() + i + 1).expect("small"));
+            let vectors = [vector(&mut noise)];
+            if !keep(key) {
+                continue;
+            }
             let entry = Entry {
-                key: ProductKey(u32::try_from(round * SHOP.len() + i + 1).expect("small")),
-                vectors: &[vector(&mut noise)],
+                key,
+                vectors: &vectors,
                 attributes: &attributes(pairs),
                 fields: ProductFields::default(),
                 text: ProductText {
@@ -261,6 +271,35 @@ fn read(searcher: &Searcher, text: &str, typo: bool, prefix: bool) -> Asked {
         named: &known.shown,
     };
     searcher.read(text, reading, &synonyms)
+}
+
+/// Where removed products have left a slot, and where they have not.
+#[test]
+fn scores_are_those_of_an_index_that_is_built_anew() {
+    let gone = |key: ProductKey| key.0 % 3 == 0 || key.0 > 3_000;
+    let built = shop_of(300, |key| !gone(key));
+    let keys = 1..=u32::try_from(300 * SHOP.len()).expect("small");
+    let updates = keys
+        .map(ProductKey)
+        .filter(|key| gone(*key))
+        .map(Update::Gone);
+    let living = shop(300)
+        .with(&updates.collect::<Vec<_>>(), 2)
+        .expect("taken over")
+        .expect("keys as before");
+    assert_eq!(living.len(), built.len());
+    let mut noise = Noise(11);
+    let window = Window::new(50, 0).expect("a window");
+    let selection = Selection::of(&Filters::default(), window, &[]);
+    for text in ["red shoes", "puma racer", "leather", "sandal women"] {
+        let query = embedding(&mut noise);
+        let hits = |searcher: &Searcher| {
+            let asked = read(searcher, text, true, false);
+            let found = searcher.search_words(&asked, joining(Some(&query)), &selection);
+            found.expect("a search").hits
+        };
+        assert_eq!(hits(&living), hits(&built), "{text}");
+    }
 }
 
 /// The ids that words alone find, best first; of the first round.
