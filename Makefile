@@ -34,7 +34,7 @@ CUDA_x86_64 := \
   nvidia-cudnn-cu13=9.28.1.4=a54f205b1db1f2895d99f398754db1369816f0569dd459731f925635cf7b65ec
 MACHINE := $(shell uname -m)
 
-.PHONY: help run test lint openapi bench postgres runtime runtime-cpu runtime-gpu runtime-cuda clients demo image image-cuda fashionclip qa tools build data
+.PHONY: help run test lint openapi bench postgres s3 runtime runtime-cpu runtime-gpu runtime-cuda clients demo image image-cuda fashionclip qa tools build data
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,7 +68,7 @@ demo: build ## draw the demonstration catalog
 	fi
 
 # A test that lacks its data, Chromium, Node or its processor says so in AGLET_SKIPS: it is skipped, not passed.
-test: tools runtime clients postgres ## every test, the training companion's included
+test: tools runtime clients postgres s3 ## every test, the training companion's included
 	@mkdir -p target; rm -f target/skipped.log; touch target/skipped.log
 	@code=0; \
 	AGLET_SKIPS='$(CURDIR)/target/skipped.log' cargo test --locked --features train --no-fail-fast 2>&1 \
@@ -161,6 +161,9 @@ runtime-cuda: runtime-gpu ## the libraries of CUDA and cuDNN too, into .runtime/
 
 postgres: tools ## PostgreSQL for the tests, into .postgres/
 	@.ci/fetch-postgres $(POSTGRES_VERSION) '$(POSTGRES_SHA256_$(MACHINE))' .postgres
+
+s3: tools ## a server of S3 for the tests, into .s3/; needs Python's venv
+	@.ci/fetch-s3 .s3
 
 clients: tools ## the generators of clients that are tested (docs/api.md), into .clients/; needs Node and Python's venv
 	@.ci/fetch-clients .clients

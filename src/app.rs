@@ -100,8 +100,8 @@ impl App {
             None => None,
         };
         let catalog =
-            Catalog::open_with(&config.data, &config.database, config.picture_hosts.clone())
-                .await?;
+            Catalog::open_with(&config.data, &config.database, config.pictures.clone()).await?;
+        catalog.check_pictures().await?;
         if config.vectors == VectorPlace::Pgvector {
             catalog.keep_vectors().await?;
         }

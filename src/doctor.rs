@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustix::fs::Access;
 use serde::Serialize;
 
-use crate::catalog::{self, Catalog, Inspected, Pgvector, PictureHosts, VectorPlace};
+use crate::catalog::{self, Catalog, Inspected, Pgvector, PictureHosts, PicturesAt, VectorPlace};
 use crate::config::Config;
 use crate::encode::{Device, EncodeError, Encoder, EncoderOptions, Provider, session};
 use crate::http::Bounds;
@@ -145,6 +145,9 @@ pub async fn examine(config: &Config, mut found: impl FnMut(Finding)) {
     if let Some(owners) = owners(&config.data) {
         found(owners);
     }
+    if let Some(pictures) = pictures(config).await {
+        found(pictures);
+    }
     let database = match catalog::inspect(&config.data, &config.database).await {
         Ok(database) => database,
         Err(error) => return found(Finding::fault("database", error)),
@@ -160,6 +163,22 @@ pub async fn examine(config: &Config, mut found: impl FnMut(Finding)) {
             found(finding);
         }
     }
+}
+
+/// Whether the pictures that are kept can be reached; `None` where they are in the data folder.
+async fn pictures(config: &Config) -> Option<Finding> {
+    let options = &config.pictures;
+    if options.at == PicturesAt::Uploads {
+        return None;
+    }
+    let place = options.at.to_string();
+    Some(match catalog::check_pictures(&config.data, options).await {
+        Ok(()) => Finding::ok("pictures", format!("{place} answers")),
+        Err(error) => {
+            let advice = "the service does not start without them: see the setting `pictures`";
+            Finding::fault_with("pictures", error, advice)
+        }
+    })
 }
 
 fn address(setting: &str, address: SocketAddr) -> Finding {

@@ -46,6 +46,12 @@ pub enum CatalogError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("the pictures in {place} cannot be reached: {reason}")]
+    PicturesAway {
+        /// A folder or a bucket.
+        place: String,
+        reason: String,
+    },
     #[error("{what} was not read within {seconds} s: its storage does not answer")]
     PictureHangs { what: String, seconds: u64 },
     #[error("more pictures are being read than can be, or their storage does not answer")]
@@ -60,7 +66,11 @@ impl CatalogError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Busy(_) | Self::Away { .. } | Self::Full { .. } | Self::Locked { .. }
+            Self::Busy(_)
+                | Self::Away { .. }
+                | Self::PicturesAway { .. }
+                | Self::Full { .. }
+                | Self::Locked { .. }
         )
     }
 

@@ -1,5 +1,5 @@
-//! Products and embeddings at rest: one SQLite database in the data folder, and the pictures where
-//! the shop keeps them.
+//! Products and embeddings at rest: a database, in the data folder or on a server, and the pictures
+//! where the shop keeps them.
 //!
 //! | room | what it is for |
 //! | --- | --- |
@@ -31,6 +31,8 @@ mod values;
 pub use error::CatalogError;
 pub use media::PicturePlace;
 pub use media::hosts::{HostError, PictureHosts};
+pub use media::kept::{Access, PictureOptions, PicturesAt, check_pictures};
+pub use media::links::PictureLinks;
 pub use media::picture::{OpenPicture, Picture, PictureBody, ShownPicture};
 pub use media::read::PictureFiles;
 pub use store::{

@@ -23,6 +23,12 @@ pub struct StoredPicture {
     pub address: Option<String>,
     /// Whether it can be shown: it was decoded.
     pub shown: bool,
+    /// Its name where the catalog keeps pictures, once it was read from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
+    /// Where clients get it past the service: see [`Catalog::link`](crate::catalog::Catalog::link).
+    #[serde(skip)]
+    pub link: Option<String>,
 }
 
 /// How far a product is embedded by a model.

@@ -19,7 +19,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Database, PictureHosts, VectorPlace};
+use crate::catalog::{
+    Access, Database, PictureLinks, PictureOptions, PicturesAt, VectorPlace,
+};
 use crate::domain::{
     AttributeName, KnownAttributes, Rate, Types, is_field, is_origin, is_parameter,
 };
@@ -116,6 +118,13 @@ settings! {
     /// Where the vectors of the index are. memory: in each service's own. pgvector: in the database, which
     /// is a server of PostgreSQL then, with pgvector.
     vectors: VectorPlace = VectorPlace::Memory, "AGLET_VECTORS";
+    /// Where pictures are kept that come over HTTP or that an import puts there: file:///mnt/pictures, a
+    /// folder that machines share, or s3://bucket/prefix (with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    /// AWS_REGION, AWS_ENDPOINT_URL and the like); empty: uploads/ of the data folder.
+    pictures: PicturesAt = PicturesAt::Uploads, "AGLET_PICTURES";
+    /// Where the addresses of kept pictures lead: service (through it), presigned (to the bucket, for an
+    /// hour), or the address of what serves the bucket or the folder, as https://cdn.shop.example/pictures.
+    picture_links: PictureLinks = PictureLinks::Service, "AGLET_PICTURE_LINKS";
     /// ONNX Runtime's library, or the folder that holds it (`make runtime` puts it there).
     runtime: PathBuf = PathBuf::from(".runtime"), "AGLET_RUNTIME";
     /// auto: CUDA where it works, else the CPU. cuda: CUDA or no start.
@@ -256,6 +265,8 @@ pub struct Config {
     pub known: KnownAttributes,
     /// Where pictures may be fetched from by their web address.
     pub picture_hosts: PictureHosts,
+    /// That, where they are kept, and where their addresses lead.
+    pub pictures: PictureOptions,
     pub max_body_bytes: usize,
     pub max_upload_bytes: usize,
     pub request_timeout: Duration,
@@ -368,6 +379,11 @@ impl Config {
         let known = known(&values, &mut problems);
         let types = types(&values, &mut problems);
         let picture_hosts = picture_hosts(&values, &mut problems);
+        let pictures = PictureOptions {
+            hosts: picture_hosts.clone(),
+            links: values.picture_links.clone(),
+            ..pictures_at(values.pictures.clone())
+        };
         let listen = listen(&values, &mut problems);
         let admin_listen = admin_listen(&values, listen, &mut problems);
         let trusted_proxies = trusted_proxies(&values, &mut problems);
@@ -406,6 +422,7 @@ impl Config {
             types,
             known,
             picture_hosts,
+            pictures,
             max_body_bytes: values.max_body_bytes,
             max_upload_bytes: values.max_upload_bytes,
             request_timeout: Duration::from_millis(values.request_timeout_ms),
@@ -582,6 +599,14 @@ fn problems(values: &Values) -> Vec<Problem> {
             reason,
         });
     }
+    let in_a_bucket = matches!(values.pictures, PicturesAt::Bucket { .. });
+    if values.picture_links == PictureLinks::Presigned && !in_a_bucket {
+        found.push(Problem {
+            setting: "picture_links",
+            reason: "presigned is for pictures in a bucket: set pictures to s3://bucket/prefix"
+                .to_owned(),
+        });
+    }
     if !(0.0..=1.0).contains(&values.trace_sample) {
         found.push(Problem {
             setting: "trace_sample",
@@ -686,6 +711,25 @@ fn picture_hosts(values: &Values, problems: &mut Vec<Problem>) -> PictureHosts {
         }
     }
     PictureHosts::new(entries).unwrap_or_default()
+}
+
+/// Where pictures are kept, with what the environment says of how a bucket is asked.
+#[must_use]
+pub fn pictures_at(at: PicturesAt) -> PictureOptions {
+    let access = match &at {
+        PicturesAt::Bucket { .. } => {
+            let variables = std::env::vars_os().filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            });
+            Access::of(variables)
+        }
+        PicturesAt::Uploads | PicturesAt::Folder(_) => Access::default(),
+    };
+    PictureOptions {
+        at,
+        access,
+        ..PictureOptions::default()
+    }
 }
 
 fn admin_listen(
@@ -934,6 +978,21 @@ mod tests {
         let hosts = Config::check(flags.settings.or(file)).expect("valid");
         assert!(hosts.picture_hosts.check("http://a.shop.example/").is_ok());
         assert!(hosts.picture_hosts.check("http://other.example/").is_err());
+    }
+
+    #[test]
+    fn signed_addresses_need_a_bucket() {
+        let config = |text: &str| Config::check(toml::from_str(text).expect("toml"));
+        let bucket = "pictures = \"s3://shop/a\"\npicture_links = \"presigned\"";
+        let signed = config(bucket).expect("valid").pictures;
+        assert_eq!(signed.links, PictureLinks::Presigned);
+        assert_eq!(signed.at.to_string(), "s3://shop/a");
+        let Err(ConfigError::Problems(problems)) = config("picture_links = \"presigned\"") else {
+            panic!("must be refused")
+        };
+        assert_eq!(problems[0].setting, "picture_links");
+        let public = "pictures = \"file:///mnt/a\"\npicture_links = \"https://cdn.example/\"";
+        assert!(config(public).is_ok());
     }
 
     #[test]

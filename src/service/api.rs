@@ -189,7 +189,9 @@ impl Service {
     /// When there is none, or the catalog cannot be read.
     pub async fn product(&self, id: &ProductId) -> Result<StoredProduct, ServiceError> {
         let found = self.inner.catalog.product(id).await?;
-        found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })
+        let mut found = found.ok_or_else(|| ServiceError::NoProduct { id: id.to_string() })?;
+        self.inner.catalog.link(&mut found).await;
+        Ok(found)
     }
 
     /// A picture of the product, that with the number or the first; `None` when it has none such that
@@ -400,7 +402,11 @@ impl Service {
                 product,
             })
         });
-        Ok(hits.collect())
+        let mut hits: Vec<Hit> = hits.collect();
+        for hit in &mut hits {
+            self.inner.catalog.link(&mut hit.product).await;
+        }
+        Ok(hits)
     }
 
     /// The keys of the products with these ids; ids that are unknown are left out.

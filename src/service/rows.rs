@@ -192,6 +192,8 @@ mod tests {
                 number: 2,
                 address: Some("https://a.example/1.jpg".to_owned()),
                 shown: true,
+                kept: Some("ab/abcd".to_owned()),
+                link: None,
             }],
             version: u64::MAX,
         }

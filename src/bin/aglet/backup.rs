@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use aglet::catalog::Database;
 use aglet::catalog::backup::{self, BackupOptions};
+use aglet::catalog::{Database, PicturesAt};
 
-use crate::place::CatalogPlace;
+use crate::place::{CatalogPlace, PicturesPlace};
 
 /// Write a backup of the catalog to one file
 ///
@@ -16,6 +16,8 @@ use crate::place::CatalogPlace;
 pub struct BackupArgs {
     #[command(flatten)]
     place: CatalogPlace,
+    #[command(flatten)]
+    kept: PicturesPlace,
     /// The file to write, such as aglet-2026-11-30.zip. Its folder needs room for the database as well
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
@@ -55,6 +57,7 @@ pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
     );
     let options = BackupOptions {
         pictures: args.pictures,
+        kept_elsewhere: args.kept.pictures != PicturesAt::Uploads,
         force: args.force,
     };
     let written = runtime()?.block_on(backup::back_up(&args.place.data, &args.to, options))?;

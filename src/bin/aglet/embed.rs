@@ -26,8 +26,9 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let mut signals = Signals::catch()?;
-        let hosts = config.picture_hosts.clone();
-        let catalog = Catalog::open_with(&config.data, &config.database, hosts).await?;
+        let pictures = config.pictures.clone();
+        let catalog = Catalog::open_with(&config.data, &config.database, pictures).await?;
+        catalog.check_pictures().await?;
         let work = embed::work(&catalog, &config.model, &config.encoder, args.once);
         // A process of a container is its first, which SIGTERM ends by nothing but a handler.
         tokio::select! {

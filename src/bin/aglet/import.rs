@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use aglet::catalog::ingest::{self, ImportOptions, MaxRemoved, Progress, Status, Summary};
 use aglet::catalog::source::Source;
-use aglet::catalog::{Catalog, Database};
+use aglet::catalog::{Catalog, Database, PicturesAt};
 use aglet::config::{self, Config, Settings};
 use aglet::domain::{Types, ValueType};
 use aglet::encode::{Device, Encoder};
@@ -57,6 +57,19 @@ pub struct ImportArgs {
     /// When another import is running, wait until it is done rather than to fail
     #[arg(long)]
     wait: bool,
+    /// Put the pictures where the catalog keeps pictures, so that every machine reaches them. Default: so
+    /// where the setting `pictures` says where that is; else they stay where they are
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    upload_pictures: Option<bool>,
+    /// Where pictures are kept, as `aglet serve` takes it [default: uploads/ of the data folder]
+    #[arg(long, env = "AGLET_PICTURES", value_name = "PLACE")]
+    pictures: Option<PicturesAt>,
     /// Where to list what was not taken [default: rejects-TIME.csv in the data folder]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -120,6 +133,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         data: args.data,
         database: args.database,
         types: args.types,
+        pictures: args.pictures,
         picture_hosts: args.picture_hosts,
         runtime: args.runtime,
         device: args.device,
@@ -149,6 +163,9 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         prune: args.prune,
         max_removed: args.max_removed,
         wait: args.wait,
+        keep_pictures: args
+            .upload_pictures
+            .unwrap_or(config.pictures.at != PicturesAt::Uploads),
         rejects: args.rejects,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -171,7 +188,8 @@ async fn import(
 ) -> anyhow::Result<Summary> {
     let progress = Arc::new(Progress::default());
     let catalog =
-        Catalog::open_with(&config.data, &config.database, config.picture_hosts.clone()).await?;
+        Catalog::open_with(&config.data, &config.database, config.pictures.clone()).await?;
+    catalog.check_pictures().await?;
     // The model before the source: a wrong path should not be reported after a minute of reading.
     let encoder = if skip_embedding {
         None
@@ -290,12 +308,16 @@ fn report(summary: &Summary, types: &Types) {
         changed,
         unchanged,
         removed,
+        kept,
         embedded,
         rejected_rows,
         rejected_parts,
         ..
     } = summary;
     println!("products  {new} new, {changed} changed, {unchanged} unchanged, {removed} removed");
+    if *kept > 0 {
+        println!("pictures  {kept} put where the catalog keeps them");
+    }
     let seconds = embedded.elapsed.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = embedded.contents as f64 / seconds.max(1e-3);

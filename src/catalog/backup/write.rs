@@ -19,7 +19,7 @@ use zip::{CompressionMethod, ZipWriter};
 use super::error::BackupError;
 use super::manifest::{FORMAT, FileEntry, Manifest, NAME, PICTURES};
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::upload::{self, UPLOADS};
+use crate::catalog::media::upload::{self, IMPORTED, UPLOADS};
 use crate::catalog::media::{PicturePlace, read};
 use crate::catalog::store::{FILE, as_it_is};
 use crate::util::blocking::blocking;
@@ -34,6 +34,8 @@ const PIECE: usize = 1 << 20;
 pub struct BackupOptions {
     /// With the pictures that the shop keeps elsewhere.
     pub pictures: bool,
+    /// Pictures that came over HTTP are not in the data folder, and so not in the backup.
+    pub kept_elsewhere: bool,
     /// Replace a file of this name.
     pub force: bool,
 }
@@ -87,7 +89,7 @@ pub async fn back_up(
     } else {
         Vec::new()
     };
-    let named = if schema < PICTURES_TABLE {
+    let named = if schema < PICTURES_TABLE || options.kept_elsewhere {
         Vec::new()
     } else {
         uploads_of(&copy).await?
@@ -147,8 +149,9 @@ async fn copy_database(data: &Path, copy: &Path) -> Result<(i64, u64), BackupErr
 async fn uploads_of(copy: &Path) -> Result<Vec<String>, BackupError> {
     let read = async {
         let mut database = as_it_is::open_file(copy).await?;
-        let uploads = sqlx::query_scalar("SELECT DISTINCT file FROM pictures WHERE root = ?")
+        let uploads = sqlx::query_scalar("SELECT DISTINCT file FROM pictures WHERE root IN (?, ?)")
             .bind(UPLOADS)
+            .bind(IMPORTED)
             .fetch_all(&mut database)
             .await?;
         database.close().await?;
@@ -177,9 +180,10 @@ async fn rewrite(
     database: &mut SqliteConnection,
 ) -> Result<Vec<Outside>, sqlx::Error> {
     let sql = "SELECT product, number, file, member, root FROM pictures
-               WHERE file IS NOT NULL AND root IS NOT ? ORDER BY product, number";
+               WHERE file IS NOT NULL AND root IS NOT ? AND root IS NOT ? ORDER BY product, number";
     let rows = sqlx::query(sql)
         .bind(UPLOADS)
+        .bind(IMPORTED)
         .fetch_all(&mut *database)
         .await?;
     let mut folders: HashMap<PathBuf, usize> = HashMap::new();

@@ -5,7 +5,7 @@
 //! which takes hours, a new product waits for nothing but its own turn.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -46,6 +46,7 @@ pub(super) struct Run<'a, E> {
     /// Of an import: what fails is noted.
     rejects: Option<(&'a LineOf, Mutex<&'a mut Rejects>)>,
     summary: Mutex<EmbedSummary>,
+    said_away: AtomicBool,
 }
 
 /// One lane, while it is worked off.
@@ -97,6 +98,7 @@ impl<'a, E: Embedder> Run<'a, E> {
             progress,
             rejects: import.map(|(lines, rejects)| (lines, Mutex::new(rejects))),
             summary: Mutex::default(),
+            said_away: AtomicBool::new(false),
         })
     }
 
@@ -111,6 +113,13 @@ impl<'a, E: Embedder> Run<'a, E> {
 
     pub(super) fn model(&self) -> i64 {
         self.model
+    }
+
+    /// Says once that what is kept cannot be reached: it is the same for all pictures.
+    fn say_away(&self, reason: &str) {
+        if !self.said_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!(reason, "pictures are embedded later");
+        }
     }
 
     /// Works off both lanes. What fails and may pass is left for another time.
@@ -206,6 +215,8 @@ impl<'a, E: Embedder> Run<'a, E> {
                 one(&progress.photos_done);
             }
             Outcome::KnownWords { .. } => one(&progress.words_done),
+            // It is no fault of the picture, and its turn comes.
+            Outcome::Away { .. } => {}
             _ => {
                 summary.failed += 1;
                 one(&progress.failed);
@@ -217,7 +228,7 @@ impl<'a, E: Embedder> Run<'a, E> {
 impl<E: Embedder> Worked<'_, '_, E> {
     async fn work_off(&mut self) -> Result<(), IngestError> {
         let inner = &self.run.writer.catalog().inner;
-        let mut read = ReadAhead::start(&inner.photos, &inner.readers);
+        let mut read = ReadAhead::start(&inner.photos, &inner.readers, &inner.kept);
         loop {
             if !self.all_taken && read.waiting() + self.requests.len() < PAGE / 2 {
                 let mut words = Vec::new();
@@ -422,6 +433,7 @@ impl<E: Embedder> Worked<'_, '_, E> {
                     .reject(product, Lost::Photo, reason.clone())
                     .await?;
             }
+            Outcome::Away { reason, .. } => self.run.say_away(reason),
             Outcome::Words {
                 hash,
                 embedding: Err(reason),

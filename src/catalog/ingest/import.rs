@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::embed::{LineOf, Run};
 use super::embedder::Embedder;
+use super::keep;
 use super::progress::{EmbedSummary, ImportOptions, IngestError, Progress, Summary};
 use super::rejects::Rejects;
 use super::rows::{BATCH, rows};
@@ -157,8 +158,8 @@ async fn look_again(writer: &Writer, model: i64, lines: &LineOf) -> Result<(), C
     Ok(())
 }
 
-/// The pictures whose files are not what they were, those that failed among them. What is on the web
-/// is what it was: another picture has another address.
+/// The pictures whose files are not what they were, those that failed among them. What is on the web,
+/// or kept by the catalog, is what it was: another picture has another address, or another name.
 async fn changed(
     settled: Vec<(PictureWork, Option<String>)>,
     catalog: &Catalog,
@@ -175,7 +176,7 @@ async fn changed(
         let photos = inner.photos.clone();
         let look = move || -> Vec<PictureKey> {
             let same = |work: &PictureWork, stamp: &Option<String>| match &work.source {
-                PictureSource::Address(_) => work.embedded,
+                PictureSource::Address(_) | PictureSource::Kept { .. } => work.embedded,
                 PictureSource::Stored(place) => {
                     let now = photos.stamp(place).ok().flatten();
                     work.embedded && now.is_some() && now == *stamp
@@ -236,9 +237,11 @@ async fn load_rows(
             }
         }
         if batch.len() == BATCH {
+            summary.kept += keep_pictures(writer, &mut batch, options).await?;
             write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
         }
     }
+    summary.kept += keep_pictures(writer, &mut batch, options).await?;
     write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
     rejects.flush()?;
     summary.ignored = reader.ended().await?;
@@ -246,6 +249,17 @@ async fn load_rows(
         prune(writer, &mut summary, &lines, &rejected, rejects).await?;
     }
     Ok((summary, lines))
+}
+
+async fn keep_pictures(
+    writer: &Writer,
+    batch: &mut [Record],
+    options: &ImportOptions,
+) -> Result<u64, CatalogError> {
+    match options.keep_pictures {
+        true => keep::pictures(writer.catalog(), batch).await,
+        false => Ok(0),
+    }
 }
 
 async fn write(

@@ -17,6 +17,7 @@
 //! | `rows` | the rows of a source, read ahead |
 //! | `survey` | what an import would take away, looked at before |
 //! | [`max_removed`] | how much that may be |
+//! | `keep` | pictures put where the catalog keeps them |
 //! | `embed` | the queue of what is to be embedded, worked off |
 //! | `read_ahead` | pictures read and hashed ahead of the encoder |
 //! | [`embedder`] | what it is embedded with |
@@ -26,6 +27,7 @@
 mod embed;
 pub mod embedder;
 pub mod import;
+mod keep;
 pub mod max_removed;
 pub mod progress;
 mod read_ahead;

@@ -19,6 +19,9 @@ pub struct ImportOptions {
     pub max_removed: MaxRemoved,
     /// Wait for another import that is running, rather than to fail.
     pub wait: bool,
+    /// Put pictures that lie in files and archives where the catalog keeps pictures, so that every
+    /// machine reaches them.
+    pub keep_pictures: bool,
     /// Where rejects are noted; `rejects-TIME.csv` in the data folder by default.
     pub rejects: Option<PathBuf>,
 }
@@ -101,6 +104,8 @@ pub struct Summary {
     pub changed: u64,
     pub unchanged: u64,
     pub removed: u64,
+    /// Pictures that were put where the catalog keeps them, and were not there.
+    pub kept: u64,
     pub embedded: EmbedSummary,
     /// Rows that were not taken.
     pub rejected_rows: u64,

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
+use crate::catalog::error::CatalogError;
 use crate::catalog::media::PictureSource;
+use crate::catalog::media::bucket::Bucket;
+use crate::catalog::media::kept::{Filed, Kept};
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::{LONG, Readers};
 use crate::catalog::store::pictures::PlaceColumns;
@@ -56,6 +59,13 @@ pub(super) enum Reading {
     Unreadable(Outcome),
 }
 
+/// What a picture is read from.
+enum Begun {
+    Web(String),
+    File(Filed),
+    Bucket(Bucket, String),
+}
+
 /// Readers of the pictures that are pushed. They end when this is dropped.
 pub(super) struct ReadAhead {
     jobs: mpsc::UnboundedSender<(i64, PictureWork)>,
@@ -64,19 +74,19 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    pub(super) fn start(photos: &PictureFiles, readers: &Readers) -> Self {
+    pub(super) fn start(photos: &PictureFiles, readers: &Readers, kept: &Kept) -> Self {
         let (jobs, receive) = mpsc::unbounded_channel::<(i64, PictureWork)>();
         let (send, found) = mpsc::channel(READ_AHEAD);
         let receive = Arc::new(Mutex::new(receive));
         for _ in 0..READERS {
             let (receive, send) = (Arc::clone(&receive), send.clone());
-            let (photos, readers) = (photos.clone(), readers.clone());
+            let (photos, readers, kept) = (photos.clone(), readers.clone(), kept.clone());
             tokio::spawn(async move {
                 loop {
                     let Some((key, work)) = receive.lock().await.recv().await else {
                         return;
                     };
-                    let reading = read_in_time(work, &photos, &readers).await;
+                    let reading = read_in_time(work, &photos, &readers, &kept).await;
                     if send.send((key, reading)).await.is_err() {
                         return;
                     }
@@ -112,58 +122,117 @@ impl ReadAhead {
     }
 }
 
-async fn read_in_time(work: PictureWork, photos: &PictureFiles, readers: &Readers) -> Reading {
-    let (picture, place) = (work.picture, work.place.clone());
-    let photos = photos.clone();
-    let what = work.source.to_string();
-    let read = readers.run(&what, LONG, move || read(work, &photos)).await;
-    read.unwrap_or_else(|error| {
-        Reading::Unreadable(Outcome::Unreadable {
-            picture,
-            place,
-            reason: error.to_string(),
-            gone: false,
-            again: true,
-        })
-    })
+async fn read_in_time(
+    work: PictureWork,
+    photos: &PictureFiles,
+    readers: &Readers,
+    kept: &Kept,
+) -> Reading {
+    let from = match &work.source {
+        PictureSource::Address(address) => Begun::Web(address.clone()),
+        PictureSource::Stored(place) => Begun::File(place.clone().into()),
+        PictureSource::Kept { name, .. } => match kept.place(name) {
+            Ok(filed) => Begun::File(filed),
+            Err(bucket) => Begun::Bucket(bucket.clone(), name.clone()),
+        },
+    };
+    let (bucket, name) = match from {
+        Begun::Bucket(bucket, name) => (bucket, name),
+        from => {
+            let (picture, place) = (work.picture, work.place.clone());
+            let shared = matches!(&from, Begun::File(filed) if filed.shared.is_some());
+            let (what, photos) = (work.source.to_string(), photos.clone());
+            let read = move || read(work, &from, &photos);
+            let read = readers.run(&what, LONG, read).await;
+            return read.unwrap_or_else(|error| {
+                if shared {
+                    return away(picture, &error);
+                }
+                Reading::Unreadable(Outcome::Unreadable {
+                    picture,
+                    place,
+                    reason: error.to_string(),
+                    gone: false,
+                    again: true,
+                })
+            });
+        }
+    };
+    let bytes = match bucket.read(&name).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return gone(work, "the picture is gone".to_owned()),
+        Err(error @ CatalogError::Io { .. }) => return gone(work, error.to_string()),
+        Err(error) => return away(work.picture, &error),
+    };
+    let hashed = bytes.clone();
+    let hashed = readers.run(&name, LONG, move || hash(&hashed)).await;
+    match hashed {
+        Ok(hash) => Reading::Read(read_picture(work, bytes.len().to_string(), hash), bytes),
+        Err(error) => away(work.picture, &error),
+    }
 }
 
-fn read(work: PictureWork, photos: &PictureFiles) -> Reading {
-    let (picture, place) = (work.picture, work.place.clone());
-    let unreadable = |reason: String, gone, again| {
-        Reading::Unreadable(Outcome::Unreadable {
-            picture,
-            place,
-            reason,
-            gone,
-            again,
-        })
-    };
-    let (stamp, bytes) = match &work.source {
-        PictureSource::Address(address) => match photos.remote().get(address) {
+fn read(work: PictureWork, from: &Begun, photos: &PictureFiles) -> Reading {
+    let (stamp, bytes) = match from {
+        Begun::Bucket(..) => return gone(work, "it is no file".to_owned()),
+        Begun::Web(address) => match photos.remote().get(address) {
             Ok(bytes) => (format!("{}", bytes.len()), bytes),
-            Err(error) => return unreadable(error.reason, !error.again, error.again),
+            Err(error) => {
+                return Reading::Unreadable(Outcome::Unreadable {
+                    picture: work.picture,
+                    place: work.place,
+                    reason: error.reason,
+                    gone: !error.again,
+                    again: error.again,
+                });
+            }
         },
-        PictureSource::Stored(place) => {
+        Begun::File(filed) => {
             // The stamp before the bytes: a file that is replaced in between is read again next time.
-            let stamp = photos.stamp(place);
-            let read = stamp.and_then(|stamp| Ok(stamp.zip(photos.read(place)?)));
-            match read {
+            let stamp = photos.stamp(&filed.place);
+            let read = stamp.and_then(|stamp| Ok(stamp.zip(photos.read(&filed.place)?)));
+            match read.map_err(|error| filed.meaning(error)) {
                 Ok(Some(read)) => read,
-                Ok(None) => return unreadable("the picture is gone".to_owned(), true, true),
-                Err(error) => return unreadable(error.to_string(), true, true),
+                Ok(None) => match filed.is_there() {
+                    Ok(()) => return gone(work, "the picture is gone".to_owned()),
+                    Err(error) => return away(work.picture, &error),
+                },
+                Err(error @ CatalogError::PicturesAway { .. }) => {
+                    return away(work.picture, &error);
+                }
+                Err(error) => return gone(work, error.to_string()),
             }
         }
     };
     let hash = hash(&bytes);
+    Reading::Read(read_picture(work, stamp, hash), bytes)
+}
+
+fn read_picture(work: PictureWork, stamp: String, hash: Hash) -> ReadPicture {
     let moved = work.hash != Some(hash);
-    let read = ReadPicture {
-        picture,
+    ReadPicture {
+        picture: work.picture,
         place: work.place,
         stamp,
         hash,
         moved,
         news: moved || !work.embedded,
-    };
-    Reading::Read(read, bytes)
+    }
+}
+
+fn gone(work: PictureWork, reason: String) -> Reading {
+    Reading::Unreadable(Outcome::Unreadable {
+        picture: work.picture,
+        place: work.place,
+        reason,
+        gone: true,
+        again: true,
+    })
+}
+
+fn away(picture: PictureKey, error: &CatalogError) -> Reading {
+    Reading::Unreadable(Outcome::Away {
+        picture,
+        reason: error.to_string(),
+    })
 }

@@ -9,16 +9,23 @@
 //! | [`picture`] | a product's picture for a client: what was decoded at import, in pieces |
 //! | [`hosts`] | the web addresses that pictures may be fetched from: hosts, and where they may be |
 //! | [`remote`] | fetching pictures from web addresses |
-//! | [`upload`] | pictures that came over HTTP, in the data folder |
+//! | [`kept`] | where pictures are kept that came over HTTP or that an import put there |
+//! | [`upload`] | kept in a folder |
+//! | [`bucket`], [`transport`] | kept in a bucket of S3; how that is asked |
+//! | [`links`] | addresses of kept pictures that lead past the service |
 //!
 //! Paths never come from a client: the catalog makes them of what was imported.
 
+pub(in crate::catalog) mod bucket;
 pub(in crate::catalog) mod folder;
 pub(in crate::catalog) mod hosts;
+pub(in crate::catalog) mod kept;
+pub(in crate::catalog) mod links;
 pub(in crate::catalog) mod picture;
 pub(in crate::catalog) mod read;
 pub(in crate::catalog) mod readers;
 pub(in crate::catalog) mod remote;
+mod transport;
 pub(in crate::catalog) mod upload;
 
 use std::fmt;
@@ -66,6 +73,12 @@ impl PicturePlace {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::catalog) enum PictureSource {
     Stored(PicturePlace),
+    /// Where the catalog keeps pictures ([`kept`]), under this name.
+    Kept {
+        name: String,
+        /// By an import, whose file of products says of it; else it came over HTTP.
+        imported: bool,
+    },
     /// On the web.
     Address(String),
 }
@@ -74,7 +87,7 @@ impl fmt::Display for PictureSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stored(place) => place.path().display().fmt(f),
-            Self::Address(address) => f.write_str(address),
+            Self::Kept { name: text, .. } | Self::Address(text) => f.write_str(text),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A product's picture for a client.
 //!
 //! Only what was decoded as a picture at import is shown: the file must have the size and the time
-//! that it had then, or else the same sha256. The validator of a conditional request is that
+//! that it had then, or else the same sha256. An object of a bucket is named by that. The validator of a conditional request is that
 //! sha256, which the database has: an answer that nothing has changed opens no file.
 //!
 //! A picture is read in pieces, each on the [`readers`](super::readers), while the client takes
@@ -17,7 +17,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use super::PicturePlace;
+use super::bucket::{Bucket, Opened as Object};
+use super::kept::Filed;
 use super::read::{self, PictureFiles, io_error};
 use super::readers::{Readers, SHORT};
 use crate::catalog::error::CatalogError;
@@ -33,13 +34,21 @@ const UNREAD: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Picture {
     pub sha256: [u8; 32],
-    pub(in crate::catalog) source: PicturePlace,
+    pub(in crate::catalog) from: PictureFrom,
     /// What the file's size and time were then.
     pub(in crate::catalog) stamp: Option<String>,
     pub(in crate::catalog) photos: PictureFiles,
     pub(in crate::catalog) readers: Readers,
     /// Bytes of pictures that are held whole.
     pub(in crate::catalog) memory: Budget,
+}
+
+/// What a picture is read from.
+#[derive(Clone)]
+pub(in crate::catalog) enum PictureFrom {
+    File(Filed),
+    /// An object of this name.
+    Bucket(Bucket, String),
 }
 
 /// Where a client gets a picture.
@@ -77,9 +86,15 @@ impl Picture {
     /// # Errors
     /// When it cannot be read, hangs, or too many are being read.
     pub async fn open(self) -> Result<Option<OpenPicture>, CatalogError> {
-        let (readers, what) = (self.readers.clone(), self.source.path());
+        let filed = match &self.from {
+            PictureFrom::File(filed) => filed.clone(),
+            PictureFrom::Bucket(bucket, name) => return open_object(bucket, name).await,
+        };
+        let (readers, what) = (self.readers.clone(), filed.place.path());
         let what = what.display().to_string();
-        let opened = readers.run(&what, SHORT, move || self.begin()).await??;
+        let opened = readers
+            .run(&what, SHORT, move || self.begin(&filed))
+            .await??;
         let Some(opened) = opened else {
             return Ok(None);
         };
@@ -95,6 +110,54 @@ impl Picture {
                 (first, length, Some(receive), None)
             }
         };
+        Ok(Some(OpenPicture::new(first, length, rest, memory)))
+    }
+
+    /// Opens the file and reads its first piece.
+    fn begin(&self, filed: &Filed) -> Result<Option<Opened>, CatalogError> {
+        let place = &filed.place;
+        let stamp = match self.photos.stamp(place).map_err(|e| filed.meaning(e)) {
+            Ok(stamp) => stamp,
+            Err(error @ CatalogError::PicturesAway { .. }) => return Err(error),
+            // A link that leads out, a pipe, a file that may not be read.
+            Err(error) => {
+                tracing::warn!(%error, "a picture is not shown");
+                return Ok(None);
+            }
+        };
+        let same = stamp.is_some() && stamp == self.stamp;
+        if same && let Some((mut file, length, _)) = read::open(place)? {
+            let mut first = Vec::with_capacity(PIECE);
+            (&mut file)
+                .take(PIECE as u64)
+                .read_to_end(&mut first)
+                .map_err(|e| io_error(&place.path(), e))?;
+            let whole = first.len() as u64 == length;
+            return Ok(Some(if whole {
+                Opened::Whole(first.into(), None)
+            } else {
+                Opened::Begun(first.into(), file, length)
+            }));
+        }
+        if stamp.is_none() {
+            return filed.is_there().map(|()| None);
+        }
+        // A member of an archive, or a file that was touched: held whole, and compared.
+        let length = self.photos.length(place)?.unwrap_or_default();
+        let memory = self.memory.take(length).ok_or(CatalogError::PicturesBusy)?;
+        let bytes = self.photos.read(place)?;
+        let bytes = bytes.filter(|bytes| same || sha256(bytes) == self.sha256);
+        Ok(bytes.map(|bytes| Opened::Whole(bytes, Some(memory))))
+    }
+}
+
+impl OpenPicture {
+    fn new(
+        first: Bytes,
+        length: u64,
+        rest: Option<mpsc::Receiver<Result<Bytes, CatalogError>>>,
+        memory: Option<Share>,
+    ) -> Self {
         // What was decoded has a format.
         let media_type = image::guess_format(&first)
             .map_or("application/octet-stream", |format| format.to_mime_type());
@@ -104,42 +167,37 @@ impl Picture {
             rest,
             _memory: memory,
         };
-        Ok(Some(OpenPicture { media_type, body }))
+        Self { media_type, body }
     }
+}
 
-    /// Opens the file and reads its first piece.
-    fn begin(&self) -> Result<Option<Opened>, CatalogError> {
-        let stamp = match self.photos.stamp(&self.source) {
-            Ok(stamp) => stamp,
-            // A link that leads out, a pipe, a file that may not be read.
+async fn open_object(bucket: &Bucket, name: &str) -> Result<Option<OpenPicture>, CatalogError> {
+    let Some(mut object) = bucket.open_object(name).await? else {
+        return Ok(None);
+    };
+    let first = object.piece().await?.unwrap_or_default();
+    let (send, receive) = mpsc::channel(1);
+    let length = object.length;
+    if (first.len() as u64) < length {
+        tokio::spawn(objects_pieces(object, send));
+    }
+    Ok(Some(OpenPicture::new(first, length, Some(receive), None)))
+}
+
+/// Takes the pieces of an object as fast as the client takes them.
+async fn objects_pieces(mut object: Object, send: mpsc::Sender<Result<Bytes, CatalogError>>) {
+    loop {
+        let piece = match object.piece().await {
+            Ok(Some(piece)) => Ok(piece),
+            Ok(None) => return,
             Err(error) => {
-                tracing::warn!(%error, "a picture is not shown");
-                return Ok(None);
+                let _ = send.send_timeout(Err(error), UNREAD).await;
+                return;
             }
         };
-        let same = stamp.is_some() && stamp == self.stamp;
-        if same && let Some((mut file, length, _)) = read::open(&self.source)? {
-            let mut first = Vec::with_capacity(PIECE);
-            (&mut file)
-                .take(PIECE as u64)
-                .read_to_end(&mut first)
-                .map_err(|e| io_error(&self.source.path(), e))?;
-            let whole = first.len() as u64 == length;
-            return Ok(Some(if whole {
-                Opened::Whole(first.into(), None)
-            } else {
-                Opened::Begun(first.into(), file, length)
-            }));
+        if send.send_timeout(piece, UNREAD).await.is_err() {
+            return;
         }
-        if stamp.is_none() {
-            return Ok(None);
-        }
-        // A member of an archive, or a file that was touched: held whole, and compared.
-        let length = self.photos.length(&self.source)?.unwrap_or_default();
-        let memory = self.memory.take(length).ok_or(CatalogError::PicturesBusy)?;
-        let bytes = self.photos.read(&self.source)?;
-        let bytes = bytes.filter(|bytes| same || sha256(bytes) == self.sha256);
-        Ok(bytes.map(|bytes| Opened::Whole(bytes, Some(memory))))
     }
 }
 

@@ -1,42 +1,50 @@
-//! Pictures that came over HTTP: files in the data folder, named by their content.
+//! Pictures as files of a folder, named by their content: see [`kept`](super::kept).
 //!
-//! `uploads/ab/abcd..`: the sha256 of the bytes in hexadecimal digits, below a folder of its first
-//! two. The same bytes are one file, whoever shows them.
+//! `ab/abcd..`: the sha256 of the bytes in hexadecimal digits, below a folder of its first two. The
+//! same bytes are one file, whoever shows them.
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::PicturePlace;
 use crate::catalog::error::CatalogError;
 use crate::util::digest::{hex, sha256};
 
-/// Where they are, below the data folder.
+/// Where those that came over HTTP are, below the data folder unless they are kept elsewhere. In the
+/// database this is their root, and their path begins with it, wherever they are kept.
 pub(in crate::catalog) const UPLOADS: &str = "uploads";
+/// The root of those that an import put there.
+pub(in crate::catalog) const IMPORTED: &str = "uploads:import";
 
-/// Where the picture with this sha256 is.
-pub(in crate::catalog) fn place(data: &Path, sha256: &[u8; 32]) -> PicturePlace {
-    PicturePlace::File {
-        folder: data.join(UPLOADS),
-        name: name(sha256),
-    }
+/// The name of the picture with this sha256.
+pub(in crate::catalog) fn name(sha256: &[u8; 32]) -> String {
+    let digits = hex(sha256);
+    format!("{}/{digits}", &digits[..2])
 }
 
-fn name(sha256: &[u8; 32]) -> PathBuf {
-    let digits = hex(sha256);
-    Path::new(&digits[..2]).join(&digits)
+/// Whether it is the name of a picture that is kept: the first two digits of its sha256, and all of
+/// them.
+pub(super) fn is_name(name: &str) -> bool {
+    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    name.split_once('/').is_some_and(|(first, digits)| {
+        first.len() == 2
+            && digits.len() == 64
+            && digits.starts_with(first)
+            && digits.bytes().all(hexadecimal)
+    })
 }
 
 /// Writes a picture to its place, whole and synced, unless it is there; its sha256. Blocking.
 ///
 /// # Errors
 /// When the folder cannot be written to.
-pub(in crate::catalog) fn keep(data: &Path, picture: &[u8]) -> Result<[u8; 32], CatalogError> {
+pub(in crate::catalog) fn keep(root: &Path, picture: &[u8]) -> Result<[u8; 32], CatalogError> {
     let digest = sha256(picture);
-    let path = place(data, &digest).path();
+    let path = root.join(name(&digest));
     let io = |source| CatalogError::io(&path, source);
-    let folder = path.parent().unwrap_or(data);
+    let folder = path.parent().unwrap_or(root);
     let there = fs::metadata(&path).is_ok_and(|file| file.len() == picture.len() as u64);
     if there {
         // It is needed again: whoever cleans up looks at the time.
@@ -45,7 +53,11 @@ pub(in crate::catalog) fn keep(data: &Path, picture: &[u8]) -> Result<[u8; 32], 
         return Ok(digest);
     }
     fs::create_dir_all(folder).map_err(io)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    // Whoever serves the folder may read them.
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(io)?;
     file.write_all(picture)
         .and_then(|()| file.as_file().sync_all())
         .map_err(io)?;
@@ -84,30 +96,35 @@ pub(in crate::catalog) fn all(data: &Path) -> Result<Vec<PathBuf>, CatalogError>
     read().map_err(|error| CatalogError::io(&root, error))
 }
 
-/// Removes the files older than `age` that `needed` does not name, given their paths relative to the
-/// data folder; how many. Blocking.
+/// Removes the pictures older than `age` that `needed` does not name, and what is left of writing some;
+/// how many. Other files stay, whatever they are. Blocking.
 ///
 /// # Errors
 /// When the folder cannot be read.
 pub(in crate::catalog) fn sweep(
-    data: &Path,
+    root: &Path,
     age: Duration,
     needed: &dyn Fn(&str) -> bool,
 ) -> Result<u64, CatalogError> {
-    let root = data.join(UPLOADS);
     let swept = || -> io::Result<u64> {
         let mut removed = 0;
-        let folders = match fs::read_dir(&root) {
+        let folders = match fs::read_dir(root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             folders => folders?,
         };
         for folder in folders {
-            for file in fs::read_dir(folder?.path())? {
+            let folder = folder?;
+            let of_ours = folder.file_name().len() == 2 && folder.file_type()?.is_dir();
+            if !of_ours {
+                continue;
+            }
+            for file in fs::read_dir(folder.path())? {
                 let path = file?.path();
                 let written = fs::metadata(&path)?.modified()?;
                 let old = written.elapsed().is_ok_and(|since| since >= age);
-                let below = path.strip_prefix(data).unwrap_or(&path);
-                if old && !needed(&below.to_string_lossy()) {
+                let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy();
+                let begun = name.get(3..).is_some_and(|file| file.starts_with(".tmp"));
+                if old && (begun || is_name(&name)) && !needed(&name) {
                     fs::remove_file(&path)?;
                     removed += 1;
                 }
@@ -115,5 +132,26 @@ pub(in crate::catalog) fn sweep(
         }
         Ok(removed)
     };
-    swept().map_err(|error| CatalogError::io(&root, error))
+    swept().map_err(|error| CatalogError::io(root, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_kept_here_has_no_name_of_ours() {
+        let digits = "ab".repeat(32);
+        assert!(is_name(&format!("ab/{digits}")));
+        for other in [
+            digits.clone(),
+            format!("ac/{digits}"),
+            format!("ab/{digits}.jpg"),
+            format!("ab/{}", "AB".repeat(32)),
+            format!("ab/cd/{digits}"),
+            "shoes/1.jpg".to_owned(),
+        ] {
+            assert!(!is_name(&other), "{other}");
+        }
+    }
 }

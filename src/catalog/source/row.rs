@@ -71,7 +71,7 @@ impl Record {
         let mut places = self.pictures.iter();
         places.find_map(|(_, source)| match source {
             PictureSource::Stored(place) => Some(place.clone()),
-            PictureSource::Address(_) => None,
+            PictureSource::Kept { .. } | PictureSource::Address(_) => None,
         })
     }
 }

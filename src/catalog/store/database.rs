@@ -17,6 +17,7 @@ use super::sqlite::{self, FILE, FileName};
 use super::vectors::server::VectorServer;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::hosts::PictureHosts;
+use crate::catalog::media::kept::{Kept, PictureOptions};
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::Readers;
 use crate::util::budget::Budget;
@@ -107,6 +108,8 @@ pub(in crate::catalog) struct Inner {
     pub(super) vectors: OnceLock<Arc<VectorServer>>,
     pub(in crate::catalog) photos: PictureFiles,
     pub(in crate::catalog) readers: Readers,
+    /// Where pictures are kept.
+    pub(in crate::catalog) kept: Kept,
     /// Bytes of pictures that are held whole for clients.
     pub(super) pictures: Budget,
     /// How long searches wait for a connection.
@@ -121,19 +124,28 @@ impl Catalog {
     /// When the folder cannot be made, or the database is damaged, of a newer version, or not to be
     /// opened.
     pub async fn open(data: &Path) -> Result<Self, CatalogError> {
-        open(data, &Database::Folder, PictureHosts::default()).await
+        open(data, &Database::Folder, PictureHosts::default().into()).await
     }
 
-    /// The same of a database wherever it is; pictures are also fetched from `hosts`.
+    /// The same of a database wherever it is. `pictures`: where they are fetched from, or all that has
+    /// to be known of them. Whoever uses those that are kept calls [`Catalog::check_pictures`] first.
     ///
     /// # Errors
     /// As [`Catalog::open`], and when a server cannot be reached.
     pub async fn open_with(
         data: &Path,
         database: &Database,
-        hosts: PictureHosts,
+        pictures: impl Into<PictureOptions>,
     ) -> Result<Self, CatalogError> {
-        open(data, database, hosts).await
+        open(data, database, pictures.into()).await
+    }
+
+    /// Whether the pictures that are kept can be reached.
+    ///
+    /// # Errors
+    /// [`CatalogError::PicturesAway`], which says what is wrong.
+    pub async fn check_pictures(&self) -> Result<(), CatalogError> {
+        self.inner.kept.check().await
     }
 
     /// The data folder, absolute.
@@ -176,12 +188,14 @@ impl Catalog {
 async fn open(
     data: &Path,
     database: &Database,
-    hosts: PictureHosts,
+    pictures: PictureOptions,
 ) -> Result<Catalog, CatalogError> {
     sqlx::any::install_default_drivers();
     let io = |source| CatalogError::io(data, source);
     std::fs::create_dir_all(data).map_err(io)?;
     let data = data.canonicalize().map_err(io)?;
+    let readers = Readers::default();
+    let kept = Kept::open(&data, &pictures, readers.clone())?;
     let (pools, file, server) = match database {
         Database::Folder => {
             let (pools, file) = sqlite::open(&data).await?;
@@ -210,8 +224,9 @@ async fn open(
             following,
             writer,
             vectors: OnceLock::new(),
-            photos: PictureFiles::new(hosts),
-            readers: Readers::default(),
+            photos: PictureFiles::new(pictures.hosts),
+            readers,
+            kept,
             pictures: Budget::new(PICTURES),
             wait: metrics::histogram!(WAIT_METRIC),
             data,

@@ -18,14 +18,14 @@ use super::row::Columns;
 use super::write::{Log, Writer};
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::hosts::PictureHosts;
-use crate::catalog::media::{PictureSource, upload};
+use crate::catalog::media::upload::{IMPORTED, UPLOADS};
+use crate::catalog::media::{PictureSource, kept};
 use crate::catalog::source::jsonl::{self, RowImage};
 use crate::domain::write::merge;
 use crate::domain::{
     Conditions, FieldFault, Product, ProductId, Refused, Write, WriteOp, WriteResult, WriteStatus,
     Written,
 };
-use crate::util::blocking::blocking;
 
 /// The version of a product that this transaction has changed: it is known at its end.
 const OF_NOW: u64 = u64::MAX;
@@ -40,13 +40,27 @@ impl Catalog {
         Writer::beside(self).write(writes).await
     }
 
-    /// Keeps the file of a picture that was uploaded, synced, for [`WriteOp::PutPicture`]; its sha256.
+    /// Keeps the file of a picture that was uploaded, whole, for [`WriteOp::PutPicture`]; its sha256.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn keep_upload(&self, file: Bytes) -> Result<[u8; 32], CatalogError> {
-        let data = self.data().to_owned();
-        blocking(move || upload::keep(&data, &file)).await?
+        let kept = &self.inner.kept;
+        // Below the place where a folder is mounted, its pictures would be lost.
+        if kept.is_bare().await? && self.keeps_pictures().await? {
+            return Err(kept.unmounted());
+        }
+        kept.keep(file).await
+    }
+
+    async fn keeps_pictures(&self) -> Result<bool, CatalogError> {
+        let sql = "SELECT product FROM pictures WHERE root IN ($1, $2) LIMIT 1";
+        let one: Result<Option<i64>, _> = sqlx::query_scalar(sql)
+            .bind(UPLOADS)
+            .bind(IMPORTED)
+            .fetch_optional(&self.inner.upkeep)
+            .await;
+        one.map(|one| one.is_some()).map_err(|e| self.error(e))
     }
 }
 
@@ -325,8 +339,7 @@ fn prepare(write: Write, catalog: &Catalog) -> (Option<String>, Result<Prepared,
             WriteOp::Patch => Edit::Patch(plain_names(json)),
             WriteOp::Delete => Edit::Delete,
             WriteOp::PutPicture(number, sha256) => {
-                let place = upload::place(catalog.data(), &sha256);
-                Edit::Picture(number, Some(PictureSource::Stored(place)))
+                Edit::Picture(number, Some(kept::uploaded(&sha256)))
             }
             WriteOp::DeletePicture(number) => Edit::Picture(number, None),
         };

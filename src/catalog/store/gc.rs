@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::database::Catalog;
+use super::pictures::kept;
 use super::queue::now;
 use super::write::Writer;
 use crate::catalog::error::CatalogError;
-use crate::catalog::media::upload::{self, UPLOADS};
+use crate::catalog::media::upload::{IMPORTED, UPLOADS};
 use crate::domain::ModelId;
-use crate::util::blocking::blocking;
 
 /// Rows deleted in one transaction.
 const PAGE: i64 = 2_000;
@@ -178,19 +178,20 @@ impl Writer {
             .map(|_| ())
     }
 
-    /// Removes uploaded pictures that were written longer ago than `keep` and that no product shows. An
+    /// Removes kept pictures that were written longer ago than `keep` and that no product shows. An
     /// upload is written before its product is, and its time is renewed when it comes again.
     async fn remove_uploads(&self, keep: Duration) -> Result<u64, CatalogError> {
-        let sql = "SELECT DISTINCT file FROM pictures WHERE root = $1";
+        let sql = "SELECT DISTINCT file FROM pictures WHERE root IN ($1, $2)";
         let needed: Vec<String> = sqlx::query_scalar(sql)
             .bind(UPLOADS)
+            .bind(IMPORTED)
             .fetch_all(&self.catalog().inner.upkeep)
             .await
             .map_err(|e| self.catalog().error(e))?;
-        let needed: HashSet<String> = needed.into_iter().collect();
-        let data = self.catalog().data().to_owned();
+        let names = needed.iter().filter_map(|file| kept(file, Some(UPLOADS)));
+        let needed: HashSet<String> = names.map(str::to_owned).collect();
         let keep = keep.max(UPLOADING);
-        blocking(move || upload::sweep(&data, keep, &|file| needed.contains(file))).await?
+        self.catalog().inner.kept.sweep(keep, needed).await
     }
 
     async fn unused_models(&self, keep: i64, in_use: Option<i64>) -> Result<Vec<i64>, sqlx::Error> {

@@ -10,7 +10,7 @@ use sqlx::Row;
 
 use super::db::{DbRow, Tx, number};
 use super::queue::{self, PictureKey};
-use crate::catalog::media::upload::UPLOADS;
+use crate::catalog::media::upload::{IMPORTED, UPLOADS};
 use crate::catalog::media::{PicturePlace, PictureSource};
 
 /// A picture's number among those of its product, and where it is.
@@ -54,6 +54,12 @@ impl PlaceColumns {
                 member: Some(member.clone()),
                 ..nowhere
             },
+            // The same wherever they are kept.
+            PictureSource::Kept { name, imported } => Self {
+                file: Some(format!("{UPLOADS}/{name}")),
+                root: Some(if *imported { IMPORTED } else { UPLOADS }.to_owned()),
+                ..nowhere
+            },
             PictureSource::Address(address) => Self {
                 address: Some(address.clone()),
                 ..nowhere
@@ -75,7 +81,14 @@ impl PlaceColumns {
         if let Some(address) = self.address {
             return Some(PictureSource::Address(address));
         }
-        let file = data.join(self.file?);
+        let file = self.file?;
+        if let Some(name) = kept(&file, self.root.as_deref()) {
+            return Some(PictureSource::Kept {
+                name: name.to_owned(),
+                imported: self.root.as_deref() == Some(IMPORTED),
+            });
+        }
+        let file = data.join(file);
         if let Some(member) = self.member {
             let archive = file;
             return Some(PictureSource::Stored(PicturePlace::Zip { archive, member }));
@@ -97,6 +110,13 @@ impl PlaceColumns {
     pub(super) fn is_upload(&self) -> bool {
         self.root.as_deref() == Some(UPLOADS)
     }
+}
+
+/// The name of a picture that the catalog keeps, by the columns `file` and `root`.
+pub(super) fn kept<'a>(file: &'a str, root: Option<&str>) -> Option<&'a str> {
+    let name = file.strip_prefix(UPLOADS)?.strip_prefix('/')?;
+    root.is_some_and(|root| [UPLOADS, IMPORTED].contains(&root))
+        .then_some(name)
 }
 
 /// Columns `file`, `member`, `address` and `root`. A relative path lies in the data folder, which

@@ -8,10 +8,11 @@ use sqlx::{Any, AnyConnection, Row};
 
 use super::database::Catalog;
 use super::db::{DbRow, flag, number, undecodable};
-use super::pictures;
+use super::pictures::{self, kept};
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PictureSource;
-use crate::catalog::media::picture::{Picture, ShownPicture};
+use crate::catalog::media::picture::{Picture, PictureFrom, ShownPicture};
+use crate::catalog::media::upload::UPLOADS;
 use crate::catalog::source::jsonl;
 use crate::catalog::values::{
     AllEmbedded, Changed, Counts, Embedded, PartProgress, ProductProgress, StoredPicture,
@@ -52,6 +53,16 @@ impl Catalog {
     ) -> Result<Vec<StoredProduct>, CatalogError> {
         let found = products_after(self, after, most).await;
         found.map_err(|e| self.error(e))
+    }
+
+    /// Says of a product's pictures where clients get them past the service, as the setting
+    /// `picture_links` has it. To be called when an answer is made: an address is good for a while.
+    pub async fn link(&self, product: &mut StoredProduct) {
+        for picture in &mut product.pictures {
+            if let (true, Some(name)) = (picture.shown, &picture.kept) {
+                picture.link = self.inner.kept.link(name).await;
+            }
+        }
     }
 
     /// The keys of the products with these ids, in no order; ids that are unknown are left out.
@@ -221,7 +232,9 @@ macro_rules! stored_sql {
             "SELECT p.key, p.id, p.title, p.description, p.price, p.sale_price, p.currency, p.created,
                     p.url, p.attributes, p.version,
                     (SELECT '[' || coalesce(string_agg(
-                        '[' || number || ',' || json_quote(address) || ',' || decoded || ']',
+                        '[' || number || ',' || json_quote(address) || ',' || decoded || ',' ||
+                        json_quote(CASE WHEN root IN ('uploads', 'uploads:import') AND stamp IS NOT NULL
+                                   THEN file END) || ']',
                         ',' ORDER BY number), '') || ']'
                      FROM pictures WHERE product = p.key) AS pictures ",
             $from
@@ -245,13 +258,18 @@ pub(super) fn product_row(row: &DbRow) -> Result<Product, sqlx::Error> {
 }
 
 fn stored(row: &DbRow) -> Result<StoredProduct, sqlx::Error> {
-    let pictures: Vec<(u8, Option<String>, u8)> =
+    let pictures: Vec<(u8, Option<String>, u8, Option<String>)> =
         serde_json::from_str(row.try_get("pictures")?).map_err(undecodable)?;
     let pictures = pictures.into_iter();
-    let pictures = pictures.map(|(number, address, decoded)| StoredPicture {
-        number,
-        address,
-        shown: decoded > 0,
+    let pictures = pictures.map(|(number, address, decoded, file)| {
+        let name = file.as_deref().and_then(|file| kept(file, Some(UPLOADS)));
+        StoredPicture {
+            number,
+            address,
+            shown: decoded > 0,
+            kept: name.map(str::to_owned),
+            link: None,
+        }
     });
     Ok(StoredProduct {
         key: key(row)?,
@@ -279,19 +297,23 @@ async fn picture(
         .map_err(|e| catalog.error(e))?;
     let Some(row) = row else { return Ok(None) };
     let picture = || -> Result<Option<ShownPicture>, sqlx::Error> {
-        let source = match pictures::source(&row, catalog.data())? {
+        let from = match pictures::source(&row, catalog.data())? {
             None => return Ok(None),
             Some(PictureSource::Address(address)) => {
                 return Ok(Some(ShownPicture::Elsewhere(address)));
             }
-            Some(PictureSource::Stored(place)) => place,
+            Some(PictureSource::Stored(place)) => PictureFrom::File(place.into()),
+            Some(PictureSource::Kept { name, .. }) => match catalog.inner.kept.place(&name) {
+                Ok(filed) => PictureFrom::File(filed),
+                Err(bucket) => PictureFrom::Bucket(bucket.clone(), name),
+            },
         };
         let Some(hash) = row.try_get::<Option<&[u8]>, _>("hash")? else {
             return Ok(None);
         };
         Ok(Some(ShownPicture::Here(Box::new(Picture {
             sha256: hash.try_into().map_err(undecodable)?,
-            source,
+            from,
             stamp: row.try_get("stamp")?,
             photos: catalog.inner.photos.clone(),
             readers: catalog.inner.readers.clone(),

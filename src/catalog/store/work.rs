@@ -25,6 +25,8 @@ const PAGE: i64 = 2_000;
 /// The first pause after a failure, in seconds; each next one is twice as long, up to the longest.
 const FIRST_PAUSE: i64 = 5;
 const LONGEST_PAUSE: i64 = 3_600;
+/// Before another try where pictures are kept that do not answer, in seconds. It does not count.
+const AWAY: i64 = 15;
 /// How long what one of several workers took is its own, in seconds: many times what it takes.
 const LEASE: i64 = 120;
 /// Failures after which something is given up: a day and a half after the first.
@@ -77,6 +79,8 @@ pub(in crate::catalog) enum Outcome {
         gone: bool,
         again: bool,
     },
+    /// Where the picture is kept does not answer: nothing is known of the picture.
+    Away { picture: PictureKey, reason: String },
     /// A caption that the model has seen already.
     KnownWords { hash: Hash },
 }
@@ -546,6 +550,16 @@ impl Writer {
                     } else {
                         done(model, *picture, &mut transaction).await?;
                     }
+                }
+                Outcome::Away { picture, .. } => {
+                    let sql = "UPDATE work SET due = $4
+                               WHERE product = $1 AND number = $2 AND model = $3";
+                    let query = sqlx::query(sql)
+                        .bind(i64::from(picture.product))
+                        .bind(i64::from(picture.number))
+                        .bind(model)
+                        .bind(now() + AWAY);
+                    query.execute(&mut *transaction).await?;
                 }
                 Outcome::KnownWords { hash } => {
                     done_with_words(model, hash, &mut transaction).await?;

@@ -23,8 +23,10 @@ pub fn image_url(id: &ProductId, pictures: &[StoredPicture], public_url: &str) -
 }
 
 fn shown(picture: &StoredPicture, path: impl FnOnce() -> String) -> Option<String> {
-    let url = || picture.address.clone().unwrap_or_else(path);
-    picture.shown.then(url)
+    let elsewhere = picture.address.as_ref().or(picture.link.as_ref());
+    picture
+        .shown
+        .then(|| elsewhere.cloned().unwrap_or_else(path))
 }
 
 fn below(id: &ProductId, public_url: &str, rest: &str) -> String {

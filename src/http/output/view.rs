@@ -288,7 +288,8 @@ pub struct ProductView {
     /// The product's page in the shop.
     pub url: Option<String>,
     /// Where its first picture is that can be shown: on the web, or relative to this service unless it
-    /// is set up with a public address.
+    /// is set up with a public address. Where the service is set up so, an address that is valid for
+    /// an hour.
     pub image_url: Option<String>,
     /// Every attribute with its values.
     pub attributes: BTreeMap<String, Vec<String>>,
@@ -320,7 +321,8 @@ struct ProductViewSchema {
     #[schema(required)]
     url: Option<String>,
     /// Where its first picture is that can be shown: on the web, or relative to this service unless it
-    /// is set up with a public address.
+    /// is set up with a public address. Where the service is set up so, an address that is valid for
+    /// an hour.
     #[schema(required)]
     image_url: Option<String>,
     /// Every attribute with its values.
@@ -539,6 +541,8 @@ mod tests {
                 number: 1,
                 address: None,
                 shown: true,
+                kept: None,
+                link: None,
             }],
             version: 0,
         }
@@ -569,6 +573,8 @@ mod tests {
             number,
             address: address.map(str::to_owned),
             shown,
+            kept: None,
+            link: None,
         };
         let address = "https://cdn.example/3.jpg";
         stored.pictures = vec![
@@ -585,6 +591,10 @@ mod tests {
         );
         // Not decoded, none of this number, and no picture asked for.
         assert_eq!((url(Some(5)), url(Some(2)), url(None)), (None, None, None));
+        let signed = "https://bucket.example/ab/abcd?X-Amz-Signature=1";
+        stored.pictures[2].link = Some(signed.to_owned());
+        let url = |number| nearest(&stored, number, "https://api.example");
+        assert_eq!(url(Some(4)).as_deref(), Some(signed));
         let first = ProductView::new(stored, &KnownAttributes::default(), "");
         assert_eq!(first.image_url.as_deref(), Some(address));
     }

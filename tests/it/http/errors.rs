@@ -22,6 +22,7 @@ const ELSEWHERE: [&str; 7] = [
     "incomplete_body",
     "bad_request",
     "store_unavailable",
+    "pictures_unavailable",
 ];
 
 #[tokio::test]

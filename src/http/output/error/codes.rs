@@ -114,6 +114,8 @@ codes! {
         "The service is starting or stopping, has nothing indexed yet, or its model does not answer; `readiness` holds the report of /readyz.";
     StoreUnavailable, "store_unavailable", SERVICE_UNAVAILABLE, "The catalog cannot be changed now",
         "The disk is full, or the database stayed busy: nothing was written. Try again after the seconds in Retry-After.";
+    PicturesUnavailable, "pictures_unavailable", SERVICE_UNAVAILABLE, "The pictures cannot be reached now",
+        "Where the catalog keeps its pictures does not answer: nothing was written. Try again after the seconds in Retry-After.";
     DeadlineExceeded, "deadline_exceeded", GATEWAY_TIMEOUT, "No answer in time",
         "The service could not answer within its request time-out.";
 }

@@ -78,6 +78,11 @@ pub enum ApiError {
         #[source]
         source: CatalogError,
     },
+    #[error("the pictures cannot be reached now")]
+    PicturesUnavailable {
+        #[source]
+        source: CatalogError,
+    },
     #[error("{what} is larger than {limit} bytes")]
     BodyTooLarge { what: &'static str, limit: usize },
     #[error("{0}")]
@@ -198,6 +203,7 @@ impl ApiError {
             Self::InvalidProduct { .. } => ErrorCode::InvalidProduct,
             Self::Precondition { .. } => ErrorCode::PreconditionFailed,
             Self::StoreUnavailable { .. } => ErrorCode::StoreUnavailable,
+            Self::PicturesUnavailable { .. } => ErrorCode::PicturesUnavailable,
             Self::UnsupportedMediaType { .. } => ErrorCode::UnsupportedMediaType,
             Self::BodyTooLarge { .. } => ErrorCode::BodyTooLarge,
             Self::Image(error) => match error {
@@ -272,7 +278,7 @@ impl ApiError {
             ],
             Self::InvalidProduct { field, .. } => vec![("field", json!(field))],
             Self::Precondition { version } => vec![("etag", json!(version.map(etag_of)))],
-            Self::Overloaded | Self::StoreUnavailable { .. } => {
+            Self::Overloaded | Self::StoreUnavailable { .. } | Self::PicturesUnavailable { .. } => {
                 vec![("retry_after_s", json!(RETRY_AFTER_S))]
             }
             Self::RateLimited { retry_after_s } => vec![("retry_after_s", json!(retry_after_s))],
@@ -311,9 +317,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
         let wait = match &self {
-            Self::Overloaded | Self::NotReady { .. } | Self::StoreUnavailable { .. } => {
-                Some(RETRY_AFTER_S)
-            }
+            Self::Overloaded
+            | Self::NotReady { .. }
+            | Self::StoreUnavailable { .. }
+            | Self::PicturesUnavailable { .. } => Some(RETRY_AFTER_S),
             Self::RateLimited { retry_after_s } => Some(*retry_after_s),
             _ => None,
         };
@@ -412,6 +419,9 @@ impl From<ServiceError> for ApiError {
                     reason: "the catalog's database stayed busy",
                     source,
                 }
+            }
+            ServiceError::Catalog(source @ CatalogError::PicturesAway { .. }) => {
+                Self::PicturesUnavailable { source }
             }
             other => Self::internal("the service could not answer", other),
         }
