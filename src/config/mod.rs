@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{
-    Access, Database, PictureLinks, PictureOptions, PicturesAt, VectorPlace,
+    Access, Database, PictureHosts, PictureLinks, PictureOptions, PicturesAt, VectorPlace,
 };
 use crate::domain::{
     AttributeName, KnownAttributes, Rate, Types, is_field, is_origin, is_parameter,

@@ -973,13 +973,24 @@ async fn a_catalog_that_cannot_be_changed_is_unavailable() {
             get(async || -> Result<(), ApiError> {
                 Err(CatalogError::Busy(sqlx::Error::PoolClosed).into())
             }),
+        )
+        .route(
+            "/products",
+            get(async || -> Result<(), ApiError> {
+                let (place, reason) = ("s3://secret".to_owned(), "secret".to_owned());
+                Err(CatalogError::PicturesAway { place, reason }.into())
+            }),
         );
     let service = layered(routes, origins(Arc::default()));
-    for path in ["/search", "/slow"] {
+    for (path, code_of_it) in [
+        ("/search", "store_unavailable"),
+        ("/slow", "store_unavailable"),
+        ("/products", "pictures_unavailable"),
+    ] {
         let answer = get_from(&service, path).await;
         assert_eq!(
             (answer.0, code(&answer).as_str()),
-            (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
+            (StatusCode::SERVICE_UNAVAILABLE, code_of_it)
         );
         assert_eq!(answer.1[header::RETRY_AFTER], "1");
         assert!(!String::from_utf8_lossy(&answer.2).contains("secret"));

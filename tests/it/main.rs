@@ -15,6 +15,7 @@ mod encode;
 mod evaluate;
 mod http;
 mod index;
+mod kept;
 mod live;
 mod living;
 mod model;

@@ -9,7 +9,7 @@ use crate::support::multipart;
 use crate::support::service::Service;
 
 /// An image of one color with a stripe of another.
-fn png(color: [u8; 3], stripe: [u8; 3]) -> Vec<u8> {
+pub fn png(color: [u8; 3], stripe: [u8; 3]) -> Vec<u8> {
     let image = image::RgbImage::from_fn(64, 64, |x, _| {
         image::Rgb(if x % 16 < 8 { color } else { stripe })
     });
@@ -20,7 +20,7 @@ fn png(color: [u8; 3], stripe: [u8; 3]) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn send(
+pub fn send(
     service: &Service,
     method: &str,
     path: &str,
@@ -47,7 +47,7 @@ fn send(
     (answer.status().as_u16(), value)
 }
 
-fn put(service: &Service, path: &str, product: &Value) -> (u16, Value) {
+pub fn put(service: &Service, path: &str, product: &Value) -> (u16, Value) {
     let body = product.to_string();
     send(
         service,
@@ -58,7 +58,7 @@ fn put(service: &Service, path: &str, product: &Value) -> (u16, Value) {
     )
 }
 
-fn by_photo(service: &Service, photo: &[u8]) -> Value {
+pub fn by_photo(service: &Service, photo: &[u8]) -> Value {
     let body = multipart::form(&[("image", photo)]);
     let form = Some((multipart::FORM, &body[..]));
     let (status, answer) = send(service, "POST", "/search/image", form, &[]);
@@ -66,7 +66,7 @@ fn by_photo(service: &Service, photo: &[u8]) -> Value {
     answer["hits"][0].clone()
 }
 
-fn embedded(service: &mut Service, id: &str, pictures: usize) {
+pub fn embedded(service: &mut Service, id: &str, pictures: usize) {
     let path = format!("/products/{id}");
     service.until("its pictures", |service| {
         let (_, answer) = service.get(&path);

@@ -69,6 +69,9 @@ pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
         args.to.display(),
         written.bytes.div_ceil(1_000_000)
     );
+    if options.kept_elsewhere {
+        println!("pictures in {} are not in it", args.kept.pictures);
+    }
     if written.missing > 0 {
         println!(
             "{} pictures could not be read and are not in it",

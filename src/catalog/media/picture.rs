@@ -176,12 +176,15 @@ async fn open_object(bucket: &Bucket, name: &str) -> Result<Option<OpenPicture>,
         return Ok(None);
     };
     let first = object.piece().await?.unwrap_or_default();
-    let (send, receive) = mpsc::channel(1);
     let length = object.length;
-    if (first.len() as u64) < length {
+    let rest = if (first.len() as u64) < length {
+        let (send, receive) = mpsc::channel(1);
         tokio::spawn(objects_pieces(object, send));
-    }
-    Ok(Some(OpenPicture::new(first, length, Some(receive), None)))
+        Some(receive)
+    } else {
+        None
+    };
+    Ok(Some(OpenPicture::new(first, length, rest, None)))
 }
 
 /// Takes the pieces of an object as fast as the client takes them.

@@ -22,6 +22,7 @@ use super::{Fake, Shop, Snapshot, place, shown, snapshot};
 
 const DEFAULT: BackupOptions = BackupOptions {
     pictures: false,
+    kept_elsewhere: false,
     force: false,
 };
 

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Answer, Shop, answer, request};
 
 /// Provoked in the unit tests of `src/http`, where handlers can be made slow and to fail.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 8] = [
     "internal",
     "overloaded",
     "deadline_exceeded",

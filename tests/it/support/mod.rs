@@ -4,6 +4,7 @@ pub mod clip;
 pub mod multipart;
 pub mod noise;
 pub mod postgres;
+pub mod s3;
 pub mod service;
 #[path = "../../../src/util/skipped.rs"]
 pub mod skipped;
