@@ -1,6 +1,7 @@
 //! Pictures read and hashed ahead of the encoder.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
@@ -20,6 +21,8 @@ use crate::domain::Embedding;
 /// How many pictures are read and hashed at a time, and how many may wait for the encoder.
 const READERS: usize = 4;
 const READ_AHEAD: usize = 16;
+/// For how long what is away is not asked again.
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// A product's picture, read.
 pub(super) struct ReadPicture {
@@ -66,6 +69,27 @@ enum Begun {
     Bucket(Bucket, String),
 }
 
+/// Why the pictures that are kept could not be reached a moment ago: the others are not waited for.
+#[derive(Default)]
+struct Away(std::sync::Mutex<Option<(Instant, String)>>);
+
+impl Away {
+    fn now(&self) -> Option<String> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = noted.as_ref().filter(|(at, _)| at.elapsed() < MOMENT);
+        noted.map(|(_, reason)| reason.clone())
+    }
+
+    fn note(&self, reading: &Reading) {
+        if let Reading::Unreadable(Outcome::Away { reason, .. }) = reading {
+            let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if noted.as_ref().is_none_or(|(at, _)| at.elapsed() >= MOMENT) {
+                *noted = Some((Instant::now(), reason.clone()));
+            }
+        }
+    }
+}
+
 /// Readers of the pictures that are pushed. They end when this is dropped.
 pub(super) struct ReadAhead {
     jobs: mpsc::UnboundedSender<(i64, PictureWork)>,
@@ -78,15 +102,22 @@ impl ReadAhead {
         let (jobs, receive) = mpsc::unbounded_channel::<(i64, PictureWork)>();
         let (send, found) = mpsc::channel(READ_AHEAD);
         let receive = Arc::new(Mutex::new(receive));
+        let away = Arc::new(Away::default());
         for _ in 0..READERS {
             let (receive, send) = (Arc::clone(&receive), send.clone());
+            let away = Arc::clone(&away);
             let (photos, readers, kept) = (photos.clone(), readers.clone(), kept.clone());
             tokio::spawn(async move {
                 loop {
                     let Some((key, work)) = receive.lock().await.recv().await else {
                         return;
                     };
-                    let reading = read_in_time(work, &photos, &readers, &kept).await;
+                    let is_kept = matches!(work.source, PictureSource::Kept { .. });
+                    let reading = match away.now().filter(|_| is_kept) {
+                        Some(reason) => away_for(work.picture, reason),
+                        None => read_in_time(work, &photos, &readers, &kept).await,
+                    };
+                    away.note(&reading);
                     if send.send((key, reading)).await.is_err() {
                         return;
                     }
@@ -231,8 +262,9 @@ fn gone(work: PictureWork, reason: String) -> Reading {
 }
 
 fn away(picture: PictureKey, error: &CatalogError) -> Reading {
-    Reading::Unreadable(Outcome::Away {
-        picture,
-        reason: error.to_string(),
-    })
+    away_for(picture, error.to_string())
+}
+
+fn away_for(picture: PictureKey, reason: String) -> Reading {
+    Reading::Unreadable(Outcome::Away { picture, reason })
 }

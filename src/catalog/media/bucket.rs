@@ -34,7 +34,7 @@ use crate::catalog::error::CatalogError;
 
 /// For a client that waits: the first bytes of a picture, and each piece after them.
 const READ: Duration = Duration::from_secs(5);
-/// To write a picture, or to look at the bucket.
+/// To write a picture, to look at the bucket, or to begin to read what is to be embedded.
 const WRITE: Duration = Duration::from_secs(8);
 /// To read a whole picture that is to be embedded.
 const EMBED: Duration = Duration::from_secs(30);
@@ -194,7 +194,7 @@ impl Bucket {
     /// All of an object; `None` when it is not there.
     pub(in crate::catalog) async fn read(&self, name: &str) -> Result<Option<Bytes>, CatalogError> {
         let read = async {
-            let Some(mut opened) = self.get(name, EMBED).await? else {
+            let Some(mut opened) = self.get(name, WRITE).await? else {
                 return Ok(None);
             };
             let length = usize::try_from(opened.length).unwrap_or_default();
