@@ -69,9 +69,10 @@ fn upload(service: &Service, id: &str, number: u8, picture: &[u8]) -> (u16, Valu
 }
 
 fn get(service: &Service, url: &str) -> Response<ureq::Body> {
-    let url = match url.starts_with('/') {
-        true => format!("{}{url}", service.url),
-        false => url.to_owned(),
+    let url = if url.starts_with('/') {
+        format!("{}{url}", service.url)
+    } else {
+        url.to_owned()
     };
     service.agent.get(url).call().expect("an answer")
 }

@@ -256,10 +256,10 @@ async fn keep_pictures(
     batch: &mut [Record],
     options: &ImportOptions,
 ) -> Result<u64, CatalogError> {
-    match options.keep_pictures {
-        true => keep::pictures(writer.catalog(), batch).await,
-        false => Ok(0),
+    if !options.keep_pictures {
+        return Ok(0);
     }
+    keep::pictures(writer.catalog(), batch).await
 }
 
 async fn write(

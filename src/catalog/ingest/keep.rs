@@ -4,6 +4,8 @@
 //! One that cannot be read stays where the file says it is, and is found missing when it is its turn
 //! to be embedded. A bucket that does not answer ends the import.
 
+use std::collections::HashSet;
+
 use tokio::task::JoinSet;
 
 use crate::catalog::error::CatalogError;
@@ -31,20 +33,23 @@ pub(super) async fn pictures(
         }
     }
     let (mut waiting, mut running) = (stored.into_iter(), JoinSet::new());
-    let mut written = 0;
+    // Two at a time may find that the same one is not there.
+    let mut written = HashSet::new();
     loop {
         for (record, picture, place) in waiting.by_ref().take(TOGETHER - running.len()) {
             let catalog = catalog.clone();
             running.spawn(async move { Ok((record, picture, keep(&catalog, place).await?)) });
         }
         let Some(done) = running.join_next().await else {
-            return Ok(written);
+            return Ok(written.len() as u64);
         };
         let done: Result<_, CatalogError> =
             done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let (record, picture, kept) = done?;
         let Some((name, new)) = kept else { continue };
-        written += u64::from(new);
+        if new {
+            written.insert(name.clone());
+        }
         let of = records.get_mut(record).map(|record| &mut record.pictures);
         if let Some((_, source)) = of.and_then(|pictures| pictures.get_mut(picture)) {
             *source = PictureSource::Kept {
