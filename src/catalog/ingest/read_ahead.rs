@@ -62,11 +62,10 @@ pub(super) enum Reading {
     Unreadable(Outcome),
 }
 
-/// What a picture is read from.
+/// What a thread reads a picture from.
 enum Begun {
     Web(String),
     File(Filed),
-    Bucket(Bucket, String),
 }
 
 /// Why the pictures that are kept could not be reached a moment ago: the others are not waited for.
@@ -164,40 +163,40 @@ async fn read_in_time(
         PictureSource::Stored(place) => Begun::File(place.clone().into()),
         PictureSource::Kept { name, .. } => match kept.place(name) {
             Ok(filed) => Begun::File(filed),
-            Err(bucket) => Begun::Bucket(bucket.clone(), name.clone()),
+            Err(bucket) => {
+                let name = name.clone();
+                return read_object(work, bucket, &name, readers).await;
+            }
         },
     };
-    let (bucket, name) = match from {
-        Begun::Bucket(bucket, name) => (bucket, name),
-        from => {
-            let (picture, place) = (work.picture, work.place.clone());
-            let shared = matches!(&from, Begun::File(filed) if filed.shared.is_some());
-            let (what, photos) = (work.source.to_string(), photos.clone());
-            let read = move || read(work, &from, &photos);
-            let read = readers.run(&what, LONG, read).await;
-            return read.unwrap_or_else(|error| {
-                if shared {
-                    return away(picture, &error);
-                }
-                Reading::Unreadable(Outcome::Unreadable {
-                    picture,
-                    place,
-                    reason: error.to_string(),
-                    gone: false,
-                    again: true,
-                })
-            });
+    let (picture, place) = (work.picture, work.place.clone());
+    let shared = matches!(&from, Begun::File(filed) if filed.shared.is_some());
+    let (what, photos) = (work.source.to_string(), photos.clone());
+    let read = move || read(work, &from, &photos);
+    let read = readers.run(&what, LONG, read).await;
+    read.unwrap_or_else(|error| {
+        if shared {
+            return away(picture, &error);
         }
-    };
-    let bytes = match bucket.read(&name).await {
+        Reading::Unreadable(Outcome::Unreadable {
+            picture,
+            place,
+            reason: error.to_string(),
+            gone: false,
+            again: true,
+        })
+    })
+}
+
+async fn read_object(work: PictureWork, bucket: &Bucket, name: &str, readers: &Readers) -> Reading {
+    let bytes = match bucket.read(name).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return gone(work, "the picture is gone".to_owned()),
         Err(error @ CatalogError::Io { .. }) => return gone(work, error.to_string()),
         Err(error) => return away(work.picture, &error),
     };
     let hashed = bytes.clone();
-    let hashed = readers.run(&name, LONG, move || hash(&hashed)).await;
-    match hashed {
+    match readers.run(name, LONG, move || hash(&hashed)).await {
         Ok(hash) => Reading::Read(read_picture(work, bytes.len().to_string(), hash), bytes),
         Err(error) => away(work.picture, &error),
     }
@@ -205,7 +204,6 @@ async fn read_in_time(
 
 fn read(work: PictureWork, from: &Begun, photos: &PictureFiles) -> Reading {
     let (stamp, bytes) = match from {
-        Begun::Bucket(..) => return gone(work, "it is no file".to_owned()),
         Begun::Web(address) => match photos.remote().get(address) {
             Ok(bytes) => (format!("{}", bytes.len()), bytes),
             Err(error) => {

@@ -1,8 +1,9 @@
 //! A product's picture for a client.
 //!
 //! Only what was decoded as a picture at import is shown: the file must have the size and the time
-//! that it had then, or else the same sha256. An object of a bucket is named by that. The validator of a conditional request is that
-//! sha256, which the database has: an answer that nothing has changed opens no file.
+//! that it had then, or else the same sha256; an object of a bucket is named by that. The validator
+//! of a conditional request is that sha256, which the database has: an answer that nothing has changed
+//! opens no file.
 //!
 //! A picture is read in pieces, each on the [`readers`](super::readers), while the client takes
 //! them: a client that does not read costs three pieces of memory, and after [`UNREAD`] its
@@ -23,7 +24,7 @@ use super::read::{self, PictureFiles, io_error};
 use super::readers::{Readers, SHORT};
 use crate::catalog::error::CatalogError;
 use crate::util::budget::{Budget, Share};
-use crate::util::digest::sha256;
+use crate::util::digest::{hex, sha256};
 
 /// Read at a time; smaller pictures are answered as a whole.
 const PIECE: usize = 64 << 10;
@@ -88,6 +89,8 @@ impl Picture {
     pub async fn open(self) -> Result<Option<OpenPicture>, CatalogError> {
         let filed = match &self.from {
             PictureFrom::File(filed) => filed.clone(),
+            // Another one was uploaded since, and was not read yet.
+            PictureFrom::Bucket(_, name) if !name.ends_with(&hex(&self.sha256)) => return Ok(None),
             PictureFrom::Bucket(bucket, name) => return open_object(bucket, name).await,
         };
         let (readers, what) = (self.readers.clone(), filed.place.path());
