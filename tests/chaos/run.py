@@ -219,7 +219,7 @@ class Run:
         for product, title, price, attributes, version in postgres.ask(
                 self.standby.port, DATABASE, "SELECT id, title, price::text, attributes, version FROM products", timeout=120):
             attributes = {name: values[0] for name, values in json.loads(attributes).items()}
-            rows[product] = ({"title": title, "price": float(price), **{name: attributes.get(name) for name in shops.ATTRIBUTES}},
+            rows[product] = ({"title": title, "price": price and float(price), **{name: attributes.get(name) for name in shops.ATTRIBUTES}},
                              int(version))
         lost, doubtful, refused = [], collections.Counter(), 0
         for product in self.shop.products.values():
