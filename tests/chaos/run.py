@@ -497,7 +497,7 @@ def main():
     parser.add_argument("--writes", type=float, default=5, help="a second; one in twelve is a bulk of 20 products")
     parser.add_argument("--plain", type=float, default=0.25, help="the share of the searches that the balancer does not try again")
     parser.add_argument("--wait", type=float, default=0.2, help="the share of the writes that wait until they are searchable")
-    parser.add_argument("--fresh", type=float, default=15, help="seconds after which a write must be seen by every search")
+    parser.add_argument("--fresh", type=float, default=10, help="seconds after which a write must be seen by every search")
     parser.add_argument("--settle", type=float, default=10, help="seconds that an event lasts beyond the return of what was lost")
     parser.add_argument("--kill-every", type=float, default=20)
     parser.add_argument("--pause", type=float, default=3, help="seconds that the database is away before it is started or promoted")
