@@ -247,7 +247,9 @@ class Run:
             if len(states) > 1:
                 continue
             state = states[0]
-            path = f"/search?q={product.id}&limit=3" if state is None else f"/search?filter=price:{state['price']}..{state['price']}&limit=3"
+            path = f"/search?q={product.id}&limit=3"
+            if state is not None:
+                path = f"/search?filter=price:{state['price']}..{state['price']}&limit=3"
             for replica in self.replicas:
                 status, _, body = service.ask(replica.port, "GET", path, self.keys["search"])
                 ids = [hit["id"] for hit in json.loads(body)["hits"]] if status == 200 else status
@@ -301,7 +303,8 @@ class Run:
         dice = random.Random(11)
         pick = lambda: self.shop.products[dice.choice(self.shop.moving)]
         words = load.WORDS + [f"{color} {category}" for color in shops.COLORS for category in shops.CATEGORIES]
-        words += [f"{brand} {category} {gender}" for brand in shops.BRANDS for category in shops.CATEGORIES[:4] for gender in shops.GENDERS[:2]]
+        words += [f"{brand} {category} {gender}" for brand in shops.BRANDS for category in shops.CATEGORIES[:4]
+                  for gender in shops.GENDERS[:2]]
         for text in dice.sample(words, 80):
             yield "words", f"/search?q={load.quoted(text.lower())}&limit=24&facets=color,brand"
         for text in dice.sample(words, 30):
@@ -334,7 +337,8 @@ class Run:
                 if "panicked" in line:
                     counts["PANIC " + line[-120:]] += 1
                 elif " ERROR " in line:
-                    counts["ERROR " + re.sub(r"request\{.*?\}:", "request:", re.sub(r"\{id\}", "ID", line.split(" ERROR ", 1)[1]))[:160]] += 1
+                    what = re.sub(r"\{id\}", "ID", line.split(" ERROR ", 1)[1])
+                    counts["ERROR " + re.sub(r"request\{.*?\}:", "request:", what)[:160]] += 1
         self.result["log"] = dict(counts.most_common(30))
         self.result["exits"] = {replica.name: replica.exits for replica in self.replicas}
 
@@ -394,6 +398,9 @@ def summary(run):
     statuses = collections.Counter(f"{'' if one['tried again'] else 'plain '}{one['status']}" for one in loaded.searches)
     failed = collections.Counter(f"{within(one, found)}: {one['status']} {one['said']}" for one in loaded.searches
                                  if one["status"] != 200 and one["tried again"])
+    products = collections.Counter()
+    for one in loaded.writes:
+        products[one["outcome"]] += one["lines"]
     refused = collections.Counter(f"{one['outcome']}: {one['status']} {one['said']}" for one in loaded.writes
                                   if one["outcome"] != "acknowledged")
     result.update({
@@ -402,7 +409,7 @@ def summary(run):
         "searches": {"all": len(loaded.searches), "by status": dict(statuses), "p50 ms": at(0.5), "p99 ms": at(0.99),
                      "slowest ms": at(1), "failed": dict(failed)},
         "writes": {"requests": dict(collections.Counter(one["outcome"] for one in loaded.writes)),
-                   "products": dict(sum((collections.Counter({one["outcome"]: one["lines"]}) for one in loaded.writes), collections.Counter())),
+                   "products": dict(products),
                    "not acknowledged": dict(refused)},
         "wrong": {"all": len(loaded.wrong), "by kind": dict(collections.Counter(one["kind"] for one in loaded.wrong)),
                   "first": loaded.wrong[:40]},
@@ -415,7 +422,8 @@ def summary(run):
 
 def around(event, loaded):
     """Second by second from 5 before to 20 after an event, and when things went well again."""
-    row = {"kind": event["kind"], "at": event["at"], "what": event["what"], "back after": event.get("end") and round(event["end"] - event["at"], 1)}
+    back = event.get("end") and round(event["end"] - event["at"], 1)
+    row = {"kind": event["kind"], "at": event["at"], "what": event["what"], "back after": back}
     near = [one for one in loaded.searches if event["at"] - 5 <= one["at"] < event["at"] + 20]
     later = [one for one in near if one["at"] >= event["at"]]
     bad = [one for one in later if one["status"] != 200 and one["tried again"]]
@@ -468,7 +476,8 @@ def tell(run, held):
     print(f"\n{'while':<10} {'searches':>9} {'failed':>7} {'not tried again':>16} {'failed':>7} {'slowest s':>10}"
           f" {'writes':>7} {'refused':>8} {'unknown':>8} {'slowest s':>10}")
     for name, row in result["windows"].items():
-        print(f"{name:<10} {row.get('search', 0):>9} {row.get('search failed', 0):>7} {row.get('plain', 0):>16} {row.get('plain failed', 0):>7}"
+        print(f"{name:<10} {row.get('search', 0):>9} {row.get('search failed', 0):>7} {row.get('plain', 0):>16}"
+              f" {row.get('plain failed', 0):>7}"
               f" {row.get('slowest', 0):>10.2f} {row.get('acknowledged', 0):>7} {row.get('refused', 0):>8} {row.get('unknown', 0):>8}"
               f" {row.get('slowest write', 0):>10.2f}")
     print(f"\n{'event':<10} {'at s':>6} {'back s':>7} {'failed':>7} {'plain':>6} {'last failed s':>14} {'slowest s':>10} {'written':>8}"
