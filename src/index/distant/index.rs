@@ -190,7 +190,8 @@ impl Index {
         loop {
             self.know_nearest(&mut known, query, most)?;
             let (mut slots, mut seen) = (Vec::new(), 0);
-            for slot in &known.nearest {
+            // No more than was asked for, though more may be known: the answer does not depend on that.
+            for slot in known.nearest.iter().take(most) {
                 if slots.len() >= breadth {
                     break;
                 }
@@ -200,7 +201,8 @@ impl Index {
                 }
             }
             let full = slots.len() >= breadth;
-            if full || known.exhausted {
+            let exhausted = known.exhausted && known.nearest.len() <= most;
+            if full || exhausted || most >= MOST_NEAREST {
                 return Ok(Some(Near {
                     walked: slots.len(),
                     slots,
@@ -209,7 +211,7 @@ impl Index {
             }
             let passed = u32::try_from(slots.len()).unwrap_or(u32::MAX);
             let goes_on = filter.is_none_or(|filter| (filter.go_on)(seen, passed));
-            if !goes_on || most >= MOST_NEAREST {
+            if !goes_on {
                 return Ok(None);
             }
             most = most.saturating_mul(GROWTH).min(MOST_NEAREST);
