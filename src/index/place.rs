@@ -74,7 +74,7 @@ impl VectorIndex {
     pub fn with_keys(self, keys: &Arc<Vec<ProductKey>>) -> Self {
         match self {
             Self::Distant(index) => Self::Distant(index.with_keys(keys)),
-            here => here,
+            here @ Self::Here(_) => here,
         }
     }
 

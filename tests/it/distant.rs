@@ -24,11 +24,14 @@ const STORE: &str = "a database";
 /// of all.
 const PRODUCTS: u32 = 2_047;
 
+/// The vector of a picture.
+type Numbered = (u8, Vec<f32>);
+
 /// Whoever has the vectors: by going through all of them.
 #[derive(Default)]
 struct Elsewhere {
     /// Of each product the pictures and the vectors, rounded as an index here keeps them.
-    vectors: Mutex<BTreeMap<ProductKey, Vec<(u8, Vec<f32>)>>>,
+    vectors: Mutex<BTreeMap<ProductKey, Vec<Numbered>>>,
     asked: AtomicUsize,
     away: AtomicBool,
 }
@@ -146,7 +149,7 @@ fn name(name: &str) -> AttributeName {
 
 fn filters(pairs: &[(&str, &str)]) -> Filters {
     let pairs = pairs.iter().map(|(of, value)| {
-        let value = AttributeValue::new(*value).expect("a value");
+        let value = AttributeValue::new(value).expect("a value");
         (name(of), value)
     });
     Filters::new(pairs).expect("few")

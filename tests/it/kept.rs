@@ -215,8 +215,8 @@ fn a_bucket_is_shared_by_services() {
 
     // .. and public ones.
     s3.open("shop");
-    let base = format!("{}/shop/a/b/", s3.url());
-    let links = ["--picture-links", &base];
+    let place = format!("{}/shop/a/b/", s3.url());
+    let links = ["--picture-links", &place];
     let mut public = start(&data("two"), &database, PICTURES, &s3.url(), &links);
     let url = hit(&mut public, "walker")["product"]["image_url"].clone();
     assert_eq!(url, json!(object));

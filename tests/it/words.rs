@@ -276,7 +276,7 @@ fn read(searcher: &Searcher, text: &str, typo: bool, prefix: bool) -> Asked {
 /// Where removed products have left a slot, and where they have not.
 #[test]
 fn scores_are_those_of_an_index_that_is_built_anew() {
-    let gone = |key: ProductKey| key.0 % 3 == 0 || key.0 > 3_000;
+    let gone = |key: ProductKey| key.0.is_multiple_of(3) || key.0 > 3_000;
     let built = shop_of(300, |key| !gone(key));
     let keys = 1..=u32::try_from(300 * SHOP.len()).expect("small");
     let updates = keys

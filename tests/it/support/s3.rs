@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::skipped::skipped;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server, gone when dropped.
 pub struct S3 {

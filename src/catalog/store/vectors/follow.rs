@@ -447,6 +447,8 @@ async fn write(
     let mut copy = tx.copy_in_raw(&sql).await?;
     copy.send(copied(rows)?).await?;
     copy.finish().await?;
-    rows.iter().for_each(|row| tally.add(&row.vector));
+    for row in rows {
+        tally.add(&row.vector);
+    }
     Ok(())
 }
