@@ -148,7 +148,7 @@ fn the_same_is_found_in_pgvector_as_in_memory() {
     let one = start(&data("one"), &database, &[]);
     let mut two = start(&data("two"), &database, &PGVECTOR);
     let many = i64::try_from(MANY).expect("small");
-    let count = |sql: &str| server.ask(&database, sql);
+    let count = |sql: &str| server.ask("shop", sql);
     assert_eq!(count("SELECT count(*) FROM vectors_1"), many);
     assert_eq!(count("SELECT vectors FROM vector_sets"), many);
 
@@ -343,7 +343,7 @@ fn a_service_that_is_killed_while_it_fills_leaves_what_it_did_to_another() {
     let data = |name: &str| folder.path().join(name);
     let database = server.database("shop");
     import(&data("one"), &database, MANY);
-    let count = |sql: &str| server.ask(&database, sql);
+    let count = |sql: &str| server.ask("shop", sql);
     // It takes its time for the index, at the end.
     let slow = "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS
                 $$ BEGIN PERFORM pg_sleep(3); END $$;
@@ -442,10 +442,7 @@ fn where_vectors_cannot_be_kept_it_is_said_why() {
         "{may_not}"
     );
     // Once somebody else has made it, all goes well.
-    assert_eq!(
-        server.ask(&database, "CREATE EXTENSION vector; SELECT 1"),
-        1
-    );
+    assert_eq!(server.ask("shop", "CREATE EXTENSION vector; SELECT 1"), 1);
     let mut service = start(&data, &shop, &PGVECTOR);
     put(&service, "a1", &json!({"title": "Red boot"}));
     assert_eq!(ids(&get(&service, "/search?q=boot")), ["a1"]);

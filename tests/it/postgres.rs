@@ -159,7 +159,7 @@ fn prices_come_and_go() {
                 answer.status()
             );
             let read = body(service.agent.get(&url).call().expect("answers"));
-            assert_eq!(&read["price"], price, "{read}");
+            assert_eq!(&read["product"]["price"], price, "{read}");
         }
     }
     service.end();
@@ -182,7 +182,11 @@ fn a_service_that_does_not_embed_leaves_that_to_workers() {
     let answer = put.send(json!({"title": "Red boot"}).to_string());
     assert_eq!(answer.expect("answers").status(), 201);
     assert_eq!(ids(&mut service, "boot", 1), [json!("a1")]);
-    let waits = |service: &Service| service.get("/readyz").1["embedding_queue"]["waiting"].clone();
+    let waits = |service: &Service| {
+        let (_, report) = service.get("/readyz");
+        let report = report.get("readiness").unwrap_or(&report);
+        report["catalog"]["pending"].clone()
+    };
     service.until("it waits", |service| (waits(service) == 1).then_some(()));
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(server.ask("shop", "SELECT count(*) FROM embeddings"), 0);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use crate::config::Reloaded;
-use crate::domain::{ApiKeyRecord, NewApiKey, NewKeyFault, Rate, Scope, Served};
+use crate::domain::{ApiKeyRecord, NewApiKey, NewKeyFault, Rate, Scope, Served, Wanted};
 use crate::http::input::body::JsonBody;
 use crate::http::input::json::count;
 use crate::http::output::error::{
@@ -371,8 +371,14 @@ fn is_name(text: &str) -> bool {
 
 async fn report(state: &AppState) -> Result<ModelReport, ApiError> {
     let answering = state.service.answering_with().await?;
-    let wanted = answering.serving.wanted;
     let running = answering.change;
+    // What another service has chosen is not wanted any more, and this one may still be at it.
+    let at_it = running.as_ref().map(|status| Wanted {
+        served: status.served.clone(),
+        checked: false,
+        failed: None,
+    });
+    let wanted = answering.serving.wanted.or(at_it);
     let change = wanted.map(|wanted| {
         let running = running.filter(|status| status.served == wanted.served);
         let counted = running.as_ref();
