@@ -6,9 +6,8 @@
 //! (`living.rs`). Without `--bench` (as `cargo test --all-targets` runs it) it is a small trial of
 //! both.
 //!
-//! The vectors are synthetic and clustered: a thousand directions by chance, and around each,
-//! members whose cosine to it is about 0.7, as products of one kind have in a CLIP space. Queries
-//! are drawn alike and are none of the vectors. One thread searches.
+//! The vectors are synthetic and clustered (`space.rs`). Queries are drawn alike and are none of the
+//! vectors. One thread searches.
 #![expect(
     clippy::print_stdout,
     reason = "a benchmark reports to whoever started it"
@@ -17,6 +16,7 @@
 mod living;
 #[path = "../it/support/noise.rs"]
 mod noise;
+mod space;
 
 use std::time::{Duration, Instant};
 
@@ -32,53 +32,10 @@ use aglet::index::{Builder, Entry, Hit, IndexVersion, Saved, Searcher, Selection
 use roaring::RoaringBitmap;
 
 use noise::Noise;
+use space::{CLUSTERS, Space};
 
-const CLUSTERS: usize = 1_000;
 /// Share of the products that carry the value, in thousandths.
 const SHARES: [u32; 7] = [500, 200, 150, 100, 50, 10, 1];
-
-/// Roughly normal: the sum of three uniform numbers, in 1/65,536.
-fn normal(noise: &mut Noise) -> f32 {
-    let bits = noise.bits();
-    let part = |shift: u32| {
-        f32::from(u16::try_from(bits >> shift & 0xffff).expect("16 bits")) / 65_536.0 - 0.5
-    };
-    (part(0) + part(16) + part(32)) * 2.0
-}
-
-struct Space {
-    noise: Noise,
-    dimensions: usize,
-    centers: Vec<Vec<f32>>,
-}
-
-impl Space {
-    fn new(dimensions: usize) -> Self {
-        let mut noise = Noise(2026);
-        let centers = (0..CLUSTERS)
-            .map(|_| (0..dimensions).map(|_| normal(&mut noise)).collect())
-            .collect();
-        Self {
-            noise,
-            dimensions,
-            centers,
-        }
-    }
-
-    fn point(&mut self) -> Embedding {
-        let cluster = self.noise.below(CLUSTERS);
-        let mut noise = Noise(self.noise.0);
-        let point = self.member(cluster, &mut noise);
-        self.noise = noise;
-        point
-    }
-
-    fn member(&self, cluster: usize, noise: &mut Noise) -> Embedding {
-        let center = self.centers[cluster].iter();
-        let values = center.map(|c| c + normal(noise)).collect();
-        Embedding::new(values, self.dimensions).expect("not zero")
-    }
-}
 
 fn version() -> IndexVersion {
     IndexVersion {
