@@ -18,7 +18,7 @@ pub fn normal(noise: &mut Noise) -> f32 {
 
 pub struct Space {
     pub noise: Noise,
-    dimensions: usize,
+    pub dimensions: usize,
     centers: Vec<Vec<f32>>,
 }
 

@@ -402,6 +402,38 @@ fn megabytes(bytes: usize) -> String {
     format!("{} MB", bytes / 1_000_000)
 }
 
+/// Builds both, and says what that took.
+fn both_built(points: &Points, count: usize, server: Option<&Server<'_>>) -> Searcher {
+    println!("| | time | memory |\n| --- | --- | --- |");
+    let (before, start) = (resident(), Instant::now());
+    let searcher = build(points, count);
+    println!(
+        "| in memory: build | {:.1} s | {} of graph and vectors, the process {} more |",
+        start.elapsed().as_secs_f64(),
+        megabytes(searcher.memory_bytes()),
+        megabytes(resident().saturating_sub(before))
+    );
+    if let Some(server) = server {
+        let took = server.fill(points, count);
+        println!(
+            "| pgvector: table filled (COPY, VACUUM) | {:.1} s | {}, its primary key {} |",
+            took.time.as_secs_f64(),
+            server.megabytes("points"),
+            server.megabytes("points_pkey")
+        );
+        let took = server.graph();
+        let cpu = took.cpu.map_or(String::new(), |cpu| {
+            format!(" ({:.0} s of the processors)", cpu.as_secs_f64())
+        });
+        println!(
+            "| pgvector: HNSW | {:.1} s{cpu} | {} |",
+            took.time.as_secs_f64(),
+            server.megabytes("points_graph")
+        );
+    }
+    searcher
+}
+
 fn main() {
     let options = options();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -428,35 +460,9 @@ fn main() {
     );
     let queries = points.queries(options.queries);
 
-    println!("| | time | memory |\n| --- | --- | --- |");
-    let (before, start) = (resident(), Instant::now());
-    let searcher = build(&points, count);
-    println!(
-        "| in memory: build | {:.1} s | {} of graph and vectors, the process {} more |",
-        start.elapsed().as_secs_f64(),
-        megabytes(searcher.memory_bytes()),
-        megabytes(resident().saturating_sub(before))
-    );
     let address = options.database.as_deref();
     let server = address.map(|address| Server::new(address, &runtime));
-    if let Some(server) = &server {
-        let took = server.fill(&points, count);
-        println!(
-            "| pgvector: table filled (COPY, VACUUM) | {:.1} s | {}, its primary key {} |",
-            took.time.as_secs_f64(),
-            server.megabytes("points"),
-            server.megabytes("points_pkey")
-        );
-        let took = server.graph();
-        let cpu = took.cpu.map_or(String::new(), |cpu| {
-            format!(" ({:.0} s of the processors)", cpu.as_secs_f64())
-        });
-        println!(
-            "| pgvector: HNSW | {:.1} s{cpu} | {} |",
-            took.time.as_secs_f64(),
-            server.megabytes("points_graph")
-        );
-    }
+    let searcher = both_built(&points, count, server.as_ref());
     let exact = Exact::new(&points, count);
     println!(
         "| exact, in memory | | {} |\n",

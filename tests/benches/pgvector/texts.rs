@@ -1,4 +1,5 @@
-//! What products take in memory without their vectors: what they are filtered by, and their words.
+//! What products take in memory without their vectors: what they are filtered and sorted by, and their
+//! words. Prices and dates are made up.
 //!
 //! `cargo bench --bench pgvector -- texts --data FOLDER [COPIES]` makes an index of the products of a data
 //! folder, each so many times under other ids, without vectors; saves it; and restores it in a process of
@@ -48,7 +49,11 @@ pub fn run(data: &Path, copies: usize, runtime: &Runtime) {
                 key: ProductKey(key),
                 vectors: &[],
                 attributes: &product.attributes,
-                fields: ProductFields::default(),
+                fields: ProductFields {
+                    price: Some(f64::from(key % 5_000) / 10.0),
+                    sale_price: None,
+                    created: Some(1_700_000_000 + i64::from(key) * 60),
+                },
                 text: ProductText {
                     id: &format!("{}-{copy}", product.id),
                     title: &product.title,
