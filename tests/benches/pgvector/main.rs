@@ -392,8 +392,13 @@ fn measure_server(
 
 /// Resident memory of this process.
 fn resident() -> usize {
+    of_status("VmRSS:")
+}
+
+/// A line of what the system says of this process, in bytes.
+fn of_status(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
     kilobytes.unwrap_or(0_usize) * 1_024
 }

@@ -17,7 +17,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::runtime::Runtime;
 
-use crate::{megabytes, resident};
+use crate::{megabytes, of_status, resident};
 
 const DIMENSIONS: usize = 512;
 const STORE: &str = "a database";
@@ -94,9 +94,10 @@ pub fn restored(folder: &Path) {
 
 fn said(how: &str, products: usize, bytes: usize) {
     println!(
-        "| {how} | {products} products | {} | {} bytes a product |",
+        "| {how} | {products} products | {} | {} bytes a product | the process {} at most |",
         megabytes(bytes),
-        bytes / products.max(1)
+        bytes / products.max(1),
+        megabytes(of_status("VmHWM:"))
     );
 }
 
