@@ -105,7 +105,7 @@ class Shop:
 
     def price(self, serial):
         """One that no other product has or had."""
-        return 1000 + serial / 100
+        return round(1000 + serial / 100, 2)
 
     def begin(self, dice, wanted):
         """A product that nobody else is writing and that `wanted` takes; it is the caller's until `finish`."""

@@ -145,7 +145,12 @@ fn prices_come_and_go() {
     let folder = tempfile::tempdir().expect("a folder");
     let database = server.database("shop");
     let mut service = start(&folder.path().join("data"), &database, &[]);
-    let prices = [json!(null), json!(0.1), json!(null), json!(59.99)];
+    let prices = [
+        json!(null),
+        json!(0.1),
+        json!(null),
+        json!(1_358.860_000_000_000_1),
+    ];
     for (id, expected) in [("a1", 201), ("a2", 201), ("a1", 204)] {
         for (number, price) in prices.iter().enumerate() {
             let url = format!("{}/products/{id}-{number}", service.admin);
