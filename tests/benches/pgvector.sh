@@ -13,7 +13,7 @@ if [ "$(id -u)" = 0 ]; then
   as=(setpriv --reuid=nobody --regid=nogroup --clear-groups)
   chown nobody "$folder"
 fi
-trap '"${as[@]}" "$programs/pg_ctl" -D "$folder/data" -m immediate stop > /dev/null; rm -rf "$folder"' EXIT
+trap '"${as[@]}" "$programs/pg_ctl" -D "$folder/data" -m immediate stop > /dev/null || true; rm -rf "$folder"' EXIT
 cd "$folder"
 "${as[@]}" "$programs/initdb" -D "$folder/data" -A trust -U postgres --no-sync > /dev/null
 cat >> "$folder/data/postgresql.conf" <<CONF
