@@ -123,7 +123,7 @@ settings! {
     /// AWS_REGION, AWS_ENDPOINT_URL and the like); empty: uploads/ of the data folder.
     pictures: PicturesAt = PicturesAt::Uploads, "AGLET_PICTURES";
     /// Where the addresses of kept pictures lead: service (through it), presigned (to the bucket, for an
-    /// hour), or the address of what serves the bucket or the folder, as https://cdn.shop.example/pictures.
+    /// hour), or the address of what serves the bucket or the folder, as `https://cdn.shop.example/pictures`.
     picture_links: PictureLinks = PictureLinks::Service, "AGLET_PICTURE_LINKS";
     /// ONNX Runtime's library, or the folder that holds it (`make runtime` puts it there).
     runtime: PathBuf = PathBuf::from(".runtime"), "AGLET_RUNTIME";

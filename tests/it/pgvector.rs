@@ -180,7 +180,10 @@ fn the_same_is_found_in_pgvector_as_in_memory() {
         ] {
             let path = format!("{path}{filter}");
             let (memory, pgvector) = (get(&one, &path), get(&two, &path));
-            assert_eq!(memory["estimated_total"], pgvector["estimated_total"], "{path}");
+            assert_eq!(
+                memory["estimated_total"], pgvector["estimated_total"],
+                "{path}"
+            );
             let words = path.contains("cut=none");
             let most = if words { WORDS } else { COSINES };
             assert_alike(&memory, &pgvector, most, &path);
