@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use aglet::catalog::backup::{self, BackupOptions};
 use aglet::catalog::{Database, PicturesAt};
 
-use crate::place::{CatalogPlace, PicturesPlace};
+use crate::place::CatalogPlace;
 
 /// Write a backup of the catalog to one file
 ///
@@ -16,8 +16,16 @@ use crate::place::{CatalogPlace, PicturesPlace};
 pub struct BackupArgs {
     #[command(flatten)]
     place: CatalogPlace,
-    #[command(flatten)]
-    kept: PicturesPlace,
+    /// Where pictures are kept that are not in the data folder, as `aglet serve` takes it: they are not in
+    /// the backup
+    #[arg(
+        long,
+        env = "AGLET_PICTURES",
+        value_name = "PLACE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    kept: PicturesAt,
     /// The file to write, such as aglet-2026-11-30.zip. Its folder needs room for the database as well
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
@@ -57,7 +65,7 @@ pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
     );
     let options = BackupOptions {
         pictures: args.pictures,
-        kept_elsewhere: args.kept.pictures != PicturesAt::Uploads,
+        kept_elsewhere: args.kept != PicturesAt::Uploads,
         force: args.force,
     };
     let written = runtime()?.block_on(backup::back_up(&args.place.data, &args.to, options))?;
@@ -70,7 +78,7 @@ pub fn run(args: &BackupArgs) -> anyhow::Result<()> {
         written.bytes.div_ceil(1_000_000)
     );
     if options.kept_elsewhere {
-        println!("pictures in {} are not in it", args.kept.pictures);
+        println!("pictures in {} are not in it", args.kept);
     }
     if written.missing > 0 {
         println!(

@@ -115,3 +115,14 @@ fn check_variables() -> Result<(), aglet::config::UnknownVariables> {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     aglet::config::check_variables(given, &known)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// No two arguments of a command have the same name.
+    #[test]
+    fn the_arguments_of_each_command_go_together() {
+        super::Cli::command().debug_assert();
+    }
+}
