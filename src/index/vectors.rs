@@ -136,6 +136,16 @@ impl Block {
     }
 }
 
+/// Whether an embedding has so many values.
+pub(super) fn check(embedding: &Embedding, expected: usize) -> Result<(), IndexError> {
+    let got = embedding.dimensions();
+    if expected == got {
+        Ok(())
+    } else {
+        Err(IndexError::Dimensions { expected, got })
+    }
+}
+
 impl Vectors {
     #[must_use]
     pub fn new(dimensions: usize) -> Self {
@@ -281,12 +291,7 @@ impl Vectors {
     }
 
     pub(super) fn check(&self, embedding: &Embedding) -> Result<(), IndexError> {
-        let (expected, got) = (self.dimensions, embedding.dimensions());
-        if expected == got {
-            Ok(())
-        } else {
-            Err(IndexError::Dimensions { expected, got })
-        }
+        check(embedding, self.dimensions)
     }
 
     #[must_use]

@@ -418,10 +418,10 @@ impl Service {
         let found = ids
             .iter()
             .map(|id| self.inner.rows.key(&generation.index, id));
-        if let Some(found) = found.collect::<Option<Vec<_>>>() {
-            return Ok(found);
+        match found.collect::<Option<Vec<_>>>() {
+            Some(found) => Ok(found),
+            None => Ok(self.inner.catalog.keys(ids).await?),
         }
-        Ok(self.inner.catalog.keys(ids).await?)
     }
 
     async fn vector_of(

@@ -306,9 +306,10 @@ impl Follower {
         if renewed {
             let started = Instant::now();
             if let Some((index, changes)) = generation::changed(catalog, &now.index).await? {
-                service.inner.rows.renew(catalog, &changes).await?;
+                // Before it: who waits until a write is searchable sees what was written.
+                service.inner.rows.follow(catalog).await?;
                 service.inner.meters.update.record(started.elapsed());
-                beside.unsaved += changes.len();
+                beside.unsaved += changes;
                 beside.uncounted = true;
                 service.swap(Generation {
                     index,
@@ -319,12 +320,12 @@ impl Follower {
                 beside.upkeep = None;
                 let (next, counts) = self.build().await?;
                 self.built(next, counts, beside);
-                // Which of them changed is not known.
-                service.inner.rows.forget();
             }
         } else {
             self.note_whole(&now, beside).await?;
         }
+        // Others put an index in use, too: a change of the model, a graph that was built anew.
+        service.inner.rows.follow(catalog).await?;
         self.keep_up(beside);
         if beside.unsaved >= UNSAVED {
             self.save(beside).await?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::distant;
 use crate::catalog::{Catalog, CatalogError, Changed, Counts, Embedded};
-use crate::domain::{ModelId, ProductKey, Types};
+use crate::domain::{ModelId, Types};
 use crate::encode::Encoder;
 use crate::index::lexical::{Language, ProductText};
 use crate::index::{
@@ -163,7 +163,7 @@ pub async fn restore(
     })
 }
 
-/// An index after what changed in the catalog since, and which products that were: at the cost of
+/// An index after what changed in the catalog since, and how many products that were: at the cost of
 /// these alone. `None` when the catalog does not know any more what changed, or it is too much.
 ///
 /// # Errors
@@ -171,7 +171,7 @@ pub async fn restore(
 pub(super) async fn changed(
     catalog: &Catalog,
     index: &Searcher,
-) -> Result<Option<(Searcher, Vec<ProductKey>)>, GenerationError> {
+) -> Result<Option<(Searcher, usize)>, GenerationError> {
     let next = next(catalog, index).await?;
     if let Some((next, _)) = &next {
         catch_up(catalog, next).await?;
@@ -189,7 +189,7 @@ async fn catch_up(catalog: &Catalog, index: &Searcher) -> Result<(), CatalogErro
 pub(super) async fn next(
     catalog: &Catalog,
     index: &Searcher,
-) -> Result<Option<(Searcher, Vec<ProductKey>)>, GenerationError> {
+) -> Result<Option<(Searcher, usize)>, GenerationError> {
     let version = index.version();
     let mut all: Vec<Changed> = Vec::new();
     let read = catalog.changed(
@@ -202,11 +202,7 @@ pub(super) async fn next(
     let Some(revision) = read.await? else {
         return Ok(None);
     };
-    let keys = all.iter().map(|changed| match changed {
-        Changed::Is(product) => product.key,
-        Changed::Gone(key) => *key,
-    });
-    let (changes, index) = (keys.collect(), index.clone());
+    let (changes, index) = (all.len(), index.clone());
     let next = blocking(move || {
         let words_percent = index.version().words_percent;
         let vectors: Vec<Vec<Vector>> = all

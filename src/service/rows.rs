@@ -1,10 +1,11 @@
 //! The rows of products in memory, where the catalog is on a server: what a search shows comes without
 //! asking the server, and still comes while that is away.
 //!
-//! The rows follow the catalog with the index ([`follow`](super::follow)), and by nobody else: what
-//! is here is never older than the index in use. Each is kept as JSON, which is a third of what it
-//! takes in parts. Where the bound is too small for all of them, those of the products that came
-//! first are here, and the others are read from the server.
+//! The rows follow the log of changes from a revision of their own, whoever put the index in use: the
+//! following of the catalog, or a change of the model. They are brought up to date before an index
+//! that the following puts in use. Each is kept as JSON, in one piece of memory. Where the bound is
+//! too small for all of them, those of the products that came first are here, and the others are read
+//! from the server.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -15,6 +16,8 @@ use crate::index::Searcher;
 
 /// Products that are read at a time.
 const PAGE: u32 = 2_000;
+/// Changes that are taken over at once; after more all are read again.
+const MOST_CHANGES: usize = 50_000;
 /// What an entry of the table costs beside its text.
 const ENTRY: usize = 40;
 const SHORT: &str =
@@ -31,6 +34,8 @@ pub(super) struct Rows {
 struct Held {
     rows: HashMap<ProductKey, Packed>,
     bytes: usize,
+    /// What changed after it is not here; `None`: nothing was read yet.
+    revision: Option<u64>,
     /// The last product that was looked at.
     after: ProductKey,
     /// Whether all were looked at, or as many as fit.
@@ -82,7 +87,8 @@ impl Rows {
     pub(super) async fn fill(&self, catalog: &Catalog) -> Result<bool, CatalogError> {
         let after = {
             let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-            if held.filled || self.most == 0 {
+            // Changes are taken over from a revision on: without one they would be missed.
+            if held.filled || held.revision.is_none() {
                 return Ok(false);
             }
             held.after
@@ -104,37 +110,49 @@ impl Rows {
         Ok(!held.filled)
     }
 
-    /// Takes over what became of these products.
+    /// Takes over what changed since it was last asked.
     ///
     /// # Errors
-    /// When the catalog cannot be read: then only some were taken over.
-    pub(super) async fn renew(
-        &self,
-        catalog: &Catalog,
-        changed: &[ProductKey],
-    ) -> Result<(), CatalogError> {
+    /// When the catalog cannot be read: then nothing is taken over.
+    pub(super) async fn follow(&self, catalog: &Catalog) -> Result<(), CatalogError> {
         if self.most == 0 {
             return Ok(());
         }
-        for keys in changed.chunks(PAGE as usize) {
-            let rows = catalog.products(keys).await?;
-            let mut packed: HashMap<ProductKey, Packed> = rows.iter().map(packed).collect();
+        let since = {
+            let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+            held.revision
+        };
+        let mut changes: Vec<(ProductKey, Option<Packed>)> = Vec::new();
+        let revision = match since {
+            None => None,
+            Some(since) => {
+                let each = |key, row: Option<StoredProduct>| {
+                    changes.push((key, row.map(|row| packed(&row).1)));
+                };
+                catalog.products_since(since, MOST_CHANGES, each).await?
+            }
+        };
+        let Some(revision) = revision else {
+            // They are read from the first on.
+            let revision = Some(catalog.revision().await?);
             let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-            for key in keys {
-                let had = held.remove(*key);
-                // Those that were not looked at yet are read when their turn comes.
-                let wanted = had || (!held.short && (held.filled || *key <= held.after));
-                if let Some(packed) = packed.remove(key).filter(|_| wanted) {
-                    held.set(*key, packed, self.most);
-                }
+            *held = Held {
+                revision,
+                ..Held::default()
+            };
+            return Ok(());
+        };
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.revision = Some(revision);
+        for (key, packed) in changes {
+            let had = held.remove(key);
+            // Those that were not looked at yet are read when their turn comes.
+            let wanted = had || (!held.short && (held.filled || key <= held.after));
+            if let Some(packed) = packed.filter(|_| wanted) {
+                held.set(key, packed, self.most);
             }
         }
         Ok(())
-    }
-
-    /// Forgets them all: they are read again from the first on.
-    pub(super) fn forget(&self) {
-        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held::default();
     }
 }
 
@@ -162,7 +180,7 @@ impl Held {
 }
 
 fn packed(row: &StoredProduct) -> (ProductKey, Packed) {
-    // A product is JSON by its type: numbers that are none would be read back as nothing.
+    // Nothing in a row fails to be written; one that did would be read from the server.
     let packed = serde_json::to_vec(row).unwrap_or_default();
     (row.key, packed.into_boxed_slice())
 }
@@ -173,9 +191,11 @@ fn unpacked(packed: &[u8]) -> Option<StoredProduct> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::catalog::StoredPicture;
-    use crate::domain::{AttributeName, AttributeValue, Product};
+    use crate::domain::{AttributeName, AttributeValue, Conditions, Product, Write, WriteOp};
 
     fn product(key: u32, title: &str) -> StoredProduct {
         let id = ProductId::new(&format!("A-{key}")).expect("an id");
@@ -212,6 +232,50 @@ mod tests {
         let found = rows.get(&[ProductKey(6), ProductKey(7)]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[&ProductKey(7)], row);
+    }
+
+    async fn write(catalog: &Catalog, id: &str, op: WriteOp, title: &str) {
+        let json = json!({"id": id, "title": title});
+        let write = Write {
+            id: Some(ProductId::new(id).expect("an id")),
+            op,
+            json: json.as_object().expect("an object").clone(),
+            conditions: Conditions::default(),
+        };
+        let written = catalog.write(vec![write]).await.expect("written");
+        assert!(written[0].result.is_ok(), "{written:?}");
+    }
+
+    fn titles(rows: &Rows) -> Vec<String> {
+        let held = rows.held.read().expect("unpoisoned");
+        let titles = held.rows.values();
+        let mut titles: Vec<String> = titles
+            .map(|packed| unpacked(packed).expect("a row").product.title)
+            .collect();
+        titles.sort();
+        titles
+    }
+
+    /// Also what changed while nobody asked, as when an index was put in use by somebody else.
+    #[tokio::test]
+    async fn the_rows_are_what_the_log_of_changes_says() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = Catalog::open(folder.path()).await.expect("opened");
+        write(&catalog, "a", WriteOp::Put, "One").await;
+        let rows = Rows::new(10_000);
+        assert!(!rows.fill(&catalog).await.expect("read") && !rows.complete());
+        rows.follow(&catalog).await.expect("read");
+        // Between the first look and the filling.
+        write(&catalog, "b", WriteOp::Put, "Two").await;
+        while rows.fill(&catalog).await.expect("read") {}
+        assert!(rows.complete());
+        assert_eq!(titles(&rows), ["One", "Two"]);
+        write(&catalog, "a", WriteOp::Put, "Other").await;
+        write(&catalog, "b", WriteOp::Delete, "").await;
+        write(&catalog, "c", WriteOp::Put, "Three").await;
+        rows.follow(&catalog).await.expect("read");
+        assert_eq!(titles(&rows), ["Other", "Three"]);
+        catalog.close().await;
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub async fn verify(
                 reason: "too much changed since the index was saved",
             });
         };
-        (index, changes) = (next, changes + more.len());
+        (index, changes) = (next, changes + more);
         let mut comparison = index.comparison();
         let words_percent = making.words_percent;
         let set = distant::set(catalog, index.version(), dimensions);

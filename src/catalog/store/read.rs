@@ -1,10 +1,11 @@
 //! Reading the database.
 
+use std::collections::HashMap;
 use std::iter::Peekable;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::{Any, AnyConnection, Row};
+use sqlx::{Any, AnyConnection, AnyPool, Row};
 
 use super::database::Catalog;
 use super::db::{DbRow, flag, number, undecodable};
@@ -42,7 +43,7 @@ impl Catalog {
         products(self, keys).await
     }
 
-    /// The products after `after`, `most` at most, in the order of the keys.
+    /// The products after `after`, `most` at most, in the order of the keys: for those who can wait.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -51,7 +52,7 @@ impl Catalog {
         after: ProductKey,
         most: u32,
     ) -> Result<Vec<StoredProduct>, CatalogError> {
-        let found = products_after(self, after, most).await;
+        let found = products_after(&self.inner.upkeep, after, most).await;
         found.map_err(|e| self.error(e))
     }
 
@@ -63,6 +64,22 @@ impl Catalog {
                 picture.link = self.inner.kept.link(name).await;
             }
         }
+    }
+
+    /// Gives every product that changed after the revision `after` to `each`, none where it was removed,
+    /// and says which revision that was the state of. `None`, and nothing given, when there are more
+    /// than `most`, or the log of changes does not reach back so far.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn products_since(
+        &self,
+        after: u64,
+        most: usize,
+        each: impl FnMut(ProductKey, Option<StoredProduct>),
+    ) -> Result<Option<u64>, CatalogError> {
+        let since = products_since(self, (after, most), each).await;
+        since.map_err(|e| self.error(e))
     }
 
     /// The keys of the products with these ids, in no order; ids that are unknown are left out.
@@ -84,7 +101,8 @@ impl Catalog {
         after: ProductKey,
         most: u32,
     ) -> Result<Vec<(ProductKey, Map<String, Value>)>, CatalogError> {
-        let found = self.products_after(after, most).await?;
+        let found = products_after(&self.inner.searches, after, most).await;
+        let found = found.map_err(|e| self.error(e))?;
         Ok(found
             .iter()
             .map(|stored| (stored.key, row(stored)))
@@ -405,7 +423,7 @@ async fn products(
 }
 
 async fn products_after(
-    catalog: &Catalog,
+    from: &AnyPool,
     after: ProductKey,
     most: u32,
 ) -> Result<Vec<StoredProduct>, sqlx::Error> {
@@ -414,7 +432,7 @@ async fn products_after(
     ))
     .bind(i64::from(after.0))
     .bind(i64::from(most))
-    .fetch_all(&mut *catalog.reader().await?)
+    .fetch_all(from)
     .await?;
     rows.iter().map(stored).collect()
 }
@@ -636,17 +654,13 @@ pub(super) async fn embedded_page(
     read.await.map_err(|e| catalog.error(e))
 }
 
-/// See [`Catalog::changed`]. `since`: after which revision, and how many at most.
-async fn changed(
-    catalog: &Catalog,
-    model: &ModelId,
-    dimensions: usize,
-    since: (u64, usize),
-    mut each: impl FnMut(Changed),
-) -> Result<Option<u64>, sqlx::Error> {
-    let (after, most) = since;
+/// The revision of the database, and the products that the log has after another one, so many at most.
+/// `None`: there are more, or the log does not reach back so far.
+async fn logged(
+    read: &mut AnyConnection,
+    (after, most): (u64, usize),
+) -> Result<Option<(i64, Vec<i64>)>, sqlx::Error> {
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let mut read = catalog.snapshot(&catalog.inner.following).await?;
     let row = sqlx::query("SELECT revision, log_from FROM state")
         .fetch_one(&mut *read)
         .await?;
@@ -662,9 +676,49 @@ async fn changed(
             .bind(limit)
             .fetch_all(&mut *read)
             .await?;
-    if keys.len() > most {
+    Ok((keys.len() <= most).then_some((revision, keys)))
+}
+
+/// See [`Catalog::products_since`].
+async fn products_since(
+    catalog: &Catalog,
+    since: (u64, usize),
+    mut each: impl FnMut(ProductKey, Option<StoredProduct>),
+) -> Result<Option<u64>, sqlx::Error> {
+    let mut read = catalog.snapshot(&catalog.inner.following).await?;
+    let Some((revision, keys)) = logged(&mut read, since).await? else {
         return Ok(None);
+    };
+    for page in keys.chunks(usize::try_from(PAGE).unwrap_or(1)) {
+        let rows = sqlx::query(stored_sql!(
+            "FROM products AS p WHERE p.key IN (SELECT CAST(value AS bigint) FROM json_each($1))"
+        ))
+        .bind(serde_json::json!(page).to_string())
+        .fetch_all(&mut *read)
+        .await?;
+        let rows: Result<Vec<_>, _> = rows.iter().map(stored).collect();
+        let mut rows: HashMap<_, _> = rows?.into_iter().map(|row| (row.key, row)).collect();
+        for changed in page {
+            let changed = ProductKey(u32::try_from(*changed).map_err(undecodable)?);
+            each(changed, rows.remove(&changed));
+        }
+        tokio::task::yield_now().await;
     }
+    Ok(Some(revision.unsigned_abs()))
+}
+
+/// See [`Catalog::changed`]. `since`: after which revision, and how many at most.
+async fn changed(
+    catalog: &Catalog,
+    model: &ModelId,
+    dimensions: usize,
+    since: (u64, usize),
+    mut each: impl FnMut(Changed),
+) -> Result<Option<u64>, sqlx::Error> {
+    let mut read = catalog.snapshot(&catalog.inner.following).await?;
+    let Some((revision, keys)) = logged(&mut read, since).await? else {
+        return Ok(None);
+    };
     for page in keys.chunks(usize::try_from(PAGE).unwrap_or(1)) {
         let sql = embedded_sql!(
             "p.key IN (SELECT CAST(value AS bigint) FROM json_each($2)) ORDER BY p.key"

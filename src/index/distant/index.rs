@@ -16,7 +16,7 @@ use super::port::{Among, Distant};
 use crate::domain::{Embedding, ProductKey};
 use crate::index::graph::{Filter, Near};
 use crate::index::plan::{Plan, goes_on_where, plan_where};
-use crate::index::vectors::{Density, IndexError, Vector, Vectors};
+use crate::index::vectors::{Density, IndexError, Vector, Vectors, check};
 
 /// How many cosines of products cost as much as the nearest few without a filter (measured, see
 /// docs/scaling.md).
@@ -82,7 +82,7 @@ impl Index {
     pub fn set(&mut self, slot: u32, vectors: &[Vector]) -> Result<(), IndexError> {
         let expected = self.dimensions;
         for vector in vectors {
-            self.check(&vector.embedding)?;
+            check(&vector.embedding, self.dimensions)?;
         }
         let count = u8::try_from(vectors.len());
         let count = count.map_err(|_| IndexError::Dimensions {
@@ -105,15 +105,6 @@ impl Index {
             next.set(slot, vectors)?;
         }
         Ok(next)
-    }
-
-    fn check(&self, embedding: &Embedding) -> Result<(), IndexError> {
-        let (expected, got) = (self.dimensions, embedding.dimensions());
-        if expected == got {
-            Ok(())
-        } else {
-            Err(IndexError::Dimensions { expected, got })
-        }
     }
 
     #[must_use]
@@ -179,7 +170,7 @@ impl Index {
         breadth: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Option<Near>, IndexError> {
-        self.check(query)?;
+        check(query, self.dimensions)?;
         if self.keys.is_empty() || breadth == 0 {
             return Ok(Some(Near::default()));
         }
@@ -254,7 +245,7 @@ impl Index {
         query: &Embedding,
         slots: &[u32],
     ) -> Result<Vec<(u32, f32, u8)>, IndexError> {
-        self.check(query)?;
+        check(query, self.dimensions)?;
         let known = self.lately.of(query);
         let mut known = locked(&known);
         let unknown = slots.iter().copied();
@@ -322,7 +313,7 @@ impl Index {
         slots: impl Iterator<Item = u32>,
         count: usize,
     ) -> Result<Vec<(u32, f32)>, IndexError> {
-        self.check(query)?;
+        check(query, self.dimensions)?;
         let slots: Vec<u32> = slots.collect();
         if slots.len() <= ALL_BACK {
             return self.scores(query, slots.into_iter());
