@@ -9,6 +9,8 @@
 //! | [`error`] | why a request is not a query |
 //! | [`filter`] | which products may answer |
 //! | [`typed`] | values that are numbers, booleans or dates |
+//! | [`money`] | prices as shops write them |
+//! | [`text`] | text cleaned: what looks the same is the same |
 //! | [`embedding`] | vectors, and which model made them |
 //! | [`access`] | keys: who may ask what |
 //! | [`mod@write`] | changes of products, and what became of them |
@@ -20,9 +22,11 @@ pub mod access;
 pub mod embedding;
 pub mod error;
 pub mod filter;
+pub mod money;
 pub mod product;
 pub mod query;
 pub mod serving;
+pub mod text;
 pub mod typed;
 pub mod write;
 
@@ -30,6 +34,7 @@ pub use access::{ApiKey, ApiKeyRecord, KeyFault, NewApiKey, NewKeyFault, Rate, S
 pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use error::QueryError;
 pub use filter::{Condition, Filters, Interval, Range, Test};
+pub use money::Money;
 pub use product::{
     AttributeName, AttributeValue, Attributes, KnownAttributes, MOST_PICTURES, Product,
     ProductError, ProductFields, ProductId, ProductKey, check_currency,

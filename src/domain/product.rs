@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::{clean, folded};
+
 /// The shop's own identifier: 1 to 128 characters, no control characters, no surrounding white
 /// space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -129,9 +131,9 @@ pub enum ProductError {
     Currency { currency: String },
 }
 
-/// Trimmed, not empty, at most `max` characters, without control characters.
+/// [`clean`], not empty, at most `max` characters, without control characters.
 fn line(what: &'static str, text: &str, max: usize) -> Result<String, ProductError> {
-    let text = text.trim();
+    let text = clean(text);
     if text.is_empty() {
         return Err(ProductError::Empty { what });
     }
@@ -142,7 +144,7 @@ fn line(what: &'static str, text: &str, max: usize) -> Result<String, ProductErr
     if text.chars().any(char::is_control) {
         return Err(ProductError::ControlCharacter { what });
     }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 /// # Errors
@@ -161,6 +163,12 @@ impl ProductId {
     /// When `id` is empty, longer than 128 characters or holds a control character.
     pub fn new(id: &str) -> Result<Self, ProductError> {
         line("the product id", id, 128).map(Self)
+    }
+
+    /// As the catalog has it, which may be older than a rule of [`ProductId::new`].
+    #[must_use]
+    pub fn stored(id: String) -> Self {
+        Self(id)
     }
 
     #[must_use]
@@ -205,18 +213,22 @@ impl AttributeValue {
     /// What values are compared by: a filter `black` finds `Black`.
     #[must_use]
     pub fn folded(&self) -> String {
-        self.0.to_lowercase()
+        folded(&self.0)
     }
 }
 
 impl Product {
+    pub const LONGEST_TITLE: usize = 1_000;
+    pub const LONGEST_DESCRIPTION: usize = 20_000;
+    pub const LONGEST_URL: usize = 2_048;
+
     /// A product with a title alone; the other fields are set afterwards and checked by
     /// [`Product::check`].
     ///
     /// # Errors
     /// When the title is empty, longer than 1,000 characters or holds a control character.
     pub fn new(id: ProductId, title: &str) -> Result<Self, ProductError> {
-        let title = line("the title", title, 1_000)?;
+        let title = line("the title", title, Self::LONGEST_TITLE)?;
         Ok(Self {
             id,
             title,
@@ -242,14 +254,14 @@ impl Product {
             check_currency(currency)?;
         }
         if let Some(url) = &self.url {
-            line("the url", url, 2_048)?;
+            line("the url", url, Self::LONGEST_URL)?;
         }
         let got = self.description.as_ref().map_or(0, |d| d.chars().count());
-        if got > 20_000 {
+        if got > Self::LONGEST_DESCRIPTION {
             return Err(ProductError::TooLong {
                 what: "the description",
                 got,
-                max: 20_000,
+                max: Self::LONGEST_DESCRIPTION,
             });
         }
         Ok(self)

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::error::QueryError;
 use super::filter::{Filters, Range};
 use super::product::{AttributeName, ProductId};
+use super::text::clean;
 
 /// A whole question: what the products are compared with, which of them may answer, and which part
 /// of the ranking is wanted.
@@ -208,10 +209,7 @@ impl QueryText {
     /// When nothing but white space and control characters is left, or more than
     /// [`Self::MAX_CHARACTERS`].
     pub fn new(text: &str) -> Result<Self, QueryError> {
-        let words = text
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|w| !w.is_empty());
-        let text = words.collect::<Vec<_>>().join(" ");
+        let text = clean(&text.replace(char::is_control, " "));
         let got = text.chars().count();
         match got {
             0 => Err(QueryError::EmptyText),

@@ -72,10 +72,7 @@ fn attribute(text: &str) -> Result<AttributeName, String> {
 
 pub fn run(args: PrepareArgs) -> anyhow::Result<()> {
     let source = match (args.products, args.data) {
-        (Some(file), _) => Source::JsonLines {
-            file,
-            images: args.images,
-        },
+        (Some(file), _) => Source::feed(file, args.images),
         (None, folder) => {
             let folder = folder.context("--data or --products must be given")?;
             prepare::kaggle_source(&folder, args.images)?

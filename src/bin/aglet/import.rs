@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aglet::catalog::ingest::{self, ImportOptions, MaxRemoved, Progress, Status, Summary};
-use aglet::catalog::source::Source;
+use aglet::catalog::source::{Format, Mapping, Source};
 use aglet::catalog::{Catalog, Database, PicturesAt};
 use aglet::config::{self, Config, Settings};
 use aglet::domain::{Types, ValueType};
@@ -31,21 +31,28 @@ const SOME_REJECTED: u8 = 3;
 /// Exit code: 0 when everything was taken; 3 when it went through but some rows or photos were
 /// rejected (see the rejects file); 2 when the arguments are wrong; 1 when it failed.
 #[derive(clap::Args)]
-#[command(group(clap::ArgGroup::new("source").required(true).args(["styles", "products"])))]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["styles", "feed"])))]
 pub struct ImportArgs {
-    /// styles.csv in the layout of Kaggle's "Fashion Product Images"
+    /// The file of products: Google Merchant Center (TSV, CSV, RSS, Atom), Shopify, WooCommerce,
+    /// JSON-LD, JSON Lines, an array of JSON, or a table; packed with gzip or not
+    #[arg(long, visible_alias = "products", value_name = "FILE")]
+    feed: Option<PathBuf>,
+    /// The format of the feed: merchant, shopify, woocommerce, json-ld, json, table, kaggle [default:
+    /// as it can be seen in the file]
+    #[arg(long, value_name = "NAME")]
+    format: Option<Format>,
+    /// TOML file that says which column of a table is which field (docs/import.md)
     #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// styles.csv in the layout of Kaggle's "Fashion Product Images": --feed with --format kaggle
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "mapping"])]
     styles: Option<PathBuf>,
-    /// A file of JSON Lines: id, title, and optionally description, image, attributes, price,
-    /// sale_price, currency, created, url
-    #[arg(long, value_name = "FILE")]
-    products: Option<PathBuf>,
     /// Folder or zip archive of photos; may be repeated, the first that has a product's photo gives
     /// it
     #[arg(long, value_name = "DIR_OR_ZIP")]
     images: Vec<PathBuf>,
     /// shoelaces.csv: id, shoelace_colour
-    #[arg(long, value_name = "FILE", conflicts_with = "products")]
+    #[arg(long, value_name = "FILE")]
     shoelaces: Option<PathBuf>,
     /// Remove the products that are not in the file
     #[arg(long)]
@@ -147,18 +154,16 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     };
     let config = Config::check(settings.or(file).or(quiet))?;
     telemetry::start_logging(config.log_format, &config.log_filter)?;
-    let source = match (args.styles, args.products) {
-        (Some(styles), _) => Source::Kaggle {
-            styles,
-            images: args.images,
+    let mut source = match (args.styles, args.feed) {
+        (Some(styles), _) => Source::kaggle(styles, args.images, args.shoelaces),
+        (None, Some(feed)) => Source {
             shoelaces: args.shoelaces,
+            ..Source::feed(feed, args.images)
         },
-        (None, Some(file)) => Source::JsonLines {
-            file,
-            images: args.images,
-        },
-        (None, None) => anyhow::bail!("name --styles or --products"),
+        (None, None) => anyhow::bail!("name --feed or --styles"),
     };
+    source.format = args.format.or(source.format);
+    source.mapping = args.mapping.as_deref().map(Mapping::read).transpose()?;
     let options = ImportOptions {
         prune: args.prune,
         max_removed: args.max_removed,
@@ -336,8 +341,10 @@ fn report(summary: &Summary, types: &Types) {
         println!("          listed in {}", path.display());
     }
     report_types(summary, types);
-    for (name, rows) in &summary.ignored {
-        println!("ignored   field {name:?} of {rows} rows");
+    for (name, field) in &summary.ignored.0 {
+        let meant = field.meant.as_ref();
+        let meant = meant.map_or_else(String::new, |meant| format!(": did you mean {meant:?}?"));
+        println!("ignored   field {name:?} of {} rows{meant}", field.rows);
     }
     if summary.prune_skipped {
         println!(

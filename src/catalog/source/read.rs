@@ -1,34 +1,63 @@
 //! A source, read row by row or at once.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::format::{Format, Layout};
+use super::input::Input;
+use super::mapping::Mapping;
 use super::pictures::PictureFolders;
-use super::row::{Ignored, Item, Lost, Reject, SourceError};
-use super::{jsonl, kaggle};
+use super::row::{Ignored, Item, Reject, SourceError};
+use super::sink::Sink;
+use super::{json, jsonld, kaggle, merchant, plain, shopify, woocommerce};
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PicturePlace;
 use crate::catalog::media::read::PictureFiles;
-use crate::domain::{Product, ProductId};
+use crate::domain::Product;
 use crate::util::blocking::blocking;
 
 /// A catalog as a shop hands it over.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// The layout of Kaggle's "Fashion Product Images": a `styles.csv`, pictures called `ID.jpg`,
-    /// and our `shoelaces.csv`.
-    Kaggle {
-        styles: PathBuf,
-        images: Vec<PathBuf>,
-        shoelaces: Option<PathBuf>,
-    },
-    /// One JSON object a line: `id`, `title`, `description?`, `image?`, `images?`, `attributes?`, `price?`,
-    /// `url?`.
-    JsonLines { file: PathBuf, images: Vec<PathBuf> },
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The file of products.
+    pub feed: PathBuf,
+    /// `None`: as it can be seen in the file.
+    pub format: Option<Format>,
+    /// What the shop says of its columns.
+    pub mapping: Option<Mapping>,
+    /// Folders and zip archives of pictures. None, and the format names pictures by their paths: the
+    /// folder that the feed is in.
+    pub images: Vec<PathBuf>,
+    /// Of Kaggle's format: our `shoelaces.csv`.
+    pub shoelaces: Option<PathBuf>,
+}
+
+impl Source {
+    /// A file of any format.
+    #[must_use]
+    pub fn feed(feed: PathBuf, images: Vec<PathBuf>) -> Self {
+        Self {
+            feed,
+            images,
+            ..Self::default()
+        }
+    }
+
+    /// Kaggle's "Fashion Product Images": a `styles.csv`, pictures called `ID.jpg`, and our
+    /// `shoelaces.csv`.
+    #[must_use]
+    pub fn kaggle(styles: PathBuf, images: Vec<PathBuf>, shoelaces: Option<PathBuf>) -> Self {
+        Self {
+            feed: styles,
+            format: Some(Format::Kaggle),
+            images,
+            shoelaces,
+            mapping: None,
+        }
+    }
 }
 
 /// A source whose files can be read as often as one likes.
@@ -50,18 +79,14 @@ impl Rereadable {
         let (mut source, folder) = (source.clone(), folder.to_owned());
         let copied = blocking(move || -> Result<Self, SourceError> {
             let mut copies = Vec::new();
-            if let Source::JsonLines { file, images } = &mut source
-                && images.is_empty()
-            {
-                images.push(beside(file));
+            // Said before a pipe is copied to where no pictures are.
+            if source.images.is_empty() && source.format != Some(Format::Kaggle) {
+                source.images.push(beside(&source.feed));
             }
-            let files = match &mut source {
-                Source::Kaggle {
-                    styles, shoelaces, ..
-                } => vec![Some(styles), shoelaces.as_mut()],
-                Source::JsonLines { file, .. } => vec![Some(file)],
-            };
-            for path in files.into_iter().flatten() {
+            for path in [Some(&mut source.feed), source.shoelaces.as_mut()]
+                .into_iter()
+                .flatten()
+            {
                 // What is not there is said by whoever reads it.
                 if path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir()) {
                     let io = |e| CatalogError::io(&folder, e);
@@ -88,53 +113,52 @@ fn beside(file: &Path) -> PathBuf {
 }
 
 /// Reads the whole source, blocking. `emit` answers false when nobody listens any more.
-///
-/// Of rows with the same id the first is taken, the later ones are rejected: which of them is right
-/// is the shop's to say, and the result must not depend on who sorted the file.
 pub(in crate::catalog) fn read(
     source: &Source,
     photos: &PictureFiles,
     emit: &mut dyn FnMut(Item) -> bool,
 ) -> Result<Ignored, SourceError> {
-    let mut lines: HashMap<ProductId, u64> = HashMap::new();
-    let mut once = |item: Item| match item {
-        Item::Record(record) => {
-            if let Some(first) = lines.get(&record.product.id) {
-                return emit(Item::Reject(Reject {
-                    line: record.line,
-                    id: Some(record.product.id.to_string()),
-                    lost: Lost::Row,
-                    reason: format!("the id was already used in line {first}"),
-                }));
-            }
-            lines.insert(record.product.id.clone(), record.line);
-            emit(Item::Record(record))
-        }
-        reject @ Item::Reject(_) => emit(reject),
+    read_input(source, Input::open(&source.feed)?, photos, emit)
+}
+
+fn read_input(
+    source: &Source,
+    input: Input,
+    photos: &PictureFiles,
+    emit: &mut dyn FnMut(Item) -> bool,
+) -> Result<Ignored, SourceError> {
+    let none = Mapping::default();
+    let mapping = source.mapping.as_ref().unwrap_or(&none);
+    let format = match source.format {
+        Some(format) => format,
+        // Whoever says what columns mean has a table of their own.
+        None if !mapping.columns.is_empty() => Format::Table,
+        None => Format::of(&input)?,
     };
-    match source {
-        Source::Kaggle {
-            styles,
-            images,
-            shoelaces,
-        } => {
-            kaggle::read(
-                styles,
-                &PictureFolders::open(images, photos)?,
-                shoelaces.as_deref(),
-                &mut once,
-            )?;
-            Ok(Ignored::new())
+    let folders = match (source.images.as_slice(), format) {
+        ([], Format::Kaggle) => PictureFolders::open(&[], photos)?,
+        ([], _) => PictureFolders::open(&[beside(&source.feed)], photos)?,
+        (images, _) => PictureFolders::open(images, photos)?,
+    };
+    let hosts = photos.hosts();
+    let mut sink = Sink::new(emit, &folders, hosts, &mapping.values, mapping.decimal);
+    let sink = &mut sink;
+    match format {
+        Format::Json => match Layout::of(&input) {
+            Layout::Lines => json::read_lines(input, sink),
+            Layout::Objects(array) => json::read_objects(input, array, sink),
+        },
+        Format::JsonLd => jsonld::read(input, sink),
+        Format::Merchant if input.text().trim_start().starts_with('<') => {
+            merchant::read_xml(input, sink)
         }
-        Source::JsonLines { file, images } => {
-            let shelves = if images.is_empty() {
-                PictureFolders::open(&[beside(file)], photos)?
-            } else {
-                PictureFolders::open(images, photos)?
-            };
-            jsonl::read(file, &shelves, photos.hosts(), &mut once)
-        }
-    }
+        Format::Merchant => merchant::read_table(input, mapping.separator, sink),
+        Format::Shopify => shopify::read(input, mapping.separator, sink),
+        Format::WooCommerce => woocommerce::read(input, mapping.separator, sink),
+        Format::Table => plain::read(input, mapping, sink),
+        Format::Kaggle => kaggle::read(input, source.shoelaces.as_deref(), sink),
+    }?;
+    Ok(std::mem::take(&mut sink.ignored))
 }
 
 /// The attribute that a column of the Kaggle layout becomes: `subCategory` is `section`.
@@ -152,6 +176,8 @@ pub struct Loaded {
     /// In the order of the file, each with where its first picture is.
     pub products: Vec<(Product, Option<PicturePlace>)>,
     pub rejects: Vec<Reject>,
+    /// Fields or columns that are not taken.
+    pub ignored: Ignored,
 }
 
 /// Reads the whole source at once, for those who need no database. Blocking.
@@ -160,15 +186,31 @@ pub struct Loaded {
 /// When the file of products cannot be read at all, or a source of pictures is not there.
 pub fn load(source: &Source, photos: &PictureFiles) -> Result<Loaded, SourceError> {
     let mut loaded = Loaded::default();
-    read(source, photos, &mut |item| {
+    loaded.ignored = read(source, photos, &mut |item| loaded.take(item))?;
+    Ok(loaded)
+}
+
+/// Reads a feed that is in memory; its pictures are not looked for. `source` says its format.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(source: &Source, bytes: Vec<u8>) -> Result<Loaded, SourceError> {
+    let input = Input::of(&source.feed, Box::new(io::Cursor::new(bytes)))?;
+    let mut loaded = Loaded::default();
+    let photos = PictureFiles::default();
+    loaded.ignored = read_input(source, input, &photos, &mut |item| loaded.take(item))?;
+    Ok(loaded)
+}
+
+impl Loaded {
+    fn take(&mut self, item: Item) -> bool {
         match item {
             Item::Record(record) => {
                 let picture = record.first_stored();
-                loaded.products.push((record.product, picture));
+                self.products.push((record.product, picture));
             }
-            Item::Reject(reject) => loaded.rejects.push(reject),
+            Item::Reject(reject) => self.rejects.push(reject),
         }
         true
-    })?;
-    Ok(loaded)
+    }
 }

@@ -20,7 +20,7 @@ use crate::catalog::error::CatalogError;
 use crate::catalog::media::hosts::PictureHosts;
 use crate::catalog::media::upload::{IMPORTED, UPLOADS};
 use crate::catalog::media::{PictureSource, kept};
-use crate::catalog::source::jsonl::{self, RowImage};
+use crate::catalog::source::describe::{self, RowImage};
 use crate::domain::write::merge;
 use crate::domain::{
     Conditions, FieldFault, Product, ProductId, Refused, Write, WriteOp, WriteResult, WriteStatus,
@@ -167,7 +167,7 @@ impl Writer {
         let described = match (change.edit, old) {
             (Edit::Put(described), _) => *described,
             (Edit::Patch(patch), Some(old)) => {
-                let mut row = jsonl::row(&old.columns.product(id.clone()), &[]);
+                let mut row = describe::row(&old.columns.product(id.clone()), &[]);
                 let removes = ["image", "images"];
                 let removes = removes
                     .iter()
@@ -327,7 +327,7 @@ fn prepare(write: Write, catalog: &Catalog) -> (Option<String>, Result<Prepared,
         conditions,
     } = write;
     let shown = id.as_ref().map(ToString::to_string);
-    let shown = shown.or_else(|| jsonl::id_of(&json).map(|id| id.chars().take(128).collect()));
+    let shown = shown.or_else(|| describe::id_of(&json).map(|id| id.chars().take(128).collect()));
     let prepared = || {
         let id = id_of(id, &json)?;
         json.insert("id".to_owned(), id.as_str().into());
@@ -359,7 +359,7 @@ fn id_of(address: Option<ProductId>, json: &Map<String, Value>) -> Result<Produc
     let Some(given) = given else {
         return address.ok_or_else(|| fault("missing field `id`".to_owned()));
     };
-    let text = jsonl::id_of(json).ok_or_else(|| {
+    let text = describe::id_of(json).ok_or_else(|| {
         let given: String = given.to_string().chars().take(80).collect();
         fault(format!(
             "the id {given} is neither a string nor a whole number"
@@ -379,7 +379,7 @@ fn id_of(address: Option<ProductId>, json: &Map<String, Value>) -> Result<Produc
 /// The product that a row describes, all of it.
 fn described(row: Map<String, Value>, hosts: &PictureHosts) -> Result<Described, FieldFault> {
     let mut lost = Vec::new();
-    let described = jsonl::describe(row, &mut lost)?;
+    let described = describe::describe(row, &mut lost)?;
     // An import takes what is right of a row; here somebody reads the answer.
     if let Some((_, fault)) = lost.into_iter().next() {
         return Err(fault);
@@ -413,7 +413,7 @@ fn plain_names(mut patch: Map<String, Value>) -> Map<String, Value> {
     if let Some(Value::Object(attributes)) = patch.get_mut("attributes") {
         let named = std::mem::take(attributes).into_iter();
         *attributes = named
-            .map(|(name, value)| (jsonl::plain_name(&name), value))
+            .map(|(name, value)| (describe::plain_name(&name), value))
             .collect();
     }
     patch

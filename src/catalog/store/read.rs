@@ -14,7 +14,7 @@ use crate::catalog::error::CatalogError;
 use crate::catalog::media::PictureSource;
 use crate::catalog::media::picture::{Picture, PictureFrom, ShownPicture};
 use crate::catalog::media::upload::UPLOADS;
-use crate::catalog::source::jsonl;
+use crate::catalog::source::describe;
 use crate::catalog::values::{
     AllEmbedded, Changed, Counts, Embedded, PartProgress, ProductProgress, StoredPicture,
     StoredProduct,
@@ -261,7 +261,7 @@ macro_rules! stored_sql {
 }
 
 pub(super) fn product_row(row: &DbRow) -> Result<Product, sqlx::Error> {
-    let id = ProductId::new(row.try_get("id")?).map_err(undecodable)?;
+    let id = ProductId::stored(row.try_get("id")?);
     Ok(Product {
         title: row.try_get("title")?,
         description: row.try_get("description")?,
@@ -439,7 +439,7 @@ async fn products_after(
 
 /// As the product came in.
 fn row(stored: &StoredProduct) -> Map<String, Value> {
-    jsonl::row(&stored.product, &stored.pictures)
+    describe::row(&stored.product, &stored.pictures)
 }
 
 /// The keys of products by id; unknown ids are left out.

@@ -137,11 +137,11 @@ impl CatalogChoice {
 
     fn unfiltered(&self) -> Result<LabeledCatalog, CommandError> {
         if let Some(styles) = &self.styles {
-            return Ok(LabeledCatalog::read(&Source::Kaggle {
-                styles: styles.clone(),
-                images: self.images.clone(),
-                shoelaces: self.shoelaces.clone(),
-            })?);
+            return Ok(LabeledCatalog::read(&Source::kaggle(
+                styles.clone(),
+                self.images.clone(),
+                self.shoelaces.clone(),
+            ))?);
         }
         let path = self.path.as_deref().ok_or(CommandError::NoCatalog)?;
         Ok(LabeledCatalog::at(

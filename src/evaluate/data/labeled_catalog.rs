@@ -64,10 +64,7 @@ pub fn source_at(
 ) -> Result<Source, LabeledCatalogError> {
     let given = images.to_vec();
     if path.is_file() {
-        return Ok(Source::JsonLines {
-            file: path.to_owned(),
-            images: given,
-        });
+        return Ok(Source::feed(path.to_owned(), given));
     }
     let there = |name: &str| Some(path.join(name)).filter(|p| p.exists());
     if let Some(styles) = there("styles.csv") {
@@ -81,19 +78,12 @@ pub fn source_at(
         let shoelaces = shoelaces
             .map(Path::to_owned)
             .or_else(|| there("shoelaces.csv"));
-        return Ok(Source::Kaggle {
-            styles,
-            images,
-            shoelaces,
-        });
+        return Ok(Source::kaggle(styles, images, shoelaces));
     }
     let file = there("products.jsonl").ok_or_else(|| LabeledCatalogError::NoTable {
         folder: path.to_owned(),
     })?;
-    Ok(Source::JsonLines {
-        file,
-        images: given,
-    })
+    Ok(Source::feed(file, given))
 }
 
 impl LabeledCatalog {
@@ -150,8 +140,8 @@ impl LabeledCatalog {
             .map(|(product, image)| LabeledProduct { product, image })
             .collect();
         if products.is_empty() {
-            let (Source::Kaggle { styles: file, .. } | Source::JsonLines { file, .. }) = source;
-            return Err(LabeledCatalogError::Empty { what: file.clone() });
+            let what = source.feed.clone();
+            return Err(LabeledCatalogError::Empty { what });
         }
         Ok(Self {
             products,

@@ -5,6 +5,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::values::{self, RawTest};
+use crate::domain::text::clean;
 use crate::domain::{
     Ask, AttributeName, Facets, Filters, MOST_EXCLUDED, MOST_PICTURES, Mode, Order, ProductId,
     Query, QueryError, QueryText, Range, Window, WordSearch,
@@ -140,7 +141,7 @@ impl RawQuery {
     /// What is asked in words; without any, every product is meant.
     pub fn ask(&self) -> Result<Ask, ApiError> {
         match self.q.as_deref() {
-            Some(q) if !q.trim().is_empty() => Ok(Ask::Words(QueryText::new(q)?)),
+            Some(q) if !clean(q).is_empty() => Ok(Ask::Words(QueryText::new(q)?)),
             _ => Ok(Ask::All),
         }
     }
@@ -183,7 +184,7 @@ impl RawQuery {
             let (name, beginning) = values::of_facet("facet_query", text)?;
             let name = attribute(name, &known)?;
             facets.add(name.clone());
-            facets.beginnings.insert(name, beginning.trim().to_owned());
+            facets.beginnings.insert(name, clean(beginning));
         }
         for text in &self.facet_ranges {
             let (name, range) = values::of_facet("facet_ranges", text)?;

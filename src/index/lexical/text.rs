@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::domain::text::is_unseen;
+
 /// Longest word that is kept, in characters; the rest of a longer one is dropped.
 const LONGEST: usize = 40;
 
@@ -150,15 +152,6 @@ pub fn fold(text: &str) -> String {
         .filter(|c| !is_combining_mark(*c) && !is_unseen(*c))
         .flat_map(char::to_lowercase)
         .collect()
-}
-
-/// Soft hyphens, zero-width spaces and joiners, byte order marks: they come along when text is copied
-/// from a page, and no shopper typed them.
-fn is_unseen(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'
-    )
 }
 
 /// A word of a text, folded.

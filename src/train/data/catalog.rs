@@ -40,11 +40,7 @@ fn source_in(folder: &Path) -> Source {
         .into_iter()
         .filter_map(there)
         .collect();
-    Source::Kaggle {
-        styles: folder.join("styles.csv"),
-        images,
-        shoelaces: there("shoelaces.csv"),
-    }
+    Source::kaggle(folder.join("styles.csv"), images, there("shoelaces.csv"))
 }
 
 /// The product with its photo; `None` where it has none that can be read, or no category.

@@ -188,10 +188,7 @@ pub fn fill(runtime: &Runtime, data: &Path, folder: &ModelFolder, products: usiz
     };
     runtime.block_on(async {
         let catalog = Catalog::open(data).await.expect("opens");
-        let source = Source::JsonLines {
-            file,
-            images: Vec::new(),
-        };
+        let source = Source::feed(file, Vec::new());
         let summary = ingest::import(
             &catalog,
             &chance,

@@ -143,11 +143,11 @@ async fn with_the_pictures_it_needs_nothing_of_the_shop() {
     zip.write_all(b"photo of 4").expect("written");
     zip.finish().expect("whole");
     shop.styles(&[(1, "Puma One"), (2, "Puma Two"), (4, "Puma Four")]);
-    let source = Source::Kaggle {
-        styles: shop.path("styles.csv"),
-        images: vec![shop.path("images"), shop.path("more.zip")],
-        shoelaces: None,
-    };
+    let source = Source::kaggle(
+        shop.path("styles.csv"),
+        vec![shop.path("images"), shop.path("more.zip")],
+        None,
+    );
     shop.import(&catalog, &fake, &source, false).await;
     fs::remove_file(shop.path("images/2.jpg")).expect("removed");
     let to = shop.path("backup.zip");
@@ -193,10 +193,7 @@ async fn it_is_one_state_whatever_is_written_meanwhile() {
     const PRODUCTS: usize = 40;
     let shop = Shop::new(&[]);
     let catalog = shop.catalog().await;
-    let source = Source::JsonLines {
-        file: shop.path("rows.jsonl"),
-        images: vec![],
-    };
+    let source = Source::feed(shop.path("rows.jsonl"), vec![]);
     // All of one price, in one transaction.
     let rows = |price: u32| {
         let row = |id| json!({"id": format!("p{id}"), "title": "Shoe", "price": price}).to_string();

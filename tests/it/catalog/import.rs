@@ -83,11 +83,7 @@ async fn only_what_changed_is_embedded_and_the_revision_follows_the_index() {
         std::io::Write::write_all(&mut zip, format!("photo of {id}").as_bytes()).expect("bytes");
     }
     zip.finish().expect("zip");
-    let archive = Source::Kaggle {
-        styles: shop.path("styles.csv"),
-        images: vec![shop.path("moved.zip")],
-        shoelaces: None,
-    };
+    let archive = Source::kaggle(shop.path("styles.csv"), vec![shop.path("moved.zip")], None);
     let moved = shop.import(&catalog, &fake, &archive, false).await;
     assert_eq!((moved.changed, fake.calls()), (2, (0, 0)));
     assert_eq!(catalog.revision().await.expect("revision"), start);
@@ -152,10 +148,7 @@ async fn prune_spares_what_it_cannot_be_sure_of() {
         "catalog.jsonl",
         "{\"id\": 1, \"title\": \"One\"}\n{\"id\": 2,,\n",
     );
-    let lines = Source::JsonLines {
-        file: shop.path("catalog.jsonl"),
-        images: vec![],
-    };
+    let lines = Source::feed(shop.path("catalog.jsonl"), vec![]);
     let summary = shop.import(&catalog, &fake, &lines, true).await;
     assert_eq!(
         (summary.removed, summary.prune_skipped, rejects(&summary)),
@@ -186,11 +179,11 @@ async fn prune_removes_a_product_whose_laces_are_left() {
         "shoelaces.csv",
         "id,shoelace_colour\n1,White\n2,Red\n2,Blue\n",
     );
-    let source = Source::Kaggle {
-        styles: shop.path("styles.csv"),
-        images: vec![shop.path("images")],
-        shoelaces: Some(shop.path("shoelaces.csv")),
-    };
+    let source = Source::kaggle(
+        shop.path("styles.csv"),
+        vec![shop.path("images")],
+        Some(shop.path("shoelaces.csv")),
+    );
     shop.import(&catalog, &fake, &source, false).await;
     shop.styles(&[(1, "Puma One")]);
     let pruned = shop.import(&catalog, &fake, &source, true).await;
@@ -259,11 +252,8 @@ async fn an_empty_folder_of_pictures_takes_none_away_unless_that_is_meant() {
     let before = catalog.revision().await.expect("revision");
     let default = MaxRemoved::default();
     std::fs::create_dir(shop.path("not-mounted")).expect("a folder");
-    let with_images = |images: Vec<std::path::PathBuf>| Source::Kaggle {
-        styles: shop.path("styles.csv"),
-        images,
-        shoelaces: None,
-    };
+    let with_images =
+        |images: Vec<std::path::PathBuf>| Source::kaggle(shop.path("styles.csv"), images, None);
     let empty = with_images(vec![shop.path("not-mounted")]);
     for source in [&empty, &with_images(vec![])] {
         for prune in [false, true] {
@@ -603,10 +593,7 @@ async fn the_log_says_what_changed_after_a_revision() {
 async fn prices_and_dates_are_taken_over_and_move_the_revision() {
     let shop = Shop::new(&[]);
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
-    let source = Source::JsonLines {
-        file: shop.path("catalog.jsonl"),
-        images: vec![],
-    };
+    let source = Source::feed(shop.path("catalog.jsonl"), vec![]);
     let feed = async |rows: &[&str]| {
         shop.write("catalog.jsonl", rows.join("\n"));
         shop.import(&catalog, &fake, &source, false).await

@@ -156,11 +156,7 @@ impl Shop {
     }
 
     fn kaggle(&self) -> Source {
-        Source::Kaggle {
-            styles: self.path("styles.csv"),
-            images: vec![self.path("images")],
-            shoelaces: None,
-        }
+        Source::kaggle(self.path("styles.csv"), vec![self.path("images")], None)
     }
 
     async fn catalog(&self) -> Catalog {

@@ -17,10 +17,7 @@ async fn database(shop: &Shop) -> sqlx::AnyConnection {
 fn lines(shop: &Shop, rows: &[Value]) -> Source {
     let text: Vec<String> = rows.iter().map(ToString::to_string).collect();
     shop.write("products.jsonl", text.join("\n"));
-    Source::JsonLines {
-        file: shop.path("products.jsonl"),
-        images: vec![shop.path("images")],
-    }
+    Source::feed(shop.path("products.jsonl"), vec![shop.path("images")])
 }
 
 async fn import(shop: &Shop, catalog: &Catalog, fake: &Fake, rows: &[Value]) -> Summary {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use aglet::catalog::ingest::{self, ImportOptions, Progress};
-use aglet::catalog::source::Source;
+use aglet::catalog::source::{IgnoredField, Source};
 use aglet::domain::{ModelId, ProductId};
 
 use super::{Fake, Shop, place, reject, rejects};
@@ -42,11 +42,11 @@ async fn the_kaggle_layout_as_it_is() {
         "shoelaces.csv",
         "id,shoelace_colour,basis\n1,white,agreed\n7,none,agreed\n2,NA,agreed\n99,red,agreed\n",
     );
-    let source = Source::Kaggle {
-        styles: shop.path("styles.csv"),
-        images: vec![shop.path("images"), shop.path("small")],
-        shoelaces: Some(shop.path("shoelaces.csv")),
-    };
+    let source = Source::kaggle(
+        shop.path("styles.csv"),
+        vec![shop.path("images"), shop.path("small")],
+        Some(shop.path("shoelaces.csv")),
+    );
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     let summary = shop.import(&catalog, &fake, &source, false).await;
     let mut rejects = rejects(&summary);
@@ -141,10 +141,7 @@ async fn json_lines() {
         r#"{"id": "m", "title": "M", "image": ["images/8.jpg", "images/7.jpg"], "images": 5}"#,
     ];
     shop.write("catalog.jsonl", rows.join("\n"));
-    let source = Source::JsonLines {
-        file: shop.path("catalog.jsonl"),
-        images: vec![],
-    };
+    let source = Source::feed(shop.path("catalog.jsonl"), vec![]);
     let (catalog, fake) = (shop.catalog().await, Fake::new("a"));
     let summary = shop.import(&catalog, &fake, &source, false).await;
     let expected = [
@@ -153,11 +150,10 @@ async fn json_lines() {
         reject("3", "c", "attribute"),
         reject("3", "c", "attribute"),
         reject("3", "c", "photo"),
-        reject("4", "d", "row"),
+        reject("4", "d", "attribute"),
         reject("5", "e", "row"),
         reject("6", "", "row"),
         reject("7", "", "row"),
-        reject("8", "h", "row"),
         reject("10", "j", "photo"),
         reject("11", "k", "attribute"),
         reject("12", "l", "photo"),
@@ -165,7 +161,14 @@ async fn json_lines() {
         reject("13", "m", "photo"),
     ];
     assert_eq!(rejects(&summary), expected);
-    assert_eq!(summary.ignored, BTreeMap::from([("vendor".to_owned(), 2)]));
+    let ignored = IgnoredField {
+        rows: 2,
+        meant: None,
+    };
+    assert_eq!(
+        summary.ignored.0,
+        BTreeMap::from([("vendor".to_owned(), ignored)])
+    );
     let seven = catalog
         .product(&ProductId::new("7").expect("id"))
         .await
@@ -203,10 +206,7 @@ async fn json_lines() {
         "catalog.jsonl",
         "{\"id\": \"7\", \"title\": \"Urban Low\", \"image\": \"link.jpg\"}\n",
     );
-    let source = Source::JsonLines {
-        file: shop.path("catalog.jsonl"),
-        images: vec![shop.path("images")],
-    };
+    let source = Source::feed(shop.path("catalog.jsonl"), vec![shop.path("images")]);
     let summary = shop.import(&catalog, &fake, &source, false).await;
     assert_eq!(rejects(&summary), [reject("1", "7", "photo")]);
 }
@@ -215,11 +215,7 @@ async fn json_lines() {
 async fn who_names_the_folder_above_the_pictures_is_told() {
     let shop = Shop::new(&[(1, "Puma One")]);
     let above = vec![shop.folder.path().to_owned()];
-    let source = Source::Kaggle {
-        styles: shop.path("styles.csv"),
-        images: above,
-        shoelaces: None,
-    };
+    let source = Source::kaggle(shop.path("styles.csv"), above, None);
     let summary = shop
         .import(&shop.catalog().await, &Fake::new("a"), &source, false)
         .await;
@@ -253,11 +249,7 @@ async fn a_source_that_cannot_be_read_is_an_error() {
     assert!(load(shop.kaggle()).await.contains("styles.csv"));
     shop.styles(&[]);
     shop.write("no.zip", "PK no archive");
-    let archive = Source::Kaggle {
-        styles: shop.path("styles.csv"),
-        images: vec![shop.path("no.zip")],
-        shoelaces: None,
-    };
+    let archive = Source::kaggle(shop.path("styles.csv"), vec![shop.path("no.zip")], None);
     assert!(load(archive).await.contains("no.zip"));
 }
 
@@ -300,9 +292,9 @@ async fn the_real_catalog_is_taken_whole() {
 }
 
 pub fn real(data: &Path) -> Source {
-    Source::Kaggle {
-        styles: data.join("styles.csv"),
-        images: vec![data.join("images"), data.join("images-60x80.zip")],
-        shoelaces: Some(data.join("shoelaces.csv")),
-    }
+    Source::kaggle(
+        data.join("styles.csv"),
+        vec![data.join("images"), data.join("images-60x80.zip")],
+        Some(data.join("shoelaces.csv")),
+    )
 }

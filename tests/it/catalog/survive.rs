@@ -93,11 +93,7 @@ async fn victim() {
         pause: Duration::from_millis(10),
         ..Fake::new("a")
     };
-    let source = Source::Kaggle {
-        styles: folder.join("styles.csv"),
-        images: vec![folder.join("images")],
-        shoelaces: None,
-    };
+    let source = Source::kaggle(folder.join("styles.csv"), vec![folder.join("images")], None);
     let progress = Arc::new(Progress::default());
     let watched = progress.clone();
     std::thread::spawn(move || {

@@ -472,10 +472,7 @@ mod with_training {
         write_catalog(root.path(), 60);
         let out = root.path().join("set");
         let plan = prepare::Preparation {
-            source: Source::JsonLines {
-                file: root.path().join("products.jsonl"),
-                images: Vec::new(),
-            },
+            source: Source::feed(root.path().join("products.jsonl"), Vec::new()),
             filters: Vec::new(),
             labels: Vec::new(),
             require: vec![name("shoelace_color")],

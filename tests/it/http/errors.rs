@@ -272,10 +272,7 @@ async fn keys(expect: &mut impl FnMut(Answer, u16, &str)) {
 async fn added_since(shop: &Shop) -> Answer {
     let file = shop.folder.path().join("more.jsonl");
     std::fs::write(&file, "{\"id\": \"new\", \"title\": \"New Boot\"}\n").expect("written");
-    let source = Source::JsonLines {
-        file,
-        images: Vec::new(),
-    };
+    let source = Source::feed(file, Vec::new());
     ingest::load(
         shop.state.service.catalog(),
         &source,

@@ -335,8 +335,5 @@ fn draw(folder: &Path) -> Source {
     }
     let file = folder.join("products.jsonl");
     std::fs::write(&file, lines).expect("written");
-    Source::JsonLines {
-        file,
-        images: vec![folder.to_owned()],
-    }
+    Source::feed(file, vec![folder.to_owned()])
 }

@@ -51,11 +51,11 @@ fn catalog(folder: &Path) -> PathBuf {
 
 fn plan(shop: &Path) -> Preparation {
     Preparation {
-        source: Source::Kaggle {
-            styles: shop.join("styles.csv"),
-            images: vec![shop.join("images")],
-            shoelaces: Some(shop.join("shoelaces.csv")),
-        },
+        source: Source::kaggle(
+            shop.join("styles.csv"),
+            vec![shop.join("images")],
+            Some(shop.join("shoelaces.csv")),
+        ),
         filters: Vec::new(),
         labels: Vec::new(),
         require: Vec::new(),
@@ -270,10 +270,7 @@ fn json_lines_are_a_catalog_as_well() {
         .join("\n"),
     )
     .expect("rows");
-    let source = Source::JsonLines {
-        file,
-        images: Vec::new(),
-    };
+    let source = Source::feed(file, Vec::new());
     let templates =
         Templates::parse("templates = ['{category} with a {collar} collar']").expect("templates");
     let report = prepared(
@@ -308,11 +305,11 @@ fn the_real_shoes_are_split_alike_in_every_category() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let shop = data.join("fashion-product-images");
-    let source = Source::Kaggle {
-        styles: shop.join("styles.csv"),
-        images: vec![shop.join("images"), shop.join("images-60x80.zip")],
-        shoelaces: Some(shop.join("shoelaces.csv")),
-    };
+    let source = Source::kaggle(
+        shop.join("styles.csv"),
+        vec![shop.join("images"), shop.join("images-60x80.zip")],
+        Some(shop.join("shoelaces.csv")),
+    );
     let filters = vec![("subCategory".to_owned(), "Shoes".to_owned())];
     let report = prepared(
         &Preparation {

@@ -181,11 +181,7 @@ pub fn kaggle_source(folder: &Path, images: Vec<PathBuf>) -> Result<Source, Prep
         images
     };
     let shoelaces = Some(folder.join("shoelaces.csv")).filter(|file| file.is_file());
-    Ok(Source::Kaggle {
-        styles: folder.join("styles.csv"),
-        images,
-        shoelaces,
-    })
+    Ok(Source::kaggle(folder.join("styles.csv"), images, shoelaces))
 }
 
 fn pictures_beside(folder: &Path) -> std::io::Result<Vec<PathBuf>> {

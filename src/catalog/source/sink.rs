@@ -1,0 +1,317 @@
+//! Where the readers of all formats put their rows: made products of, their pictures looked for, an id
+//! taken once.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::describe::{self, Described, FIELDS};
+use super::pictures::PictureFolders;
+use super::row::{Ignored, Item, Lost, Record, Reject, nearest};
+use crate::catalog::media::PictureSource;
+use crate::catalog::media::hosts::PictureHosts;
+use crate::domain::text::clean;
+use crate::domain::{Money, ProductId};
+
+/// A product as the reader of a format gives it: in the fields of our own JSON, see [`describe`].
+/// Prices may be texts.
+#[derive(Default)]
+pub(super) struct Row {
+    /// Where it is in the file.
+    pub(super) line: u64,
+    pub(super) json: Map<String, Value>,
+    /// Parts that were lost before.
+    pub(super) lost: Vec<(Lost, String)>,
+    /// Pictures that the reader found itself.
+    pub(super) found: Vec<PictureSource>,
+}
+
+impl Row {
+    /// Sets a field, unless it has one or the text says nothing.
+    pub(super) fn text(&mut self, field: &str, text: Option<&str>) {
+        let text = text.map(str::trim).filter(|text| !text.is_empty());
+        if let Some(text) = text
+            && !self.json.contains_key(field)
+        {
+            self.json.insert(field.to_owned(), text.into());
+        }
+    }
+
+    /// Adds a value to an attribute, unless the text says nothing.
+    pub(super) fn attribute(&mut self, name: &str, text: Option<&str>) {
+        let text = text.map(str::trim).filter(|text| !text.is_empty());
+        let Some(text) = text else { return };
+        let all = self.list("attributes", name);
+        if !all.iter().any(|known| known == text) {
+            all.push(text.into());
+        }
+    }
+
+    pub(super) fn has_attribute(&self, name: &str) -> bool {
+        let attributes = self.json.get("attributes").and_then(Value::as_object);
+        attributes.is_some_and(|attributes| attributes.contains_key(name))
+    }
+
+    /// Takes an attribute away.
+    pub(super) fn unset(&mut self, name: &str) {
+        if let Some(Value::Object(attributes)) = self.json.get_mut("attributes") {
+            attributes.remove(name);
+        }
+    }
+
+    /// Adds a picture behind the others.
+    pub(super) fn image(&mut self, at: &str) {
+        let at = at.trim();
+        let images = self
+            .json
+            .entry("images")
+            .or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(images) = images
+            && !at.is_empty()
+            && !images.iter().any(|known| known == at)
+        {
+            images.push(at.into());
+        }
+    }
+
+    pub(super) fn lose(&mut self, lost: Lost, reason: impl Into<String>) {
+        self.lost.push((lost, reason.into()));
+    }
+
+    fn list(&mut self, field: &str, name: &str) -> &mut Vec<Value> {
+        let map = self
+            .json
+            .entry(field)
+            .or_insert_with(|| Value::Object(Map::new()));
+        if !map.is_object() {
+            *map = Value::Object(Map::new());
+        }
+        let Value::Object(map) = map else {
+            unreachable!("it was just made")
+        };
+        let list = map.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+        if !list.is_array() {
+            *list = Value::Array(vec![list.take()]);
+        }
+        let Value::Array(list) = list else {
+            unreachable!("it was just made")
+        };
+        list
+    }
+}
+
+/// What is the same for all rows of a source.
+pub(super) struct Sink<'a> {
+    emit: &'a mut dyn FnMut(Item) -> bool,
+    pictures: &'a PictureFolders,
+    hosts: &'a PictureHosts,
+    /// What rows that do not say it have: a currency, a brand.
+    values: &'a Map<String, Value>,
+    /// Before the decimals of prices, where the shop says it.
+    pub(super) decimal: Option<char>,
+    pub(super) ignored: Ignored,
+    lines: HashMap<ProductId, u64>,
+    open: bool,
+}
+
+impl<'a> Sink<'a> {
+    /// `emit` answers false when nobody listens any more.
+    pub(super) fn new(
+        emit: &'a mut dyn FnMut(Item) -> bool,
+        pictures: &'a PictureFolders,
+        hosts: &'a PictureHosts,
+        values: &'a Map<String, Value>,
+        decimal: Option<char>,
+    ) -> Self {
+        Self {
+            emit,
+            pictures,
+            hosts,
+            values,
+            decimal,
+            ignored: Ignored::default(),
+            lines: HashMap::new(),
+            open: true,
+        }
+    }
+
+    pub(super) fn pictures(&self) -> &'a PictureFolders {
+        self.pictures
+    }
+
+    fn emit(&mut self, item: Item) -> bool {
+        self.open = self.open && (self.emit)(item);
+        self.open
+    }
+
+    /// Whether anybody listens.
+    pub(super) fn reject(
+        &mut self,
+        line: u64,
+        id: Option<&str>,
+        lost: Lost,
+        reason: impl Into<String>,
+    ) -> bool {
+        let reject = Reject {
+            line,
+            id: id.map(|id| id.chars().take(128).collect()),
+            lost,
+            reason: reason.into(),
+        };
+        self.emit(Item::Reject(reject))
+    }
+
+    /// Takes a row; whether anybody listens.
+    ///
+    /// Of rows with the same id the first is taken, the later ones are rejected: which of them is right
+    /// is the shop's to say, and the result must not depend on who sorted the file.
+    pub(super) fn row(&mut self, row: Row) -> bool {
+        let Row {
+            line,
+            mut json,
+            mut lost,
+            found,
+        } = row;
+        for (name, value) in self.values {
+            set_default(&mut json, name, value);
+        }
+        self.prices(&mut json, &mut lost);
+        let id = describe::id_of(&json);
+        let mut parts = Vec::new();
+        let described = describe::describe(json, &mut parts);
+        lost.extend(parts.into_iter().map(|(lost, fault)| (lost, fault.reason)));
+        let described = match described {
+            Ok(described) => described,
+            Err(fault) => {
+                return self.reject(line, id.as_deref(), Lost::Row, fault.reason);
+            }
+        };
+        if let Some(first) = self.lines.get(&described.product.id) {
+            let reason = format!("the id was already used in line {first}");
+            return self.reject(line, id.as_deref(), Lost::Row, reason);
+        }
+        self.lines.insert(described.product.id.clone(), line);
+        let record = self.record(line, described, found, &mut lost);
+        for (what, reason) in lost {
+            if !self.reject(line, Some(record.product.id.as_str()), what, reason) {
+                return false;
+            }
+        }
+        self.emit(Item::Record(record))
+    }
+
+    fn record(
+        &mut self,
+        line: u64,
+        described: Described,
+        found: Vec<PictureSource>,
+        lost: &mut Vec<(Lost, String)>,
+    ) -> Record {
+        for name in &described.unknown {
+            let known = || {
+                let in_attributes = ["color", "size", "brand", "category", "gender", "material"];
+                let misplaced = in_attributes.contains(&describe::plain_name(name).as_str());
+                if misplaced {
+                    return Some(format!("attributes.{}", describe::plain_name(name)));
+                }
+                nearest(name, FIELDS.into_iter())
+            };
+            self.ignored.add(name, 1, known);
+        }
+        let mut pictures: Vec<(u8, PictureSource)> = (1..).zip(found).collect();
+        for (number, image) in (1..).zip(described.images.unwrap_or_default()) {
+            match self.picture(&image.at) {
+                Ok(source) => pictures.push((number, source)),
+                Err(reason) => {
+                    let at = image.at;
+                    lost.push((Lost::Photo, format!("image {at:?}: {reason}")));
+                }
+            }
+        }
+        Record {
+            line,
+            product: described.product,
+            pictures,
+        }
+    }
+
+    /// A path or a web address.
+    fn picture(&self, image: &str) -> Result<PictureSource, String> {
+        if image.contains("://") {
+            self.hosts.check(image)?;
+            return Ok(PictureSource::Address(image.to_owned()));
+        }
+        // Protocol-relative, as in pages of shops.
+        if image.starts_with("//") {
+            let address = format!("https:{image}");
+            self.hosts.check(&address)?;
+            return Ok(PictureSource::Address(address));
+        }
+        for folder in &self.pictures.0 {
+            if let Some(place) = folder.at(image)? {
+                return Ok(PictureSource::Stored(place));
+            }
+        }
+        Err(format!("is not there{}", self.pictures.hint()))
+    }
+
+    /// Prices that are texts become numbers; the currency that they say is the product's, unless it
+    /// says another. A sale price in another currency, or not below the price, is none.
+    fn prices(&self, json: &mut Map<String, Value>, lost: &mut Vec<(Lost, String)>) {
+        let mut lose = |field: &str, text: &str, why: &str| {
+            let text: String = text.chars().take(80).collect();
+            lost.push((Lost::Attribute, format!("{field} {text:?} {why}")));
+        };
+        let mut read = |field: &str| -> Option<(Money, String)> {
+            let Some(Value::String(text)) = json.get(field) else {
+                return None;
+            };
+            let text = text.clone();
+            let money = Money::parse(&text, self.decimal);
+            match &money {
+                Some(money) => drop(json.insert(field.to_owned(), money.amount.into())),
+                None => drop(json.remove(field)),
+            }
+            if money.is_none() && !clean(&text).is_empty() {
+                lose(field, &text, "is not a price");
+            }
+            Some((money?, text))
+        };
+        let (price, sale) = (read("price"), read("sale_price"));
+        if let (Some((price, _)), Some((sale, text))) = (&price, &sale) {
+            let other = sale.currency.is_some()
+                && price.currency.is_some()
+                && sale.currency != price.currency;
+            if other || sale.amount >= price.amount {
+                let why = if other {
+                    "is in another currency than the price"
+                } else {
+                    "is not below the price"
+                };
+                lose("sale_price", text, why);
+                json.remove("sale_price");
+            }
+        }
+        let said = [price, sale].into_iter().flatten();
+        if let Some(currency) = said.filter_map(|(money, _)| money.currency).next() {
+            json.entry("currency").or_insert_with(|| currency.into());
+        }
+    }
+}
+
+/// Sets `name`, or `attributes.name`, where the row does not say it.
+fn set_default(json: &mut Map<String, Value>, name: &str, value: &Value) {
+    let says_nothing = |value: Option<&Value>| value.is_none_or(Value::is_null);
+    if let Some(name) = name.strip_prefix("attributes.") {
+        let attributes = json
+            .entry("attributes")
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(attributes) = attributes
+            && says_nothing(attributes.get(name))
+        {
+            attributes.insert(name.to_owned(), value.clone());
+        }
+    } else if says_nothing(json.get(name)) {
+        json.insert(name.to_owned(), value.clone());
+    }
+}

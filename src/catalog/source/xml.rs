@@ -1,0 +1,446 @@
+//! The items of RSS 2.0 and the entries of Atom, one by one: one that is no XML costs itself.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+use super::input::Input;
+use super::lines::Lines;
+use super::row::SourceError;
+use super::table::plain;
+use crate::domain::text::{clean, decoded, windows_1252};
+
+/// The names and texts of a product.
+#[derive(Default)]
+pub(super) struct Item {
+    pub(super) line: u64,
+    /// Bytes that are not UTF-8 were replaced.
+    pub(super) lossy: bool,
+    /// By their plain names, in their order, with whether they had the prefix `g:`.
+    texts: Vec<(String, String, bool)>,
+    /// Names and values of `product_detail`.
+    pub(super) details: Vec<(String, String)>,
+}
+
+impl Item {
+    pub(super) fn at(line: u64) -> Self {
+        Self {
+            line,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a text by its plain name.
+    pub(super) fn add(&mut self, name: &str, text: &str) {
+        self.texts.push((name.to_owned(), text.to_owned(), false));
+    }
+
+    /// The first text of a name that says something; what Merchant Center says goes before what RSS
+    /// and Atom say themselves.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let all = || {
+            self.texts
+                .iter()
+                .filter(|(known, text, _)| known == name && !clean(text).is_empty())
+        };
+        let own = all()
+            .find(|(.., prefixed)| *prefixed)
+            .or_else(|| all().next());
+        own.map(|(_, text, _)| text.as_str())
+    }
+
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let all = self.texts.iter().filter(move |(known, ..)| known == name);
+        all.map(|(_, text, _)| text.as_str())
+    }
+
+    /// Each name once.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.texts.iter().map(|(name, ..)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// Splits a feed into its items, without looking into them.
+pub(super) struct Items {
+    path: PathBuf,
+    reader: Box<dyn BufRead>,
+    line: u64,
+    /// It says that it is not in UTF-8, but in the letters of Western Europe.
+    is_latin: bool,
+    /// The tag of an item that began before the one before had ended.
+    begun: Option<(u64, Vec<u8>)>,
+    closed: bool,
+    ended: bool,
+}
+
+impl Items {
+    pub(super) fn of(input: Input) -> Self {
+        let text = input.text();
+        let declaration = text.split("?>").next().unwrap_or_default().to_lowercase();
+        let is_latin = ["iso-8859-1", "iso-8859-15", "windows-1252", "latin1"]
+            .iter()
+            .any(|name| declaration.starts_with("<?xml") && declaration.contains(name));
+        Self {
+            path: input.path,
+            reader: input.reader,
+            line: 1,
+            is_latin,
+            begun: None,
+            closed: false,
+            ended: false,
+        }
+    }
+
+    /// Reads up to a byte and with it, into `bytes`; false at the end.
+    fn until(&mut self, byte: u8, bytes: &mut Vec<u8>) -> Result<bool, SourceError> {
+        let start = bytes.len();
+        let mut most = std::io::Read::take(&mut self.reader, Lines::LONGEST + 2);
+        let read = most.read_until(byte, bytes);
+        read.map_err(|source| SourceError::Io {
+            path: self.path.clone(),
+            source,
+        })?;
+        let new = &bytes[start..];
+        self.line += new.iter().filter(|byte| **byte == b'\n').count() as u64;
+        Ok(new.last() == Some(&byte) || new.len() as u64 > Lines::LONGEST)
+    }
+
+    /// The next tag, comment or section of characters, with what stands before it; `None` at the end.
+    fn tag(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Tag>, SourceError> {
+        if !self.until(b'<', bytes)? {
+            return Ok(None);
+        }
+        let start = bytes.len();
+        if !self.until(b'>', bytes)? {
+            return Ok(None);
+        }
+        for (open, close) in [(&b"![CDATA["[..], &b"]]>"[..]), (b"!--", b"-->")] {
+            if bytes[start..].starts_with(open) {
+                while !bytes.ends_with(close) && (bytes.len() as u64) < Lines::LONGEST {
+                    if !self.until(b'>', bytes)? {
+                        return Ok(None);
+                    }
+                }
+                return Ok(Some(Tag::Other));
+            }
+        }
+        let tag = &bytes[start..];
+        let closes = tag.starts_with(b"/");
+        let name = &tag[usize::from(closes)..];
+        let end = name
+            .iter()
+            .position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'));
+        let name = &name[..end.unwrap_or(name.len())];
+        let local = name.rsplit(|b| *b == b':').next().unwrap_or_default();
+        Ok(Some(match (local, closes) {
+            (b"item" | b"entry", true) => Tag::ItemEnds,
+            (b"item" | b"entry", false) if !tag.ends_with(b"/>") => Tag::ItemBegins,
+            (b"rss" | b"feed" | b"RDF", true) => Tag::FeedEnds,
+            _ => Tag::Other,
+        }))
+    }
+
+    /// The next item, or its line and why it cannot be read; `None` at the end.
+    #[expect(clippy::type_complexity, reason = "an item or a rejected row")]
+    pub(super) fn next(&mut self) -> Result<Option<Result<Item, (u64, String)>>, SourceError> {
+        let (line, mut bytes) = loop {
+            if self.ended {
+                return Ok(None);
+            }
+            if let Some(begun) = self.begun.take() {
+                break begun;
+            }
+            let mut bytes = Vec::new();
+            match self.tag(&mut bytes)? {
+                Some(Tag::ItemBegins) => {
+                    let tag = bytes.iter().rposition(|b| *b == b'<').unwrap_or_default();
+                    break (self.line, bytes.split_off(tag));
+                }
+                Some(Tag::FeedEnds) => self.closed = true,
+                Some(_) => {}
+                None => {
+                    self.ended = true;
+                    if !self.closed {
+                        let reason = "the file ends before the feed does".to_owned();
+                        return Ok(Some(Err((self.line, reason))));
+                    }
+                }
+            }
+        };
+        loop {
+            if bytes.len() as u64 > Lines::LONGEST {
+                let reason = format!(
+                    "the item is longer than {} bytes, or does not end",
+                    Lines::LONGEST
+                );
+                self.skip()?;
+                return Ok(Some(Err((line, reason))));
+            }
+            let before = bytes.len();
+            match self.tag(&mut bytes)? {
+                Some(Tag::ItemEnds) => break,
+                Some(Tag::Other) => {}
+                Some(Tag::ItemBegins) => {
+                    let tag = bytes.iter().rposition(|b| *b == b'<').unwrap_or(before);
+                    self.begun = Some((self.line, bytes.split_off(tag)));
+                    let reason = "the item does not end before the next one begins".to_owned();
+                    return Ok(Some(Err((line, reason))));
+                }
+                Some(Tag::FeedEnds) => {
+                    self.closed = true;
+                    let reason = "the item does not end before the feed does".to_owned();
+                    return Ok(Some(Err((line, reason))));
+                }
+                None => {
+                    self.ended = true;
+                    let reason = "the file ends in the middle of an item".to_owned();
+                    return Ok(Some(Err((line, reason))));
+                }
+            }
+        }
+        let (text, lossy) = self.decode(bytes);
+        let item = parse(&text).map(|item| Item {
+            line,
+            lossy,
+            ..item
+        });
+        Ok(Some(item.map_err(|reason| (line, reason))))
+    }
+
+    /// Goes behind the end of an item.
+    fn skip(&mut self) -> Result<(), SourceError> {
+        loop {
+            let mut bytes = Vec::new();
+            match self.tag(&mut bytes)? {
+                Some(Tag::ItemEnds) => return Ok(()),
+                Some(Tag::ItemBegins) => {
+                    let tag = bytes.iter().rposition(|b| *b == b'<').unwrap_or_default();
+                    self.begun = Some((self.line, bytes.split_off(tag)));
+                    return Ok(());
+                }
+                Some(Tag::FeedEnds) => {
+                    self.closed = true;
+                    return Ok(());
+                }
+                Some(Tag::Other) => {}
+                None => {
+                    self.ended = true;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn decode(&self, bytes: Vec<u8>) -> (String, bool) {
+        if self.is_latin {
+            let letter = |byte: &u8| windows_1252(u32::from(*byte)).unwrap_or(char::from(*byte));
+            return (bytes.iter().map(letter).collect(), false);
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => (text, false),
+            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+        }
+    }
+}
+
+enum Tag {
+    ItemBegins,
+    ItemEnds,
+    FeedEnds,
+    Other,
+}
+
+/// Elements whose own elements are part of their text: HTML that was not escaped.
+const MARKED_UP: [&str; 4] = ["title", "description", "summary", "content"];
+
+/// The names and texts of one item. What stands in an element of an element is not the item's: the
+/// `price` of a `shipping`, say.
+fn parse(text: &str) -> Result<Item, String> {
+    let mut reader = Reader::from_str(text);
+    let config = reader.config_mut();
+    config.check_end_names = false;
+    config.allow_unmatched_ends = true;
+    config.allow_dangling_amp = true;
+    let mut item = Item::default();
+    // The names of the elements that are open, the item first, as they are written.
+    let mut open: Vec<String> = Vec::new();
+    let (mut own, mut child) = (String::new(), String::new());
+    let mut detail = (String::new(), String::new());
+    loop {
+        let event = reader
+            .read_event()
+            .map_err(|error| format!("no XML: {error}"))?;
+        match event {
+            Event::Start(tag) => {
+                let name = lossy(tag.name().as_ref());
+                match open.len() {
+                    1 => own = link(&tag).unwrap_or_default(),
+                    2 => child.clear(),
+                    _ => {}
+                }
+                if is_marked_up(&open) {
+                    own.push_str(&format!("<{}>", lossy(tag.name().as_ref())));
+                }
+                open.push(name);
+            }
+            Event::Empty(tag) if open.len() == 1 => {
+                if let Some(link) = link(&tag) {
+                    item.close(&lossy(tag.name().as_ref()), link);
+                }
+            }
+            Event::Empty(tag) if is_marked_up(&open) => {
+                own.push_str(&format!("<{}/>", lossy(tag.name().as_ref())));
+            }
+            Event::Text(text) => add(&open, &mut own, &mut child, &lossy(&text)),
+            Event::CData(data) => add(&open, &mut own, &mut child, &lossy(&data)),
+            Event::GeneralRef(entity) => {
+                let text = decoded(&format!("&{};", lossy(&entity))).into_owned();
+                add(&open, &mut own, &mut child, &text);
+            }
+            Event::End(tag) => {
+                let name = lossy(tag.name().as_ref());
+                // An end that nothing began is passed over; one of an outer element ends the inner ones.
+                let Some(place) = open.iter().rposition(|open| *open == name) else {
+                    continue;
+                };
+                open.truncate(place);
+                match place {
+                    0 => return Ok(item),
+                    1 if plain(&name) == "product_detail" => {
+                        item.details.push(std::mem::take(&mut detail));
+                        item.close(&name, String::new());
+                    }
+                    1 => item.close(&name, std::mem::take(&mut own)),
+                    2 if plain(&open[1]) == "product_detail" => match plain(&name).as_str() {
+                        "attribute_name" => detail.0 = std::mem::take(&mut child),
+                        "attribute_value" => detail.1 = std::mem::take(&mut child),
+                        _ => {}
+                    },
+                    _ if is_marked_up(&open) => own.push_str(&format!("</{name}>")),
+                    _ => {}
+                }
+            }
+            Event::Eof => return Ok(item),
+            _ => {}
+        }
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Whether the place is inside of a text with elements of its own.
+fn is_marked_up(open: &[String]) -> bool {
+    let name = open.get(1).map(|name| plain(name));
+    name.is_some_and(|name| MARKED_UP.contains(&name.as_str()))
+}
+
+fn add(open: &[String], own: &mut String, child: &mut String, text: &str) {
+    match open.len() {
+        2 => own.push_str(text),
+        _ if is_marked_up(open) => own.push_str(text),
+        3 => child.push_str(text),
+        _ => {}
+    }
+}
+
+/// The address of Atom's `<link href="..">`, unless it is the feed's own.
+fn link(tag: &BytesStart<'_>) -> Option<String> {
+    let attribute = |name: &str| {
+        let mut all = tag.html_attributes();
+        let named = all.with_checks(false).flatten();
+        let mut named = named.filter(|attribute| attribute.key.as_ref() == name.as_bytes());
+        let value = named.next().map(|attribute| lossy(&attribute.value));
+        value.map(|value| decoded(&value).into_owned())
+    };
+    let address = attribute("href")?;
+    let rel = attribute("rel");
+    let name = lossy(tag.name().as_ref());
+    (plain(&name) == "link" && rel.is_none_or(|rel| rel == "alternate")).then_some(address)
+}
+
+impl Item {
+    /// Takes the text of an element that ends.
+    fn close(&mut self, name: &str, text: String) {
+        let prefixed = name.contains(':');
+        self.texts.push((plain(name), text, prefixed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Each item as `line:name=text`, or `line!reason`.
+    fn items(text: &[u8]) -> Vec<String> {
+        let input = Input::of(Path::new("f.xml"), Box::new(Cursor::new(text.to_vec())));
+        let mut items = Items::of(input.expect("text"));
+        let mut all = Vec::new();
+        while let Some(item) = items.next().expect("reads") {
+            all.push(match item {
+                Ok(item) => {
+                    let texts = item
+                        .texts
+                        .iter()
+                        .map(|(name, text, _)| format!("{name}={}", clean(text)));
+                    format!("{}:{}", item.line, texts.collect::<Vec<_>>().join("|"))
+                }
+                Err((line, reason)) => format!("{line}!{reason}"),
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn each_item_is_read_alone() {
+        let text = "<rss><channel><title>Shop</title>\n<item><g:id>1</g:id><title>A &amp; B &nbsp; R&D</title>\
+                    <g:shipping><g:price>1</g:price></g:shipping><link>https://x/?a=1&amp;b=2</link></item>\n\
+                    <item><g:id>2</g:id><description><![CDATA[<p>x ]] </item></p>]]></description></item>\n\
+                    <item><g:id>3</g:id>\n<item><g:id>4</g:id><description>a<br>b<b>c</b></description><g:size>1</g:size></item>\
+                    </channel></rss>";
+        assert_eq!(
+            items(text.as_bytes()),
+            [
+                "2:id=1|title=A & B R&D|shipping=|link=https://x/?a=1&b=2",
+                "3:id=2|description=<p>x ]] </item></p>",
+                "4!the item does not end before the next one begins",
+                "5:id=4|description=a<br>b<b>c</b>|size=1",
+            ]
+        );
+        let atom = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a:feed><a:entry><a:link rel='self' href='x'/>\
+                    <a:link href='y'/><g:g:color>Gr\u{fc}n</g:g:color></a:entry></a:feed>";
+        let latin: Vec<u8> = atom
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).expect("latin"))
+            .collect();
+        assert_eq!(items(&latin), ["1:link=y|color=Grün"]);
+    }
+
+    #[test]
+    fn a_feed_that_was_cut_off_says_so() {
+        assert_eq!(
+            items(b"<rss><item><id>1</id></item><item><id>2"),
+            ["1:id=1", "1!the file ends in the middle of an item"]
+        );
+        assert_eq!(
+            items(b"<rss><item><id>1</id></item>\n"),
+            ["1:id=1", "2!the file ends before the feed does"]
+        );
+        let long = format!(
+            "<rss><item><id>{}</id></item><item><id>2</id></item></rss>",
+            "x".repeat(2 << 20)
+        );
+        let read = items(long.as_bytes());
+        assert!(read[0].contains("is longer than"), "{}", &read[0][..80]);
+        assert_eq!(read[1], "1:id=2");
+    }
+}
