@@ -297,7 +297,7 @@ mod tests {
             ("{\"id\": 1\n{\"id\": 2}", Layout::Lines),
             ("{\n  \"id\": 1\n}\n{\n", Layout::Objects(None)),
             (" [{\"id\": 1}]", Layout::Objects(Some(2))),
-            ("{\"total\": 2, \"products\": [{", Layout::Objects(Some(25))),
+            ("{\"total\": 2, \"products\": [{", Layout::Objects(Some(26))),
             (
                 "{\"id\": 1, \"images\": [\"a\"]}\n{\"products\": [",
                 Layout::Lines,

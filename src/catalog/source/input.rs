@@ -18,8 +18,6 @@ pub(super) struct Input {
     pub(super) path: PathBuf,
     /// Its beginning, without a byte order mark.
     pub(super) head: Vec<u8>,
-    /// Its beginning is all of it.
-    pub(super) whole: bool,
     pub(super) reader: Box<dyn BufRead>,
 }
 
@@ -64,7 +62,6 @@ impl Input {
             .take(HEAD)
             .read_to_end(&mut head)
             .map_err(io)?;
-        let whole = (head.len() as u64) < HEAD;
         if let Some(what) = no_text(&head) {
             return Err(SourceError::not(path, what));
         }
@@ -75,7 +72,6 @@ impl Input {
         Ok(Self {
             path: path.to_owned(),
             head,
-            whole,
             reader: Box::new(BufReader::with_capacity(1 << 16, reader)),
         })
     }

@@ -85,6 +85,7 @@ pub(super) fn read(input: Input, sink: &mut Sink<'_>) -> Result<(), SourceError>
             }
         }
     }
+    sink.called = [("id", "sku (or productID, @id, url)"), ("title", "name")];
     Graph::of(&all).take(sink);
     Ok(())
 }
@@ -293,6 +294,19 @@ impl<'a> Graph<'a> {
         names.find_map(|name| self.group_places.get(&name).copied())
     }
 
+    /// As [`texts`], with the names of nodes that are referred to.
+    fn texts(&self, value: Option<&Value>) -> Vec<String> {
+        let text = |value: &Value| match value {
+            Value::Object(node) => {
+                let whole = self.whole(node);
+                let name = whole.get("name").and_then(text);
+                name.or_else(|| text(value))
+            }
+            value => text(value),
+        };
+        list(value).filter_map(text).collect()
+    }
+
     /// The node itself, or that which it refers to.
     fn whole<'b>(&'b self, node: &'b Node) -> &'b Node {
         let named = id(node)
@@ -312,7 +326,7 @@ impl<'a> Graph<'a> {
         let group = group.or(nested);
         let sources: Vec<&Node> = std::iter::once(node).chain(group).collect();
         let said = |name: &str| -> Vec<String> {
-            let mut all = sources.iter().map(|node| texts(node.get(name)));
+            let mut all = sources.iter().map(|node| self.texts(node.get(name)));
             all.find(|texts| !texts.is_empty()).unwrap_or_default()
         };
         let one = |name: &str| said(name).into_iter().next();
@@ -498,7 +512,9 @@ fn take_offer(row: &mut Row, offer: &Node, decimal: Option<char>) {
         }
         _ => row.text("price", now.as_deref().or(before.as_deref())),
     }
-    row.text("currency", currency.as_deref());
+    if amount(&now).or(amount(&before)).is_some() {
+        row.text("currency", currency.as_deref());
+    }
     if let Some(word) = own(offer, "availability") {
         match in_stock(&word) {
             Some(is) => row.attribute("in_stock", Some(if is { "true" } else { "false" })),

@@ -87,6 +87,7 @@ pub(super) fn read(
     let brands = Brands::of(titles.iter().map(String::as_str), |words| {
         taken.contains(words)
     });
+    sink.called = [("id", "id"), ("title", NAME)];
     let pictures = sink.pictures();
     let hint = pictures.hint();
     let mut seen = HashSet::new();
@@ -177,18 +178,16 @@ fn read_styles(input: Input, sink: &mut Sink<'_>) -> Result<Vec<Row>, SourceErro
             }
         };
         untaken.count(&cells);
+        let key = given(&cells, Some(id));
+        if cells.has_damaged(Some(id)) {
+            open = sink.reject(cells.line, key, Lost::Row, NOT_UTF8);
+            continue;
+        }
         let mut row = Row {
             line: cells.line,
+            lost: cells.lost(),
             ..Row::default()
         };
-        let key = given(&cells, Some(id));
-        if cells.lossy {
-            if key.is_some_and(|key| key.contains(char::REPLACEMENT_CHARACTER)) {
-                open = sink.reject(cells.line, key, Lost::Row, NOT_UTF8);
-                continue;
-            }
-            row.lose(Lost::Letters, NOT_UTF8);
-        }
         row.text("id", key);
         row.text("title", given(&cells, Some(name)));
         for (place, attribute) in &columns {

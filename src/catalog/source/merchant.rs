@@ -10,8 +10,9 @@ use super::facts::{addresses, attribute, categories, in_stock, levels};
 use super::input::Input;
 use super::row::{Lost, NOT_UTF8, SourceError, nearest};
 use super::sink::{Row, Sink};
-use super::table::{Header, Table, Untaken, damaged, id_of, plain};
+use super::table::{Header, Table, Untaken, id_of, plain};
 use super::xml::{Item, Items};
+use crate::domain::text::clean;
 
 /// Names that are taken.
 const TAKEN: [&str; 37] = [
@@ -129,16 +130,15 @@ pub(super) fn read_table(
                         }
                     }
                 }
-                "additional_image_link" | "additional_image_links" => {
-                    for address in addresses(text) {
-                        item.add("additional_image_link", address);
-                    }
-                }
                 name => item.add(name, text),
             }
         }
-        let lossy = damaged(&cells, id);
-        if !take(item, lossy, sink) {
+        let goes_on = if cells.has_damaged(id) {
+            sink.reject(cells.line, cells.get(id), Lost::Row, NOT_UTF8)
+        } else {
+            take(&item, cells.lost(), sink)
+        };
+        if !goes_on {
             break;
         }
     }
@@ -176,14 +176,13 @@ pub(super) fn read_xml(input: Input, sink: &mut Sink<'_>) -> Result<(), SourceEr
                             .add(name, 1, || nearest(name, TAKEN.into_iter()));
                     }
                 }
-                let lossy = item.lossy.then(|| {
-                    let id = item.get("id").unwrap_or_default();
-                    (
-                        id.contains(char::REPLACEMENT_CHARACTER),
-                        NOT_UTF8.to_owned(),
-                    )
-                });
-                take(item, lossy, sink)
+                let id = item.get("id");
+                if item.lossy && id.is_some_and(|id| id.contains(char::REPLACEMENT_CHARACTER)) {
+                    sink.reject(item.line, id, Lost::Row, NOT_UTF8)
+                } else {
+                    let lost = item.lossy.then(|| (Lost::Letters, NOT_UTF8.to_owned()));
+                    take(&item, lost.into_iter().collect(), sink)
+                }
             }
             Err((line, reason)) => sink.reject(line, None, Lost::Row, reason),
         };
@@ -195,18 +194,13 @@ pub(super) fn read_xml(input: Input, sink: &mut Sink<'_>) -> Result<(), SourceEr
 }
 
 /// Takes an item; whether anybody listens.
-fn take(item: Item, lossy: Option<(bool, String)>, sink: &mut Sink<'_>) -> bool {
+fn take(item: &Item, lost: Vec<(Lost, String)>, sink: &mut Sink<'_>) -> bool {
     let id = item.get("id").or_else(|| item.get("offer_id"));
     let mut row = Row {
         line: item.line,
+        lost,
         ..Row::default()
     };
-    if let Some((in_id, reason)) = lossy {
-        if in_id {
-            return sink.reject(item.line, id, Lost::Row, reason);
-        }
-        row.lose(Lost::Letters, reason);
-    }
     row.text("id", id);
     row.text("title", item.get("title"));
     for name in ["description", "summary", "content"] {
@@ -214,7 +208,7 @@ fn take(item: Item, lossy: Option<(bool, String)>, sink: &mut Sink<'_>) -> bool 
     }
     row.text("url", item.get("link"));
     row.text("price", item.get("price"));
-    sale_price(&mut row, &item);
+    sale_price(&mut row, item);
     row.text("style", item.get("item_group_id"));
     if let Some(word) = item.get("availability") {
         match in_stock(word) {
@@ -230,23 +224,21 @@ fn take(item: Item, lossy: Option<(bool, String)>, sink: &mut Sink<'_>) -> bool 
     }
     let stock = ["inventory", "quantity_to_sell_on_facebook", "quantity"];
     row.attribute("stock", stock.iter().find_map(|name| item.get(name)));
-    let paths: Vec<_> = item.all("product_type").map(levels).collect();
-    if paths.is_empty() {
-        let google = item.all("google_product_category").map(levels);
-        // Its number says nothing to a shopper.
-        let named = |path: &Vec<String>| !path.iter().all(|level| level.parse::<u32>().is_ok());
-        let google: Vec<_> = google.collect();
-        if !google.iter().all(named) {
-            row.lose(
-                Lost::Attribute,
-                "google_product_category is a number: product_type says what it is called",
-            );
+    let mut paths: Vec<Vec<String>> = item.all("product_type").map(levels).collect();
+    if paths.iter().all(Vec::is_empty) {
+        for google in item.all("google_product_category") {
+            // Its number says nothing to a shopper.
+            if clean(google).parse::<u32>().is_ok() {
+                let reason = format!(
+                    "google_product_category is the number {google}: product_type says what it is called"
+                );
+                row.lose(Lost::Attribute, reason);
+            } else {
+                paths.push(levels(google));
+            }
         }
-        let google: Vec<_> = google.into_iter().filter(named).collect();
-        categories(&mut row, &google);
-    } else {
-        categories(&mut row, &paths);
     }
+    categories(&mut row, &paths);
     for name in PLAIN {
         for value in item.all(name) {
             row.attribute(name, Some(value));
@@ -272,9 +264,11 @@ fn take(item: Item, lossy: Option<(bool, String)>, sink: &mut Sink<'_>) -> bool 
     if let Some(image) = item.get("image_link") {
         row.image(image);
     }
-    for image in item
-        .all("additional_image_link")
-        .chain(item.all("additional_image_links"))
+    let more = ["additional_image_link", "additional_image_links"];
+    for image in more
+        .into_iter()
+        .flat_map(|name| item.all(name))
+        .flat_map(addresses)
     {
         row.image(image);
     }

@@ -44,6 +44,8 @@ pub(in crate::catalog) mod row;
 mod shopify;
 mod sink;
 mod table;
+#[cfg(test)]
+mod tests;
 mod woocommerce;
 mod xml;
 

@@ -6,9 +6,9 @@
 use super::facts::{addresses, attribute, categories, levels};
 use super::input::Input;
 use super::mapping::{Field, Mapping};
-use super::row::{Lost, SourceError};
+use super::row::{Lost, NOT_UTF8, SourceError};
 use super::sink::{Row, Sink};
-use super::table::{Cells, Header, Table, Untaken, damaged, id_of, plain};
+use super::table::{Cells, Header, Table, Untaken, id_of, plain};
 
 /// Our own fields by the other names that their columns have.
 const NAMES: [(&str, &[&str]); 11] = [
@@ -177,6 +177,7 @@ impl Columns {
     fn row(&self, cells: &Cells) -> Row {
         let mut row = Row {
             line: cells.line,
+            lost: cells.lost(),
             ..Row::default()
         };
         let mut paths = Vec::new();
@@ -235,17 +236,10 @@ pub(super) fn read(
         let goes_on = match row {
             Ok(cells) => {
                 untaken.count(&cells);
-                let mut row = columns.row(&cells);
-                match damaged(&cells, columns.id) {
-                    Some((true, reason)) => {
-                        let id = id_of(&cells, columns.id);
-                        sink.reject(cells.line, id.as_deref(), Lost::Row, reason)
-                    }
-                    Some((false, reason)) => {
-                        row.lose(Lost::Letters, reason);
-                        sink.row(row)
-                    }
-                    None => sink.row(row),
+                if cells.has_damaged(columns.id) {
+                    sink.reject(cells.line, cells.get(columns.id), Lost::Row, NOT_UTF8)
+                } else {
+                    sink.row(columns.row(&cells))
                 }
             }
             Err(bad) => {

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use super::facts::{attribute, categories, levels};
 use super::input::Input;
-use super::row::{Lost, SourceError};
+use super::row::{Lost, NOT_UTF8, SourceError};
 use super::sink::{Row, Sink};
-use super::table::{Cells, Header, Table, Untaken, damaged, id_of};
+use super::table::{Cells, Header, Table, Untaken, id_of};
 use crate::domain::{Money, text::clean};
 
 /// A field, with its columns in the old header and the new one, by their plain names.
@@ -227,25 +227,20 @@ fn product(handle: &str, rows: &[Cells], columns: &Columns, sink: &mut Sink<'_>)
         return sink.reject(rows[0].line, Some(&id(sold[0])), Lost::Row, reason);
     }
     if titled.is_none() {
-        return sink.reject(
-            rows[0].line,
-            Some(&id(sold[0])),
-            Lost::Row,
-            "none of its rows has a title",
-        );
+        let reason = "none of its rows has a title";
+        return sink.reject(rows[0].line, Some(&id(sold[0])), Lost::Row, reason);
     }
     let images = images(rows, columns);
     sold.into_iter().all(|variant| {
+        if variant.has_damaged(columns.place("sku")) || variant.has_damaged(columns.place("handle"))
+        {
+            return sink.reject(variant.line, Some(&id(variant)), Lost::Row, NOT_UTF8);
+        }
         let mut row = Row {
             line: variant.line,
+            lost: variant.lost(),
             ..Row::default()
         };
-        if let Some((in_id, reason)) = damaged(variant, columns.place("sku")) {
-            if in_id {
-                return sink.reject(variant.line, None, Lost::Row, reason);
-            }
-            row.lose(Lost::Letters, reason);
-        }
         row.text("id", Some(&id(variant)));
         row.text("title", columns.get(first, "title"));
         row.text(

@@ -110,6 +110,8 @@ pub(super) struct Sink<'a> {
     /// Before the decimals of prices, where the shop says it.
     pub(super) decimal: Option<char>,
     pub(super) ignored: Ignored,
+    /// What the format calls the id and the title.
+    pub(super) called: [(&'static str, &'static str); 2],
     lines: HashMap<ProductId, u64>,
     open: bool,
 }
@@ -130,6 +132,7 @@ impl<'a> Sink<'a> {
             values,
             decimal,
             ignored: Ignored::default(),
+            called: [("id", "id"), ("title", "title")],
             lines: HashMap::new(),
             open: true,
         }
@@ -172,10 +175,10 @@ impl<'a> Sink<'a> {
             mut lost,
             found,
         } = row;
+        self.prices(&mut json, &mut lost);
         for (name, value) in self.values {
             set_default(&mut json, name, value);
         }
-        self.prices(&mut json, &mut lost);
         let id = describe::id_of(&json);
         let mut parts = Vec::new();
         let described = describe::describe(json, &mut parts);
@@ -183,7 +186,8 @@ impl<'a> Sink<'a> {
         let described = match described {
             Ok(described) => described,
             Err(fault) => {
-                return self.reject(line, id.as_deref(), Lost::Row, fault.reason);
+                let reason = self.in_words_of_the_format(fault.reason);
+                return self.reject(line, id.as_deref(), Lost::Row, reason);
             }
         };
         if let Some(first) = self.lines.get(&described.product.id) {
@@ -198,6 +202,15 @@ impl<'a> Sink<'a> {
             }
         }
         self.emit(Item::Record(record))
+    }
+
+    fn in_words_of_the_format(&self, reason: String) -> String {
+        for (field, called) in self.called {
+            if reason == format!("missing field `{field}`") && field != called {
+                return format!("it has no {field}: {called} says nothing");
+            }
+        }
+        reason
     }
 
     fn record(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use super::input::Input;
 use super::lines::{Line, Lines};
-use super::row::{Ignored, NOT_UTF8, SourceError, nearest};
+use super::row::{Ignored, Lost, NOT_UTF8, SourceError, nearest};
 use crate::domain::text::clean;
 
 /// What parts the fields of a row, the more usual first.
@@ -44,7 +44,9 @@ pub(super) struct Cells {
     pub(super) line: u64,
     cells: Vec<String>,
     /// Bytes that are not UTF-8 were replaced.
-    pub(super) lossy: bool,
+    lossy: bool,
+    /// It has fewer fields than the header, in words.
+    short: Option<String>,
 }
 
 /// A row that has not the fields that the header says.
@@ -108,13 +110,20 @@ impl Table {
             .split(['\n', '\r'])
             .filter(|line| !line.trim().is_empty());
         let first = lines.next().unwrap_or_default();
-        let width = |separator: char| split_line(first, separator).map_or(0, |cells| cells.len());
         let separator = separator.unwrap_or_else(|| {
-            let widest = SEPARATORS
-                .iter()
+            let mut counts = [0_u32; SEPARATORS.len()];
+            let mut quoted = false;
+            for letter in first.chars() {
+                quoted ^= letter == '"';
+                let place = SEPARATORS.iter().position(|separator| *separator == letter);
+                if let Some(place) = place.filter(|_| !quoted) {
+                    counts[place] += 1;
+                }
+            }
+            let most = (0..SEPARATORS.len())
                 .rev()
-                .max_by_key(|separator| width(**separator));
-            widest.copied().unwrap_or(',')
+                .max_by_key(|place| counts[*place]);
+            most.map_or(',', |place| SEPARATORS[place])
         });
         let cells = split_line(first, separator).unwrap_or_default();
         let names = cells
@@ -176,7 +185,7 @@ impl Table {
         let first = loop {
             match self.next_line()? {
                 None => return Ok(None),
-                Some(line) if line.is_blank() => {}
+                Some(line) if self.is_blank(&line) => {}
                 Some(line) => break line,
             }
         };
@@ -185,6 +194,7 @@ impl Table {
                 line: line.number,
                 cells,
                 lossy: line.lossy,
+                short: None,
             };
             Ok(Some(Err(BadRow {
                 line: line.number,
@@ -214,16 +224,32 @@ impl Table {
         }
         let mut cells = row.cells();
         match self.fit(&mut cells) {
-            Ok(()) => Ok(Some(Ok(Cells {
-                line: first.number,
-                cells,
-                lossy,
-            }))),
+            Ok(()) => {
+                let (got, want) = (cells.len(), self.header.names.len());
+                // Spreadsheets leave out the tabs behind the last field that says something.
+                let short = got < want && self.separator != '\t';
+                Ok(Some(Ok(Cells {
+                    line: first.number,
+                    cells,
+                    lossy,
+                    short: short.then(|| {
+                        format!(
+                            "{got} fields, the header has {want}: the last ones are taken for empty"
+                        )
+                    }),
+                })))
+            }
             Err(reason) => bad(cells, reason, &first),
         }
     }
 
-    /// As many fields as the header has.
+    /// Whether nothing but separators is in a line.
+    fn is_blank(&self, line: &Line) -> bool {
+        let mut letters = line.text.chars();
+        letters.all(|letter| letter.is_whitespace() || letter == self.separator)
+    }
+
+    /// At most as many fields as the header has.
     fn fit(&self, cells: &mut Vec<String>) -> Result<(), String> {
         let want = self.header.names.len();
         // The first line is the header.
@@ -237,14 +263,10 @@ impl Table {
         while cells.len() > want && cells.last().is_some_and(|cell| cell.trim().is_empty()) {
             cells.pop();
         }
-        // Spreadsheets leave out the tabs behind the last field that says something.
-        if self.separator == '\t' && cells.len() < want {
-            cells.resize(want, String::new());
+        if cells.len() > want {
+            return Err(format!("{} fields, the header has {want}", cells.len()));
         }
-        if cells.len() == want {
-            return Ok(());
-        }
-        Err(format!("{} fields, the header has {want}", cells.len()))
+        Ok(())
     }
 
     /// The row with the lines that its quoted field goes on in, and whether one of them was damaged;
@@ -436,15 +458,19 @@ pub(super) fn id_of(cells: &Cells, id: Option<usize>) -> Option<String> {
     id.filter(|id| !id.is_empty() && id.chars().count() <= 128)
 }
 
-/// What of a row was replaced: it costs the row only where it is in the id.
-pub(super) fn damaged(cells: &Cells, id: Option<usize>) -> Option<(bool, String)> {
-    if !cells.lossy {
-        return None;
+impl Cells {
+    /// Whether the id is damaged, which costs the row.
+    pub(super) fn has_damaged(&self, id: Option<usize>) -> bool {
+        let id = self.get(id).unwrap_or_default();
+        self.lossy && id.contains(char::REPLACEMENT_CHARACTER)
     }
-    let in_id = cells
-        .get(id)
-        .is_some_and(|id| id.contains(char::REPLACEMENT_CHARACTER));
-    Some((in_id, NOT_UTF8.to_owned()))
+
+    /// What was lost of the row before anybody looked into its fields.
+    pub(super) fn lost(&self) -> Vec<(Lost, String)> {
+        let letters = self.lossy.then(|| (Lost::Letters, NOT_UTF8.to_owned()));
+        let short = self.short.clone().map(|reason| (Lost::Attribute, reason));
+        letters.into_iter().chain(short).collect()
+    }
 }
 
 #[cfg(test)]
@@ -520,12 +546,7 @@ mod tests {
     fn rows_of_another_length_are_bad_and_empty_fields_behind_the_last_are_not() {
         assert_eq!(
             rows("id;text\n1;a;;\n2;b;c\n3\n\n4;d"),
-            [
-                "2:1|a",
-                "3!3 fields, the header has 2",
-                "4!1 fields, the header has 2",
-                "6:4|d"
-            ]
+            ["2:1|a", "3!3 fields, the header has 2", "4:3", "6:4|d"]
         );
         let mut unquoted = table("id,name\n1,Shoe, red, size 41\n");
         unquoted.last_takes_rest("name");

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 use super::facts::{addresses, attribute, categories, in_stock, levels};
 use super::input::Input;
-use super::row::{Lost, SourceError};
+use super::row::{Lost, NOT_UTF8, SourceError};
 use super::sink::{Row, Sink};
-use super::table::{Cells, Header, Table, Untaken, damaged, id_of};
+use super::table::{Cells, Header, Table, Untaken, id_of};
 use crate::domain::text::clean;
 
 /// A field, with its columns by their plain names.
@@ -258,6 +258,7 @@ pub(super) fn read(
             }
         }
     }
+    sink.called = [("id", "SKU (or ID)"), ("title", "Name")];
     let shop = Shop::of(&columns, &rows);
     for (place, cells) in rows.iter().enumerate() {
         if !shop.product(place, cells, sink) {
@@ -320,54 +321,57 @@ impl<'a> Shop<'a> {
         (parent != place).then_some(parent)
     }
 
-    /// Why a row is not in the shop.
+    /// Why a row is not in the shop: it is not published, or the product that it is of is not.
     fn not_sold(&self, place: usize) -> Option<String> {
-        let published = |cells: &Cells| {
-            let said = self
+        let hidden = |cells: &Cells| {
+            let state = self
                 .columns
                 .get(cells, "published")
                 .unwrap_or("1")
-                .trim()
                 .to_lowercase();
-            said
+            match state.as_str() {
+                "1" | "true" | "yes" => None,
+                "0" | "false" | "no" => Some("private".to_owned()),
+                "-1" => Some("a draft".to_owned()),
+                "2" => Some("pending".to_owned()),
+                other => Some(format!("{:?}", other.chars().take(20).collect::<String>())),
+            }
         };
-        let cells = match self.parent(place) {
-            Some(parent) => &self.rows[parent],
-            None => &self.rows[place],
-        };
-        let state = published(cells);
-        let own = published(&self.rows[place]);
-        let is_variation = self.columns.is(&self.rows[place], "variation");
-        let hidden = |state: &str| !matches!(state, "1" | "true" | "yes" | "");
-        if hidden(&state) && !(is_variation && self.parent(place).is_none() && state == "-1") {
-            return Some(format!("the product is not published ({state})"));
+        if let Some(state) = self
+            .parent(place)
+            .and_then(|parent| hidden(&self.rows[parent]))
+        {
+            return Some(format!(
+                "the product that it is of is not published: it is {state}"
+            ));
         }
-        // Of a variation of a draft -1 stands for published.
-        (is_variation && hidden(&own) && own != "-1")
-            .then(|| format!("the variation is not published ({own})"))
+        let is_variation = self.columns.is(&self.rows[place], "variation");
+        let state = hidden(&self.rows[place])?;
+        // A variation that is switched on has this where its product is a draft.
+        if is_variation && state == "a draft" {
+            return None;
+        }
+        Some(format!("the product is not published: it is {state}"))
     }
 
     /// Takes a row; whether anybody listens.
     fn product(&self, place: usize, cells: &Cells, sink: &mut Sink<'_>) -> bool {
         let columns = self.columns;
         let id = columns.id(cells);
-        if self.is_parent[place] {
-            return true;
-        }
         if let Some(reason) = self.not_sold(place) {
             return sink.reject(cells.line, id.as_deref(), Lost::Row, reason);
         }
+        if self.is_parent[place] {
+            return true;
+        }
+        if cells.has_damaged(columns.place("sku").or(columns.place("id"))) {
+            return sink.reject(cells.line, id.as_deref(), Lost::Row, NOT_UTF8);
+        }
         let mut row = Row {
             line: cells.line,
+            lost: cells.lost(),
             ..Row::default()
         };
-        if let Some((in_id, reason)) = damaged(cells, columns.place("sku").or(columns.place("id")))
-        {
-            if in_id {
-                return sink.reject(cells.line, id.as_deref(), Lost::Row, reason);
-            }
-            row.lose(Lost::Letters, reason);
-        }
         let parent = self.parent(place).map(|parent| &self.rows[parent]);
         // The variation, then the product that it is of.
         let sources: Vec<&Cells> = std::iter::once(cells).chain(parent).collect();
