@@ -12,6 +12,7 @@ use crate::catalog::media::bucket::Bucket;
 use crate::catalog::media::kept::{Filed, Kept};
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::{LONG, Readers};
+use crate::catalog::media::remote::{FetchOptions, Remote, RemoteError, Validators};
 use crate::catalog::store::pictures::PlaceColumns;
 use crate::catalog::store::queue::PictureKey;
 use crate::catalog::store::row::{Hash, hash};
@@ -204,7 +205,7 @@ async fn read_object(work: PictureWork, bucket: &Bucket, name: &str, readers: &R
 
 fn read(work: PictureWork, from: &Begun, photos: &PictureFiles) -> Reading {
     let (stamp, bytes) = match from {
-        Begun::Web(address) => match photos.remote().get(address) {
+        Begun::Web(address) => match fetch(photos.remote(), address) {
             Ok(bytes) => (format!("{}", bytes.len()), bytes),
             Err(error) => {
                 return Reading::Unreadable(Outcome::Unreadable {
@@ -235,6 +236,13 @@ fn read(work: PictureWork, from: &Begun, photos: &PictureFiles) -> Reading {
     };
     let hash = hash(&bytes);
     Reading::Read(read_picture(work, stamp, hash), bytes)
+}
+
+fn fetch(remote: &Remote, address: &str) -> Result<Bytes, RemoteError> {
+    let mut bytes = Vec::new();
+    let none = Validators::default();
+    remote.fetch_to(address, &none, &FetchOptions::PICTURE, &mut bytes)?;
+    Ok(bytes.into())
 }
 
 fn read_picture(work: PictureWork, stamp: String, hash: Hash) -> ReadPicture {

@@ -1,19 +1,22 @@
-//! Pictures from web addresses: fetching them.
+//! What lies at web addresses, pictures before all: fetching it.
 //!
 //! [`Resolver`] looks at every IP address before it is connected to, with what [`PictureHosts`] says
 //! of the host. ureq connects to what the resolver gave it and does not resolve again. Redirects are
 //! followed here, not by ureq, so that each address passes the same checks.
 //!
-//! A reason holds nothing of an answer but its status, so that no answer can be read through it.
+//! [`Remote::fetch_to`] makes one try. What is tried again, when, and how much at a time, is
+//! [`web`](super::web)'s for pictures.
+//!
+//! A reason holds nothing of an answer but its status and its length, so that no answer can be read
+//! through it.
 
 use std::fmt;
-use std::io::Read as _;
+use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use ureq::config::Config;
-use ureq::http::{HeaderMap, Uri, header};
+use ureq::http::{HeaderMap, HeaderName, Uri, header};
 use ureq::unversioned::resolver::{self, DefaultResolver, ResolvedSocketAddrs};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout};
@@ -22,6 +25,14 @@ use super::LARGEST;
 use super::hosts::{Host, PictureHosts, Refusal, Target, parse_port, split_port};
 
 type Response = ureq::http::Response<ureq::Body>;
+
+/// The longest validator that is kept, in bytes.
+const LONGEST_VALIDATOR: usize = 512;
+/// Read from a connection at a time.
+const PIECE: usize = 64 << 10;
+/// Connections that are kept open for the next fetch: of all hosts, and of one.
+const IDLE_CONNECTIONS: usize = 64;
+const IDLE_CONNECTIONS_PER_HOST: usize = 8;
 
 /// Gives ureq only addresses that may be connected to.
 #[derive(Debug)]
@@ -70,33 +81,94 @@ impl<R: resolver::Resolver> resolver::Resolver for Resolver<R> {
     }
 }
 
-/// What a fetch may cost.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
+/// What is fetched, and what it may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::catalog) struct FetchOptions {
+    /// In a reason: "the picture".
+    pub what: &'static str,
+    /// The request's `Accept`.
+    pub accept: &'static str,
+    /// Whether the answer may be compressed on its way. It is unpacked here, and its bytes count
+    /// as they are then.
+    pub gzip: bool,
     /// To find the host, and then to connect to it.
-    connect: Duration,
+    pub connect: Duration,
     /// From the first connection to the last byte, redirects included.
-    total: Duration,
-    bytes: u64,
-    redirects: usize,
+    pub total: Duration,
+    pub bytes: u64,
+    pub redirects: usize,
 }
 
-const LIMITS: Limits = Limits {
-    connect: Duration::from_secs(5),
-    total: Duration::from_secs(20),
-    bytes: LARGEST,
-    redirects: 3,
-};
+impl FetchOptions {
+    pub(in crate::catalog) const PICTURE: Self = Self {
+        what: "the picture",
+        accept: "image/*",
+        // Pictures are compressed already.
+        gzip: false,
+        connect: Duration::from_secs(5),
+        total: Duration::from_secs(20),
+        bytes: LARGEST,
+        redirects: 3,
+    };
+}
 
-/// Fetches pictures from web addresses. A clonable handle; clones share connections.
+/// What a server said by which it knows again what it sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::catalog) struct Validators {
+    pub etag: Option<String>,
+    pub last_modified: Option<String>,
+}
+
+impl Validators {
+    /// Whether there is nothing to ask with.
+    pub(in crate::catalog) fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+
+    /// What can go back in a request: visible, and not without bounds.
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: HeaderName| {
+            let value = headers.get(name)?.to_str().ok()?.trim();
+            let fits = !value.is_empty() && value.len() <= LONGEST_VALIDATOR;
+            fits.then(|| value.to_owned())
+        };
+        Self {
+            etag: text(header::ETAG),
+            last_modified: text(header::LAST_MODIFIED),
+        }
+    }
+}
+
+/// What came of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::catalog) enum Fetched {
+    /// It is what the validators of the request stand for; nothing was written.
+    Same,
+    /// It was written.
+    Body(Body),
+}
+
+/// What is known of a body beside its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::catalog) struct Body {
+    pub validators: Validators,
+    /// As they were written.
+    pub bytes: u64,
+    pub content_type: Option<String>,
+    /// How the bytes are still encoded; `None` for gzip, which was unpacked.
+    pub content_encoding: Option<String>,
+}
+
+/// Fetches from web addresses. A clonable handle; clones share connections.
 #[derive(Clone)]
 pub struct Remote {
     hosts: PictureHosts,
     agent: Agent,
-    limits: Limits,
+    /// What the agent is set up for.
+    usual: FetchOptions,
 }
 
-/// Why a picture did not come.
+/// Why nothing came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct RemoteError {
@@ -105,42 +177,68 @@ pub struct RemoteError {
     /// Whether another try later may succeed: the host was not reached, took too long, or said that
     /// it cannot now.
     pub again: bool,
+    /// For how long the host asks not to be asked.
+    pub after: Option<Duration>,
+    /// Whether the host did not answer, or not in time: others will fare no better.
+    pub silent: bool,
 }
 
 impl RemoteError {
-    fn lasting(reason: impl fmt::Display) -> Self {
+    pub(super) fn lasting(reason: impl fmt::Display) -> Self {
         Self {
             reason: reason.to_string(),
             again: false,
+            after: None,
+            silent: false,
         }
     }
 
-    fn passing(reason: impl fmt::Display) -> Self {
+    pub(super) fn passing(reason: impl fmt::Display) -> Self {
         Self {
-            reason: reason.to_string(),
             again: true,
+            ..Self::lasting(reason)
+        }
+    }
+
+    fn silent(reason: impl fmt::Display) -> Self {
+        Self {
+            silent: true,
+            ..Self::passing(reason)
+        }
+    }
+
+    /// The same with the host before it.
+    pub(super) fn of(self, host: &str) -> Self {
+        Self {
+            reason: format!("{host}: {}", self.reason),
+            ..self
         }
     }
 }
 
 impl Remote {
     pub fn new(hosts: PictureHosts) -> Self {
-        Self::with(hosts, LIMITS, DefaultResolver::default())
+        let usual = FetchOptions::PICTURE;
+        Self::with(hosts, usual, DefaultResolver::default())
     }
 
-    fn with(hosts: PictureHosts, limits: Limits, names: impl resolver::Resolver) -> Self {
+    pub(super) fn with(
+        hosts: PictureHosts,
+        usual: FetchOptions,
+        names: impl resolver::Resolver,
+    ) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             // A proxy would resolve names by itself.
             .proxy(None)
             .user_agent(concat!("aglet/", env!("CARGO_PKG_VERSION")))
-            .accept("image/*")
-            // None: pictures are compressed already.
+            .max_idle_connections(IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS_PER_HOST)
             .accept_encoding("")
-            .timeout_resolve(Some(limits.connect))
-            .timeout_connect(Some(limits.connect))
-            .timeout_global(Some(limits.total))
+            .timeout_resolve(Some(usual.connect))
+            .timeout_connect(Some(usual.connect))
+            .timeout_global(Some(usual.total))
             .build();
         let resolver = Resolver {
             hosts: hosts.clone(),
@@ -149,49 +247,113 @@ impl Remote {
         Self {
             hosts,
             agent: Agent::with_parts(config, DefaultConnector::default(), resolver),
-            limits,
+            usual,
         }
     }
 
-    /// The bytes at a web address, which may be a picture. Blocking.
+    /// The host of an address and its port, as errors name them; nobody is asked.
     ///
     /// # Errors
-    /// When the address may not be fetched, or nothing came from there.
-    pub fn get(&self, address: &str) -> Result<Bytes, RemoteError> {
+    /// When the address may not be fetched.
+    pub(super) fn host(&self, address: &str) -> Result<(String, u16), RemoteError> {
         let target = self.hosts.target(address).map_err(RemoteError::lasting)?;
-        let host = target.host.clone();
-        self.fetch(target).map_err(|error| RemoteError {
-            reason: format!("{host}: {}", error.reason),
-            ..error
-        })
+        let usual = if target.uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let port = target.uri.port_u16().unwrap_or(usual);
+        Ok((target.host, port))
     }
 
-    fn fetch(&self, mut target: Target) -> Result<Bytes, RemoteError> {
+    /// Writes what is at a web address to `to`, unless it is what `known` stands for. One try, which
+    /// blocks for `total` at most and a slow `to`. What was written before an error is no whole body.
+    ///
+    /// # Errors
+    /// When the address may not be fetched, nothing or not all came from there, it is larger than
+    /// allowed, or `to` fails.
+    pub(in crate::catalog) fn fetch_to(
+        &self,
+        address: &str,
+        known: &Validators,
+        options: &FetchOptions,
+        to: &mut dyn Write,
+    ) -> Result<Fetched, RemoteError> {
+        let target = self.hosts.target(address).map_err(RemoteError::lasting)?;
+        let host = target.host.clone();
+        let fetch = Fetch {
+            remote: self,
+            options,
+            known,
+        };
+        fetch.run(target, to).map_err(|error| error.of(&host))
+    }
+}
+
+/// One fetch under way.
+struct Fetch<'a> {
+    remote: &'a Remote,
+    options: &'a FetchOptions,
+    known: &'a Validators,
+}
+
+impl Fetch<'_> {
+    fn run(&self, mut target: Target, to: &mut dyn Write) -> Result<Fetched, RemoteError> {
+        let options = self.options;
         let begun = Instant::now();
-        for redirects in 0..=self.limits.redirects {
-            let mut request = self.agent.get(&target.uri);
+        for redirects in 0..=options.redirects {
             // The first request has the agent's time: TLS is set up once for all such requests.
-            if redirects > 0 {
-                let left = self.limits.total.saturating_sub(begun.elapsed());
-                request = request.config().timeout_global(Some(left)).build();
-            }
-            let response = request.call().map_err(|error| self.failed(error))?;
+            let left = (redirects > 0 || *options != self.remote.usual)
+                .then(|| options.total.saturating_sub(begun.elapsed()));
+            let response = self.ask(&target, left)?;
             let status = response.status();
             match status.as_u16() {
-                200 | 203 => return self.receive(response),
+                200 | 203 => return self.receive(response, to).map(Fetched::Body),
+                304 if !self.known.is_empty() => return Ok(Fetched::Same),
                 301 | 302 | 303 | 307 | 308 => {
                     target = self.follow(&target, response.headers())?;
                 }
                 408 | 425 | 429 | 500..=599 => {
-                    return Err(RemoteError::passing(format!("answered {status}")));
+                    return Err(RemoteError {
+                        after: retry_after(response.headers()),
+                        ..RemoteError::passing(format!("answered {status}"))
+                    });
                 }
                 _ => return Err(RemoteError::lasting(format!("answered {status}"))),
             }
         }
-        let most = self.limits.redirects;
+        let most = options.redirects;
         Err(RemoteError::lasting(format!(
             "redirects more than {most} times"
         )))
+    }
+
+    fn ask(&self, target: &Target, left: Option<Duration>) -> Result<Response, RemoteError> {
+        let options = self.options;
+        let mut request = self.remote.agent.get(&target.uri);
+        let known = [
+            (header::ACCEPT, Some(options.accept)),
+            (header::ACCEPT_ENCODING, options.gzip.then_some("gzip")),
+            (header::IF_NONE_MATCH, self.known.etag.as_deref()),
+            (
+                header::IF_MODIFIED_SINCE,
+                self.known.last_modified.as_deref(),
+            ),
+        ];
+        for (name, value) in known {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        if let Some(left) = left {
+            request = request
+                .config()
+                .timeout_resolve(Some(options.connect))
+                .timeout_connect(Some(options.connect))
+                .timeout_global(Some(left))
+                .build();
+        }
+        request.call().map_err(|error| self.failed(error))
     }
 
     /// Where a redirect leads to, checked as the first address was.
@@ -202,7 +364,7 @@ impl Remote {
             location.ok_or_else(|| RemoteError::lasting("redirects without an address"))?;
         // The other host is part of the answer: it is not named.
         let refused = |why: Refusal| RemoteError::lasting(format!("redirects, but there {why}"));
-        let to = self.hosts.target(&absolute(&from.uri, location));
+        let to = self.remote.hosts.target(&absolute(&from.uri, location));
         let to = to.map_err(|error| refused(error.why))?;
         if from.uri.scheme_str() == Some("https") && to.uri.scheme_str() != Some("https") {
             return Err(refused(Refusal::Downgrade));
@@ -210,52 +372,113 @@ impl Remote {
         Ok(to)
     }
 
-    fn receive(&self, response: Response) -> Result<Bytes, RemoteError> {
-        let most = self.limits.bytes;
-        let too_large = || RemoteError::lasting(format!("the picture is larger than {most} bytes"));
-        if response.body().content_length() > Some(most) {
+    fn receive(&self, response: Response, to: &mut dyn Write) -> Result<Body, RemoteError> {
+        let FetchOptions {
+            what, bytes: most, ..
+        } = *self.options;
+        let too_large = || RemoteError::lasting(format!("{what} is larger than {most} bytes"));
+        let announced = response.body().content_length();
+        if announced > Some(most) {
             return Err(too_large());
         }
-        let mut bytes = Vec::new();
-        let reader = response.into_body().into_reader();
-        reader
-            .take(most + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.failed(error.into()))?;
-        if bytes.len() as u64 > most {
-            return Err(too_large());
+        let text = |name: HeaderName| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let mut body = Body {
+            validators: Validators::of(response.headers()),
+            bytes: 0,
+            content_type: text(header::CONTENT_TYPE),
+            content_encoding: text(header::CONTENT_ENCODING),
+        };
+        let mut reader = response.into_body().into_reader();
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = match reader.read(&mut piece) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.broke_off(error, body.bytes, announced)),
+            };
+            body.bytes += read as u64;
+            if body.bytes > most {
+                return Err(too_large());
+            }
+            to.write_all(&piece[..read]).map_err(|error| {
+                RemoteError::lasting(format!("{what} came and cannot be kept: {error}"))
+            })?;
         }
-        Ok(bytes.into())
+        if announced.is_some_and(|announced| body.bytes < announced) {
+            let error = io::ErrorKind::UnexpectedEof.into();
+            return Err(self.broke_off(error, body.bytes, announced));
+        }
+        Ok(body)
+    }
+
+    /// Why the rest of a body did not come.
+    fn broke_off(&self, error: io::Error, bytes: u64, announced: Option<u64>) -> RemoteError {
+        let what = self.options.what;
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted => RemoteError::passing(match announced {
+                Some(all) => format!("{what} broke off after {bytes} of {all} bytes"),
+                None => format!("{what} broke off after {bytes} bytes"),
+            }),
+            _ => match error.into() {
+                ureq::Error::Decompress(_, _) => {
+                    RemoteError::passing(format!("{what} is compressed, and that is broken"))
+                }
+                error => self.failed(error),
+            },
+        }
     }
 
     /// An error of ureq without what the other side said.
     fn failed(&self, error: ureq::Error) -> RemoteError {
         let within = |limit: Duration| humantime::format_duration(limit);
+        let FetchOptions {
+            what,
+            connect,
+            total,
+            ..
+        } = *self.options;
         match error {
             ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
-                let limit = within(self.limits.connect);
-                RemoteError::passing(format!("is not reached within {limit}"))
+                RemoteError::silent(format!("is not reached within {}", within(connect)))
             }
             ureq::Error::Timeout(_) => {
-                let limit = within(self.limits.total);
-                RemoteError::passing(format!("the picture did not come within {limit}"))
+                RemoteError::silent(format!("{what} did not come within {}", within(total)))
             }
-            ureq::Error::HostNotFound => RemoteError::passing("is not found"),
+            ureq::Error::HostNotFound => RemoteError::silent("is not found"),
             // The kind alone: TLS puts what it was sent into the text.
             ureq::Error::Io(error) => {
-                RemoteError::passing(format!("the connection failed ({})", error.kind()))
+                RemoteError::silent(format!("the connection failed ({})", error.kind()))
             }
             ureq::Error::Rustls(_) | ureq::Error::Tls(_) => {
-                RemoteError::passing("there is no secure connection")
+                RemoteError::silent("there is no secure connection")
             }
-            ureq::Error::ConnectionFailed => RemoteError::passing("the connection failed"),
+            ureq::Error::ConnectionFailed => RemoteError::silent("the connection failed"),
             ureq::Error::Other(why) => match why.downcast::<Refusal>() {
                 Ok(why) => RemoteError::lasting(why),
-                Err(_) => RemoteError::passing("the connection failed"),
+                Err(_) => RemoteError::silent("the connection failed"),
             },
             _ => RemoteError::lasting("the answer is not HTTP"),
         }
     }
+}
+
+/// How long a server asks to be left alone, in seconds or until a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(value).ok()?;
+    Some(
+        at.duration_since(std::time::SystemTime::now())
+            .unwrap_or_default(),
+    )
 }
 
 /// The address that `location` means at `base` (RFC 3986, 5.2); `..` is left to the server.
@@ -279,7 +502,7 @@ fn absolute(base: &Uri, location: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
     use std::pin::Pin;
@@ -292,6 +515,7 @@ mod tests {
     use axum::http::Request;
     use axum::response::IntoResponse;
     use axum::routing::get;
+    use bytes::Bytes;
     use http_body::Frame;
     use tokio::time::Sleep;
 
@@ -300,18 +524,30 @@ mod tests {
     use super::*;
 
     const PICTURE: &[u8] = b"\x89PNG and more";
-    const SHORT: Limits = Limits {
+    pub(in crate::catalog::media) const SHORT: FetchOptions = FetchOptions {
         total: Duration::from_millis(700),
         bytes: 100_000,
-        ..LIMITS
+        ..FetchOptions::PICTURE
     };
+
+    impl Remote {
+        fn get(&self, address: &str) -> Result<Bytes, RemoteError> {
+            let mut bytes = Vec::new();
+            let none = Validators::default();
+            match self.fetch_to(address, &none, &self.usual, &mut bytes)? {
+                Fetched::Body(body) => assert_eq!(body.bytes, bytes.len() as u64),
+                Fetched::Same => panic!("nothing was known"),
+            }
+            Ok(bytes.into())
+        }
+    }
 
     fn remote(hosts: PictureHosts) -> Remote {
         Remote::with(hosts, SHORT, DefaultResolver::default())
     }
 
     /// A server on 127.0.0.1 for the rest of the process.
-    fn serve(router: Router) -> u16 {
+    pub(in crate::catalog::media) fn serve(router: Router) -> u16 {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         listener.set_nonblocking(true).expect("nonblocking");
         let port = listener.local_addr().expect("an address").port();
@@ -568,7 +804,9 @@ mod tests {
         let error = remote
             .get(&format!("{shop}/cut"))
             .expect_err("half a picture");
-        assert!(error.again, "{error}");
+        let said = "127.0.0.1: the picture broke off after 2 of 100 bytes";
+        assert_eq!((error.reason.as_str(), error.again), (said, true));
+        assert!(!error.silent, "the host answers");
 
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let nobody = listener.local_addr().expect("an address").to_string();
@@ -577,6 +815,129 @@ mod tests {
         let refused = refused.expect_err("nobody is there");
         let said = "127.0.0.1: the connection failed (connection refused)";
         assert_eq!((refused.reason.as_str(), refused.again), (said, true));
+        assert!(refused.silent);
+    }
+
+    #[test]
+    fn what_is_known_is_asked_for_and_does_not_come_again() {
+        let heard = Arc::new(Mutex::new(HeaderMap::new()));
+        let server = heard.clone();
+        let picture = async move |request: Request<Body>| {
+            let tag = "\"1\"";
+            *server.lock().expect("lock") = request.headers().clone();
+            if request.headers().get(header::IF_NONE_MATCH) == Some(&tag.parse().expect("a tag")) {
+                return answer(304).body(Body::empty()).expect("an answer");
+            }
+            let answer = answer(200).header(header::ETAG, tag);
+            let answer = answer.header(header::LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT");
+            let answer = answer.header(header::CONTENT_TYPE, "image/png");
+            answer.body(Body::from(PICTURE)).expect("an answer")
+        };
+        let moved = async || redirect("/1");
+        let router = Router::new().route("/1", get(picture));
+        let (remote, shop) = shop(router.route("/moved", get(moved)));
+        let fetch = |path: &str, known: &Validators| {
+            let mut bytes = Vec::new();
+            let fetched = remote.fetch_to(&format!("{shop}{path}"), known, &SHORT, &mut bytes);
+            (fetched.expect("it comes"), bytes)
+        };
+        let (first, bytes) = fetch("/1", &Validators::default());
+        let Fetched::Body(body) = first else {
+            panic!("nothing was known")
+        };
+        assert_eq!(bytes, PICTURE);
+        assert_eq!(body.bytes, PICTURE.len() as u64);
+        assert_eq!(body.content_type.as_deref(), Some("image/png"));
+        let known = body.validators;
+        assert_eq!(known.etag.as_deref(), Some("\"1\""));
+        for path in ["/1", "/moved"] {
+            assert_eq!(fetch(path, &known), (Fetched::Same, Vec::new()));
+            let asked = heard.lock().expect("lock").clone();
+            assert_eq!(
+                asked.get(header::IF_MODIFIED_SINCE).map(|v| v.as_bytes()),
+                Some(&b"Sun, 06 Nov 1994 08:49:37 GMT"[..])
+            );
+        }
+        let other = Validators {
+            etag: Some("\"2\"".to_owned()),
+            last_modified: None,
+        };
+        assert_eq!(fetch("/1", &other).1, PICTURE);
+    }
+
+    #[test]
+    fn validators_that_could_not_go_back_are_not_kept() {
+        let mut headers = HeaderMap::new();
+        let long = format!("\"{}\"", "x".repeat(LONGEST_VALIDATOR));
+        headers.insert(header::ETAG, long.parse().expect("a value"));
+        let odd = header::HeaderValue::from_bytes(b"Sun\xff").expect("a value");
+        headers.insert(header::LAST_MODIFIED, odd);
+        assert!(Validators::of(&headers).is_empty());
+    }
+
+    #[test]
+    fn a_server_says_how_long_to_wait() {
+        let after = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, value.parse().expect("a value"));
+            retry_after(&headers)
+        };
+        assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(after("soon"), None);
+        assert_eq!(
+            after("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Duration::ZERO),
+            "it is past"
+        );
+        let later = std::time::SystemTime::now() + Duration::from_secs(100);
+        let later = after(&httpdate::fmt_http_date(later)).expect("a date");
+        assert!((98..=100).contains(&later.as_secs()), "{later:?}");
+    }
+
+    #[test]
+    fn what_comes_packed_is_unpacked_and_a_part_of_it_is_an_error() {
+        let packed = || {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            let text: String = (0..5_000).map(|n| n.to_string()).collect();
+            packed.write_all(text.as_bytes()).expect("write");
+            packed.finish().expect("gzip")
+        };
+        let whole = async move |request: Request<Body>| {
+            let asked = request.headers().get(header::ACCEPT_ENCODING);
+            assert_eq!(asked.map(|v| v.as_bytes()), Some(&b"gzip"[..]));
+            ([(header::CONTENT_ENCODING, "gzip")], packed())
+        };
+        let half = async move || {
+            let mut half = packed();
+            half.truncate(half.len() / 2);
+            ([(header::CONTENT_ENCODING, "gzip")], half)
+        };
+        let router = Router::new().route("/whole", get(whole));
+        let (remote, shop) = shop(router.route("/half", get(half)));
+        let options = FetchOptions {
+            what: "the feed",
+            accept: "*/*",
+            gzip: true,
+            ..SHORT
+        };
+        let fetch = |path: &str, to: &mut dyn Write| {
+            let address = format!("{shop}/{path}");
+            remote.fetch_to(&address, &Validators::default(), &options, to)
+        };
+        let mut text = Vec::new();
+        let Ok(Fetched::Body(body)) = fetch("whole", &mut text) else {
+            panic!("it must come")
+        };
+        assert_eq!((text.len(), body.bytes), (18_890, 18_890));
+        assert_eq!(body.content_encoding, None);
+        let error = fetch("half", &mut Vec::new()).expect_err("half a feed");
+        assert!(error.again && error.reason.contains("the feed"), "{error}");
+        let mut small = [0; 10];
+        let full = fetch("whole", &mut &mut small[..]).expect_err("no room");
+        assert!(
+            !full.again && full.reason.contains("cannot be kept"),
+            "{full}"
+        );
     }
 
     #[test]
@@ -667,7 +1028,12 @@ mod tests {
         let follow = |from: &Target, to: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::LOCATION, to.parse().expect("a value"));
-            let to = remote.follow(from, &headers);
+            let fetch = Fetch {
+                remote: &remote,
+                options: &SHORT,
+                known: &Validators::default(),
+            };
+            let to = fetch.follow(from, &headers);
             to.map(|to| to.uri.to_string()).map_err(|e| e.reason)
         };
         let https = from("https://cdn.example/a/b.png?c");
