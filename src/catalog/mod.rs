@@ -40,6 +40,6 @@ pub use store::{
     VectorSet, copy, inspect,
 };
 pub use values::{
-    AllEmbedded, Changed, Counts, Embedded, PartProgress, ProductProgress, StoredPicture,
-    StoredProduct, Waiting,
+    AllEmbedded, Changed, Counts, Embedded, FeedState, PartProgress, ProductProgress,
+    StoredPicture, StoredProduct, Waiting,
 };

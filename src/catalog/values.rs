@@ -31,6 +31,18 @@ pub struct StoredPicture {
     pub link: Option<String>,
 }
 
+/// A feed that is fetched from a web address, as it was last taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedState {
+    pub address: String,
+    /// Products that it had.
+    pub products: u64,
+    /// When it was last taken, or found to be the same, in Unix seconds.
+    pub taken: Option<i64>,
+    /// Why the last try failed.
+    pub error: Option<String>,
+}
+
 /// How far a product is embedded by a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductProgress {

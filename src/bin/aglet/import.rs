@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aglet::catalog::ingest::{self, ImportOptions, MaxRemoved, Progress, Status, Summary};
+use aglet::catalog::ingest::{
+    self, FeedLimits, FetchedFeed, ImportOptions, MaxRemoved, Progress, Status, Summary,
+};
 use aglet::catalog::source::{Format, Mapping, Source};
 use aglet::catalog::{Catalog, Database, PicturesAt};
 use aglet::config::{self, Config, Settings};
@@ -34,9 +36,10 @@ const SOME_REJECTED: u8 = 3;
 #[command(group(clap::ArgGroup::new("source").required(true).args(["styles", "feed"])))]
 pub struct ImportArgs {
     /// The file of products: Google Merchant Center (TSV, CSV, RSS, Atom), Shopify, WooCommerce,
-    /// JSON-LD, JSON Lines, an array of JSON, or a table; packed with gzip or not
-    #[arg(long, visible_alias = "products", value_name = "FILE")]
-    feed: Option<PathBuf>,
+    /// JSON-LD, JSON Lines, an array of JSON, or a table; packed with gzip or not; a file, or a web
+    /// address that it is fetched from
+    #[arg(long, visible_alias = "products", value_name = "FILE|ADDRESS")]
+    feed: Option<String>,
     /// The format of the feed: merchant, shopify, woocommerce, json-ld, json, table, kaggle [default:
     /// as it can be seen in the file]
     #[arg(long, value_name = "NAME")]
@@ -54,9 +57,13 @@ pub struct ImportArgs {
     /// shoelaces.csv: id, shoelace_colour
     #[arg(long, value_name = "FILE")]
     shoelaces: Option<PathBuf>,
-    /// Remove the products that are not in the file
+    /// Remove the products that are not in the file; of a web address, those that came from it before
     #[arg(long)]
     prune: bool,
+    /// Take a feed from a web address though it is what it was, or has less than half of the products
+    /// that it had; --max-removed is not looked at
+    #[arg(long)]
+    force: bool,
     /// How many products, and how many pictures, the import may take away: a number, or a share of
     /// what the catalog has. When it would be more, nothing is changed and the exit code is 1
     #[arg(long, value_name = "N|N%", default_value_t = MaxRemoved::default())]
@@ -158,7 +165,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         (Some(styles), _) => Source::kaggle(styles, args.images, args.shoelaces),
         (None, Some(feed)) => Source {
             shoelaces: args.shoelaces,
-            ..Source::feed(feed, args.images)
+            ..Source::at(&feed, args.images)
         },
         (None, None) => anyhow::bail!("name --feed or --styles"),
     };
@@ -166,6 +173,8 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     source.mapping = args.mapping.as_deref().map(Mapping::read).transpose()?;
     let options = ImportOptions {
         prune: args.prune,
+        force: args.force,
+        feed_limits: FeedLimits::default(),
         max_removed: args.max_removed,
         wait: args.wait,
         keep_pictures: args
@@ -317,8 +326,14 @@ fn report(summary: &Summary, types: &Types) {
         embedded,
         rejected_rows,
         rejected_parts,
+        fetched,
         ..
     } = summary;
+    match fetched {
+        Some(FetchedFeed::Same) => println!("feed      is what it was: nothing was read"),
+        Some(FetchedFeed::Read(bytes)) => println!("feed      {bytes} bytes fetched"),
+        None => {}
+    }
     println!("products  {new} new, {changed} changed, {unchanged} unchanged, {removed} removed");
     if *kept > 0 {
         println!("pictures  {kept} put where the catalog keeps them");

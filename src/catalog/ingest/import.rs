@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::embed::{LineOf, Run};
 use super::embedder::Embedder;
+use super::feed;
 use super::keep;
 use super::progress::{EmbedSummary, ImportOptions, IngestError, Progress, Summary};
 use super::rejects::Rejects;
@@ -68,10 +69,32 @@ async fn bring_in<E: Embedder>(
     } else {
         Writer::lock(catalog).await?
     };
-    let source = &Rereadable::of(source, catalog.data()).await?.source;
-    survey::check(&writer, source, options).await?;
+    let mut source = source.clone();
+    let mut asked = match source.address.clone() {
+        Some(address) => Some(feed::ask(&writer, &source, &address, options).await?),
+        None => None,
+    };
+    let file = asked.as_ref().and_then(|asked| asked.file.as_ref());
+    if let Some(file) = file {
+        file.path().clone_into(&mut source.feed);
+    }
     let mut rejects = rejects(catalog, options);
-    let (mut summary, lines) = load_rows(&writer, source, options, &mut rejects, progress).await?;
+    let is_same = asked.is_some() && file.is_none();
+    let (mut summary, lines) = if is_same {
+        (Summary::default(), LineOf::new())
+    } else {
+        let source = &Rereadable::of(&source, catalog.data()).await?.source;
+        survey::check(&writer, source, options, asked.as_ref()).await?;
+        let feed = asked.as_ref().map(|asked| asked.known.key);
+        load_rows(&writer, source, options, feed, &mut rejects, progress).await?
+    };
+    if let Some(asked) = &mut asked {
+        if !is_same {
+            asked.known.products = lines.len() as u64;
+        }
+        writer.feed_taken(&asked.known).await?;
+        summary.fetched = Some(asked.fetched);
+    }
     if let Some(embedder) = embedder {
         let _embedding = writer.embedding().await?;
         let import = Some((&lines, &mut rejects));
@@ -207,12 +230,14 @@ async fn load_rows(
     writer: &Writer,
     source: &Source,
     options: &ImportOptions,
+    feed: Option<i64>,
     rejects: &mut Rejects,
     progress: &Progress,
 ) -> Result<(Summary, LineOf), IngestError> {
     let (mut receive, reader) = rows(writer, source);
     let (mut summary, mut lines) = (Summary::default(), LineOf::new());
     let (mut batch, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
+    let mut first_lost = None;
     while let Some(item) = receive.recv().await {
         match item {
             Item::Record(record) => {
@@ -230,6 +255,9 @@ async fn load_rows(
             }
             Item::Reject(reject) => {
                 rejects.add(&reject)?;
+                if reject.lost == Lost::Row && first_lost.is_none() {
+                    first_lost = Some(format!("line {}: {}", reject.line, reject.reason));
+                }
                 // A part of a row, or a row of the laces, does not say that its product is there.
                 if reject.lost == Lost::Row {
                     rejected.extend(reject.id);
@@ -238,15 +266,31 @@ async fn load_rows(
         }
         if batch.len() == BATCH {
             summary.kept += keep_pictures(writer, &mut batch, options).await?;
-            write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
+            write(writer, &mut batch, feed, &mut summary, &mut lines, progress).await?;
         }
     }
     summary.kept += keep_pictures(writer, &mut batch, options).await?;
-    write(writer, &mut batch, &mut summary, &mut lines, progress).await?;
+    write(writer, &mut batch, feed, &mut summary, &mut lines, progress).await?;
     rejects.flush()?;
     summary.ignored = reader.ended().await?;
+    if lines.is_empty() {
+        let rows = rejects.rows();
+        let listed = rejects
+            .path()
+            .map(|path| format!("; all are listed in {}", path.display()));
+        let why = first_lost.map(|first| {
+            format!(
+                " that can be used: {rows} rows were rejected, the first in {first}{}",
+                listed.unwrap_or_default()
+            )
+        });
+        return Err(IngestError::NothingTaken {
+            feed: source.name(),
+            why: why.unwrap_or_default(),
+        });
+    }
     if options.prune {
-        prune(writer, &mut summary, &lines, &rejected, rejects).await?;
+        prune(writer, feed, &mut summary, &lines, &rejected, rejects).await?;
     }
     Ok((summary, lines))
 }
@@ -265,6 +309,7 @@ async fn keep_pictures(
 async fn write(
     writer: &Writer,
     batch: &mut Vec<Record>,
+    feed: Option<i64>,
     summary: &mut Summary,
     lines: &mut LineOf,
     progress: &Progress,
@@ -272,6 +317,7 @@ async fn write(
     if batch.is_empty() {
         return Ok(());
     }
+    let mut keys = Vec::with_capacity(batch.len());
     for ((key, change), record) in writer.upsert(batch).await?.into_iter().zip(batch.iter()) {
         lines.insert(key, record.line);
         match change {
@@ -279,6 +325,10 @@ async fn write(
             Change::Changed => summary.changed += 1,
             Change::Unchanged => summary.unchanged += 1,
         }
+        keys.push(key);
+    }
+    if let Some(feed) = feed {
+        writer.set_feed(feed, &keys).await?;
     }
     progress
         .products
@@ -290,20 +340,18 @@ async fn write(
 /// A product whose row was rejected is in the source all the same: it stays as it was.
 async fn prune(
     writer: &Writer,
+    feed: Option<i64>,
     summary: &mut Summary,
     lines: &LineOf,
     rejected: &[String],
     rejects: &Rejects,
 ) -> Result<(), IngestError> {
-    if lines.is_empty() {
-        return Err(IngestError::NothingToKeep);
-    }
     if rejects.nameless() {
         summary.prune_skipped = true;
         return Ok(());
     }
     let mut kept: HashSet<ProductKey> = lines.keys().copied().collect();
     kept.extend(writer.keys(rejected).await?);
-    summary.removed = writer.keep_only(&kept).await?;
+    summary.removed = writer.keep_only(&kept, feed).await?;
     Ok(())
 }

@@ -14,6 +14,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`mod@import`] | a source into the catalog |
+//! | [`feed`] | a feed that is fetched from a web address |
 //! | `rows` | the rows of a source, read ahead |
 //! | `survey` | what an import would take away, looked at before |
 //! | [`max_removed`] | how much that may be |
@@ -26,6 +27,7 @@
 
 mod embed;
 pub mod embedder;
+pub mod feed;
 pub mod import;
 mod keep;
 pub mod max_removed;
@@ -39,4 +41,6 @@ pub use crate::catalog::store::queue::Lane;
 pub use embedder::Embedder;
 pub use import::{embed_for, embed_missing, embed_queued, import, load};
 pub use max_removed::MaxRemoved;
-pub use progress::{EmbedSummary, ImportOptions, IngestError, Progress, Status, Summary};
+pub use progress::{
+    EmbedSummary, FeedLimits, FetchedFeed, ImportOptions, IngestError, Progress, Status, Summary,
+};

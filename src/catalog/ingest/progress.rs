@@ -17,6 +17,10 @@ pub struct ImportOptions {
     pub prune: bool,
     /// More is not taken away, of products and of pictures; nothing is changed then.
     pub max_removed: MaxRemoved,
+    /// Take a feed however much it takes away, and though it is what it was.
+    pub force: bool,
+    /// Of a feed that is fetched.
+    pub feed_limits: FeedLimits,
     /// Wait for another import that is running, rather than to fail.
     pub wait: bool,
     /// Put pictures that lie in files and archives where the catalog keeps pictures, so that every
@@ -24,6 +28,23 @@ pub struct ImportOptions {
     pub keep_pictures: bool,
     /// Where rejects are noted; `rejects-TIME.csv` in the data folder by default.
     pub rejects: Option<PathBuf>,
+}
+
+/// What a feed may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedLimits {
+    /// As they come, unpacked where they were packed on their way.
+    pub bytes: u64,
+    pub time: Duration,
+}
+
+impl Default for FeedLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 4 << 30,
+            time: Duration::from_mins(30),
+        }
+    }
 }
 
 /// How far an import is: shared with whoever shows it, read at any time.
@@ -107,6 +128,8 @@ pub struct Summary {
     /// Pictures that were put where the catalog keeps them, and were not there.
     pub kept: u64,
     pub embedded: EmbedSummary,
+    /// What came from the feed's web address, where it has one.
+    pub fetched: Option<FetchedFeed>,
     /// Rows that were not taken.
     pub rejected_rows: u64,
     /// PictureFiles, attributes and letters that were not taken, of rows that were.
@@ -121,6 +144,15 @@ pub struct Summary {
     /// be one of them.
     pub prune_skipped: bool,
     pub elapsed: Duration,
+}
+
+/// What came from a feed's web address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchedFeed {
+    /// It is what it was: nothing was read.
+    Same,
+    /// So many bytes.
+    Read(u64),
 }
 
 /// What embedding did.
@@ -146,6 +178,15 @@ pub enum IngestError {
     Source(#[from] SourceError),
     #[error("the model stopped: {0}")]
     Encode(#[source] EncodeError),
+    #[error("the feed cannot be fetched: {0}")]
+    Fetch(String),
+    #[error("{feed} holds no product{why}: nothing was changed")]
+    NothingTaken { feed: String, why: String },
+    #[error(
+        "the feed has {now} products now, and had {before}: less than half. Nothing was changed. \
+         Look whether it is whole; --force takes it"
+    )]
+    FeedShrank { now: u64, before: u64 },
     #[error("the source holds no product that could be used: nothing was removed")]
     NothingToKeep,
     #[error(

@@ -6,6 +6,8 @@
 
 use std::collections::HashSet;
 
+use super::feed::AskedFeed;
+use super::max_removed::MaxRemoved;
 use super::progress::{ImportOptions, IngestError};
 use super::rows::{BATCH, rows};
 use crate::catalog::error::CatalogError;
@@ -20,14 +22,25 @@ pub(super) async fn check(
     writer: &Writer,
     source: &Source,
     options: &ImportOptions,
+    feed: Option<&AskedFeed>,
 ) -> Result<(), IngestError> {
-    let (products, pictures) = writer.stock().await?;
-    let max = options.max_removed;
+    let (products, pictures) = writer.stock(feed.map(|feed| feed.known.key)).await?;
+    let max = if options.force {
+        MaxRemoved::Percent(100)
+    } else {
+        options.max_removed
+    };
+    let before = feed.map_or(0, |feed| feed.before);
+    let may_shrink = options.force || before == 0;
     let all_products_may_go = !options.prune || max.of(products) >= products;
-    if all_products_may_go && max.of(pictures) >= pictures {
+    if all_products_may_go && max.of(pictures) >= pictures && may_shrink {
         return Ok(());
     }
     let found = look(writer, source).await?;
+    if !may_shrink && found.records.saturating_mul(2) < before {
+        let now = found.records;
+        return Err(IngestError::FeedShrank { now, before });
+    }
     let limit = max.of(pictures);
     if found.lost_pictures > limit {
         return Err(IngestError::PicturesGone {
@@ -39,7 +52,7 @@ pub(super) async fn check(
     if !options.prune || found.nameless {
         return Ok(());
     }
-    if !found.any {
+    if found.records == 0 {
         return Err(IngestError::NothingToKeep);
     }
     let (limit, removed) = (
@@ -58,8 +71,8 @@ pub(super) async fn check(
 
 #[derive(Default)]
 struct Found {
-    /// The source holds a product that can be used.
-    any: bool,
+    /// Products that can be used.
+    records: u64,
     /// The catalog's products that the source has.
     kept: HashSet<ProductKey>,
     lost_pictures: u64,
@@ -95,7 +108,7 @@ async fn compare(
     batch: &mut Vec<Record>,
     found: &mut Found,
 ) -> Result<(), CatalogError> {
-    found.any |= !batch.is_empty();
+    found.records += batch.len() as u64;
     let (kept, lost) = writer.would_keep(batch).await?;
     found.kept.extend(kept);
     found.lost_pictures += lost;

@@ -22,8 +22,10 @@ use crate::util::blocking::blocking;
 /// A catalog as a shop hands it over.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    /// The file of products.
+    /// The file of products; where there is an address, it is fetched to one.
     pub feed: PathBuf,
+    /// The web address of the file.
+    pub address: Option<String>,
     /// `None`: as it can be seen in the file.
     pub format: Option<Format>,
     /// What the shop says of its columns.
@@ -46,6 +48,33 @@ impl Source {
         }
     }
 
+    /// A file of any format, by its path or its web address.
+    #[must_use]
+    pub fn at(place: &str, images: Vec<PathBuf>) -> Self {
+        if place.contains("://") {
+            return Self {
+                address: Some(place.to_owned()),
+                ..Self::feed(PathBuf::new(), images)
+            };
+        }
+        Self::feed(place.into(), images)
+    }
+
+    /// What the feed is called in messages.
+    pub(in crate::catalog) fn name(&self) -> String {
+        let address = self.address.as_deref();
+        address.map_or_else(
+            || self.feed.display().to_string(),
+            |address| {
+                address
+                    .split(['?', '#'])
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            },
+        )
+    }
+
     /// Kaggle's "Fashion Product Images": a `styles.csv`, pictures called `ID.jpg`, and our
     /// `shoelaces.csv`.
     #[must_use]
@@ -55,7 +84,7 @@ impl Source {
             format: Some(Format::Kaggle),
             images,
             shoelaces,
-            mapping: None,
+            ..Self::default()
         }
     }
 }
@@ -80,7 +109,8 @@ impl Rereadable {
         let copied = blocking(move || -> Result<Self, SourceError> {
             let mut copies = Vec::new();
             // Said before a pipe is copied to where no pictures are.
-            if source.images.is_empty() && source.format != Some(Format::Kaggle) {
+            let by_path = source.format != Some(Format::Kaggle) && source.address.is_none();
+            if source.images.is_empty() && by_path {
                 source.images.push(beside(&source.feed));
             }
             for path in [Some(&mut source.feed), source.shoelaces.as_mut()]
@@ -137,11 +167,14 @@ fn read_input(
     };
     let folders = match (source.images.as_slice(), format) {
         ([], Format::Kaggle) => PictureFolders::open(&[], photos)?,
+        // Where the file lies that it was fetched to are no pictures of the shop.
+        ([], _) if source.address.is_some() => PictureFolders::open(&[], photos)?,
         ([], _) => PictureFolders::open(&[beside(&source.feed)], photos)?,
         (images, _) => PictureFolders::open(images, photos)?,
     };
     let hosts = photos.hosts();
     let mut sink = Sink::new(emit, &folders, hosts, &mapping.values, mapping.decimal);
+    sink.address = source.address.as_deref();
     let sink = &mut sink;
     match format {
         Format::Json => match Layout::of(&input) {

@@ -111,6 +111,8 @@ pub(super) struct Sink<'a> {
     pub(super) decimal: Option<char>,
     pub(super) ignored: Ignored,
     /// What the format calls the id and the title.
+    /// The web address of the feed: paths of pictures are meant from there.
+    pub(super) address: Option<&'a str>,
     pub(super) called: [(&'static str, &'static str); 2],
     lines: HashMap<ProductId, u64>,
     open: bool,
@@ -132,6 +134,7 @@ impl<'a> Sink<'a> {
             values,
             decimal,
             ignored: Ignored::default(),
+            address: None,
             called: [("id", "id"), ("title", "title")],
             lines: HashMap::new(),
             open: true,
@@ -265,6 +268,11 @@ impl<'a> Sink<'a> {
                 return Ok(PictureSource::Stored(place));
             }
         }
+        if let Some(feed) = self.address {
+            let address = beside(feed, image);
+            self.hosts.check(&address)?;
+            return Ok(PictureSource::Address(address));
+        }
         Err(format!("is not there{}", self.pictures.hint()))
     }
 
@@ -310,6 +318,20 @@ impl<'a> Sink<'a> {
             json.entry("currency").or_insert_with(|| currency.into());
         }
     }
+}
+
+/// The address that a path stands for in a file at an address (RFC 3986, 5.2); `..` is the server's.
+fn beside(feed: &str, path: &str) -> String {
+    let feed = feed.split(['?', '#']).next().unwrap_or_default();
+    let root = feed.find("://").map_or(0, |scheme| scheme + 3);
+    let root = feed[root..]
+        .find('/')
+        .map_or(feed.len(), |slash| root + slash);
+    if path.starts_with('/') {
+        return format!("{}{path}", &feed[..root]);
+    }
+    let folder = feed[root..].rfind('/').map_or(root, |slash| root + slash);
+    format!("{}/{path}", &feed[..folder])
 }
 
 /// Sets `name`, or `attributes.name`, where the row does not say it.

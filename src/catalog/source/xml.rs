@@ -72,8 +72,6 @@ pub(super) struct Items {
     line: u64,
     /// It says that it is not in UTF-8, but in the letters of Western Europe.
     is_latin: bool,
-    /// Prefixes that say nothing: of Merchant Center's names and of the feed's own.
-    prefixes: Vec<String>,
     /// The tag of an item that began before the one before had ended.
     begun: Option<(u64, Vec<u8>)>,
     closed: bool,
@@ -92,7 +90,6 @@ impl Items {
             reader: input.reader,
             line: 1,
             is_latin,
-            prefixes: prefixes(&text),
             begun: None,
             closed: false,
             ended: false,
@@ -207,7 +204,7 @@ impl Items {
             }
         }
         let (text, lossy) = self.decode(bytes);
-        let item = parse(&text, &self.prefixes).map(|item| Item {
+        let item = parse(&text).map(|item| Item {
             line,
             lossy,
             ..item
@@ -263,19 +260,13 @@ const MARKED_UP: [&str; 4] = ["title", "description", "summary", "content"];
 
 /// The names and texts of one item. What stands in an element of an element is not the item's: the
 /// `price` of a `shipping`, say.
-fn parse(text: &str, prefixes: &[String]) -> Result<Item, String> {
+fn parse(text: &str) -> Result<Item, String> {
     let mut reader = Reader::from_str(text);
     let config = reader.config_mut();
     config.check_end_names = false;
     config.allow_unmatched_ends = true;
     config.allow_dangling_amp = true;
     let mut item = Item::default();
-    let local = |name: &str| -> String {
-        let rest = name
-            .split_once(':')
-            .filter(|(prefix, _)| prefixes.iter().any(|known| known == prefix));
-        plain(rest.map_or(name, |(_, rest)| rest))
-    };
     // The names of the elements that are open, the item first, as they are written.
     let mut open: Vec<String> = Vec::new();
     let (mut own, mut child) = (String::new(), String::new());
@@ -296,7 +287,7 @@ fn parse(text: &str, prefixes: &[String]) -> Result<Item, String> {
                     2 => child.clear(),
                     _ => {}
                 }
-                if is_marked_up(&open, local) {
+                if is_marked_up(&open) {
                     own.push_str(&format!("<{}>", lossy(tag.name().as_ref())));
                 }
                 open.push(name);
@@ -307,14 +298,14 @@ fn parse(text: &str, prefixes: &[String]) -> Result<Item, String> {
                     item.close(local(&name), is_google(&name), link);
                 }
             }
-            Event::Empty(tag) if is_marked_up(&open, local) => {
+            Event::Empty(tag) if is_marked_up(&open) => {
                 own.push_str(&format!("<{}/>", lossy(tag.name().as_ref())));
             }
-            Event::Text(text) => add(&open, local, &mut own, &mut child, &lossy(&text)),
-            Event::CData(data) => add(&open, local, &mut own, &mut child, &lossy(&data)),
+            Event::Text(text) => add(&open, &mut own, &mut child, &lossy(&text)),
+            Event::CData(data) => add(&open, &mut own, &mut child, &lossy(&data)),
             Event::GeneralRef(entity) => {
                 let text = decoded(&format!("&{};", lossy(&entity))).into_owned();
-                add(&open, local, &mut own, &mut child, &text);
+                add(&open, &mut own, &mut child, &text);
             }
             Event::End(tag) => {
                 let name = lossy(tag.name().as_ref());
@@ -335,7 +326,7 @@ fn parse(text: &str, prefixes: &[String]) -> Result<Item, String> {
                         "attribute_value" => detail.1 = std::mem::take(&mut child),
                         _ => {}
                     },
-                    _ if is_marked_up(&open, local) => own.push_str(&format!("</{name}>")),
+                    _ if is_marked_up(&open) => own.push_str(&format!("</{name}>")),
                     _ => {}
                 }
             }
@@ -345,26 +336,35 @@ fn parse(text: &str, prefixes: &[String]) -> Result<Item, String> {
     }
 }
 
+/// Prefixes of modules whose names are not Merchant Center's: `dc:title` is no title.
+const MODULES: [&str; 12] = [
+    "dc", "media", "content", "sy", "slash", "itunes", "wfw", "georss", "excerpt", "wp", "xhtml",
+    "xml",
+];
+
+/// The plain name of an element: Merchant Center's prefix is `g` by habit, any by right, and exporters
+/// forget to declare it.
+fn local(name: &str) -> String {
+    match name.split_once(':') {
+        Some((prefix, rest)) if !MODULES.contains(&prefix) => plain(rest),
+        _ => plain(name),
+    }
+}
+
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Whether the place is inside of a text with elements of its own.
-fn is_marked_up(open: &[String], local: impl Fn(&str) -> String) -> bool {
+fn is_marked_up(open: &[String]) -> bool {
     let name = open.get(1).map(|name| local(name));
     name.is_some_and(|name| MARKED_UP.contains(&name.as_str()))
 }
 
-fn add(
-    open: &[String],
-    local: impl Fn(&str) -> String,
-    own: &mut String,
-    child: &mut String,
-    text: &str,
-) {
+fn add(open: &[String], own: &mut String, child: &mut String, text: &str) {
     match open.len() {
         2 => own.push_str(text),
-        _ if is_marked_up(open, local) => own.push_str(text),
+        _ if is_marked_up(open) => own.push_str(text),
         3 => child.push_str(text),
         _ => {}
     }
@@ -387,28 +387,6 @@ fn link(tag: &BytesStart<'_>) -> Option<String> {
 /// Whether a name has a prefix: it is Merchant Center's, not one of RSS and Atom themselves.
 fn is_google(name: &str) -> bool {
     name.contains(':')
-}
-
-/// Prefixes by the beginning of a feed: those declared for Merchant Center's names, that of the root.
-fn prefixes(head: &str) -> Vec<String> {
-    let mut all = vec!["g".to_owned()];
-    for (at, _) in head.match_indices("xmlns:") {
-        let declared = head[at + 6..].split_once('=');
-        let declared = declared.filter(|(_, rest)| {
-            let address: String = rest.chars().take(60).collect();
-            ["base.google.com", "www.w3.org/2005/Atom"]
-                .iter()
-                .any(|known| address.contains(known))
-        });
-        all.extend(declared.map(|(prefix, _)| prefix.trim().to_owned()));
-    }
-    for root in [":feed", ":rss", ":entry"] {
-        if let Some(at) = head.find(root) {
-            let prefix = head[..at].rsplit('<').next().unwrap_or_default();
-            all.push(prefix.to_owned());
-        }
-    }
-    all
 }
 
 impl Item {

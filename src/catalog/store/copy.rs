@@ -30,11 +30,26 @@ struct Table {
 use Column::{Bytes, Number, Real, Text};
 
 /// In the order in which they refer to each other.
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     Table {
         name: "models",
         order: 1,
         columns: &[Number("key"), Text("id"), Number("used")],
+    },
+    Table {
+        name: "feeds",
+        order: 1,
+        columns: &[
+            Number("key"),
+            Text("address"),
+            Text("etag"),
+            Text("last_modified"),
+            Text("settings"),
+            Number("products"),
+            Number("taken"),
+            Number("tried"),
+            Text("error"),
+        ],
     },
     Table {
         name: "products",
@@ -53,6 +68,7 @@ const TABLES: [Table; 9] = [
             Bytes("caption_hash"),
             Bytes("words_hash"),
             Number("version"),
+            Number("feed"),
         ],
     },
     Table {

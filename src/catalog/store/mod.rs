@@ -16,6 +16,7 @@
 //! | [`queue`] | what waits to be embedded, put into the queue |
 //! | [`work`] | what waits, taken from it, and what became of it |
 //! | [`api_keys`] | keys of the API |
+//! | [`feeds`] | feeds that are fetched, and whose products are whose |
 //! | [`serving`] | which model answers |
 //! | [`mod@copy`] | all of a catalog, from one database to another |
 //! | [`vectors`] | the vectors of indexes, in PostgreSQL |
@@ -27,6 +28,7 @@ mod copy;
 mod database;
 mod db;
 mod edit;
+pub(super) mod feeds;
 mod gc;
 mod lock;
 pub(super) mod pictures;

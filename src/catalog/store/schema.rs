@@ -16,7 +16,7 @@ use crate::catalog::error::CatalogError;
 /// and SQLite a second time, for the compiler's own use.
 type MigrationFile = (i64, &'static str, &'static str);
 
-const OF_SQLITE: [MigrationFile; 9] = [
+const OF_SQLITE: [MigrationFile; 10] = [
     (
         1,
         "catalog",
@@ -62,9 +62,14 @@ const OF_SQLITE: [MigrationFile; 9] = [
         "who may open it",
         include_str!("../../../migrations/sqlite/0009_opened_by.sql"),
     ),
+    (
+        11,
+        "feeds",
+        include_str!("../../../migrations/sqlite/0011_feeds.sql"),
+    ),
 ];
 
-const OF_POSTGRES: [MigrationFile; 2] = [
+const OF_POSTGRES: [MigrationFile; 3] = [
     (
         8,
         "catalog",
@@ -74,6 +79,11 @@ const OF_POSTGRES: [MigrationFile; 2] = [
         9,
         "who may open it",
         include_str!("../../../migrations/postgres/0009_opened_by.sql"),
+    ),
+    (
+        11,
+        "feeds",
+        include_str!("../../../migrations/postgres/0011_feeds.sql"),
     ),
 ];
 

@@ -193,11 +193,16 @@ impl Writer {
     }
 
     /// How many products there are, and how many pictures that did not come over HTTP.
-    pub(in crate::catalog) async fn stock(&self) -> Result<(u64, u64), CatalogError> {
-        let sql = "SELECT (SELECT count(*) FROM products),
+    pub(in crate::catalog) async fn stock(
+        &self,
+        feed: Option<i64>,
+    ) -> Result<(u64, u64), CatalogError> {
+        let sql =
+            "SELECT (SELECT count(*) FROM products WHERE CAST($2 AS bigint) IS NULL OR feed = $2),
                           (SELECT count(*) FROM pictures WHERE root IS DISTINCT FROM $1)";
         let (products, pictures): (i64, i64) = sqlx::query_as(sql)
             .bind(UPLOADS)
+            .bind(feed)
             .fetch_one(&self.catalog.inner.upkeep)
             .await
             .map_err(|e| self.catalog.error(e))?;
@@ -250,19 +255,21 @@ impl Writer {
         ))
     }
 
-    /// Removes every product that is not in `kept`; their embeddings stay, for the day that they
-    /// come back.
+    /// Removes every product that is not in `kept`, or of a feed every one of its own; their embeddings
+    /// stay, for the day that they come back.
     pub(in crate::catalog) async fn keep_only(
         &self,
         kept: &HashSet<ProductKey>,
+        feed: Option<i64>,
     ) -> Result<u64, CatalogError> {
         let removed = async {
             let mut transaction = self.begin().await?;
             let keys = serde_json::json!(kept.iter().map(|k| k.0).collect::<Vec<_>>()).to_string();
             let sql = "DELETE FROM products WHERE key NOT IN (SELECT CAST(value AS bigint) FROM json_each($1))
-                       RETURNING key";
+                       AND (CAST($2 AS bigint) IS NULL OR feed = $2) RETURNING key";
             let removed: Vec<i64> = sqlx::query_scalar(sql)
                 .bind(keys)
+                .bind(feed)
                 .fetch_all(&mut *transaction)
                 .await?;
             let mut log = Log::default();
