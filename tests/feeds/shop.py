@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A shop whose feed and pictures are as bad as shops' are, for imports to be tried on.
 
-usage: shop.py [--port 7400] [--products 100000] [--broken 0.05] [--distinct 4000] [--seed 1] [--with-parent]
+usage: python3 tests/feeds/shop.py [--port 7400] [--products 100000] [--broken 0.05] [--distinct 4000] [--seed 1] [--with-parent]
 
 It listens on 127.0.0.1, on three ports from `--port` on: the shop, its slow host, and the inside, which nobody may connect to (also on
 [::1], where there is IPv6). It says `ready` and the ports in a line when it listens, and ends by a signal or, `--with-parent`, with its
@@ -25,14 +25,14 @@ A thousandth of the rows has a bad price, as many have no title.
 For who tries an import:
 
   /_counts                   what was asked since the start, as JSON: answers by kind and status, bytes, the most requests at once
-                             on each host, the shortest wait after `Retry-After: 1`, the most requests for one picture of a kind, connections
-                             to the inside (`?reset=1`: from zero again)
+                             on each host, the shortest wait after `Retry-After: 1`, the most requests for one picture of a
+                             kind, connections to the inside (`?reset=1`: from zero again)
   /_truth                    which products are broken and how, and whether that loses the picture or the row
   /_change?share=0.01        changes so many pictures and as many prices, and says how many
 
 So a feed of a thousand is looked at by hand:
 
-  tests/feeds/shop.py --products 1000 &
+  python3 tests/feeds/shop.py --products 1000 &
   curl -s localhost:7400/feed.xml | head -30; curl -s localhost:7400/_truth | head -c 600; curl -s localhost:7400/_counts
 """
 import argparse
