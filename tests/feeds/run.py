@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Imports the feed of the shop in shop.py by its address, again after a change, and when it has shrunk, and measures.
 
-usage: python3 tests/feeds/run.py --aglet target/release/aglet [--products 100000] [--port 7400] [--data DIR] [--format xml|tsv] [--change 0.01]
-              [--bad-feeds] [--limit 3600] [--report FILE] [-- what else `aglet import` is given, such as --skip-embedding]
+usage: python3 tests/feeds/run.py --aglet target/release/aglet [--products 100000] [--port 7400] [--data DIR] [--format xml|tsv]
+              [--change 0.01] [--bad-feeds] [--limit 3600] [--report FILE] [-- what else `aglet import` is given, such as --skip-embedding]
 
 The runs: `first`; `again`, where nothing has changed; `changed`, after a share of the pictures and prices has; `shrunk`, where the feed
 has a third of the products left and must be refused; `forced`, the same with --force. With --bad-feeds also feeds that are cut off, do
