@@ -29,7 +29,7 @@ use crate::model::{ModelError, ModelFolder};
 use crate::service::generation::{self, GenerationError};
 use crate::service::thesaurus::Thesaurus;
 use crate::service::{
-    Changer, Follower, Making, Service, ServiceError, ServiceOptions, access, in_use,
+    Changer, Follower, Making, Service, ServiceError, ServiceOptions, access, feeds, in_use,
 };
 use crate::telemetry::{self, LogFilter};
 use crate::util::blocking::{BlockingError, blocking};
@@ -195,6 +195,7 @@ impl App {
         tasks.spawn(access::follow(service.clone()));
         tasks.spawn(telemetry::keep_metrics(metrics.clone()));
         tasks.spawn(Follower::new(service.clone()).run());
+        tasks.spawn(feeds::follow(service.clone(), config.feeds.clone()));
         let changer = Changer {
             service: service.clone(),
             encoder: config.encoder.clone(),

@@ -19,6 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::ingest::ScheduledFeed;
 use crate::catalog::{
     Access, Database, PictureHosts, PictureLinks, PictureOptions, PicturesAt, VectorPlace,
 };
@@ -154,6 +155,8 @@ settings! {
     /// File that says what attributes are, a TOML table: `heel_height = "number"` (text, number,
     /// boolean or date); empty: none. Those of the others are seen in their values.
     types: PathBuf = PathBuf::new(), "AGLET_TYPES";
+    /// File that says which feeds of products are fetched, and how often (docs/import.md); empty: none.
+    feeds: PathBuf = PathBuf::new(), "AGLET_FEEDS";
     /// Attribute that the products nearest to a photo vote on.
     category_attribute: String = KnownAttributes::default().category.to_string(), "AGLET_CATEGORY_ATTRIBUTE";
     /// Largest request body in bytes.
@@ -262,6 +265,8 @@ pub struct Config {
     pub synonyms: Option<PathBuf>,
     /// What the shop says its attributes are.
     pub types: Types,
+    /// Fetched by the running service.
+    pub feeds: Vec<ScheduledFeed>,
     pub known: KnownAttributes,
     /// Where pictures may be fetched from by their web address.
     pub picture_hosts: PictureHosts,
@@ -378,6 +383,7 @@ impl Config {
         let mut problems = problems(&values);
         let known = known(&values, &mut problems);
         let types = types(&values, &mut problems);
+        let feeds = feeds(&values, &mut problems);
         let picture_hosts = picture_hosts(&values, &mut problems);
         let pictures = PictureOptions {
             hosts: picture_hosts.clone(),
@@ -420,6 +426,7 @@ impl Config {
             language: values.language,
             synonyms: Some(values.synonyms).filter(|path| !path.as_os_str().is_empty()),
             types,
+            feeds,
             known,
             picture_hosts,
             pictures,
@@ -698,6 +705,28 @@ fn types(values: &Values, problems: &mut Vec<Problem>) -> Types {
         });
         Types::default()
     })
+}
+
+fn feeds(values: &Values, problems: &mut Vec<Problem>) -> Vec<ScheduledFeed> {
+    if values.feeds.as_os_str().is_empty() {
+        return Vec::new();
+    }
+    let keep_pictures = values.pictures != PicturesAt::Uploads;
+    match ScheduledFeed::read_all(&values.feeds) {
+        Ok(mut feeds) => {
+            for feed in &mut feeds {
+                feed.options.keep_pictures = keep_pictures;
+            }
+            feeds
+        }
+        Err(error) => {
+            problems.push(Problem {
+                setting: "feeds",
+                reason: format!("{}: {}", values.feeds.display(), error.trim()),
+            });
+            Vec::new()
+        }
+    }
 }
 
 fn picture_hosts(values: &Values, problems: &mut Vec<Problem>) -> PictureHosts {

@@ -154,6 +154,20 @@ impl Filters {
         Self::of(tests)
     }
 
+    /// The same without products that have one of these values, unless the attribute is filtered by.
+    #[must_use]
+    pub fn but_for(mut self, name: &AttributeName, values: &[AttributeValue]) -> Self {
+        let none = values.iter().map(|value| Test::Value(value.folded()));
+        let condition = Condition {
+            none: none.collect(),
+            ..Condition::default()
+        };
+        if !values.is_empty() {
+            self.0.entry(name.clone()).or_insert(condition);
+        }
+        self
+    }
+
     /// Each test with its attribute, and whether the product must pass it or must not.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub struct ProductKey(pub u32);
 #[serde(try_from = "String", into = "String")]
 pub struct AttributeName(String);
 
-/// One value of an attribute as the shop writes it: 1 to 256 characters, trimmed. Compared by
+/// One value of an attribute as the shop writes it: 1 to 256 characters, cleaned. Compared by
 /// [`AttributeValue::folded`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -195,6 +195,12 @@ impl AttributeName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The attribute that variants of one product share.
+    #[must_use]
+    pub fn style() -> Self {
+        Self("style".to_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 //! The way of a search: the generation in use is taken; words and photos are embedded by its
 //! encoder; one hand-over to a search worker, which filters and ranks; the rows of the hits.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,10 @@ use super::status::ChangeStatus;
 use super::thesaurus::Thesaurus;
 use super::worker::{self, Found, Job, Target};
 use crate::catalog::{Catalog, Counts, ProductProgress, ShownPicture, StoredProduct, Waiting};
-use crate::domain::{Ask, Embedding, KnownAttributes, Mode, ProductId, ProductKey, Query, Types};
+use crate::domain::{
+    Ask, AttributeName, AttributeValue, Embedding, KnownAttributes, Mode, ProductId, ProductKey,
+    Query, Types,
+};
 use crate::encode::{EncoderStatus, Priority};
 use crate::index::lexical::Language;
 use crate::index::{Facet, Hits, Selection, rank};
@@ -100,6 +104,8 @@ pub(super) struct Inner {
     pub(super) rows: Rows,
     /// Whether the index in use was the state of the catalog at a time since the start.
     pub(super) caught_up: AtomicBool,
+    /// Why feeds could not be taken the last time, by their names.
+    pub(super) feed_faults: std::sync::Mutex<BTreeMap<String, String>>,
 }
 
 impl Service {
@@ -135,6 +141,7 @@ impl Service {
             inner: Arc::new(Inner {
                 rows: Rows::new(rows_memory),
                 caught_up: AtomicBool::new(false),
+                feed_faults: std::sync::Mutex::default(),
                 workers: Batcher::start(batching, workers)?,
                 current: ArcSwap::from_pointee(first),
                 catalog,
@@ -312,6 +319,7 @@ impl Service {
                 self.keys_of(generation, ids).await?
             }
         };
+        let mut filters = query.filters;
         let target = match query.ask {
             Ask::All => Target::Nothing,
             Ask::Words(text) => {
@@ -340,11 +348,16 @@ impl Service {
             Ask::Like(id) => {
                 let (key, vector) = self.vector_of(generation, &id).await?;
                 exclude.push(key);
+                // The other sizes of a shoe are not like it: they are it.
+                let style = AttributeName::style();
+                if let Some(values) = self.values_of(key, &style).await? {
+                    filters = filters.but_for(&style, &values);
+                }
                 Target::Near(vector)
             }
         };
         let selection = Selection {
-            filters: query.filters,
+            filters,
             exclude,
             window: query.window,
             order: query.order,
@@ -438,6 +451,19 @@ impl Service {
         let vector = distant::embedding(&generation.index, *key).await?;
         let vector = vector.ok_or_else(|| ServiceError::NotEmbedded { id: id.to_string() })?;
         Ok((*key, vector))
+    }
+
+    /// The values that a product has of an attribute.
+    async fn values_of(
+        &self,
+        key: ProductKey,
+        name: &AttributeName,
+    ) -> Result<Option<Vec<AttributeValue>>, ServiceError> {
+        let mut row = self.inner.rows.get(&[key]).remove(&key);
+        if row.is_none() {
+            row = self.inner.catalog.products(&[key]).await?.pop();
+        }
+        Ok(row.and_then(|mut row| row.product.attributes.remove(name)))
     }
 
     /// Refuses a query before its body is read, where none is answered.

@@ -9,6 +9,7 @@
 //! | [`writes`] | products written, and read back as they came in |
 //! | [`change`] | another model is put in use |
 //! | `status` | how far such a change is |
+//! | [`feeds`] | feeds are fetched again and again |
 //! | [`embed`] | a worker that embeds and serves nothing |
 //! | `check` | whether a query asks for what the products have |
 //! | `worker` | the threads that search |
@@ -35,6 +36,7 @@ mod check;
 mod distant;
 pub mod embed;
 pub mod error;
+pub mod feeds;
 pub mod follow;
 mod fresh;
 pub mod generation;

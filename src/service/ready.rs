@@ -8,6 +8,7 @@
 //! A report reads what is kept in memory and waits for nothing but, briefly, for a look that has just
 //! begun.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -93,6 +94,14 @@ impl Service {
             )),
             unread => reasons.extend(unread),
         }
+        let faults = inner
+            .feed_faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let faults = faults
+            .iter()
+            .map(|(feed, why)| format!("the feed {feed} is not taken: {why}"));
+        warnings.extend(faults.collect::<Vec<_>>());
         Readiness {
             reasons,
             warnings,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use aglet::catalog::ingest::{
     self, FeedLimits, FetchedFeed, ImportOptions, MaxRemoved, Progress, Status, Summary,
 };
-use aglet::catalog::source::{Format, Mapping, Source};
+use aglet::catalog::source::{Format, Ignored, Mapping, Source};
 use aglet::catalog::{Catalog, Database, PicturesAt};
 use aglet::config::{self, Config, Settings};
 use aglet::domain::{Types, ValueType};
@@ -316,6 +316,30 @@ fn report_types(summary: &Summary, said: &Types) {
     }
 }
 
+/// What of the file means nothing here: each name that was perhaps another one's, the rest in a line.
+fn report_ignored(ignored: &Ignored) {
+    let rows = |count: u64| {
+        if count == 1 {
+            "1 row".to_owned()
+        } else {
+            format!("{count} rows")
+        }
+    };
+    let mut others = Vec::new();
+    for (name, field) in &ignored.0 {
+        match &field.meant {
+            Some(meant) => println!(
+                "ignored   field {name:?} of {}: did you mean {meant:?}?",
+                rows(field.rows)
+            ),
+            None => others.push(format!("{name:?} of {}", rows(field.rows))),
+        }
+    }
+    if !others.is_empty() {
+        println!("ignored   field {}", others.join(", "));
+    }
+}
+
 fn report(summary: &Summary, types: &Types) {
     let Summary {
         new,
@@ -356,11 +380,7 @@ fn report(summary: &Summary, types: &Types) {
         println!("          listed in {}", path.display());
     }
     report_types(summary, types);
-    for (name, field) in &summary.ignored.0 {
-        let meant = field.meant.as_ref();
-        let meant = meant.map_or_else(String::new, |meant| format!(": did you mean {meant:?}?"));
-        println!("ignored   field {name:?} of {} rows{meant}", field.rows);
-    }
+    report_ignored(&summary.ignored);
     if summary.prune_skipped {
         println!(
             "kept      products that the file may not have: a rejected row without an id might be one of them"

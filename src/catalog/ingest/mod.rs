@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | [`mod@import`] | a source into the catalog |
 //! | [`feed`] | a feed that is fetched from a web address |
+//! | [`schedule`] | feeds that a running service fetches by itself |
 //! | `rows` | the rows of a source, read ahead |
 //! | `survey` | what an import would take away, looked at before |
 //! | [`max_removed`] | how much that may be |
@@ -35,6 +36,7 @@ pub mod progress;
 mod read_ahead;
 mod rejects;
 mod rows;
+pub mod schedule;
 mod survey;
 
 pub use crate::catalog::store::queue::Lane;
@@ -44,3 +46,4 @@ pub use max_removed::MaxRemoved;
 pub use progress::{
     EmbedSummary, FeedLimits, FetchedFeed, ImportOptions, IngestError, Progress, Status, Summary,
 };
+pub use schedule::ScheduledFeed;

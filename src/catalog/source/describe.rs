@@ -94,8 +94,9 @@ pub(in crate::catalog) fn describe(
     let mut product =
         Product::new(key, &title).map_err(|e| FieldFault::new("title", e.to_string()))?;
     product.description = part(&mut row, "description", lost, |value| {
-        let text = text(value).ok_or_else(|| format!("description {value} is not a text"))?;
-        Ok(clean(&plain_text(&text)))
+        let text = value.as_str();
+        let text = text.ok_or_else(|| format!("description {value} is not a text"))?;
+        Ok(clean(&plain_text(text)))
     });
     product.description = product
         .description
@@ -219,15 +220,6 @@ pub(in crate::catalog) fn row(product: &Product, pictures: &[StoredPicture]) -> 
         .collect()
 }
 
-/// A text, or a number as one.
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
 fn price(name: &str, value: &Value) -> Result<f64, String> {
     let price = value.as_f64().filter(|price| *price >= 0.0);
     price.ok_or_else(|| format!("{name} {value} is not a price: a number that is not negative"))
@@ -238,13 +230,13 @@ fn title(given: Option<Value>, lost: &mut Vec<Part>) -> Result<String, FieldFaul
     let fault = |reason: String| FieldFault::new("title", reason);
     let given = given.filter(|title| !title.is_null());
     let given = given.ok_or_else(|| fault("missing field `title`".to_owned()))?;
-    let text = text(&given).ok_or_else(|| {
+    let text = given.as_str().ok_or_else(|| {
         let given: String = given.to_string().chars().take(80).collect();
         fault(format!("title {given} is not a text"))
     })?;
     Ok(cut(
         "title",
-        clean(&plain_text(&text)),
+        clean(&plain_text(text)),
         Product::LONGEST_TITLE,
         lost,
     ))

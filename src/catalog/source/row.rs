@@ -107,6 +107,12 @@ pub struct IgnoredField {
 }
 
 impl Ignored {
+    /// The names alone.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
     /// Names that are kept: a file whose fields are all different is no table of products.
     const MOST: usize = 1_000;
 

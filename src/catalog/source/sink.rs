@@ -6,12 +6,19 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::describe::{self, Described, FIELDS};
+use super::facts;
 use super::pictures::PictureFolders;
 use super::row::{Ignored, Item, Lost, Record, Reject, nearest};
 use crate::catalog::media::PictureSource;
 use crate::catalog::media::hosts::PictureHosts;
 use crate::domain::text::clean;
 use crate::domain::{Money, ProductId};
+
+/// Attributes that are often written beside the fields of a product.
+const ATTRIBUTES: [&str; 10] = [
+    "color", "size", "brand", "category", "gender", "material", "pattern", "in_stock", "stock",
+    "tags",
+];
 
 /// A product as the reader of a format gives it: in the fields of our own JSON, see [`describe`].
 /// Prices may be texts.
@@ -178,6 +185,12 @@ impl<'a> Sink<'a> {
             mut lost,
             found,
         } = row;
+        for field in ["title", "description"] {
+            if let Some(Value::Number(number)) = json.get(field) {
+                let text = number.to_string();
+                json.insert(field.to_owned(), text.into());
+            }
+        }
         self.prices(&mut json, &mut lost);
         for (name, value) in self.values {
             set_default(&mut json, name, value);
@@ -225,10 +238,9 @@ impl<'a> Sink<'a> {
     ) -> Record {
         for name in &described.unknown {
             let known = || {
-                let in_attributes = ["color", "size", "brand", "category", "gender", "material"];
-                let misplaced = in_attributes.contains(&describe::plain_name(name).as_str());
-                if misplaced {
-                    return Some(format!("attributes.{}", describe::plain_name(name)));
+                let attribute = facts::attribute(name).unwrap_or_default();
+                if ATTRIBUTES.contains(&attribute.as_str()) {
+                    return Some(format!("attributes.{attribute}"));
                 }
                 nearest(name, FIELDS.into_iter())
             };

@@ -428,8 +428,8 @@ impl Untaken {
         }
     }
 
-    /// Says them all, the empty ones as well, with the nearest of the `known` columns that the table
-    /// does not have.
+    /// Says those that have something in them, with the nearest of the `known` columns that the table does
+    /// not have.
     pub(super) fn say(&self, header: &Header, known: &[&str], ignored: &mut Ignored) {
         let missing: Vec<&str> = known
             .iter()
@@ -441,7 +441,7 @@ impl Untaken {
             let name = header.names[*place].as_str();
             *of_name.entry(name).or_default() += rows;
         }
-        for (name, rows) in of_name {
+        for (name, rows) in of_name.into_iter().filter(|(_, rows)| *rows > 0) {
             let name = if name.is_empty() {
                 "(without a name)"
             } else {

@@ -139,7 +139,7 @@ fn what_it_says_and_its_exit_code() {
     let (code, text) = run(kaggle(&shop, &tiny_model()));
     assert!(code == 1 && text.contains("styles.csv"), "{code} {text}");
     let (code, text) = run(import(&shop, &[]));
-    assert!(code == 2 && text.contains("--products"), "{code} {text}");
+    assert!(code == 2 && text.contains("--feed"), "{code} {text}");
 }
 
 #[test]
