@@ -3,6 +3,7 @@
 mod backup;
 mod cli;
 mod cost;
+mod feeds;
 mod gc;
 mod import;
 mod pictures;
