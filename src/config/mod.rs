@@ -163,8 +163,8 @@ settings! {
     max_body_bytes: usize = 10 << 20, "AGLET_MAX_BODY_BYTES";
     /// Most bytes of request bodies held at once, all requests together; one more is answered 503.
     max_upload_bytes: usize = 256 << 20, "AGLET_MAX_UPLOAD_BYTES";
-    /// Largest photo that is decoded, in pixels; two of them may be in decoding at a time, or more
-    /// smaller ones.
+    /// Largest photo that is decoded, in pixels; one and a half times as many may be in decoding at a
+    /// time.
     max_pixels: u64 = ImageLimits::DEFAULT.max_pixels, "AGLET_MAX_PIXELS";
     /// Longest edge of a photo that is decoded, in pixels.
     max_edge: u32 = ImageLimits::DEFAULT.max_edge, "AGLET_MAX_EDGE";

@@ -439,9 +439,9 @@ fn decode_workers(
     limits: ImageLimits,
     manifest: &Manifest,
 ) -> Vec<Worker<Bytes, Result<Views, ImageError>>> {
-    // Together the threads hold two of the largest photos, or as many smaller ones as there are
-    // threads.
-    let budget = Budget::new(limits.max_pixels.saturating_mul(2));
+    // Together the threads hold one of the largest photos and one of half that, or as many smaller ones
+    // as there are threads.
+    let budget = Budget::new(limits.max_pixels.saturating_add(limits.max_pixels / 2));
     let worker = || -> Worker<Bytes, Result<Views, ImageError>> {
         let (budget, preprocessing) = (budget.clone(), manifest.preprocessing.clone());
         Box::new(move |files| {

@@ -59,11 +59,16 @@ pub fn router(state: AppState) -> Router {
     let (watch, _) = openapi::watch().split_for_parts();
     let gate = limits::Gate::new(state.options.clone());
     let guard = access::Guard::new(state.service.clone(), state.options.clone());
+    // Whoever asks the admin listener does not come by the public address.
+    let public_url = match state.options.listener {
+        Listener::Public => state.options.public_url.as_str(),
+        Listener::Admin => "",
+    };
     let routes = work
         .route_layer(from_fn_with_state(gate, limits::shed))
         .merge(watch)
         .merge(openapi::docs())
-        .merge(page::routes())
+        .merge(page::routes(public_url))
         .route_layer(from_fn_with_state(guard, access::access))
         .route_layer(from_fn_with_state(state.service.clone(), limits::leave));
     let origins = Origins {

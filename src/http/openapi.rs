@@ -1,8 +1,8 @@
 //! The OpenAPI document, assembled from the routes themselves, and what serves it.
 
 use axum::extract::State;
-use axum::http::{Method, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::openapi::encoding::EncodingBuilder;
@@ -304,10 +304,24 @@ async fn problem(
 
 /// Swagger UI under `/docs`, its files in the binary.
 pub(super) fn docs<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let config = utoipa_swagger_ui::Config::from("/openapi.json")
+    // Relative, for those who come by a path that a proxy takes away.
+    let config = utoipa_swagger_ui::Config::from("../openapi.json")
         .try_it_out_enabled(true)
         .validator_url("none");
-    utoipa_swagger_ui::SwaggerUi::new("/docs")
+    let docs: Router<S> = utoipa_swagger_ui::SwaggerUi::new("/docs")
         .config(config)
-        .into()
+        .into();
+    docs.layer(axum::middleware::map_response(relative_redirect))
+}
+
+/// `/docs` leads to `/docs/`: by an address that is relative to it (RFC 9110, 10.2.2).
+async fn relative_redirect(mut response: Response) -> Response {
+    let location = response.headers().get(header::LOCATION);
+    let relative = location
+        .and_then(|location| location.to_str().ok()?.strip_prefix('/'))
+        .and_then(|relative| HeaderValue::from_str(relative).ok());
+    if let Some(relative) = relative {
+        response.headers_mut().insert(header::LOCATION, relative);
+    }
+    response
 }

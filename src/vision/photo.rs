@@ -35,7 +35,8 @@ pub enum ImageError {
 impl ImageLimits {
     /// What is decoded where nothing else is set.
     pub const DEFAULT: Self = Self {
-        max_pixels: 50_000_000,
+        // Phones take 64 megapixels.
+        max_pixels: 1 << 26,
         max_edge: 20_000,
     };
 

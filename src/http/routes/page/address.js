@@ -2,6 +2,9 @@
 // API has them: one parameter per attribute value, filter= for ranges and exclusions. Nothing else in an address is
 // read or passed on, because links from elsewhere carry parameters of trackers.
 
+// The path that the service is under: "/", or "/find/" behind a proxy that takes /find away.
+export const ROOT = new URL("..", import.meta.url).pathname;
+
 export const EMPTY = { q: "", all: false, similar: "", photo: 0, filters: [], sort: "", group: "", typo: true };
 
 // The API's own parameters: an attribute that has one of these names is only written as filter=name:value.
@@ -90,7 +93,7 @@ export function write(state) {
   // All products, as against the start page.
   if (state.all && !state.q && !state.similar && !state.photo && !state.filters.length) all.append("q", "");
   const text = all.toString();
-  return text ? `/?${text}` : "/";
+  return text ? `${ROOT}?${text}` : ROOT;
 }
 
 // Whether there is something to show, or else the start page.

@@ -1,7 +1,7 @@
 // The search page: what a person does changes the state, the state is written to the address, and render() asks for and
 // shows what belongs to it. address.js has the state, request.js the requests, facets.js the filters.
 
-import { EMPTY, grouping, parameter, read, valueOf, wants, without, write } from "./address.js";
+import { ROOT, EMPTY, grouping, parameter, read, valueOf, wants, without, write } from "./address.js";
 import { card, plainClick, skeletons } from "./cards.js";
 import { $, counted, element, label, money, number, said, sync, wait } from "./dom.js";
 import { Filters } from "./facets.js";
@@ -193,7 +193,7 @@ function similar({ id, product }) {
 // ---- attributes
 
 async function loadAttributes() {
-  const answer = await ask({ path: "/attributes" });
+  const answer = await ask({ path: `${ROOT}attributes` });
   attributes = new Map(answer.attributes.map((one) => [one.name, one]));
   $("about").textContent ||= `Index ${answer.index_version}`;
   filters.use(attributes, attributes.has("style") ? "style" : "");

@@ -1,5 +1,6 @@
 // The results' cards.
 
+import { ROOT } from "./address.js";
 import { $, counted, element, money } from "./dom.js";
 
 // `best` is the best hit's score, null where scores say nothing. `similar` and `variants` act on a hit; `address` gives
@@ -17,7 +18,8 @@ export function card(hit, { best, group, similar, variants, address }) {
   }
   const image = part("img");
   if (product.image_url) {
-    image.src = product.image_url;
+    // Relative while the service does not know where clients reach it.
+    image.src = product.image_url.replace(/^\/(?!\/)/, ROOT);
     image.alt = "";
     image.addEventListener("error", () => image.remove());
   } else {

@@ -3,7 +3,8 @@
 
 import { $ } from "./dom.js";
 
-const UPLOAD_LIMIT = 9 * 1024 * 1024;
+// Below what the service takes by default: 10 MiB, 64 megapixels, 20,000 pixels an edge.
+const LIMITS = { bytes: 9 * 1024 * 1024, pixels: 60e6, edge: 16_000 };
 const photos = new Map();
 
 export const photo = (key) => photos.get(key);
@@ -55,9 +56,11 @@ export function listenForPhotos(use, complain) {
   });
 }
 
-// A photo above the upload limit is made smaller here, where it costs nobody a transfer.
+// A photo above the limits is made smaller here, where it costs nobody a transfer: also one of few bytes and many pixels,
+// such as a panorama.
 async function shrink(file) {
-  if (file.size <= UPLOAD_LIMIT) return file;
+  const size = await dimensions(file);
+  if (!isTooLarge(file.size, size)) return file;
   try {
     const bitmap = await createImageBitmap(file);
     const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
@@ -65,9 +68,31 @@ async function shrink(file) {
     canvas.width = Math.max(1, Math.round(bitmap.width * scale));
     canvas.height = Math.max(1, Math.round(bitmap.height * scale));
     canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    bitmap.close();
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
     return blob ? new File([blob], "photo.jpg", { type: "image/jpeg" }) : file;
   } catch {
     return file;
   }
+}
+
+// Whether a photo has to be made smaller.
+function isTooLarge(bytes, size) {
+  if (bytes > LIMITS.bytes) return true;
+  return size !== null && (size.width * size.height > LIMITS.pixels || Math.max(size.width, size.height) > LIMITS.edge);
+}
+
+// Width and height; null when the browser cannot read them, which the service then says.
+function dimensions(file) {
+  return new Promise((resolve) => {
+    const image = new Image();
+    const url = URL.createObjectURL(file);
+    const done = (size) => {
+      URL.revokeObjectURL(url);
+      resolve(size);
+    };
+    image.onload = () => done({ width: image.naturalWidth, height: image.naturalHeight });
+    image.onerror = () => done(null);
+    image.src = url;
+  });
 }

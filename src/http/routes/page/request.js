@@ -1,6 +1,6 @@
 // The request behind a state of the page: to /search, /search/image or /products/{id}/similar.
 
-import { grouping, parameter } from "./address.js";
+import { ROOT, grouping, parameter } from "./address.js";
 
 // The request's fields, for a query string or a form: both have the same.
 function fields(state, attributes, { limit, offset = 0, more = [] }) {
@@ -20,8 +20,8 @@ function fields(state, attributes, { limit, offset = 0, more = [] }) {
 // `photo` is the File that is searched with, if any; `window` the limit, the offset, and more fields.
 export function target(state, attributes, photo, window) {
   const all = fields(state, attributes, window);
-  if (photo) return { path: "/search/image", photo, fields: all };
-  const path = state.similar ? `/products/${encodeURIComponent(state.similar)}/similar` : "/search";
+  if (photo) return { path: `${ROOT}search/image`, photo, fields: all };
+  const path = ROOT + (state.similar ? `products/${encodeURIComponent(state.similar)}/similar` : "search");
   return { path: `${path}?${new URLSearchParams(all)}` };
 }
 
