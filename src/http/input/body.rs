@@ -73,15 +73,21 @@ fn arrived(place: Option<&Place>) -> Result<(), ApiError> {
 }
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let wrong = |error: serde_json::Error| match error.classify() {
+    let wrong = |path: &serde_path_to_error::Path, error: &serde_json::Error| match error.classify()
+    {
         serde_json::error::Category::Data => ApiError::InvalidBody {
-            reason: error.to_string(),
+            reason: super::wrong::reason(path, error),
         },
         _ => ApiError::MalformedJson {
             reason: error.to_string(),
         },
     };
-    let read = serde_json::from_slice(bytes).map_err(wrong)?;
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| wrong(error.path(), error.inner()))?;
+    json.end().map_err(|error| ApiError::MalformedJson {
+        reason: error.to_string(),
+    })?;
     // serde reads an array as the fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(ApiError::InvalidBody {

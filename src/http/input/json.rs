@@ -1,7 +1,6 @@
 //! `POST /search`: the parameters of a search as JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
@@ -289,6 +288,8 @@ fn filters<'de, D: Deserializer<'de>>(
 ) -> Result<BTreeMap<String, FilterValue>, D::Error> {
     match Option::<Value>::deserialize(deserializer)? {
         None => Ok(BTreeMap::new()),
+        // Where a language has no other empty table than an empty list.
+        Some(Value::Array(none)) if none.is_empty() => Ok(BTreeMap::new()),
         Some(given) => attributes(given).map_err(serde::de::Error::custom),
     }
 }
@@ -298,13 +299,16 @@ fn filters<'de, D: Deserializer<'de>>(
 pub fn count<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: FromStr<Err: Display>,
+    T: FromStr,
 {
     let given = Option::<Number>::deserialize(deserializer)?;
     let read = given.map(|given| {
         let text = given.to_string();
         let whole = text.strip_suffix(".0").unwrap_or(&text);
-        let wrong = |error| serde::de::Error::custom(format!("{text} is no such number: {error}"));
+        let wrong = |_| {
+            let reason = format!("the number {text} is not a whole one, or out of range");
+            serde::de::Error::custom(reason)
+        };
         whole.parse().map_err(wrong)
     });
     read.transpose()

@@ -7,6 +7,7 @@
 //! | [`product`] | products, patches and lines of a bulk -> a [`Write`](crate::domain::Write) |
 //! | [`lines`] | a body of lines, read as a stream |
 //! | `values` | one value of one parameter each |
+//! | `wrong` | what is wrong with JSON, in words |
 //! | [`body`] | bodies, read up to a cap and within a time |
 //! | [`schema`] | the same parameters as OpenAPI describes them |
 
@@ -17,3 +18,4 @@ pub mod params;
 pub mod product;
 pub mod schema;
 mod values;
+mod wrong;
