@@ -13,6 +13,7 @@ mod distant;
 mod doctor;
 mod encode;
 mod evaluate;
+mod feeds;
 mod http;
 mod index;
 mod kept;

@@ -348,17 +348,7 @@ fn serve() -> (Shared, String) {
         async move { answer(&shared, &headers).await }
     });
     let router = Router::new().route("/feeds/products.csv", get_feed);
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    listener.set_nonblocking(true).expect("nonblocking");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build().expect("runtime");
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("listener");
-            axum::serve(listener, router).await.expect("serve");
-        });
-    });
+    let port = crate::support::serve(router);
     (
         feed,
         format!("http://127.0.0.1:{port}/feeds/products.csv?token=secret"),
