@@ -50,8 +50,9 @@ macro_rules! settings {
             /// no product has them; comma separated. Default: category, color, brand, gender, shoelace_color.
             #[arg(long, env = "AGLET_KNOWN_ATTRIBUTES", value_delimiter = ',')]
             pub known_attributes: Option<Vec<String>>,
-            /// Hosts that pictures are fetched from by their web address, comma separated; none by default:
-            /// cdn.shop.example (ports 80 and 443), cdn.shop.example:8443, *.shop.example (below it), * (any).
+            /// Hosts that pictures are fetched from by their web address, comma separated: cdn.shop.example
+            /// (ports 80 and 443), cdn.shop.example:8443, *.shop.example (below it), * (any; the default).
+            /// Empty: none. What only a wildcard names is fetched from public IP addresses alone.
             #[arg(long, env = "AGLET_PICTURE_HOSTS", value_delimiter = ',')]
             pub picture_hosts: Option<Vec<String>>,
             /// Networks of the shop's own proxies, whose X-Forwarded-For says who the client is, comma separated:
@@ -97,7 +98,10 @@ macro_rules! settings {
                         let shown = KnownAttributes::default().shown;
                         shown.iter().map(ToString::to_string).collect()
                     }),
-                    picture_hosts: self.picture_hosts.unwrap_or_default(),
+                    picture_hosts: self.picture_hosts.map_or_else(|| vec!["*".to_owned()], |hosts| {
+                        // An empty flag or variable is an empty list.
+                        if hosts == [""] { Vec::new() } else { hosts }
+                    }),
                     trusted_proxies: self.trusted_proxies.unwrap_or_default(),
                 }
             }
@@ -969,8 +973,11 @@ mod tests {
     #[test]
     fn picture_hosts_come_from_the_file_and_each_wrong_one_is_named() {
         let config = |text: &str| Config::check(toml::from_str(text).expect("toml"));
-        let none = config("").expect("valid").picture_hosts;
-        assert!(none.is_empty(), "no address is fetched unless asked for");
+        let any = config("").expect("valid").picture_hosts;
+        assert!(any.check("https://cdn.shop.example/1.jpg").is_ok());
+        for none in ["picture_hosts = []", "picture_hosts = [\"\"]"] {
+            assert!(config(none).expect("valid").picture_hosts.is_empty());
+        }
         let shop = config(r#"picture_hosts = ["cdn.shop.example", "*.images.example:8443"]"#);
         let shop = shop.expect("valid");
         let fetched = |address| shop.picture_hosts.check(address).is_ok();

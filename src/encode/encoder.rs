@@ -373,6 +373,12 @@ impl Encoder {
         self.inner.manifest.dimensions
     }
 
+    /// Whether the model reads a text to its end, or its end is cut off.
+    #[must_use]
+    pub fn reads_whole(&self, text: &str) -> bool {
+        self.inner.tokenizer.reads_whole(text)
+    }
+
     /// Whether the model's training has seen the word often (see [`TextTokenizer::knows`]).
     #[must_use]
     pub fn knows(&self, word: &str) -> bool {

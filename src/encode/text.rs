@@ -61,6 +61,13 @@ impl TextTokenizer {
         self.ids(word).is_ok_and(|ids| ids.len() == 3)
     }
 
+    /// Whether no token of a text is beyond the context length. A text that cannot be tokenized has none.
+    #[must_use]
+    pub fn reads_whole(&self, text: &str) -> bool {
+        let encoding = self.tokenizer.encode_fast(text, true);
+        encoding.is_ok_and(|encoding| encoding.get_overflowing().is_empty())
+    }
+
     /// Start token, words, end token; 2 to the context length of them.
     ///
     /// # Errors

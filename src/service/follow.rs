@@ -274,6 +274,13 @@ impl Follower {
                 Ok(done) => {
                     let any = done.photos + done.words + done.failed > 0;
                     let (photos, words, failed) = (done.photos, done.words, done.failed);
+                    if done.cut > 0 {
+                        let cut = done.cut;
+                        tracing::info!(
+                            cut,
+                            "captions are longer than the model reads: their attributes were put first"
+                        );
+                    }
                     if any && look {
                         tracing::info!(photos, words, failed, "catalog embedded");
                     } else if any {

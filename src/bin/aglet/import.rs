@@ -110,7 +110,8 @@ pub struct ImportArgs {
     /// File that says what attributes are, as `aglet serve` takes it [default: none]
     #[arg(long, env = "AGLET_TYPES", value_name = "FILE")]
     types: Option<PathBuf>,
-    /// Hosts that pictures are fetched from by their web address, comma separated [default: none]
+    /// Hosts that pictures are fetched from by their web address, comma separated [default: any, at
+    /// public IP addresses]
     #[arg(
         long,
         env = "AGLET_PICTURE_HOSTS",
@@ -373,6 +374,12 @@ fn report(summary: &Summary, types: &Types) {
         println!(
             "          {} different photos: equal ones are embedded once",
             embedded.contents
+        );
+    }
+    if embedded.cut > 0 {
+        println!(
+            "captions  {} longer than the model reads: their attributes were put first",
+            embedded.cut
         );
     }
     println!("rejected  {rejected_rows} rows, {rejected_parts} photos or attributes");

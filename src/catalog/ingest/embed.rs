@@ -15,7 +15,7 @@ use super::embedder::Embedder;
 use super::progress::{EmbedSummary, IngestError, Progress};
 use super::read_ahead::{ReadAhead, ReadPicture, Reading};
 use super::rejects::Rejects;
-use crate::catalog::caption::caption;
+use crate::catalog::caption::Caption;
 use crate::catalog::error::CatalogError;
 use crate::catalog::source::row::{Lost, Reject};
 use crate::catalog::store::queue::Lane;
@@ -300,8 +300,8 @@ impl<E: Embedder> Worked<'_, '_, E> {
             let Some(key) = in_queue.remove(&stored.key) else {
                 continue;
             };
-            let text = caption(&stored.product);
-            let hash = hash(text.as_bytes());
+            let caption = Caption::of(&stored.product);
+            let hash = hash(caption.content().as_bytes());
             if !self.words.contains_key(&hash)
                 && let Some(seen) = writer.seen(*model, "words", &hash).await?
             {
@@ -313,7 +313,9 @@ impl<E: Embedder> Worked<'_, '_, E> {
                 Some(_) => self.done(key, Outcome::KnownWords { hash }).await?,
                 None => {
                     self.words.insert(hash, Known::Asked(Vec::new()));
-                    let (embedder, lane) = (E::clone(embedder), self.lane);
+                    let (words, is_cut) = caption.words(|text| embedder.reads_whole(text));
+                    self.run.summary.lock().await.cut += u64::from(is_cut);
+                    let (text, embedder, lane) = (words.to_owned(), E::clone(embedder), self.lane);
                     self.requests.spawn(async move {
                         let (embedding, fatal) = patiently(|| embedder.words(&text, lane)).await;
                         (key, Outcome::Words { hash, embedding }, fatal)

@@ -15,6 +15,10 @@ pub trait Embedder: Clone + Send + Sync + 'static {
         file: Bytes,
         lane: Lane,
     ) -> impl Future<Output = Result<Embedding, EncodeError>> + Send;
+    /// Whether a text is read to its end, or its end is cut off.
+    fn reads_whole(&self, _text: &str) -> bool {
+        true
+    }
     /// Embeds a caption, likewise.
     fn words(
         &self,
@@ -29,6 +33,9 @@ impl Embedder for Encoder {
     }
     async fn photo(&self, file: Bytes, lane: Lane) -> Result<Embedding, EncodeError> {
         self.image(file, priority(lane), None).await
+    }
+    fn reads_whole(&self, text: &str) -> bool {
+        Encoder::reads_whole(self, text)
     }
     async fn words(&self, text: &str, lane: Lane) -> Result<Embedding, EncodeError> {
         self.text(text, priority(lane), None).await

@@ -164,6 +164,8 @@ pub struct EmbedSummary {
     pub contents: u64,
     /// Captions that the model was run on: of equal ones, the first.
     pub words: u64,
+    /// Of these, captions that are longer than the model reads: their attributes were put first.
+    pub cut: u64,
     /// Products whose picture cannot be embedded or read, and captions that cannot be embedded.
     pub failed: u64,
     pub elapsed: Duration,

@@ -5,7 +5,7 @@ use sqlx::Row;
 use super::db::{DbRow, Tx, bind_real};
 use super::queue;
 use super::read;
-use crate::catalog::caption::caption;
+use crate::catalog::caption::Caption;
 use crate::domain::{Product, ProductId, ProductKey};
 use crate::util::digest::sha256;
 
@@ -64,7 +64,7 @@ impl Columns {
             created: product.created,
             url: product.url.clone(),
             attributes: serde_json::json!(product.attributes).to_string(),
-            caption_hash: hash(caption(product).as_bytes()),
+            caption_hash: hash(Caption::of(product).content().as_bytes()),
         }
     }
 

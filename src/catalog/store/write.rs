@@ -13,7 +13,7 @@ use super::postgres::CHANNEL;
 use super::queue::now;
 use super::read;
 use super::row::{Columns, Hash, hash};
-use crate::catalog::caption::{caption, template_digest};
+use crate::catalog::caption::{Caption, template_digest};
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::upload::UPLOADS;
 use crate::catalog::source::row::Record;
@@ -323,7 +323,7 @@ impl Writer {
         let mut changed = 0;
         for row in &rows {
             let old = Columns::read(row)?;
-            let caption_hash = hash(caption(&read::product_row(row)?).as_bytes());
+            let caption_hash = hash(Caption::of(&read::product_row(row)?).content().as_bytes());
             if caption_hash != old.caption_hash {
                 old.renew_caption(&caption_hash, &mut transaction).await?;
                 changed += 1;
@@ -512,7 +512,7 @@ mod tests {
         let model = writer.model(&id).await.expect("model");
         assert_eq!(writer.model(&id).await.expect("model"), model);
         let embedding = Embedding::new(vec![0.6, 0.8], 2).expect("embedding");
-        let hash = hash(caption(&records[0].product).as_bytes());
+        let hash = hash(Caption::of(&records[0].product).content().as_bytes());
         let outcome = Outcome::Words {
             hash,
             embedding: Ok(embedding.clone()),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::embedder::Embedder;
 use super::engine::{Ask, Engine, Found, Need, Subject};
 use super::error::EngineError;
-use crate::catalog::caption::caption;
+use crate::catalog::caption::Caption;
 use crate::domain::{AttributeValue, Embedding, Filters, KnownAttributes, ProductId, QueryText};
 use crate::evaluate::data::labeled_catalog::{LabeledCatalog, LabeledProduct};
 use crate::evaluate::stats::metrics;
@@ -57,7 +57,9 @@ impl FolderEngine {
             let vector = if words_percent == 0 {
                 picture
             } else {
-                let words = embedder.text(&caption(product))?;
+                let caption = Caption::of(product);
+                let (words, _) = caption.words(|text| embedder.encoder().reads_whole(text));
+                let words = embedder.text(words)?;
                 rank::fuse(picture.as_ref(), Some(&words), words_percent)
             };
             if let Some(vector) = vector {
