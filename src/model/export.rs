@@ -155,6 +155,9 @@ impl Checkpoint {
                 path: folder.to_owned(),
             });
         }
+        if !folder.join(WEIGHTS).is_file() {
+            super::no_other_folder(folder)?;
+        }
         let path = folder.join(CONFIG);
         let config = ClipConfig::parse(&required(folder, CONFIG)?)
             .map_err(|source| ExportError::Config { path, source })?;
@@ -283,6 +286,7 @@ impl Checkpoint {
 fn required(folder: &Path, name: &'static str) -> Result<Vec<u8>, ExportError> {
     let path = folder.join(name);
     match fs::read(&path) {
+        Ok(bytes) if super::is_lfs_pointer(&bytes) => Err(ModelError::LfsPointer { path }.into()),
         Ok(bytes) => Ok(bytes),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ExportError::Missing {
             path: folder.to_owned(),

@@ -58,6 +58,14 @@ pub enum ModelError {
         "{path} has no model.json: make a model folder from it with `aglet model export --from {path} --to models/NAME`"
     )]
     NotExported { path: PathBuf },
+    #[error(
+        "{path} is a Git LFS pointer, not the file itself: run git lfs pull where it was cloned"
+    )]
+    LfsPointer { path: PathBuf },
+    #[error(
+        "{path} is a folder of sentence-transformers; its CLIP checkpoint is the folder in it: name {inner}"
+    )]
+    SentenceTransformers { path: PathBuf, inner: PathBuf },
     #[error("{path}: {source}")]
     Manifest {
         path: PathBuf,
@@ -94,12 +102,16 @@ impl ModelFolder {
         let json = match fs::read(&file) {
             Ok(json) => json,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                no_other_folder(path)?;
                 return Err(ModelError::NotExported {
                     path: path.to_owned(),
                 });
             }
             Err(source) => return Err(ModelError::Io { path: file, source }),
         };
+        if is_lfs_pointer(&json) {
+            return Err(ModelError::LfsPointer { path: file });
+        }
         Manifest::parse(&json).map_err(|source| ModelError::Manifest { path: file, source })
     }
 
@@ -117,6 +129,10 @@ impl ModelFolder {
             match fs::metadata(&path) {
                 Ok(data) if data.len() == entry.bytes => {}
                 Ok(data) => {
+                    if data.len() < 1_024 && fs::read(&path).is_ok_and(|file| is_lfs_pointer(&file))
+                    {
+                        return Err(ModelError::LfsPointer { path });
+                    }
                     return Err(ModelError::Size {
                         path,
                         expected: entry.bytes,
@@ -172,6 +188,33 @@ impl ModelFolder {
     #[must_use]
     pub fn tokenizer(&self) -> PathBuf {
         self.path.join(manifest::TOKENIZER)
+    }
+}
+
+/// Whether a file is what Git has in place of a large one that was not fetched
+/// (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
+fn is_lfs_pointer(file: &[u8]) -> bool {
+    file.starts_with(b"version https://git-lfs.github.com/spec/")
+}
+
+/// # Errors
+/// When the folder is one of sentence-transformers, which has the checkpoint in a folder of its own.
+fn no_other_folder(path: &Path) -> Result<(), ModelError> {
+    if !path.join("modules.json").is_file() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut inner: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|folder| folder.join("config.json").is_file())
+        .collect();
+    inner.sort();
+    match inner.into_iter().next() {
+        Some(inner) => Err(ModelError::SentenceTransformers {
+            path: path.to_owned(),
+            inner,
+        }),
+        None => Ok(()),
     }
 }
 

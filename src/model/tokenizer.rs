@@ -153,21 +153,24 @@ pub fn end_of_text(json: &[u8], text: &TextTower) -> Result<u32, TokenizerError>
         file: TOKENIZER,
         reason: e.to_string(),
     };
-    let tokenizer = Tokenizer::from_bytes(json).map_err(broken)?;
+    if super::is_lfs_pointer(json) {
+        return Err(TokenizerError::Broken {
+            file: TOKENIZER,
+            reason: "it is a Git LFS pointer: run git lfs pull where it was cloned".to_owned(),
+        });
+    }
+    let mut tokenizer = Tokenizer::from_bytes(json).map_err(broken)?;
+    // What a file says of the length of texts is switched off in serving: it decides nothing here.
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(broken)?;
     let bare = tokenizer
         .encode("a", false)
         .map_err(broken)?
         .get_ids()
         .len();
     let ends = tokenizer.encode("a", true).map_err(broken)?;
-    // Padding, where the file asks for it, comes after the end token.
-    let real = ends
-        .get_attention_mask()
-        .iter()
-        .filter(|&&mask| mask == 1)
-        .count();
-    let end = match ends.get_ids().get(..real) {
-        Some([_, .., end]) if real == bare + 2 => *end,
+    let end = match ends.get_ids() {
+        [_, .., end] if ends.get_ids().len() == bare + 2 => *end,
         _ => return Err(TokenizerError::NoEnds),
     };
     if let Pooling::EndOfText(config) = text.pooling

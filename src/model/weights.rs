@@ -96,6 +96,12 @@ impl Weights {
         }
         let mut prefix = [0; 8];
         file.read_exact(&mut prefix).map_err(io)?;
+        // As a length it would be the number of these letters.
+        if &prefix == b"version " {
+            return Err(broken(
+                "it is a Git LFS pointer: run git lfs pull where it was cloned".to_owned(),
+            ));
+        }
         let header = u64::from_le_bytes(prefix);
         if header > MAX_HEADER || header > length - 8 {
             return Err(broken(format!(

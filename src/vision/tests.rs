@@ -338,3 +338,22 @@ fn channels_come_first_and_each_has_its_own_mean() {
         "{values:?}"
     );
 }
+
+#[test]
+fn photos_of_phones_are_within_the_default_limits() {
+    // 48, 50, 50 and 64 megapixels, and panoramas.
+    for (width, height) in [
+        (8_064, 6_048),
+        (8_160, 6_144),
+        (8_192, 6_144),
+        (9_248, 6_944),
+        (16_382, 3_628),
+    ] {
+        assert_eq!(
+            ImageLimits::DEFAULT.check(width, height),
+            Ok(()),
+            "{width} x {height}"
+        );
+    }
+    assert!(ImageLimits::DEFAULT.check(12_000, 9_000).is_err());
+}

@@ -553,3 +553,86 @@ fn tokens_equal_transformers() {
         }
     }
 }
+
+#[test]
+fn what_a_tokenizer_says_of_the_length_of_texts_decides_nothing() {
+    let (_home, from, to) = checkpoint();
+    let plain = export(&from, &to, &ExportOptions::default(), |_| Ok(())).expect("exports");
+    let path = from.join("tokenizer.json");
+    let mut tokenizer: Value =
+        serde_json::from_slice(&fs::read(&path).expect("reads")).expect("JSON");
+    let end = plain.manifest().end_of_text;
+    let length = plain.manifest().context_length;
+    for (strategy, direction, longest) in [
+        (json!({"Fixed": length}), "Right", length),
+        (json!("BatchLongest"), "Left", 2),
+        (json!({"Fixed": 7}), "Left", 3),
+    ] {
+        tokenizer["padding"] = json!({"strategy": strategy, "direction": direction, "pad_to_multiple_of": null,
+            "pad_id": end, "pad_type_id": 0, "pad_token": "<|endoftext|>"});
+        tokenizer["truncation"] = json!({"direction": "Right", "max_length": longest, "strategy": "LongestFirst", "stride": 0});
+        fs::write(&path, tokenizer.to_string()).expect("writes");
+        let to = to.with_file_name(format!("padded-{direction}-{longest}"));
+        let padded = export(&from, &to, &ExportOptions::default(), |_| Ok(())).expect("exports");
+        assert_eq!(padded.manifest().end_of_text, end);
+    }
+}
+
+#[test]
+fn git_lfs_pointers_and_folders_of_sentence_transformers_are_named() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+    for name in [
+        "model.safetensors",
+        "tokenizer.json",
+        "config.json",
+        "preprocessor_config.json",
+    ] {
+        let (_home, from, to) = checkpoint();
+        fs::write(from.join(name), pointer).expect("writes");
+        let error = refused(&from, &to).to_string();
+        assert!(
+            error.contains("Git LFS") && error.contains("git lfs pull"),
+            "{name}: {error}"
+        );
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    let (_home, from, to) = checkpoint();
+    export(&from, &to, &ExportOptions::default(), |_| Ok(())).expect("exports");
+    for name in [
+        "model.safetensors",
+        "text.onnx",
+        "tokenizer.json",
+        "model.json",
+    ] {
+        let path = to.join(name);
+        let whole = fs::read(&path).expect("reads");
+        fs::write(&path, pointer).expect("writes");
+        let error = ModelFolder::open(&to).expect_err("a pointer");
+        assert!(
+            matches!(error, ModelError::LfsPointer { .. }),
+            "{name}: {error}"
+        );
+        fs::write(&path, whole).expect("writes");
+    }
+    // The layout of sentence-transformers: the checkpoint is in a folder of its own.
+    let home = tempfile::tempdir().expect("temp");
+    let (outer, inner) = (
+        home.path().join("clip"),
+        home.path().join("clip/0_CLIPModel"),
+    );
+    random_clip(&inner, &tiny_config(), 1, "float32");
+    fs::write(outer.join("modules.json"), "[]").expect("writes");
+    let to = home.path().join("models/m");
+    for error in [
+        refused(&outer, &to).to_string(),
+        ModelFolder::open(&outer)
+            .expect_err("no model folder")
+            .to_string(),
+    ] {
+        assert!(
+            error.contains("sentence-transformers") && error.contains("0_CLIPModel"),
+            "{error}"
+        );
+    }
+    export(&inner, &to, &ExportOptions::default(), |_| Ok(())).expect("the inner one is exported");
+}
