@@ -31,6 +31,9 @@ const BATCH: usize = 256;
 const IN_FLIGHT: usize = 64;
 /// Work that is taken from the queue at a time, when less than that waits to be begun.
 const PAGE: usize = 128;
+/// Pictures on the web that are on their way at a time, most of them waiting for their host: on a server
+/// of PostgreSQL what is taken is this process's own for two minutes.
+const ON_THE_WEB: usize = 384;
 /// How often the lane of what is new is looked at while the other one is worked off.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -230,7 +233,9 @@ impl<E: Embedder> Worked<'_, '_, E> {
         let inner = &self.run.writer.catalog().inner;
         let mut read = ReadAhead::start(&inner.photos, &inner.readers, &inner.kept);
         loop {
-            if !self.all_taken && read.waiting() + self.requests.len() < PAGE / 2 {
+            let (files, web) = read.waiting();
+            let begun = files + self.requests.len();
+            if !self.all_taken && begun < PAGE / 2 && web < ON_THE_WEB {
                 let mut words = Vec::new();
                 for (key, work) in self.take().await? {
                     match work {
@@ -241,7 +246,7 @@ impl<E: Embedder> Worked<'_, '_, E> {
                 self.ask_words(words).await?;
                 continue;
             }
-            if read.waiting() == 0 && self.requests.is_empty() {
+            if files + web == 0 && self.requests.is_empty() {
                 if self.taken.is_empty() {
                     return Ok(());
                 }
@@ -332,8 +337,9 @@ impl<E: Embedder> Worked<'_, '_, E> {
 
     /// Passes a picture on to the encoder, unless its content is known.
     async fn ask_photo(&mut self, key: i64, reading: Reading) -> Result<(), IngestError> {
-        let (picture, bytes) = match reading {
-            Reading::Read(picture, bytes) => (picture, bytes),
+        let (picture, bytes, room) = match reading {
+            Reading::Read(picture, bytes, room) => (picture, bytes, room),
+            Reading::Same(picture) => return self.done(key, picture.outcome(None)).await,
             Reading::Unreadable(outcome) => return self.done(key, outcome).await,
         };
         let Run {
@@ -365,6 +371,7 @@ impl<E: Embedder> Worked<'_, '_, E> {
                 self.requests.spawn(async move {
                     let (embedding, fatal) =
                         patiently(|| embedder.photo(bytes.clone(), lane)).await;
+                    drop(room);
                     (key, picture.outcome(Some(embedding)), fatal)
                 });
                 Ok(())

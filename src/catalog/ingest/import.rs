@@ -15,6 +15,7 @@ use super::survey;
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PictureSource;
 use crate::catalog::media::readers::LONG;
+use crate::catalog::media::remote::Validators;
 use crate::catalog::source::read::{Rereadable, Source};
 use crate::catalog::source::row::{Item, Lost, Record};
 use crate::catalog::store::Catalog;
@@ -181,12 +182,10 @@ async fn look_again(writer: &Writer, model: i64, lines: &LineOf) -> Result<(), C
     Ok(())
 }
 
-/// The pictures whose files are not what they were, those that failed among them. What is on the web,
-/// or kept by the catalog, is what it was: another picture has another address, or another name.
-async fn changed(
-    settled: Vec<(PictureWork, Option<String>)>,
-    catalog: &Catalog,
-) -> Vec<PictureKey> {
+/// The pictures whose files are not what they were, those that failed among them, and those on the web
+/// whose server said how to ask whether they are. Others on the web, and what the catalog keeps, are
+/// what they were: another picture has another address, or another name.
+async fn changed(settled: Vec<PictureWork>, catalog: &Catalog) -> Vec<PictureKey> {
     let inner = &catalog.inner;
     let mut all = settled.into_iter();
     let mut changed = Vec::new();
@@ -195,18 +194,22 @@ async fn changed(
         if page.is_empty() {
             return changed;
         }
-        let keys: Vec<PictureKey> = page.iter().map(|(work, _)| work.picture).collect();
+        let keys: Vec<PictureKey> = page.iter().map(|work| work.picture).collect();
         let photos = inner.photos.clone();
         let look = move || -> Vec<PictureKey> {
-            let same = |work: &PictureWork, stamp: &Option<String>| match &work.source {
-                PictureSource::Address(_) | PictureSource::Kept { .. } => work.embedded,
+            let same = |work: &PictureWork| match &work.source {
+                PictureSource::Kept { .. } => work.embedded,
+                PictureSource::Address(_) => {
+                    let known = work.stamp.as_deref().map(Validators::of_stamp);
+                    work.embedded && known.is_none_or(|known| known.is_empty())
+                }
                 PictureSource::Stored(place) => {
                     let now = photos.stamp(place).ok().flatten();
-                    work.embedded && now.is_some() && now == *stamp
+                    work.embedded && now.is_some() && now == work.stamp
                 }
             };
-            let changed = page.into_iter().filter(|(work, stamp)| !same(work, stamp));
-            changed.map(|(work, _)| work.picture).collect()
+            let changed = page.into_iter().filter(|work| !same(work));
+            changed.map(|work| work.picture).collect()
         };
         let looked = inner.readers.run("pictures", LONG, look).await;
         // Storage that does not answer is found out picture by picture.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 
 use crate::catalog::error::CatalogError;
 use crate::catalog::media::PictureSource;
@@ -12,7 +13,8 @@ use crate::catalog::media::bucket::Bucket;
 use crate::catalog::media::kept::{Filed, Kept};
 use crate::catalog::media::read::PictureFiles;
 use crate::catalog::media::readers::{LONG, Readers};
-use crate::catalog::media::remote::{FetchOptions, Remote, RemoteError, Validators};
+use crate::catalog::media::remote::{RemoteError, Validators};
+use crate::catalog::media::web::{FromWeb, Room};
 use crate::catalog::store::pictures::PlaceColumns;
 use crate::catalog::store::queue::PictureKey;
 use crate::catalog::store::row::{Hash, hash};
@@ -59,14 +61,11 @@ impl ReadPicture {
 
 /// What a reader found.
 pub(super) enum Reading {
-    Read(ReadPicture, Bytes),
+    /// With the memory that its bytes have, where that is bounded.
+    Read(ReadPicture, Bytes, Option<Room>),
+    /// Its server says that it is what it was: it was not read.
+    Same(ReadPicture),
     Unreadable(Outcome),
-}
-
-/// What a thread reads a picture from.
-enum Begun {
-    Web(String),
-    File(Filed),
 }
 
 /// Why the pictures that are kept could not be reached a moment ago: the others are not waited for.
@@ -91,10 +90,23 @@ impl Away {
 }
 
 /// Readers of the pictures that are pushed. They end when this is dropped.
+///
+/// Those on the web have a task each, since how many are fetched at a time is for
+/// [`Web`](crate::catalog::media::web::Web) to say.
 pub(super) struct ReadAhead {
     jobs: mpsc::UnboundedSender<(i64, PictureWork)>,
-    found: mpsc::Receiver<(i64, Reading)>,
-    waiting: usize,
+    found: mpsc::Receiver<Found>,
+    send: mpsc::Sender<Found>,
+    fetches: JoinSet<()>,
+    photos: PictureFiles,
+    files: usize,
+    web: usize,
+}
+
+struct Found {
+    key: i64,
+    reading: Reading,
+    of_web: bool,
 }
 
 impl ReadAhead {
@@ -105,8 +117,9 @@ impl ReadAhead {
         let away = Arc::new(Away::default());
         for _ in 0..READERS {
             let (receive, send) = (Arc::clone(&receive), send.clone());
+            let photos = photos.clone();
             let away = Arc::clone(&away);
-            let (photos, readers, kept) = (photos.clone(), readers.clone(), kept.clone());
+            let (readers, kept) = (readers.clone(), kept.clone());
             tokio::spawn(async move {
                 loop {
                     let Some((key, work)) = receive.lock().await.recv().await else {
@@ -118,7 +131,12 @@ impl ReadAhead {
                         None => read_in_time(work, &photos, &readers, &kept).await,
                     };
                     away.note(&reading);
-                    if send.send((key, reading)).await.is_err() {
+                    let found = Found {
+                        key,
+                        reading,
+                        of_web: false,
+                    };
+                    if send.send(found).await.is_err() {
                         return;
                     }
                 }
@@ -127,29 +145,52 @@ impl ReadAhead {
         Self {
             jobs,
             found,
-            waiting: 0,
+            send,
+            fetches: JoinSet::new(),
+            photos: photos.clone(),
+            files: 0,
+            web: 0,
         }
     }
 
     pub(super) fn push(&mut self, key: i64, work: PictureWork) {
-        if self.jobs.send((key, work)).is_ok() {
-            self.waiting += 1;
-        }
+        let PictureSource::Address(address) = &work.source else {
+            if self.jobs.send((key, work)).is_ok() {
+                self.files += 1;
+            }
+            return;
+        };
+        let (address, photos, send) = (address.clone(), self.photos.clone(), self.send.clone());
+        self.fetches.spawn(async move {
+            let reading = fetch(work, &address, &photos).await;
+            let found = Found {
+                key,
+                reading,
+                of_web: true,
+            };
+            let _ = send.send(found).await;
+        });
+        self.web += 1;
     }
 
-    /// Pictures that were pushed and did not come out yet.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting
+    /// Pictures of files, and of the web, that were pushed and did not come out yet.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        (self.files, self.web)
     }
 
     /// The next that was read; `None` when none waits.
     pub(super) async fn next(&mut self) -> Option<(i64, Reading)> {
-        if self.waiting == 0 {
+        if self.files + self.web == 0 {
             return None;
         }
-        let next = self.found.recv().await;
-        self.waiting -= 1;
-        next
+        let found = self.found.recv().await?;
+        if found.of_web {
+            self.web -= 1;
+        } else {
+            self.files -= 1;
+        }
+        while self.fetches.try_join_next().is_some() {}
+        Some((found.key, found.reading))
     }
 }
 
@@ -159,21 +200,21 @@ async fn read_in_time(
     readers: &Readers,
     kept: &Kept,
 ) -> Reading {
-    let from = match &work.source {
-        PictureSource::Address(address) => Begun::Web(address.clone()),
-        PictureSource::Stored(place) => Begun::File(place.clone().into()),
+    let filed = match &work.source.clone() {
+        PictureSource::Stored(place) => Filed::from(place.clone()),
         PictureSource::Kept { name, .. } => match kept.place(name) {
-            Ok(filed) => Begun::File(filed),
+            Ok(filed) => filed,
             Err(bucket) => {
                 let name = name.clone();
                 return read_object(work, bucket, &name, readers).await;
             }
         },
+        PictureSource::Address(address) => return fetch(work, address, photos).await,
     };
     let (picture, place) = (work.picture, work.place.clone());
-    let shared = matches!(&from, Begun::File(filed) if filed.shared.is_some());
+    let shared = filed.shared.is_some();
     let (what, photos) = (work.source.to_string(), photos.clone());
-    let read = move || read(work, &from, &photos);
+    let read = move || read(work, &filed, &photos);
     let read = readers.run(&what, LONG, read).await;
     read.unwrap_or_else(|error| {
         if shared {
@@ -189,6 +230,39 @@ async fn read_in_time(
     })
 }
 
+/// Asks the web for a picture; for another one only, where the model has a vector of the one that
+/// came last and its server said how to ask.
+async fn fetch(work: PictureWork, address: &str, photos: &PictureFiles) -> Reading {
+    let stamp = work.stamp.clone().filter(|_| work.embedded);
+    let known = stamp.as_deref().map(Validators::of_stamp);
+    let got = photos.web().get(address, &known.unwrap_or_default()).await;
+    match (got, work.hash, stamp) {
+        (Ok(FromWeb::Picture(picture)), ..) => {
+            let stamp = picture.validators.stamp(picture.bytes.len());
+            let read = read_picture(work, stamp, picture.sha256);
+            Reading::Read(read, picture.bytes, Some(picture.room))
+        }
+        (Ok(FromWeb::Same), Some(hash), Some(stamp)) => {
+            Reading::Same(read_picture(work, stamp, hash))
+        }
+        (Ok(FromWeb::Same), ..) => {
+            let unasked = RemoteError::passing("answered that nothing has changed, unasked");
+            not_fetched(work, unasked)
+        }
+        (Err(error), ..) => not_fetched(work, error),
+    }
+}
+
+fn not_fetched(work: PictureWork, error: RemoteError) -> Reading {
+    Reading::Unreadable(Outcome::Unreadable {
+        picture: work.picture,
+        place: work.place,
+        reason: error.reason,
+        gone: !error.again,
+        again: error.again,
+    })
+}
+
 async fn read_object(work: PictureWork, bucket: &Bucket, name: &str, readers: &Readers) -> Reading {
     let bytes = match bucket.read(name).await {
         Ok(Some(bytes)) => bytes,
@@ -198,51 +272,29 @@ async fn read_object(work: PictureWork, bucket: &Bucket, name: &str, readers: &R
     };
     let hashed = bytes.clone();
     match readers.run(name, LONG, move || hash(&hashed)).await {
-        Ok(hash) => Reading::Read(read_picture(work, bytes.len().to_string(), hash), bytes),
+        Ok(hash) => {
+            let read = read_picture(work, bytes.len().to_string(), hash);
+            Reading::Read(read, bytes, None)
+        }
         Err(error) => away(work.picture, &error),
     }
 }
 
-fn read(work: PictureWork, from: &Begun, photos: &PictureFiles) -> Reading {
-    let (stamp, bytes) = match from {
-        Begun::Web(address) => match fetch(photos.remote(), address) {
-            Ok(bytes) => (format!("{}", bytes.len()), bytes),
-            Err(error) => {
-                return Reading::Unreadable(Outcome::Unreadable {
-                    picture: work.picture,
-                    place: work.place,
-                    reason: error.reason,
-                    gone: !error.again,
-                    again: error.again,
-                });
-            }
+fn read(work: PictureWork, filed: &Filed, photos: &PictureFiles) -> Reading {
+    // The stamp before the bytes: a file that is replaced in between is read again next time.
+    let stamp = photos.stamp(&filed.place);
+    let read = stamp.and_then(|stamp| Ok(stamp.zip(photos.read(&filed.place)?)));
+    let (stamp, bytes) = match read.map_err(|error| filed.meaning(error)) {
+        Ok(Some(read)) => read,
+        Ok(None) => match filed.is_there() {
+            Ok(()) => return gone(work, "the picture is gone".to_owned()),
+            Err(error) => return away(work.picture, &error),
         },
-        Begun::File(filed) => {
-            // The stamp before the bytes: a file that is replaced in between is read again next time.
-            let stamp = photos.stamp(&filed.place);
-            let read = stamp.and_then(|stamp| Ok(stamp.zip(photos.read(&filed.place)?)));
-            match read.map_err(|error| filed.meaning(error)) {
-                Ok(Some(read)) => read,
-                Ok(None) => match filed.is_there() {
-                    Ok(()) => return gone(work, "the picture is gone".to_owned()),
-                    Err(error) => return away(work.picture, &error),
-                },
-                Err(error @ CatalogError::PicturesAway { .. }) => {
-                    return away(work.picture, &error);
-                }
-                Err(error) => return gone(work, error.to_string()),
-            }
-        }
+        Err(error @ CatalogError::PicturesAway { .. }) => return away(work.picture, &error),
+        Err(error) => return gone(work, error.to_string()),
     };
     let hash = hash(&bytes);
-    Reading::Read(read_picture(work, stamp, hash), bytes)
-}
-
-fn fetch(remote: &Remote, address: &str) -> Result<Bytes, RemoteError> {
-    let mut bytes = Vec::new();
-    let none = Validators::default();
-    remote.fetch_to(address, &none, &FetchOptions::PICTURE, &mut bytes)?;
-    Ok(bytes.into())
+    Reading::Read(read_picture(work, stamp, hash), bytes, None)
 }
 
 fn read_picture(work: PictureWork, stamp: String, hash: Hash) -> ReadPicture {

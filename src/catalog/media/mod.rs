@@ -8,7 +8,8 @@
 //! | [`readers`] | the threads that read, and their time |
 //! | [`picture`] | a product's picture for a client: what was decoded at import, in pieces |
 //! | [`hosts`] | the web addresses that pictures may be fetched from: hosts, and where they may be |
-//! | [`remote`] | fetching pictures from web addresses |
+//! | [`remote`] | fetching from web addresses: one guarded try |
+//! | [`web`] | pictures from many hosts at a time, and what is tried again |
 //! | [`kept`] | where pictures are kept that came over HTTP or that an import put there |
 //! | [`upload`] | kept in a folder |
 //! | [`bucket`], [`transport`] | kept in a bucket of S3; how that is asked |
@@ -27,6 +28,7 @@ pub(in crate::catalog) mod readers;
 pub(in crate::catalog) mod remote;
 mod transport;
 pub(in crate::catalog) mod upload;
+pub(in crate::catalog) mod web;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

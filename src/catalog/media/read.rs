@@ -19,7 +19,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::hosts::PictureHosts;
-use super::remote::Remote;
+use super::web::Web;
 use super::{LARGEST, PicturePlace};
 use crate::catalog::error::CatalogError;
 
@@ -31,7 +31,7 @@ const OPEN_ARCHIVES: u64 = 8;
 pub struct PictureFiles {
     archives: moka::sync::Cache<PathBuf, Arc<Archive>>,
     hosts: PictureHosts,
-    remote: Remote,
+    web: Web,
 }
 
 pub(super) struct Archive {
@@ -158,7 +158,7 @@ impl PictureFiles {
     pub fn new(hosts: PictureHosts) -> Self {
         Self {
             archives: moka::sync::Cache::new(OPEN_ARCHIVES),
-            remote: Remote::new(hosts.clone()),
+            web: Web::new(hosts.clone()),
             hosts,
         }
     }
@@ -168,8 +168,8 @@ impl PictureFiles {
     }
 
     /// Those on the web.
-    pub(in crate::catalog) fn remote(&self) -> &Remote {
-        &self.remote
+    pub(in crate::catalog) fn web(&self) -> &Web {
+        &self.web
     }
 
     /// The bytes of a picture; `None` when it is not there. Blocking.

@@ -30,11 +30,22 @@ pub(in crate::catalog) const SHORT: Duration = Duration::from_secs(5);
 pub(in crate::catalog) const LONG: Duration = Duration::from_secs(30);
 
 /// A clonable handle; clones share the threads.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(in crate::catalog) struct Readers(Arc<Shared>);
 
-#[derive(Default)]
+/// How many threads there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Threads {
+    /// That read at a time.
+    pub working: usize,
+    /// Reads that wait for one; one more is refused.
+    pub waiting: usize,
+    /// That may hang beside those that work.
+    pub given_up: usize,
+}
+
 struct Shared {
+    threads: Threads,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -59,7 +70,26 @@ const ENDED: u8 = 2;
 /// Whoever asked has gone: it is not begun, or its thread is given up.
 const LEFT: u8 = 3;
 
+impl Default for Readers {
+    /// For files and archives.
+    fn default() -> Self {
+        Self::with(Threads {
+            working: THREADS,
+            waiting: WAITING,
+            given_up: GIVEN_UP,
+        })
+    }
+}
+
 impl Readers {
+    pub(super) fn with(threads: Threads) -> Self {
+        Self(Arc::new(Shared {
+            threads,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }))
+    }
+
     /// Runs `work` on one of the threads, `what` being read.
     ///
     /// # Errors
@@ -96,11 +126,17 @@ impl Readers {
 
     fn push(&self, read: Read) -> Result<(), CatalogError> {
         let mut state = self.0.lock();
-        if state.queue.len() >= WAITING || (state.threads == 0 && state.given_up >= GIVEN_UP) {
+        let most = self.0.threads;
+        if state.queue.len() >= most.waiting
+            || (state.threads == 0 && state.given_up >= most.given_up)
+        {
             return Err(CatalogError::PicturesBusy);
         }
         state.queue.push_back(read);
-        if state.idle < state.queue.len() && state.threads < THREADS && state.given_up < GIVEN_UP {
+        if state.idle < state.queue.len()
+            && state.threads < most.working
+            && state.given_up < most.given_up
+        {
             let shared = Arc::clone(&self.0);
             let started = std::thread::Builder::new()
                 .name("pictures".to_owned())
@@ -173,7 +209,7 @@ impl Shared {
             if stage.swap(ENDED, Ordering::AcqRel) == LEFT {
                 // Given up meanwhile; another thread may have taken its place.
                 state.given_up -= 1;
-                if state.threads >= THREADS {
+                if state.threads >= self.threads.working {
                     return;
                 }
                 state.threads += 1;

@@ -125,6 +125,28 @@ impl Validators {
         self.etag.is_none() && self.last_modified.is_none()
     }
 
+    /// What a catalog notes of a picture that is so many bytes: how to ask for it again.
+    pub(in crate::catalog) fn stamp(&self, bytes: usize) -> String {
+        if self.is_empty() {
+            return bytes.to_string();
+        }
+        let Self {
+            etag,
+            last_modified,
+        } = self;
+        serde_json::json!([bytes, etag, last_modified]).to_string()
+    }
+
+    /// What such a note says.
+    pub(in crate::catalog) fn of_stamp(stamp: &str) -> Self {
+        let noted: Option<(u64, Option<String>, Option<String>)> = serde_json::from_str(stamp).ok();
+        let (_, etag, last_modified) = noted.unwrap_or_default();
+        Self {
+            etag,
+            last_modified,
+        }
+    }
+
     /// What can go back in a request: visible, and not without bounds.
     fn of(headers: &HeaderMap) -> Self {
         let text = |name: HeaderName| {
@@ -193,7 +215,7 @@ impl RemoteError {
         }
     }
 
-    pub(super) fn passing(reason: impl fmt::Display) -> Self {
+    pub(in crate::catalog) fn passing(reason: impl fmt::Display) -> Self {
         Self {
             again: true,
             ..Self::lasting(reason)
@@ -873,6 +895,20 @@ pub(super) mod tests {
         let odd = header::HeaderValue::from_bytes(b"Sun\xff").expect("a value");
         headers.insert(header::LAST_MODIFIED, odd);
         assert!(Validators::of(&headers).is_empty());
+    }
+
+    #[test]
+    fn a_note_says_how_to_ask_again() {
+        let known = Validators {
+            etag: Some("W/\"a\\b\"".to_owned()),
+            last_modified: None,
+        };
+        assert_eq!(Validators::of_stamp(&known.stamp(7)), known);
+        let none = Validators::default();
+        assert_eq!(none.stamp(7), "7", "as a version before wrote it");
+        for stamp in ["7", "", "{}", "[1,2]"] {
+            assert_eq!(Validators::of_stamp(stamp), none, "{stamp}");
+        }
     }
 
     #[test]

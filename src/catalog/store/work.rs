@@ -46,7 +46,8 @@ pub(in crate::catalog) struct PictureWork {
     pub source: PictureSource,
     /// As the catalog says it.
     pub place: PlaceColumns,
-    /// Of what was read of it last.
+    /// What was noted of what was read of it last, and the hash of that.
+    pub stamp: Option<String>,
     pub hash: Option<Hash>,
     /// Whether its model has a vector of that.
     pub embedded: bool,
@@ -110,7 +111,7 @@ macro_rules! work_sql {
     ($rows:literal) => {
         concat!(
             "SELECT w.key AS work, w.product AS key, w.number, p.file, p.member, p.address, p.root,
-                    p.hash, CASE WHEN p.error IS NULL AND EXISTS (
+                    p.hash, p.stamp, CASE WHEN p.error IS NULL AND EXISTS (
                       SELECT 1 FROM embeddings AS e
                       WHERE e.model = $1 AND e.kind = 'photo' AND e.hash = p.hash)
                     THEN 1 ELSE 0 END AS embedded
@@ -230,12 +231,12 @@ impl Writer {
         Ok(())
     }
 
-    /// The pictures of products with their stamp where a model is through with them.
+    /// The pictures of products where a model is through with them.
     pub(in crate::catalog) async fn settled_pictures(
         &self,
         model: i64,
         products: &[ProductKey],
-    ) -> Result<Vec<(PictureWork, Option<String>)>, CatalogError> {
+    ) -> Result<Vec<PictureWork>, CatalogError> {
         let sql = concat!(
             "SELECT p.product AS key, p.number, p.file, p.member, p.address, p.root, p.hash, p.stamp,
                     CASE WHEN p.error IS NULL AND EXISTS (
@@ -255,11 +256,9 @@ impl Writer {
                 .fetch_all(&self.catalog().inner.upkeep)
                 .await?;
             let data = self.catalog().data();
-            let pictures = rows.iter().filter_map(|row| {
-                let stamp = row.try_get("stamp");
-                let work = picture_work(row, data).transpose()?;
-                Some(work.and_then(|work| Ok((work, stamp?))))
-            });
+            let pictures = rows
+                .iter()
+                .filter_map(|row| picture_work(row, data).transpose());
             pictures.collect::<Result<Vec<_>, sqlx::Error>>()
         };
         read.await.map_err(|e| self.catalog().error(e))
@@ -679,6 +678,7 @@ fn picture_work(row: &DbRow, data: &std::path::Path) -> Result<Option<PictureWor
         },
         source,
         place,
+        stamp: row.try_get("stamp")?,
         hash: hash.map(hash_column).transpose()?,
         embedded: flag(row, "embedded")?,
     }))
