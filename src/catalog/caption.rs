@@ -19,7 +19,7 @@ pub struct Caption {
 }
 
 /// Characters above which a model that is in use may not read a caption whole.
-const LONG: usize = 80;
+const LONG: usize = 110;
 
 impl Caption {
     #[must_use]

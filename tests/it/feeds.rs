@@ -62,11 +62,14 @@ fn a_running_service_fetches_its_feeds_and_variants_are_found_as_one() {
     assert_eq!(of("filter=current_price:..60"), ["U-B41", "U-R41", "U-R42"]);
     let (_, product) = service.get("/products/U-R42");
     assert_eq!(
-        (&product["price"], &product["sale_price"]),
+        (
+            &product["product"]["price"],
+            &product["product"]["sale_price"]
+        ),
         (&json!(79.9), &json!(59.9)),
         "{product}"
     );
-    assert_eq!(product["description"], json!("Soft & light"));
+    assert_eq!(product["product"]["description"], json!("Soft & light"));
     // The like of a variant is another product, not another size of it.
     let (status, like) = service.get("/products/U-R41/similar");
     assert_eq!(status, 200, "{like}");

@@ -163,7 +163,7 @@ async fn json_lines() {
     assert_eq!(rejects(&summary), expected);
     let ignored = IgnoredField {
         rows: 2,
-        meant: None,
+        meant: Some("attributes.brand".to_owned()),
     };
     assert_eq!(
         summary.ignored.0,
