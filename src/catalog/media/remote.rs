@@ -830,6 +830,16 @@ pub(super) mod tests {
         let said = ["1", "2"]
             .map(|bytes| format!("127.0.0.1: the picture broke off after {bytes} of 100 bytes"));
         assert!(said.contains(&error.reason) && error.again, "{error}");
+        assert!(!error.silent, "the host answers");
+
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let nobody = listener.local_addr().expect("an address").to_string();
+        drop(listener);
+        let refused = super::tests::remote(hosts(&[&nobody])).get(&format!("http://{nobody}/"));
+        let refused = refused.expect_err("nobody is there");
+        let said = "127.0.0.1: the connection failed (connection refused)";
+        assert_eq!((refused.reason.as_str(), refused.again), (said, true));
+        assert!(refused.silent);
     }
 
     #[test]
