@@ -19,8 +19,17 @@ use crate::util::digest::sha256_hex;
 /// How often it is looked whose turn it is.
 const LOOK: Duration = Duration::from_secs(20);
 
+const TAKEN: &str = "aglet_feed_taken_timestamp_seconds";
+const FEEDS: &str = "aglet_feeds_total";
+
 /// Fetches the feeds for as long as the service runs.
 pub async fn follow(service: Service, feeds: Vec<ScheduledFeed>) {
+    metrics::describe_gauge!(
+        TAKEN,
+        metrics::Unit::Seconds,
+        "When a feed was last taken, or found to be what it was, in Unix time"
+    );
+    metrics::describe_counter!(FEEDS, "Feeds that were fetched, by what came of it");
     let mut all = JoinSet::new();
     for feed in feeds {
         all.spawn(one(service.clone(), feed));
@@ -82,7 +91,7 @@ async fn take(service: &Service, feed: &ScheduledFeed, name: &str) {
             }
             #[expect(clippy::cast_precision_loss, reason = "seconds of these centuries")]
             let now = jiff::Timestamp::now().as_second() as f64;
-            gauge!("aglet_feed_taken_timestamp_seconds", "feed" => name.to_owned()).set(now);
+            gauge!(TAKEN, "feed" => name.to_owned()).set(now);
             "taken"
         }
         Err(error) => {
@@ -94,7 +103,7 @@ async fn take(service: &Service, feed: &ScheduledFeed, name: &str) {
             "failed"
         }
     };
-    counter!("aglet_feeds_total", "feed" => name.to_owned(), "outcome" => outcome).increment(1);
+    counter!(FEEDS, "feed" => name.to_owned(), "outcome" => outcome).increment(1);
 }
 
 /// What `/readyz` warns of.

@@ -18,6 +18,7 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use crate::support::multipart::{FORM, form};
+use crate::support::serve;
 use crate::support::service::{Service, aglet};
 use crate::support::skipped::skipped;
 
@@ -523,13 +524,24 @@ fn project(path: &str) -> String {
 /// A service after some of everything: searches in words and by photo, a write, an error.
 fn scraped() -> String {
     let (folder, collector) = (tempfile::tempdir().expect("a folder"), Collector::start());
+    let feed = "id,title\nfed,A pair of gloves\n";
+    let port = serve(axum::Router::new().route("/f.csv", axum::routing::get(async move || feed)));
+    let feeds = folder.path().join("feeds.toml");
+    let address = format!("http://127.0.0.1:{port}/f.csv");
+    std::fs::write(&feeds, format!("[[feed]]\naddress = \"{address}\"\n")).expect("written");
     let flags = [
         "--otlp-endpoint",
         &collector.endpoint,
         "--trace-sample",
         "1",
+        "--feeds",
+        feeds.to_str().expect("a path"),
     ];
     let mut service = shop(folder.path(), &flags);
+    service.until("the feed is taken", |service| {
+        let taken = "aglet_feeds_total{feed=\"http://127.0.0.1:";
+        metrics(service).contains(taken).then_some(())
+    });
     search(&service, Some("boots"), &[]);
     search(&service, Some("boots"), &[]);
     search(&service, None, &[]);

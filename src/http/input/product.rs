@@ -53,8 +53,11 @@ pub struct ProductInput {
     /// The product's page in the shop.
     #[schema(max_length = 2048)]
     url: Option<String>,
+    /// What variants of one product share, such as its sizes: it becomes the attribute `style`.
+    #[schema(max_length = 256)]
+    style: Option<String>,
     /// Where its picture is on the web: `https://cdn.shop.example/1.jpg`. The setting `picture_hosts`
-    /// names the hosts. An address is fetched once: another picture needs another address.
+    /// names the hosts. An address is fetched once: another picture needs another address, or an import that asks again.
     #[schema(max_length = 2048)]
     image: Option<String>,
     /// Where its pictures are on the web, in their order: numbers 1, 2, ... An `image` comes before
@@ -92,6 +95,9 @@ pub struct ProductPatch {
     created: Option<String>,
     #[schema(max_length = 2048)]
     url: Option<String>,
+    /// In place of the attribute `style`; null leaves it as it is.
+    #[schema(max_length = 256)]
+    style: Option<String>,
     /// The address of its one picture, in place of all that it has; null removes all of them.
     #[schema(max_length = 2048)]
     image: Option<String>,
