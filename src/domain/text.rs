@@ -348,15 +348,12 @@ pub fn decoded(text: &str) -> Cow<'_, str> {
             .take(LONGEST + 1)
             .position(|byte| byte == b';');
         let meant = end.and_then(|end| Some((entity_of(&named[..end])?, end)));
-        match meant {
-            Some((meant, end)) => {
-                plain.push_str(&meant);
-                rest = &named[end + 1..];
-            }
-            None => {
-                plain.push('&');
-                rest = named;
-            }
+        if let Some((meant, end)) = meant {
+            plain.push_str(&meant);
+            rest = &named[end + 1..];
+        } else {
+            plain.push('&');
+            rest = named;
         }
     }
     plain.push_str(rest);

@@ -56,7 +56,7 @@ async fn one(service: Service, mut feed: ScheduledFeed) {
             Ok(true) => take(&service, &feed, &name).await,
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(feed = name, %error, "whose turn a feed is cannot be read")
+                tracing::warn!(feed = name, %error, "whose turn a feed is cannot be read");
             }
         }
         tokio::time::sleep(LOOK.min(feed.every)).await;
@@ -82,12 +82,13 @@ async fn take(service: &Service, feed: &ScheduledFeed, name: &str) {
                 rejected_parts,
                 ..
             } = summary;
-            match summary.fetched {
-                Some(FetchedFeed::Same) => tracing::info!(feed = name, "the feed is what it was"),
-                _ => tracing::info!(
+            if summary.fetched == Some(FetchedFeed::Same) {
+                tracing::info!(feed = name, "the feed is what it was");
+            } else {
+                tracing::info!(
                     feed = name, new, changed, removed, rejected_rows, rejected_parts,
                     rejects = ?summary.rejects, ignored = ?summary.ignored.names(), "the feed was taken"
-                ),
+                );
             }
             #[expect(clippy::cast_precision_loss, reason = "seconds of these centuries")]
             let now = jiff::Timestamp::now().as_second() as f64;

@@ -240,7 +240,7 @@ impl<E: Embedder> Worked<'_, '_, E> {
                 for (key, work) in self.take().await? {
                     match work {
                         Work::Words { product } => words.push((key, product)),
-                        Work::Picture(picture) => read.push(key, picture),
+                        Work::Picture(picture) => read.push(key, *picture),
                     }
                 }
                 self.ask_words(words).await?;

@@ -12,6 +12,10 @@ use crate::domain::{AttributeName, Tally};
 use crate::encode::EncodeError;
 
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, as on the command line"
+)]
 pub struct ImportOptions {
     /// Remove the products that the source does not have.
     pub prune: bool,

@@ -878,7 +878,9 @@ pub(super) mod tests {
             assert_eq!(fetch(path, &known), (Fetched::Same, Vec::new()));
             let asked = heard.lock().expect("lock").clone();
             assert_eq!(
-                asked.get(header::IF_MODIFIED_SINCE).map(|v| v.as_bytes()),
+                asked
+                    .get(header::IF_MODIFIED_SINCE)
+                    .map(header::HeaderValue::as_bytes),
                 Some(&b"Sun, 06 Nov 1994 08:49:37 GMT"[..])
             );
         }
@@ -942,7 +944,7 @@ pub(super) mod tests {
         };
         let whole = async move |request: Request<Body>| {
             let asked = request.headers().get(header::ACCEPT_ENCODING);
-            assert_eq!(asked.map(|v| v.as_bytes()), Some(&b"gzip"[..]));
+            assert_eq!(asked.map(header::HeaderValue::as_bytes), Some(&b"gzip"[..]));
             ([(header::CONTENT_ENCODING, "gzip")], packed())
         };
         let half = async move || {

@@ -236,9 +236,8 @@ impl Web {
             Err(Failed::Remote(RemoteError::passing(error).of(&host.name)))
         });
         match &fetched {
-            Ok(_) => host.answered(),
             Err(Failed::Remote(error)) if error.again => host.failed(error, &options),
-            Err(Failed::Remote(_)) => host.answered(),
+            Ok(_) | Err(Failed::Remote(_)) => host.answered(),
             Err(Failed::NoRoom) => {}
         }
         drop(looks);
@@ -387,7 +386,6 @@ mod tests {
 
     use axum::Router;
     use axum::http::header;
-    use axum::response::IntoResponse as _;
     use axum::routing::get;
     use ureq::unversioned::resolver::DefaultResolver;
 
@@ -515,22 +513,21 @@ mod tests {
         let counts = Arc::clone(&asked);
         let answer = async move |path: axum::extract::Path<String>| {
             let times = counts.fetch_add(1, Ordering::SeqCst) + 1;
-            match path.as_str() {
-                "third" if times == 3 => "picture".into_response(),
-                "wait" if times == 2 => "picture".into_response(),
-                "wait" => (
-                    axum::http::StatusCode::SERVICE_UNAVAILABLE,
-                    [(header::RETRY_AFTER, "1")],
-                )
-                    .into_response(),
-                "long" => (
-                    axum::http::StatusCode::TOO_MANY_REQUESTS,
-                    [(header::RETRY_AFTER, "3600")],
-                )
-                    .into_response(),
-                "gone" => axum::http::StatusCode::NOT_FOUND.into_response(),
-                _ => axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            let (status, after) = match path.as_str() {
+                "third" if times == 3 => (200, None),
+                "wait" if times == 2 => (200, None),
+                "wait" => (503, Some("1")),
+                "long" => (429, Some("3600")),
+                "gone" => (404, None),
+                _ => (500, None),
+            };
+            let mut answer = axum::http::Response::builder().status(status);
+            if let Some(after) = after {
+                answer = answer.header(header::RETRY_AFTER, after);
             }
+            answer
+                .body(axum::body::Body::from("picture"))
+                .expect("an answer")
         };
         let (web, shop) = shop(Router::new().route("/{path}", get(answer)), QUICK);
         let fetch = async |path: &str| {

@@ -289,12 +289,12 @@ fn attributes(given: Map<String, Value>, lost: &mut Vec<Part>) -> Attributes {
     let mut attributes = Attributes::new();
     for (name, value) in given {
         let field = format!("attributes.{}", name.chars().take(80).collect::<String>());
-        let mut lose = |reason| {
+        let mut reject = |reason| {
             lost.push((Lost::Attribute, FieldFault::new(field.clone(), reason)));
         };
         match attribute_name(&name) {
             Ok(known) => {
-                let values = values(&name, value, &mut lose);
+                let values = values(&name, value, &mut reject);
                 let all = attributes.entry(known).or_default();
                 for value in values {
                     if !all.iter().any(|other| other.folded() == value.folded()) {
@@ -302,7 +302,7 @@ fn attributes(given: Map<String, Value>, lost: &mut Vec<Part>) -> Attributes {
                     }
                 }
             }
-            Err(reason) => lose(reason),
+            Err(reason) => reject(reason),
         }
     }
     attributes.retain(|_, values| !values.is_empty());

@@ -1,6 +1,7 @@
 //! What several formats say in the same ways: paths of categories, availability, lists, names of
 //! attributes.
 
+use super::row::Lost;
 use super::sink::Row;
 use crate::domain::text::clean;
 
@@ -50,6 +51,19 @@ pub(super) fn in_stock(word: &str) -> Option<bool> {
         }
         _ => return None,
     })
+}
+
+/// Says whether a product is in stock, by a word for it.
+pub(super) fn availability(row: &mut Row, word: &str) {
+    if let Some(is) = in_stock(word) {
+        row.attribute("in_stock", Some(if is { "true" } else { "false" }));
+    } else {
+        let word: String = word.chars().take(80).collect();
+        row.lose(
+            Lost::Attribute,
+            format!("the availability {word:?} is not known"),
+        );
+    }
 }
 
 /// Addresses or paths in one field, parted by commas: a comma inside of an address stays.
@@ -119,11 +133,10 @@ pub(super) fn attribute(name: &str) -> Option<String> {
     for letter in clean(name).to_lowercase().chars() {
         match letter {
             'a'..='z' | '0'..='9' => plain.push(letter),
-            'ä' => plain.push_str("ae"),
+            'ä' | 'æ' => plain.push_str("ae"),
             'ö' => plain.push_str("oe"),
             'ü' => plain.push_str("ue"),
             'ß' => plain.push_str("ss"),
-            'æ' => plain.push_str("ae"),
             'ø' => plain.push('o'),
             'ł' => plain.push('l'),
             _ => {

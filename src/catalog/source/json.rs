@@ -123,7 +123,7 @@ fn variants(mut row: Row) -> Vec<Row> {
         if !pictures.is_empty() {
             for of_all in ["image", "images"].map(|name| json.remove(name)) {
                 match of_all {
-                    Some(Value::Array(list)) => pictures.extend(list),
+                    Some(Value::Array(more)) => pictures.extend(more),
                     Some(one @ Value::String(_)) => pictures.push(one),
                     _ => {}
                 }
@@ -136,12 +136,11 @@ fn variants(mut row: Row) -> Vec<Row> {
             ..Row::default()
         });
     }
-    match all.first_mut() {
-        Some(first) => first.lost = lost,
-        None => {
-            row.lost = lost;
-            all.push(row);
-        }
+    if let Some(first) = all.first_mut() {
+        first.lost = lost;
+    } else {
+        row.lost = lost;
+        all.push(row);
     }
     all
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::facts::{attribute, categories, in_stock, levels};
+use super::facts::{attribute, availability, categories, in_stock, levels};
 use super::format::Layout;
 use super::input::Input;
 use super::objects::{Object, Objects};
@@ -497,7 +497,7 @@ fn take_offer(row: &mut Row, offer: &Node, decimal: Option<char>) {
         let amount = own(price, "price");
         match kind.as_str() {
             "strikethroughprice" | "listprice" | "srp" | "msrp" | "regularprice" => {
-                before = before.or(amount)
+                before = before.or(amount);
             }
             _ => now = now.or(amount),
         }
@@ -516,16 +516,7 @@ fn take_offer(row: &mut Row, offer: &Node, decimal: Option<char>) {
         row.text("currency", currency.as_deref());
     }
     if let Some(word) = own(offer, "availability") {
-        match in_stock(&word) {
-            Some(is) => row.attribute("in_stock", Some(if is { "true" } else { "false" })),
-            None => {
-                let word: String = word.chars().take(80).collect();
-                row.lose(
-                    Lost::Attribute,
-                    format!("availability {word:?} is not known"),
-                );
-            }
-        }
+        availability(row, &word);
     }
     row.attribute("stock", own(offer, "inventoryLevel").as_deref());
 }

@@ -22,6 +22,11 @@ impl Line {
     }
 }
 
+/// How many lines end in these bytes.
+pub(super) fn newlines(bytes: &[u8]) -> u64 {
+    bytes.split(|byte| *byte == b'\n').count() as u64 - 1
+}
+
 /// Lines of a file that may be damaged: a bad line never costs its neighbors, nor more memory than
 /// [`Self::LONGEST`].
 pub(super) struct Lines {

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use super::facts::{addresses, attribute, categories, in_stock, levels};
+use super::facts::{addresses, attribute, availability, categories, levels};
 use super::input::Input;
 use super::row::{Lost, NOT_UTF8, SourceError, nearest};
 use super::sink::{Row, Sink};
@@ -211,16 +211,7 @@ fn take(item: &Item, lost: Vec<(Lost, String)>, sink: &mut Sink<'_>) -> bool {
     sale_price(&mut row, item);
     row.text("style", item.get("item_group_id"));
     if let Some(word) = item.get("availability") {
-        match in_stock(word) {
-            Some(is) => row.attribute("in_stock", Some(if is { "true" } else { "false" })),
-            None => {
-                let word: String = word.chars().take(80).collect();
-                row.lose(
-                    Lost::Attribute,
-                    format!("availability {word:?} is not known"),
-                );
-            }
-        }
+        availability(&mut row, word);
     }
     let stock = ["inventory", "quantity_to_sell_on_facebook", "quantity"];
     row.attribute("stock", stock.iter().find_map(|name| item.get(name)));

@@ -7,7 +7,7 @@
 use std::io::BufRead;
 
 use super::input::Input;
-use super::lines::Lines;
+use super::lines::{Lines, newlines};
 use super::row::SourceError;
 
 /// A text that should be a JSON object.
@@ -149,11 +149,11 @@ impl Objects {
                     "the product is longer than {} bytes, or a bracket or a quote in it is not closed",
                     Lines::LONGEST
                 );
-                return self.broken(line, bytes, reason);
+                return Ok(self.broken(line, &bytes, reason));
             }
             let Some(byte) = self.byte()? else {
                 let reason = "the file ends in the middle of a product".to_owned();
-                return self.broken(line, bytes, reason);
+                return Ok(self.broken(line, &bytes, reason));
             };
             bytes.push(byte);
             if in_string {
@@ -180,7 +180,7 @@ impl Objects {
         if text.contains('\n')
             && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
         {
-            return self.broken(line, text.into_bytes(), format!("no JSON: {error}"));
+            return Ok(self.broken(line, text.as_bytes(), format!("no JSON: {error}")));
         }
         Ok(Object {
             line,
@@ -190,7 +190,7 @@ impl Objects {
     }
 
     /// Goes back to the first line of a broken object that begins as an object does.
-    fn broken(&mut self, line: u64, bytes: Vec<u8>, reason: String) -> Result<Object, SourceError> {
+    fn broken(&mut self, line: u64, bytes: &[u8], reason: String) -> Object {
         let start = |rest: &[u8]| {
             let indent = rest
                 .iter()
@@ -202,17 +202,16 @@ impl Objects {
         while let Some(end) = bytes[at..].iter().position(|byte| *byte == b'\n') {
             at += end + 1;
             if start(&bytes[at..]) {
-                let newlines = |bytes: &[u8]| bytes.iter().filter(|b| **b == b'\n').count() as u64;
                 self.line -= newlines(&bytes[at..]);
                 self.before = Some(0);
                 self.again.extend(bytes[at..].iter().rev());
                 break;
             }
         }
-        Ok(Object {
+        Object {
             line,
             text: Err(reason),
             lossy: false,
-        })
+        }
     }
 }

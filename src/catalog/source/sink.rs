@@ -291,7 +291,7 @@ impl<'a> Sink<'a> {
     /// Prices that are texts become numbers; the currency that they say is the product's, unless it
     /// says another. A sale price in another currency, or not below the price, is none.
     fn prices(&self, json: &mut Map<String, Value>, lost: &mut Vec<(Lost, String)>) {
-        let mut lose = |field: &str, text: &str, why: &str| {
+        let mut reject = |field: &str, text: &str, why: &str| {
             let text: String = text.chars().take(80).collect();
             lost.push((Lost::Attribute, format!("{field} {text:?} {why}")));
         };
@@ -306,7 +306,7 @@ impl<'a> Sink<'a> {
                 None => drop(json.remove(field)),
             }
             if money.is_none() && !clean(&text).is_empty() {
-                lose(field, &text, "is not a price");
+                reject(field, &text, "is not a price");
             }
             Some((money?, text))
         };
@@ -321,12 +321,12 @@ impl<'a> Sink<'a> {
                 } else {
                     "is not below the price"
                 };
-                lose("sale_price", text, why);
+                reject("sale_price", text, why);
                 json.remove("sale_price");
             }
         }
-        let said = [price, sale].into_iter().flatten();
-        if let Some(currency) = said.filter_map(|(money, _)| money.currency).next() {
+        let mut said = [price, sale].into_iter().flatten();
+        if let Some(currency) = said.find_map(|(money, _)| money.currency) {
             json.entry("currency").or_insert_with(|| currency.into());
         }
     }

@@ -42,7 +42,7 @@ pub(super) struct Table {
 pub(super) struct Cells {
     /// The first of its lines.
     pub(super) line: u64,
-    cells: Vec<String>,
+    texts: Vec<String>,
     /// Bytes that are not UTF-8 were replaced.
     lossy: bool,
     /// It has fewer fields than the header, in words.
@@ -98,7 +98,7 @@ impl Header {
 impl Cells {
     /// A field by the place of its column; `None` where it says nothing.
     pub(super) fn get(&self, place: Option<usize>) -> Option<&str> {
-        let cell = self.cells.get(place?)?.trim();
+        let cell = self.texts.get(place?)?.trim();
         (!cell.is_empty()).then_some(cell)
     }
 }
@@ -149,7 +149,7 @@ impl Table {
             last_takes_rest: false,
         };
         let mut names = match table.next()? {
-            Some(Ok(first) | Err(BadRow { cells: first, .. })) => first.cells,
+            Some(Ok(first) | Err(BadRow { cells: first, .. })) => first.texts,
             None => Vec::new(),
         };
         while names.last().is_some_and(|name| name.trim().is_empty()) {
@@ -192,7 +192,7 @@ impl Table {
         let bad = |cells: Vec<String>, reason: String, line: &Line| {
             let cells = Cells {
                 line: line.number,
-                cells,
+                texts: cells,
                 lossy: line.lossy,
                 short: None,
             };
@@ -210,17 +210,13 @@ impl Table {
         row.read(&first.text);
         let mut lossy = first.lossy;
         if row.quoted {
-            match self.rest_of(row)? {
-                Some((whole, lossy_too)) => {
-                    row = whole;
-                    lossy |= lossy_too;
-                }
-                None => {
-                    let cells = first.text.split(self.separator).map(str::to_owned);
-                    let reason = "a quote is not closed in its line".to_owned();
-                    return bad(cells.collect(), reason, &first);
-                }
-            }
+            let Some((whole, more)) = self.rest_of(row)? else {
+                let cells = first.text.split(self.separator).map(str::to_owned);
+                let reason = "a quote is not closed in its line".to_owned();
+                return bad(cells.collect(), reason, &first);
+            };
+            row = whole;
+            lossy |= more;
         }
         let mut cells = row.cells();
         match self.fit(&mut cells) {
@@ -230,7 +226,7 @@ impl Table {
                 let short = got < want && self.separator != '\t';
                 Ok(Some(Ok(Cells {
                     line: first.number,
-                    cells,
+                    texts: cells,
                     lossy,
                     short: short.then(|| {
                         format!(
@@ -386,16 +382,12 @@ impl Row {
             };
             cell.push_str(&rest[..end]);
             rest = &rest[end + 1..];
-            match rest.strip_prefix('"') {
-                Some(after) => {
-                    cell.push('"');
-                    rest = after;
-                }
-                None => {
-                    self.quoted = false;
-                    return Some(rest);
-                }
-            }
+            let Some(after) = rest.strip_prefix('"') else {
+                self.quoted = false;
+                return Some(rest);
+            };
+            cell.push('"');
+            rest = after;
         }
     }
 }
@@ -492,7 +484,7 @@ mod tests {
         let mut rows = Vec::new();
         while let Some(row) = table.next().expect("reads") {
             rows.push(match row {
-                Ok(cells) => format!("{}:{}", cells.line, cells.cells.join("|")),
+                Ok(cells) => format!("{}:{}", cells.line, cells.texts.join("|")),
                 Err(bad) => format!("{}!{}", bad.line, bad.reason),
             });
         }
@@ -552,7 +544,7 @@ mod tests {
         unquoted.last_takes_rest("name");
         let row = unquoted.next().expect("reads").expect("a row");
         let cells = row.unwrap_or_else(|bad| panic!("{}", bad.reason));
-        assert_eq!(cells.cells, ["1", "Shoe, red, size 41"]);
+        assert_eq!(cells.texts, ["1", "Shoe, red, size 41"]);
     }
 
     #[test]
@@ -593,7 +585,7 @@ mod tests {
             for _ in 0..=more {
                 let read = table.next().expect("reads").expect("a row");
                 let read = read.unwrap_or_else(|bad| panic!("{}: {text:?}", bad.reason));
-                proptest::prop_assert_eq!(&read.cells, &cells);
+                proptest::prop_assert_eq!(&read.texts, &cells);
             }
             proptest::prop_assert!(table.next().expect("reads").is_none());
         }

@@ -66,6 +66,10 @@ fn shown(record: &Record) -> Map<String, Value> {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a test that goes through a whole way is long"
+)]
 fn what_comes_out_of_each_feed() {
     let mut names: Vec<String> = std::fs::read_dir(fixtures())
         .expect("fixtures")
@@ -116,10 +120,10 @@ fn what_comes_out_of_each_feed() {
                 .flatten()
                 .filter(|at| !here(&images).contains(at))
             {
-                let named = rejects.iter().any(|reject| {
+                let is_named = rejects.iter().any(|reject| {
                     reject.lost.as_str() == "photo" && reject.reason.contains(&format!("{missing}"))
                 });
-                if !named {
+                if !is_named {
                     wrong.push(format!("{name}: nobody looked for {missing}"));
                 }
             }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::facts::{addresses, attribute, categories, in_stock, levels};
+use super::facts::{addresses, attribute, availability, categories, levels};
 use super::input::Input;
 use super::row::{Lost, NOT_UTF8, SourceError};
 use super::sink::{Row, Sink};
@@ -267,7 +267,7 @@ pub(super) fn read(
     }
     let known: Vec<&str> = COLUMNS
         .iter()
-        .flat_map(|(_, names)| names.first().copied())
+        .filter_map(|(_, names)| names.first().copied())
         .collect();
     untaken.say(&table.header, &known, &mut sink.ignored);
     Ok(())
@@ -416,24 +416,25 @@ impl<'a> Shop<'a> {
             let all = all.map(|(_, values)| list(values)).unwrap_or_default();
             if values.is_empty() {
                 // Any of them.
-                all.iter()
-                    .for_each(|value| row.attribute(name, Some(value)));
+                for value in &all {
+                    row.attribute(name, Some(value));
+                }
             } else if all.iter().any(|value| value == values) {
                 // A variation's value is one, though its comma is not escaped.
                 row.attribute(name, Some(values));
             } else {
-                list(values)
-                    .iter()
-                    .for_each(|value| row.attribute(name, Some(value)));
+                for value in list(values) {
+                    row.attribute(name, Some(&value));
+                }
             }
         }
         for (name, values) in of_parent
             .iter()
             .filter(|(name, _)| !own.iter().any(|(own, _)| own == name))
         {
-            list(values)
-                .iter()
-                .for_each(|value| row.attribute(name, Some(value)));
+            for value in list(values) {
+                row.attribute(name, Some(&value));
+            }
         }
         for cells in &sources {
             for image in list(columns.get(cells, "images").unwrap_or_default()) {
@@ -467,16 +468,7 @@ impl<'a> Shop<'a> {
 
     fn stock(&self, row: &mut Row, cells: &Cells, parent: Option<&Cells>) {
         if let Some(word) = self.columns.get(cells, "in_stock") {
-            match in_stock(word) {
-                Some(is) => row.attribute("in_stock", Some(if is { "true" } else { "false" })),
-                None => {
-                    let word: String = word.chars().take(80).collect();
-                    row.lose(
-                        Lost::Attribute,
-                        format!("\"In stock?\" is {word:?}: 1, 0 or backorder"),
-                    );
-                }
-            }
+            availability(row, word);
         }
         let stock = self.columns.get(cells, "stock");
         let stock = if stock == Some("parent") {

@@ -7,7 +7,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::input::Input;
-use super::lines::Lines;
+use super::lines::{Lines, newlines};
 use super::row::SourceError;
 use super::table::plain;
 use crate::domain::text::{clean, decoded, windows_1252};
@@ -106,7 +106,7 @@ impl Items {
             source,
         })?;
         let new = &bytes[start..];
-        self.line += new.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += newlines(new);
         Ok(new.last() == Some(&byte) || new.len() as u64 > Lines::LONGEST)
     }
 
@@ -282,13 +282,13 @@ fn parse(text: &str) -> Result<Item, String> {
                     1 => {
                         own = link(&tag)
                             .filter(|_| local(&name) == "link")
-                            .unwrap_or_default()
+                            .unwrap_or_default();
                     }
                     2 => child.clear(),
                     _ => {}
                 }
                 if is_marked_up(&open) {
-                    own.push_str(&format!("<{}>", lossy(tag.name().as_ref())));
+                    own.extend(["<", &lossy(tag.name().as_ref()), ">"]);
                 }
                 open.push(name);
             }
@@ -299,7 +299,7 @@ fn parse(text: &str) -> Result<Item, String> {
                 }
             }
             Event::Empty(tag) if is_marked_up(&open) => {
-                own.push_str(&format!("<{}/>", lossy(tag.name().as_ref())));
+                own.extend(["<", &lossy(tag.name().as_ref()), "/>"]);
             }
             Event::Text(text) => add(&open, &mut own, &mut child, &lossy(&text)),
             Event::CData(data) => add(&open, &mut own, &mut child, &lossy(&data)),
@@ -326,7 +326,7 @@ fn parse(text: &str) -> Result<Item, String> {
                         "attribute_value" => detail.1 = std::mem::take(&mut child),
                         _ => {}
                     },
-                    _ if is_marked_up(&open) => own.push_str(&format!("</{name}>")),
+                    _ if is_marked_up(&open) => own.extend(["</", &name, ">"]),
                     _ => {}
                 }
             }

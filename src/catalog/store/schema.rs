@@ -63,9 +63,9 @@ const OF_SQLITE: [MigrationFile; 10] = [
         include_str!("../../../migrations/sqlite/0009_opened_by.sql"),
     ),
     (
-        11,
+        10,
         "feeds",
-        include_str!("../../../migrations/sqlite/0011_feeds.sql"),
+        include_str!("../../../migrations/sqlite/0010_feeds.sql"),
     ),
 ];
 
@@ -81,9 +81,9 @@ const OF_POSTGRES: [MigrationFile; 3] = [
         include_str!("../../../migrations/postgres/0009_opened_by.sql"),
     ),
     (
-        11,
+        10,
         "feeds",
-        include_str!("../../../migrations/postgres/0011_feeds.sql"),
+        include_str!("../../../migrations/postgres/0010_feeds.sql"),
     ),
 ];
 

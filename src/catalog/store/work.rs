@@ -36,7 +36,7 @@ const MOST_ATTEMPTS: i64 = 45;
 #[derive(Clone, Debug)]
 pub(in crate::catalog) enum Work {
     Words { product: ProductKey },
-    Picture(PictureWork),
+    Picture(Box<PictureWork>),
 }
 
 /// A picture to read and to embed.
@@ -392,7 +392,7 @@ impl Writer {
         let data = self.catalog().data();
         let work = rows.iter().filter_map(|row| {
             let picture = match picture_work(row, data) {
-                Ok(Some(picture)) => Work::Picture(picture),
+                Ok(Some(picture)) => Work::Picture(Box::new(picture)),
                 // The picture left the product after the row was read.
                 Ok(None) if number(row, "number").is_ok_and(|number: u8| number != WORDS) => {
                     return None;

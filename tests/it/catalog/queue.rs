@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Fake, Shop, reject, rejects, shown, snapshot, vector};
-use crate::support::postgres;
+use crate::support::{postgres, serve};
 
 async fn database(shop: &Shop) -> sqlx::AnyConnection {
     postgres::raw(&shop.path("data")).await
@@ -353,4 +353,65 @@ async fn an_address_is_refused_without_its_host() {
     let model = ModelId::new("a");
     let counts = catalog.counts(&model).await.expect("counts");
     assert_eq!((counts.without_embedding, counts.pending), (1, 0));
+}
+
+/// A shop's server of pictures: each is its path, until it is told that they changed; how often it
+/// sent one.
+fn web() -> (String, std::sync::Arc<[std::sync::atomic::AtomicUsize; 2]>) {
+    use std::sync::atomic::Ordering;
+
+    use axum::http::{HeaderMap, StatusCode, Uri, header};
+    use axum::response::IntoResponse as _;
+
+    let state: std::sync::Arc<[std::sync::atomic::AtomicUsize; 2]> = std::sync::Arc::default();
+    let shared = std::sync::Arc::clone(&state);
+    let answer = async move |uri: Uri, headers: HeaderMap| {
+        let edition = shared[1].load(Ordering::SeqCst);
+        let path = uri.path().to_owned();
+        let tag = format!("\"{path} {}\"", if path == "/2" { edition } else { 0 });
+        if headers
+            .get(header::IF_NONE_MATCH)
+            .is_some_and(|known| known == tag.as_str())
+        {
+            return StatusCode::NOT_MODIFIED.into_response();
+        }
+        shared[0].fetch_add(1, Ordering::SeqCst);
+        if path == "/plain" {
+            return path.into_response();
+        }
+        ([(header::ETAG, tag.clone())], tag).into_response()
+    };
+    let router = axum::Router::new().fallback(axum::routing::get(answer));
+    (format!("127.0.0.1:{}", serve(router)), state)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_import_downloads_what_changed_on_the_web_and_nothing_else() {
+    use std::sync::atomic::Ordering;
+
+    let shop = Shop::new(&[]);
+    let (host, state) = web();
+    let hosts = aglet::catalog::PictureHosts::new(std::slice::from_ref(&host)).expect("a host");
+    let data = shop.path("data");
+    let catalog = Catalog::open_with(&data, &postgres::database(&data), hosts).await;
+    let (catalog, fake) = (catalog.expect("opens"), Fake::new("a"));
+    let rows: Vec<Value> = ["1", "2", "3", "plain"]
+        .iter()
+        .map(|id| json!({"id": id, "title": id, "image": format!("http://{host}/{id}")}))
+        .collect();
+    let sent = || state[0].swap(0, Ordering::SeqCst);
+    let summary = import(&shop, &catalog, &fake, &rows).await;
+    assert_eq!((summary.embedded.photos, summary.embedded.failed), (4, 0));
+    assert_eq!((sent(), fake.calls().0), (4, 4));
+    let summary = import(&shop, &catalog, &fake, &rows).await;
+    assert_eq!((summary.embedded.photos, summary.embedded.failed), (0, 0));
+    assert_eq!((sent(), fake.calls().0), (0, 0), "nothing changed");
+    state[1].store(1, Ordering::SeqCst);
+    let summary = import(&shop, &catalog, &fake, &rows).await;
+    assert_eq!((summary.embedded.photos, summary.embedded.failed), (1, 0));
+    assert_eq!((sent(), fake.calls().0), (1, 1), "the second picture");
+    let summary = import(&shop, &catalog, &fake, &rows).await;
+    assert_eq!((sent(), summary.embedded.photos), (0, 0));
+    let model = ModelId::new("a");
+    assert_eq!(catalog.waiting(&model).await.expect("reads").waiting, 0);
 }
