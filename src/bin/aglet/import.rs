@@ -33,6 +33,7 @@ const SOME_REJECTED: u8 = 3;
 /// Exit code: 0 when everything was taken; 3 when it went through but some rows or photos were
 /// rejected (see the rejects file); 2 when the arguments are wrong; 1 when it failed.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["styles", "feed"])))]
 pub struct ImportArgs {
     /// The file of products: Google Merchant Center (TSV, CSV, RSS, Atom), Shopify, WooCommerce,

@@ -403,8 +403,8 @@ mod tests {
     };
 
     fn web(named: &[&str], options: WebOptions) -> Web {
-        let names = DefaultResolver::default();
-        Web::with(Remote::with(hosts(named), options.fetch, names), options)
+        let resolver = DefaultResolver::default();
+        Web::with(Remote::with(hosts(named), options.fetch, resolver), options)
     }
 
     fn shop(router: Router, options: WebOptions) -> (Web, String) {

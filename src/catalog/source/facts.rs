@@ -1,8 +1,7 @@
 //! What several formats say in the same ways: paths of categories, availability, lists, names of
 //! attributes.
 
-use super::row::Lost;
-use super::sink::Row;
+use super::row::{Lost, Row};
 use crate::domain::text::clean;
 
 /// Puts the categories of paths such as `Shoes > Boots` on a product: the last level of each is a

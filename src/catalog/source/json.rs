@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::input::Input;
 use super::lines::Lines;
 use super::objects::{Object, Objects};
-use super::row::{Lost, NOT_UTF8, SourceError};
-use super::sink::{Row, Sink};
+use super::row::{Lost, NOT_UTF8, Row, SourceError};
+use super::sink::Sink;
 
 /// Reads products, each a line.
 pub(super) fn read_lines(input: Input, sink: &mut Sink<'_>) -> Result<(), SourceError> {

@@ -11,8 +11,8 @@ use super::facts::{attribute, availability, categories, in_stock, levels};
 use super::format::Layout;
 use super::input::Input;
 use super::objects::{Object, Objects};
-use super::row::{IgnoredField, Lost, NOT_UTF8, SourceError, nearest};
-use super::sink::{Row, Sink};
+use super::row::{IgnoredField, Lost, NOT_UTF8, Row, SourceError, nearest};
+use super::sink::Sink;
 use crate::domain::{Money, text::clean};
 
 type Node = Map<String, Value>;

@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 
 use super::brand::Brands;
 use super::input::Input;
-use super::row::{Lost, NOT_UTF8, SourceError};
-use super::sink::{Row, Sink};
+use super::row::{Lost, NOT_UTF8, Row, SourceError};
+use super::sink::Sink;
 use super::table::{BadRow, Cells, Header, Table, Untaken, id_of, plain};
 use crate::catalog::media::PictureSource;
 use crate::domain::AttributeValue;

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::facts::{addresses, attribute, availability, categories, levels};
 use super::input::Input;
-use super::row::{Lost, NOT_UTF8, SourceError, nearest};
-use super::sink::{Row, Sink};
+use super::row::{Lost, NOT_UTF8, Row, SourceError, nearest};
+use super::sink::Sink;
 use super::table::{Header, Table, Untaken, id_of, plain};
 use super::xml::{Item, Items};
 use crate::domain::text::clean;

@@ -6,8 +6,8 @@
 use super::facts::{addresses, attribute, categories, levels};
 use super::input::Input;
 use super::mapping::{Field, Mapping};
-use super::row::{Lost, NOT_UTF8, SourceError};
-use super::sink::{Row, Sink};
+use super::row::{Lost, NOT_UTF8, Row, SourceError};
+use super::sink::Sink;
 use super::table::{Cells, Header, Table, Untaken, id_of, plain};
 
 /// Our own fields by the other names that their columns have.

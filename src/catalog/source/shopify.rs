@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use super::facts::{attribute, categories, levels};
 use super::input::Input;
-use super::row::{Lost, NOT_UTF8, SourceError};
-use super::sink::{Row, Sink};
+use super::row::{Lost, NOT_UTF8, Row, SourceError};
+use super::sink::Sink;
 use super::table::{Cells, Header, Table, Untaken, id_of};
 use crate::domain::{Money, text::clean};
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::describe::{self, Described, FIELDS};
 use super::facts;
 use super::pictures::PictureFolders;
-use super::row::{Ignored, Item, Lost, Record, Reject, nearest};
+use super::row::{Ignored, Item, Lost, Record, Reject, Row, nearest};
 use crate::catalog::media::PictureSource;
 use crate::catalog::media::hosts::PictureHosts;
 use crate::domain::text::clean;
@@ -19,93 +19,6 @@ const ATTRIBUTES: [&str; 10] = [
     "color", "size", "brand", "category", "gender", "material", "pattern", "in_stock", "stock",
     "tags",
 ];
-
-/// A product as the reader of a format gives it: in the fields of our own JSON, see [`describe`].
-/// Prices may be texts.
-#[derive(Default)]
-pub(super) struct Row {
-    /// Where it is in the file.
-    pub(super) line: u64,
-    pub(super) json: Map<String, Value>,
-    /// Parts that were lost before.
-    pub(super) lost: Vec<(Lost, String)>,
-    /// Pictures that the reader found itself.
-    pub(super) found: Vec<PictureSource>,
-}
-
-impl Row {
-    /// Sets a field, unless it has one or the text says nothing.
-    pub(super) fn text(&mut self, field: &str, text: Option<&str>) {
-        let text = text.map(str::trim).filter(|text| !text.is_empty());
-        if let Some(text) = text
-            && !self.json.contains_key(field)
-        {
-            self.json.insert(field.to_owned(), text.into());
-        }
-    }
-
-    /// Adds a value to an attribute, unless the text says nothing.
-    pub(super) fn attribute(&mut self, name: &str, text: Option<&str>) {
-        let text = text.map(str::trim).filter(|text| !text.is_empty());
-        let Some(text) = text else { return };
-        let all = self.list("attributes", name);
-        if !all.iter().any(|known| known == text) {
-            all.push(text.into());
-        }
-    }
-
-    pub(super) fn has_attribute(&self, name: &str) -> bool {
-        let attributes = self.json.get("attributes").and_then(Value::as_object);
-        attributes.is_some_and(|attributes| attributes.contains_key(name))
-    }
-
-    /// Takes an attribute away.
-    pub(super) fn unset(&mut self, name: &str) {
-        if let Some(Value::Object(attributes)) = self.json.get_mut("attributes") {
-            attributes.remove(name);
-        }
-    }
-
-    /// Adds a picture behind the others.
-    pub(super) fn image(&mut self, at: &str) {
-        let at = at.trim();
-        let images = self
-            .json
-            .entry("images")
-            .or_insert_with(|| Value::Array(Vec::new()));
-        if let Value::Array(images) = images
-            && !at.is_empty()
-            && !images.iter().any(|known| known == at)
-        {
-            images.push(at.into());
-        }
-    }
-
-    pub(super) fn lose(&mut self, lost: Lost, reason: impl Into<String>) {
-        self.lost.push((lost, reason.into()));
-    }
-
-    fn list(&mut self, field: &str, name: &str) -> &mut Vec<Value> {
-        let map = self
-            .json
-            .entry(field)
-            .or_insert_with(|| Value::Object(Map::new()));
-        if !map.is_object() {
-            *map = Value::Object(Map::new());
-        }
-        let Value::Object(map) = map else {
-            unreachable!("it was just made")
-        };
-        let list = map.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-        if !list.is_array() {
-            *list = Value::Array(vec![list.take()]);
-        }
-        let Value::Array(list) = list else {
-            unreachable!("it was just made")
-        };
-        list
-    }
-}
 
 /// What is the same for all rows of a source.
 pub(super) struct Sink<'a> {

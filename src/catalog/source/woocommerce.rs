@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use super::facts::{addresses, attribute, availability, categories, levels};
 use super::input::Input;
-use super::row::{Lost, NOT_UTF8, SourceError};
-use super::sink::{Row, Sink};
+use super::row::{Lost, NOT_UTF8, Row, SourceError};
+use super::sink::Sink;
 use super::table::{Cells, Header, Table, Untaken, id_of};
 use crate::domain::text::clean;
 

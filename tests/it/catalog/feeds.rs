@@ -308,7 +308,7 @@ struct Feed {
 
 type Shared = Arc<Mutex<Feed>>;
 
-async fn answer(feed: &Shared, headers: &HeaderMap) -> axum::response::Response {
+fn answer(feed: &Shared, headers: &HeaderMap) -> axum::response::Response {
     let mut feed = feed.lock().unwrap_or_else(PoisonError::into_inner);
     feed.asked += 1;
     if feed.fails > 0 {
@@ -345,7 +345,7 @@ fn serve() -> (Shared, String) {
     let shared = feed.clone();
     let get_feed = get(move |headers: HeaderMap| {
         let shared = shared.clone();
-        async move { answer(&shared, &headers).await }
+        async move { answer(&shared, &headers) }
     });
     let router = Router::new().route("/feeds/products.csv", get_feed);
     let port = crate::support::serve(router);
@@ -368,7 +368,7 @@ async fn a_feed_by_address_is_fetched_once_and_read_when_it_changed() {
     let catalog = allowing(&shop.path("data"), host).await;
     let source = Source::at(&address, vec![]);
     let set = |change: &dyn Fn(&mut Feed)| {
-        change(&mut feed.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut feed.lock().unwrap_or_else(PoisonError::into_inner));
     };
     let prune = ImportOptions {
         prune: true,
