@@ -71,8 +71,10 @@ fn a_running_service_fetches_its_feeds_and_variants_are_found_as_one() {
     );
     assert_eq!(product["product"]["description"], json!("Soft & light"));
     // The like of a variant is another product, not another size of it.
-    let (status, like) = service.get("/products/U-R41/similar");
-    assert_eq!(status, 200, "{like}");
+    let like = service.until("an embedding", |service| {
+        let (status, like) = service.get("/products/U-R41/similar");
+        (status == 200).then_some(like)
+    });
     let ids: Vec<&Value> = like["hits"]
         .as_array()
         .expect("hits")
