@@ -284,8 +284,10 @@ impl Tag {
 /// The length of the attributes of a tag with the `>` behind them; `None` when there is none, or
 /// something else than attributes: `<s and m>` is no tag.
 fn attributes_end(text: &str) -> Option<usize> {
+    /// Attributes that a tag may have: texts of open tags would be read to their end again and again.
+    const MOST: usize = 100;
     let mut rest = text;
-    loop {
+    for _ in 0..2 * MOST {
         let trimmed = rest.trim_start();
         if let Some(after) = trimmed.strip_prefix('>') {
             return Some(text.len() - after.len());
@@ -311,6 +313,7 @@ fn attributes_end(text: &str) -> Option<usize> {
             return None;
         }
     }
+    None
 }
 
 /// What comes behind `</name ..>`; nothing when it is not closed.
@@ -321,10 +324,10 @@ fn behind_end_of<'a>(name: &str, text: &'a str) -> &'a str {
         let is_it = named
             .get(..name.len())
             .is_some_and(|n| n.eq_ignore_ascii_case(name));
-        match named.find('>') {
-            Some(end) if is_it => return &named[end + 1..],
-            _ => rest = named,
+        if is_it {
+            return named.find('>').map_or("", |end| &named[end + 1..]);
         }
+        rest = named;
     }
     ""
 }

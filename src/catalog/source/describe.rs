@@ -18,6 +18,8 @@
 //!
 //! Text is cleaned here, for all sources: HTML becomes text, and see [`clean`].
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::row::Lost;
@@ -152,6 +154,7 @@ pub(in crate::catalog) fn describe(
 /// each a text or a list of texts.
 fn images(row: &mut Map<String, Value>, lost: &mut Vec<Part>) -> Option<Vec<RowImage>> {
     let mut images: Vec<RowImage> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
     let mut said = false;
     for name in ["image", "images"] {
         let listed = |place: usize| format!("{name}[{place}]");
@@ -165,7 +168,7 @@ fn images(row: &mut Map<String, Value>, lost: &mut Vec<Part>) -> Option<Vec<RowI
         for (field, value) in given {
             match value.as_str().map(str::trim) {
                 Some("") => {}
-                Some(at) if images.iter().any(|known| known.at == at) => {}
+                Some(at) if !known.insert(at.to_owned()) => {}
                 Some(at) => {
                     let at = at.to_owned();
                     images.push(RowImage { field, at });
@@ -295,12 +298,13 @@ fn attributes(given: Map<String, Value>, lost: &mut Vec<Part>) -> Attributes {
         match attribute_name(&name) {
             Ok(known) => {
                 let values = values(&name, value, &mut reject);
-                let all = attributes.entry(known).or_default();
-                for value in values {
-                    if !all.iter().any(|other| other.folded() == value.folded()) {
-                        all.push(value);
-                    }
-                }
+                let all: &mut Vec<AttributeValue> = attributes.entry(known).or_default();
+                let mut folded: HashSet<String> = all.iter().map(AttributeValue::folded).collect();
+                all.extend(
+                    values
+                        .into_iter()
+                        .filter(|value| folded.insert(value.folded())),
+                );
             }
             Err(reason) => reject(reason),
         }
@@ -330,6 +334,8 @@ pub(super) fn attribute_name(name: &str) -> Result<AttributeName, String> {
 
 /// The values of an attribute; of a list, those that can be used.
 fn values(name: &str, value: Value, lose: &mut dyn FnMut(String)) -> Vec<AttributeValue> {
+    // Said of each value that is lost.
+    let name: String = name.chars().take(80).collect();
     let list = match value {
         Value::Array(list) => list,
         one => vec![one],

@@ -1,6 +1,8 @@
 //! What several formats say in the same ways: paths of categories, availability, lists, names of
 //! attributes.
 
+use std::collections::HashSet;
+
 use super::row::{Lost, Row};
 use crate::domain::text::clean;
 
@@ -10,8 +12,14 @@ pub(super) fn categories(row: &mut Row, paths: &[Vec<String>]) {
     let begins = |path: &[String], longer: &[String]| {
         longer.len() > path.len() && longer.iter().zip(path).all(|(a, b)| a == b)
     };
+    // What a path is the beginning of stands behind it in order.
+    let mut sorted: Vec<&[String]> = paths.iter().map(Vec::as_slice).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let pairs = sorted.windows(2).filter(|pair| begins(pair[0], pair[1]));
+    let beginnings: HashSet<&[String]> = pairs.map(|pair| pair[0]).collect();
     for path in paths {
-        if paths.iter().any(|longer| begins(path, longer)) {
+        if beginnings.contains(path.as_slice()) {
             continue;
         }
         row.attribute("category", path.last().map(String::as_str));

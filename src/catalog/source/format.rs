@@ -90,7 +90,7 @@ fn unknown(input: &Input, header: &Header, separator: char) -> SourceError {
         .names
         .iter()
         .take(12)
-        .map(|n| format!("{n:?}"))
+        .map(|n| format!("{:?}", n.chars().take(40).collect::<String>()))
         .collect();
     let more = if header.names.len() > 12 { ", .." } else { "" };
     let parted = match separator {

@@ -76,34 +76,50 @@ fn take(line: u64, text: Result<String, String>, lossy: bool, sink: &mut Sink<'_
         }
         row.lose(Lost::Letters, NOT_UTF8);
     }
-    variants(row).into_iter().all(|row| sink.row(row))
+    variants(row, sink)
 }
 
-/// The products of a row: with `variants` each of them, with the row's fields where it has none of its
-/// own, and the row's id as the style.
-fn variants(mut row: Row) -> Vec<Row> {
-    let given = match row.json.remove("variants") {
+/// Variants that a product may have: each of them has all that the product says.
+const MOST_VARIANTS: usize = 2_000;
+
+/// Takes the products of a row: with `variants` each of them, with the row's fields where it has none
+/// of its own, and the row's id as the style. Whether anybody listens.
+fn variants(mut row: Row, sink: &mut Sink<'_>) -> bool {
+    let mut given = match row.json.remove("variants") {
         Some(Value::Array(given)) if !given.is_empty() => given,
-        Some(Value::Array(_) | Value::Null) | None => return vec![row],
+        Some(Value::Array(_) | Value::Null) | None => return sink.row(row),
         Some(_) => {
             row.lose(Lost::Attribute, "variants is not a list of objects");
-            return vec![row];
+            return sink.row(row);
         }
     };
     let Some(id) = super::describe::id_of(&row.json) else {
-        return vec![row];
+        return sink.row(row);
     };
+    if given.len() > MOST_VARIANTS {
+        let reason = format!(
+            "{} variants, at most {MOST_VARIANTS} are taken",
+            given.len()
+        );
+        row.lose(Lost::Attribute, reason);
+        given.truncate(MOST_VARIANTS);
+    }
     row.json.entry("style").or_insert_with(|| id.clone().into());
     let mut lost = std::mem::take(&mut row.lost);
-    let mut all = Vec::with_capacity(given.len());
+    // Said with the first variant.
+    let bad = (0..)
+        .zip(&given)
+        .filter(|(_, variant)| !variant.is_object());
+    lost.extend(bad.map(|(place, _): (usize, _)| {
+        let reason = format!("variants[{place}] is not an object");
+        (Lost::Attribute, reason)
+    }));
+    let mut none = true;
     for (number, variant) in (1..).zip(given) {
         let Value::Object(own) = variant else {
-            lost.push((
-                Lost::Attribute,
-                format!("variants[{}] is not an object", number - 1),
-            ));
             continue;
         };
+        none = false;
         let mut json = row.json.clone();
         json.insert("id".to_owned(), format!("{id}-{number}").into());
         let mut pictures = Vec::new();
@@ -130,17 +146,20 @@ fn variants(mut row: Row) -> Vec<Row> {
             }
             json.insert("images".to_owned(), Value::Array(pictures));
         }
-        all.push(Row {
+        // One at a time: together they may be a thousand times the row.
+        let variant = Row {
             line: row.line,
             json,
+            lost: std::mem::take(&mut lost),
             ..Row::default()
-        });
+        };
+        if !sink.row(variant) {
+            return false;
+        }
     }
-    if let Some(first) = all.first_mut() {
-        first.lost = lost;
-    } else {
+    if none {
         row.lost = lost;
-        all.push(row);
+        return sink.row(row);
     }
-    all
+    true
 }

@@ -244,12 +244,11 @@ impl<'a> Graph<'a> {
                 }
             }
         }
+        // The groups stand in the same order.
+        let mut places = 0..self.groups.len();
         for found in self.all {
             if is(&found.node, &["ProductGroup"]) {
-                let place = self
-                    .groups
-                    .iter()
-                    .position(|group| std::ptr::eq(*group, found));
+                let place = places.next();
                 for variant in list(found.node.get("hasVariant")).filter_map(Value::as_object) {
                     // A reference stands where its own node does.
                     let is_reference = variant.keys().all(|name| name == "@id" || name == "@type");

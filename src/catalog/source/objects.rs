@@ -37,6 +37,9 @@ pub(super) struct Objects {
 }
 
 impl Objects {
+    /// Lines of an object that begin as objects do: each is read again where the object is broken.
+    const MOST_STARTS: usize = 64;
+
     /// `array`: the bytes before the `[` of the array that the objects are in, and that.
     pub(super) fn of(input: Input, array: Option<usize>) -> Result<Self, SourceError> {
         let mut objects = Self {
@@ -143,7 +146,13 @@ impl Objects {
         }
         let mut bytes = vec![b'{'];
         let (mut depth, mut in_string, mut escaped) = (1_u32, false, false);
+        // Lines in it that begin as objects do.
+        let mut starts = 0;
         while depth > 0 {
+            if starts > Self::MOST_STARTS {
+                let reason = "a bracket or a quote in it is not closed".to_owned();
+                return self.broken(line, bytes, reason);
+            }
             if bytes.len() as u64 > Lines::LONGEST {
                 let reason = format!(
                     "the product is longer than {} bytes, or a bracket or a quote in it is not closed",
@@ -151,11 +160,13 @@ impl Objects {
                 );
                 return Ok(self.broken(line, &bytes, reason));
             }
+            let before = self.before;
             let Some(byte) = self.byte()? else {
                 let reason = "the file ends in the middle of a product".to_owned();
                 return Ok(self.broken(line, &bytes, reason));
             };
             bytes.push(byte);
+            starts += usize::from(byte == b'{' && before.is_some() && before == self.indent);
             if in_string {
                 match byte {
                     _ if escaped => escaped = false,

@@ -116,10 +116,8 @@ impl Row {
     pub(super) fn attribute(&mut self, name: &str, text: Option<&str>) {
         let text = text.map(str::trim).filter(|text| !text.is_empty());
         let Some(text) = text else { return };
-        let all = self.list("attributes", name);
-        if !all.iter().any(|known| known == text) {
-            all.push(text.into());
-        }
+        // `describe` takes each once.
+        self.list("attributes", name).push(text.into());
     }
 
     pub(super) fn has_attribute(&self, name: &str) -> bool {
@@ -143,7 +141,6 @@ impl Row {
             .or_insert_with(|| Value::Array(Vec::new()));
         if let Value::Array(images) = images
             && !at.is_empty()
-            && !images.iter().any(|known| known == at)
         {
             images.push(at.into());
         }
@@ -223,6 +220,10 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         let letters = name.chars().filter(|c| c.is_alphanumeric());
         letters.flat_map(char::to_lowercase).collect()
     };
+    // Longer than any slip of the pen.
+    if name.len() > 200 {
+        return None;
+    }
     let name = plain(name);
     if name.chars().count() < 3 {
         return None;

@@ -231,6 +231,13 @@ fn product(handle: &str, rows: &[Cells], columns: &Columns, sink: &mut Sink<'_>)
         return sink.reject(rows[0].line, Some(&id(sold[0])), Lost::Row, reason);
     }
     let images = images(rows, columns);
+    // Looked for once: a product may have as many variants as the file has rows.
+    let mut of_all = Row::default();
+    of_all.text(
+        "description",
+        rows.iter().find_map(|row| columns.get(row, "body")),
+    );
+    shared(&mut of_all, rows, columns);
     sold.into_iter().all(|variant| {
         if variant.has_damaged(columns.place("sku")) || variant.has_damaged(columns.place("handle"))
         {
@@ -238,20 +245,16 @@ fn product(handle: &str, rows: &[Cells], columns: &Columns, sink: &mut Sink<'_>)
         }
         let mut row = Row {
             line: variant.line,
+            json: of_all.json.clone(),
             lost: variant.lost(),
             ..Row::default()
         };
         row.text("id", Some(&id(variant)));
         row.text("title", columns.get(first, "title"));
-        row.text(
-            "description",
-            rows.iter().find_map(|row| columns.get(row, "body")),
-        );
         if styled {
             row.text("style", Some(handle));
         }
         prices(&mut row, variant, columns, sink.decimal);
-        shared(&mut row, rows, columns);
         for (number, name) in options.iter().enumerate() {
             let Some(value) = value(variant, number) else {
                 continue;
@@ -291,6 +294,9 @@ fn not_sold(rows: &[Cells], columns: &Columns) -> Option<String> {
     hidden.then(|| "the product is not published".to_owned())
 }
 
+/// Shopify's own limit is 250 pictures of a product; each variant has all of them.
+const MOST_IMAGES: usize = 1_000;
+
 /// The pictures of a product, by their positions where they have some.
 fn images<'a>(rows: &'a [Cells], columns: &Columns) -> Vec<&'a str> {
     let images = rows.iter().filter_map(|row| {
@@ -301,7 +307,8 @@ fn images<'a>(rows: &'a [Cells], columns: &Columns) -> Vec<&'a str> {
     });
     let mut images: Vec<(u32, &str)> = images.collect();
     images.sort_by_key(|(position, _)| *position);
-    images.into_iter().map(|(_, image)| image).collect()
+    let images = images.into_iter().map(|(_, image)| image);
+    images.take(MOST_IMAGES).collect()
 }
 
 /// What spreadsheets write before digits that are to stay text.

@@ -39,6 +39,9 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
+    /// In characters.
+    const LONGEST_REASON: usize = 400;
+
     /// `emit` answers false when nobody listens any more.
     pub(super) fn new(
         emit: &'a mut dyn FnMut(Item) -> bool,
@@ -78,11 +81,17 @@ impl<'a> Sink<'a> {
         lost: Lost,
         reason: impl Into<String>,
     ) -> bool {
+        let mut reason = reason.into();
+        // It names what is wrong; an address may be a whole picture (`data:`).
+        if let Some((end, _)) = reason.char_indices().nth(Self::LONGEST_REASON) {
+            reason.truncate(end);
+            reason.push_str("..");
+        }
         let reject = Reject {
             line,
             id: id.map(|id| id.chars().take(128).collect()),
             lost,
-            reason: reason.into(),
+            reason,
         };
         self.emit(Item::Reject(reject))
     }

@@ -1,5 +1,6 @@
 //! The items of RSS 2.0 and the entries of Atom, one by one: one that is no XML costs itself.
 
+use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::PathBuf;
 
@@ -269,6 +270,10 @@ fn parse(text: &str) -> Result<Item, String> {
     let mut item = Item::default();
     // The names of the elements that are open, the item first, as they are written.
     let mut open: Vec<String> = Vec::new();
+    // How many elements of a name are open: ends that nothing began are passed over quickly.
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    // The element that is the item's own is a text with elements of its own.
+    let mut marked_up = false;
     let (mut own, mut child) = (String::new(), String::new());
     let mut detail = (String::new(), String::new());
     loop {
@@ -287,9 +292,13 @@ fn parse(text: &str) -> Result<Item, String> {
                     2 => child.clear(),
                     _ => {}
                 }
-                if is_marked_up(&open) {
-                    own.extend(["<", &lossy(tag.name().as_ref()), ">"]);
+                if marked_up && open.len() > 1 {
+                    own.extend(["<", &name, ">"]);
                 }
+                if open.len() == 1 {
+                    marked_up = MARKED_UP.contains(&local(&name).as_str());
+                }
+                *counts.entry(name.clone()).or_default() += 1;
                 open.push(name);
             }
             Event::Empty(tag) if open.len() == 1 => {
@@ -298,22 +307,29 @@ fn parse(text: &str) -> Result<Item, String> {
                     item.close(local(&name), is_google(&name), link);
                 }
             }
-            Event::Empty(tag) if is_marked_up(&open) => {
+            Event::Empty(tag) if marked_up && open.len() > 1 => {
                 own.extend(["<", &lossy(tag.name().as_ref()), "/>"]);
             }
-            Event::Text(text) => add(&open, &mut own, &mut child, &lossy(&text)),
-            Event::CData(data) => add(&open, &mut own, &mut child, &lossy(&data)),
+            Event::Text(text) => add(open.len(), marked_up, &mut own, &mut child, &lossy(&text)),
+            Event::CData(data) => add(open.len(), marked_up, &mut own, &mut child, &lossy(&data)),
             Event::GeneralRef(entity) => {
                 let text = decoded(&format!("&{};", lossy(&entity))).into_owned();
-                add(&open, &mut own, &mut child, &text);
+                add(open.len(), marked_up, &mut own, &mut child, &text);
             }
             Event::End(tag) => {
                 let name = lossy(tag.name().as_ref());
                 // An end that nothing began is passed over; one of an outer element ends the inner ones.
+                if counts.get(&name).is_none_or(|count| *count == 0) {
+                    continue;
+                }
                 let Some(place) = open.iter().rposition(|open| *open == name) else {
                     continue;
                 };
-                open.truncate(place);
+                for ended in open.drain(place..) {
+                    if let Some(count) = counts.get_mut(&ended) {
+                        *count -= 1;
+                    }
+                }
                 match place {
                     0 => return Ok(item),
                     1 if local(&name) == "product_detail" => {
@@ -326,7 +342,7 @@ fn parse(text: &str) -> Result<Item, String> {
                         "attribute_value" => detail.1 = std::mem::take(&mut child),
                         _ => {}
                     },
-                    _ if is_marked_up(&open) => own.extend(["</", &name, ">"]),
+                    _ if marked_up => own.extend(["</", &name, ">"]),
                     _ => {}
                 }
             }
@@ -355,16 +371,11 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Whether the place is inside of a text with elements of its own.
-fn is_marked_up(open: &[String]) -> bool {
-    let name = open.get(1).map(|name| local(name));
-    name.is_some_and(|name| MARKED_UP.contains(&name.as_str()))
-}
-
-fn add(open: &[String], own: &mut String, child: &mut String, text: &str) {
-    match open.len() {
+/// Adds a text that so many elements are open around.
+fn add(open: usize, marked_up: bool, own: &mut String, child: &mut String, text: &str) {
+    match open {
         2 => own.push_str(text),
-        _ if is_marked_up(open) => own.push_str(text),
+        3.. if marked_up => own.push_str(text),
         3 => child.push_str(text),
         _ => {}
     }
