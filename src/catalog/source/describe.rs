@@ -249,6 +249,8 @@ fn title(given: Option<Value>, lost: &mut Vec<Part>) -> Result<String, FieldFaul
 fn cut(name: &'static str, mut text: String, most: usize, lost: &mut Vec<Part>) -> String {
     if text.contains(char::is_control) {
         text.retain(|letter| !letter.is_control());
+        // White space that stood on both sides is one.
+        text = clean(&text);
         let reason = format!("{name}: control characters were left out");
         lost.push((Lost::Letters, FieldFault::new(name, reason)));
     }

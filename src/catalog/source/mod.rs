@@ -24,6 +24,7 @@
 //! | `lines` | lines of files that may be damaged |
 //! | `input` | the bytes of a feed |
 //! | `pictures` | where the pictures of a source are |
+//! | `properties` | what holds of the feeds of every format |
 
 pub mod brand;
 pub(in crate::catalog) mod describe;
@@ -39,6 +40,8 @@ mod merchant;
 mod objects;
 mod pictures;
 mod plain;
+#[cfg(test)]
+mod properties;
 pub mod read;
 pub(in crate::catalog) mod row;
 mod shopify;

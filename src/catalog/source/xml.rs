@@ -130,7 +130,9 @@ impl Items {
                 return Ok(Some(Tag::Other));
             }
         }
-        let tag = &bytes[start..];
+        // A tag that is not closed costs itself, not the one behind it.
+        let inner = bytes[start..].iter().rposition(|byte| *byte == b'<');
+        let tag = &bytes[start + inner.map_or(0, |at| at + 1)..];
         let closes = tag.starts_with(b"/");
         let name = &tag[usize::from(closes)..];
         let end = name
