@@ -11,6 +11,8 @@ DEMO ?= data/demo
 DATA ?= data/catalog-$(notdir $(abspath $(DEMO)))
 MODEL ?= models/aglet-small
 API ?= http://localhost:$(PORT)
+# Of `make fuzz`: seconds for each target.
+TIME ?= 60
 # What the bundled model reaches on the drawn shoes with some room below it (docs/evaluation.md); the exit code says
 # whether a service still does.
 QA_GATES ?= a=0.55 text.a=0.5 c=0.15
@@ -34,7 +36,7 @@ CUDA_x86_64 := \
   nvidia-cudnn-cu13=9.28.1.4=a54f205b1db1f2895d99f398754db1369816f0569dd459731f925635cf7b65ec
 MACHINE := $(shell uname -m)
 
-.PHONY: help run test lint openapi bench postgres s3 runtime runtime-cpu runtime-gpu runtime-cuda clients demo image image-cuda fashionclip qa tools build data
+.PHONY: help run test lint openapi bench fuzz postgres s3 runtime runtime-cpu runtime-gpu runtime-cuda clients demo image image-cuda fashionclip qa tools build data
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -99,6 +101,9 @@ bench: tools runtime ## the benchmarks of docs/benchmarks.md
 	cargo bench --locked --bench index
 	cargo bench --locked --bench http -- random
 	cargo bench --locked --bench http -- models/aglet-small
+
+fuzz: tools ## fuzz the readers of feeds: make fuzz TIME=300 (seconds a target) [TARGETS="shopify json"]
+	TIME='$(TIME)' fuzz/run $(TARGETS)
 
 qa: build ## the retrieval suite against a live service: make qa API=http://localhost:8080 [QA_GATES="c=0.3 text.b=0.5"]
 	$(AGLET) evaluate retrieval --suite tests/retrieval/suite.json --api $(API) $(QA_GATES:%=--min-share %) \
