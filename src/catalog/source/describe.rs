@@ -98,11 +98,11 @@ pub(in crate::catalog) fn describe(
     product.description = part(&mut row, "description", lost, |value| {
         let text = value.as_str();
         let text = text.ok_or_else(|| format!("description {value} is not a text"))?;
-        Ok(clean(&plain_text(text)))
+        Ok(text.to_owned())
     });
     product.description = product
         .description
-        .map(|text| cut("description", text, Product::LONGEST_DESCRIPTION, lost))
+        .map(|text| cleaned("description", &text, Product::LONGEST_DESCRIPTION, lost))
         .filter(|text| !text.is_empty());
     product.url = part(&mut row, "url", lost, |value| {
         let text = value.as_str().map(str::trim);
@@ -237,34 +237,36 @@ fn title(given: Option<Value>, lost: &mut Vec<Part>) -> Result<String, FieldFaul
         let given: String = given.to_string().chars().take(80).collect();
         fault(format!("title {given} is not a text"))
     })?;
-    Ok(cut(
-        "title",
-        clean(&plain_text(text)),
-        Product::LONGEST_TITLE,
-        lost,
-    ))
+    Ok(cleaned("title", text, Product::LONGEST_TITLE, lost))
 }
 
-/// A text without control characters, and of at most `most` characters: cut between words.
-fn cut(name: &'static str, mut text: String, most: usize, lost: &mut Vec<Part>) -> String {
+/// A text without HTML and control characters, and of at most `most` characters: cut between words.
+fn cleaned(name: &'static str, given: &str, most: usize, lost: &mut Vec<Part>) -> String {
+    /// HTML has so many times the characters of its text, at most; beyond that it is not looked at, so
+    /// that a text that a thousand variants share does not cost a thousand times its length.
+    const MARKUP: usize = 8;
+    let whole = given
+        .char_indices()
+        .nth(MARKUP * most)
+        .map(|(end, _)| &given[..end]);
+    let mut text = clean(&plain_text(whole.unwrap_or(given)));
     if text.contains(char::is_control) {
         text.retain(|letter| !letter.is_control());
-        // White space that stood on both sides is one.
+        // Two spaces may have stood on either side of one.
         text = clean(&text);
         let reason = format!("{name}: control characters were left out");
         lost.push((Lost::Letters, FieldFault::new(name, reason)));
     }
-    let got = text.chars().count();
-    if got > most {
-        let end = text
-            .char_indices()
-            .nth(most)
-            .map_or(text.len(), |(at, _)| at);
+    let end = text.char_indices().nth(most).map(|(at, _)| at);
+    if let Some(end) = end {
         let end = text[..end]
             .rfind(' ')
             .filter(|at| *at > end / 2)
             .unwrap_or(end);
         text.truncate(end);
+    }
+    if end.is_some() || whole.is_some() {
+        let got = given.chars().count();
         let reason =
             format!("the {name} has {got} characters and was cut: at most {most} are taken");
         lost.push((Lost::Letters, FieldFault::new(name, reason)));
