@@ -151,7 +151,7 @@ impl Objects {
         while depth > 0 {
             if starts > Self::MOST_STARTS {
                 let reason = "a bracket or a quote in it is not closed".to_owned();
-                return self.broken(line, bytes, reason);
+                return Ok(self.broken(line, &bytes, reason));
             }
             if bytes.len() as u64 > Lines::LONGEST {
                 let reason = format!(
